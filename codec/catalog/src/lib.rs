@@ -1,0 +1,3 @@
+//! What SDP must know of a codec.
+
+#![forbid(unsafe_code)]

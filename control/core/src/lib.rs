@@ -1,0 +1,3 @@
+//! Calls, ports and SDP; performs no I/O.
+
+#![forbid(unsafe_code)]

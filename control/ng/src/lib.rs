@@ -1,0 +1,3 @@
+//! The ng protocol, both directions.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The control daemon: ng over UDP, the link to the relay.

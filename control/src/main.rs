@@ -1,0 +1,3 @@
+//! The control daemon: ng over UDP, the link to the relay.
+
+fn main() {}

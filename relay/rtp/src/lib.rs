@@ -1,0 +1,3 @@
+//! RTP and RTCP as views over bytes.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Forwards RTP: threads, rings, sockets.

@@ -1,0 +1,3 @@
+//! Forwards RTP: threads, rings, sockets.
+
+fn main() {}

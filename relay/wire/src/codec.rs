@@ -1,0 +1,110 @@
+//! Messages to bytes and back.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::MESSAGE_BYTES_MAX;
+
+/// Bytes that are no message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// Over [`MESSAGE_BYTES_MAX`].
+    #[error("a message of {0} bytes is over the limit")]
+    TooLong(usize),
+    /// Not a message of this version, or cut short.
+    #[error("not a message of this version")]
+    Malformed,
+    /// A message, and then more.
+    #[error("{0} bytes after the message")]
+    Trailing(usize),
+}
+
+/// Writes a message into `out`, which is cleared first.
+pub fn encode<M: Serialize>(message: &M, out: &mut Vec<u8>) {
+    out.clear();
+    *out = postcard::to_extend(message, std::mem::take(out))
+        .expect("messages have no maps of unknown length, and a Vec takes any number of bytes");
+}
+
+/// Reads one message.
+///
+/// # Errors
+///
+/// When the bytes are anything but exactly one message.
+pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(DecodeError::TooLong(bytes.len()));
+    }
+    let (message, rest) = postcard::take_from_bytes(bytes).map_err(|_| DecodeError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(DecodeError::Trailing(rest.len()));
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CallKey, Command, InterfaceId, Learning, Port, Request, ToRelay, WorkerId};
+
+    fn request() -> ToRelay {
+        let port = Port {
+            interface: InterfaceId(0),
+            number: 30_000,
+        };
+        let call = CallKey(7);
+        ToRelay::Request(Request {
+            id: 1,
+            worker: WorkerId(0),
+            commands: vec![
+                Command::CreateCall {
+                    call,
+                    media_timeout_ms: 60_000,
+                    record: vec![1, 2, 3],
+                },
+                Command::OpenEndpoint { call, port },
+                Command::SetRemote {
+                    call,
+                    port,
+                    remote: Some("192.0.2.1:4000".parse().unwrap()),
+                    learning: Learning::Heuristic,
+                },
+            ],
+        })
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let mut bytes = Vec::new();
+        encode(&request(), &mut bytes);
+        assert_eq!(decode(&bytes), Ok(request()));
+    }
+
+    /// If this fails, the form of the messages has changed: raise `PROTOCOL_VERSION`.
+    #[test]
+    fn the_form_of_version_1_is_fixed() {
+        assert_eq!(crate::PROTOCOL_VERSION, 1);
+        let mut bytes = Vec::new();
+        encode(&request(), &mut bytes);
+        let golden = [
+            1, 1, 0, 3, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 6, 7, 0, 176, 234, 1,
+            1, 0, 192, 0, 2, 1, 160, 31, 0,
+        ];
+        assert_eq!(bytes, golden);
+    }
+
+    #[test]
+    fn refuses_what_is_cut_short_or_goes_on() {
+        let mut bytes = Vec::new();
+        encode(&request(), &mut bytes);
+        for len in 0..bytes.len() {
+            assert!(decode::<ToRelay>(&bytes[..len]).is_err());
+        }
+        bytes.push(0);
+        assert_eq!(decode::<ToRelay>(&bytes), Err(DecodeError::Trailing(1)));
+        let long = vec![0; MESSAGE_BYTES_MAX + 1];
+        assert_eq!(
+            decode::<ToRelay>(&long),
+            Err(DecodeError::TooLong(long.len()))
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! What control asks of the relay.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CallKey, CallStats, Port, WorkerId, WorkerStats};
+
+/// A message from control to the relay.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum ToRelay {
+    /// Must come first.
+    Hello {
+        /// Must equal [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+        version: u16,
+    },
+    /// Work for one worker.
+    Request(Request),
+}
+
+/// Commands for one worker, applied in order between two batches of packets. They stop at the
+/// first that fails; those before it stand.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Request {
+    /// Comes back in the [`Reply`](crate::Reply).
+    pub id: u32,
+    /// Who is to do it. Ports must belong to this worker by
+    /// [`PortPartition`](crate::PortPartition).
+    pub worker: WorkerId,
+    /// At most [`COMMANDS_MAX`](crate::COMMANDS_MAX).
+    pub commands: Vec<Command>,
+}
+
+/// One change, or one question.
+///
+/// An *endpoint* is a bound UDP port of the relay together with the one remote address it
+/// exchanges packets with. A *flow* is one direction: what arrives at one endpoint leaves through
+/// another, from that endpoint's port to that endpoint's remote address.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Command {
+    /// Begins a call. Fails with [`Refusal::CallExists`] if the key is taken.
+    CreateCall {
+        /// The key of the new call.
+        call: CallKey,
+        /// Silence on all endpoints after which [`Event::MediaTimeout`](crate::Event) is sent,
+        /// in milliseconds; 0 is never.
+        media_timeout_ms: u32,
+        /// Opaque to the relay; given back by [`Command::ListCalls`].
+        record: Vec<u8>,
+    },
+    /// Ends a call: closes its endpoints and forgets its record. Answers [`Answer::Call`] with
+    /// the final counts.
+    RemoveCall {
+        /// Which call.
+        call: CallKey,
+    },
+    /// Replaces the record of a call.
+    SetRecord {
+        /// Which call.
+        call: CallKey,
+        /// At most [`RECORD_BYTES_MAX`](crate::RECORD_BYTES_MAX).
+        record: Vec<u8>,
+    },
+    /// Changes how long a call may be silent (0: for ever, as in a call on hold).
+    SetMediaTimeout {
+        /// Which call.
+        call: CallKey,
+        /// As in [`Command::CreateCall`]; counted from now.
+        media_timeout_ms: u32,
+    },
+    /// Binds one UDP port and begins to receive on it. Nothing is forwarded before it is
+    /// connected.
+    OpenEndpoint {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// What to bind.
+        port: Port,
+    },
+    /// Closes one endpoint; flows to it end.
+    CloseEndpoint {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Which endpoint.
+        port: Port,
+    },
+    /// Says where an endpoint's peer is, as far as signalling knows, and how to learn better.
+    SetRemote {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Which endpoint.
+        port: Port,
+        /// Where to send before anything is learnt. `None`: nowhere.
+        remote: Option<SocketAddr>,
+        /// What to make of the source of packets that arrive.
+        learning: Learning,
+    },
+    /// Installs the flows of packets that arrive at `ingress`; `None` drops them.
+    Connect {
+        /// The call that all three belong to.
+        call: CallKey,
+        /// Where packets arrive.
+        ingress: Port,
+        /// Where RTP (and anything that is not RTCP) leaves.
+        rtp: Option<Port>,
+        /// Where RTCP leaves: packets that RFC 5761 §4 tells apart as RTCP.
+        rtcp: Option<Port>,
+    },
+    /// Answers [`Answer::Call`].
+    QueryCall {
+        /// Which call.
+        call: CallKey,
+    },
+    /// Answers [`Answer::Calls`] with a page of the worker's calls in order of their keys.
+    ListCalls {
+        /// The last key of the page before; `None` at first.
+        after: Option<CallKey>,
+    },
+    /// Answers [`Answer::Worker`].
+    QueryWorker,
+}
+
+/// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
+/// packets from elsewhere are dropped and counted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Learning {
+    /// Addresses of packets are matched with those signalled: for three seconds after the first
+    /// packet the best match (address and port, address, port, any) wins, then it is locked.
+    #[default]
+    Heuristic,
+    /// The source of the first packet is locked.
+    Immediate,
+    /// The last source within three seconds of the first packet is locked.
+    Delayed,
+    /// Only the signalled address is used, and packets are accepted only from it.
+    Off,
+}
+
+/// What became of one [`Request`], command by command.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Answer {
+    /// Done, and nothing to say.
+    Done,
+    /// Counts of one call.
+    Call(CallStats),
+    /// A page of calls.
+    Calls {
+        /// In order of their keys.
+        calls: Vec<CallRecord>,
+        /// There are more after the last of these.
+        more: bool,
+    },
+    /// Counts of the worker.
+    Worker(WorkerStats),
+}
+
+/// A call and what control wrote about it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CallRecord {
+    /// The call's key.
+    pub call: CallKey,
+    /// As control left it.
+    pub record: Vec<u8>,
+}
+
+/// The first command of a request that could not be done.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Failure {
+    /// Its place in [`Request::commands`].
+    pub index: u16,
+    /// Why.
+    pub error: CommandError,
+}
+
+/// Why a command could not be done.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
+pub enum CommandError {
+    /// The relay said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The operating system said no, with this `errno`.
+    #[error("the system refused it: errno {0}")]
+    System(i32),
+}
+
+/// Why the relay said no.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
+pub enum Refusal {
+    /// The key names a call already.
+    #[error("the call exists already")]
+    CallExists,
+    /// The port is an endpoint already.
+    #[error("the port is open already")]
+    PortOpen,
+    /// The record or the list of commands is over its limit.
+    #[error("too long")]
+    TooLong,
+    /// The worker's table of calls or endpoints is full, or the call has too many endpoints.
+    #[error("the table is full")]
+    TableFull,
+    /// No such call.
+    #[error("no such call")]
+    UnknownCall,
+    /// No such endpoint in this call.
+    #[error("no such endpoint")]
+    UnknownPort,
+    /// No such worker, or the port belongs to another one.
+    #[error("not this worker's")]
+    WrongWorker,
+}

@@ -1,0 +1,75 @@
+//! What the relay tells control.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Answer, CallKey, Failure, PortPartition, WorkerId};
+
+/// A message from the relay to control.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum FromRelay {
+    /// Answers the first message.
+    Hello(Hello),
+    /// The relay speaks another version and closes.
+    VersionMismatch {
+        /// What it speaks.
+        version: u16,
+    },
+    /// What became of a request.
+    Reply(Reply),
+    /// Something happened without being asked for.
+    Event {
+        /// Where.
+        worker: WorkerId,
+        /// What.
+        event: Event,
+    },
+}
+
+/// Who the relay is, and what it has.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Hello {
+    /// The version that it speaks.
+    pub version: u16,
+    /// Differs from one start of the relay to the next: a changed number means that all calls
+    /// are gone and must be installed again.
+    pub instance: u64,
+    /// Where media is received; [`InterfaceId`](crate::InterfaceId) is the index.
+    pub interfaces: Vec<Interface>,
+    /// How many workers there are and which ports belong to each.
+    pub partition: PortPartition,
+}
+
+/// One address that media is received on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Interface {
+    /// The operator's name for it, as `direction` names it in ng.
+    pub name: String,
+    /// What sockets are bound to.
+    pub address: IpAddr,
+    /// What SDP says instead, behind a one-to-one NAT.
+    pub advertised: Option<IpAddr>,
+}
+
+/// The answer to one [`Request`](crate::Request).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Reply {
+    /// The request's number.
+    pub id: u32,
+    /// One for each command that was done, in their order.
+    pub answers: Vec<Answer>,
+    /// Set if a command failed; those after it were not tried.
+    pub failure: Option<Failure>,
+}
+
+/// Something that happened in the relay.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Event {
+    /// No endpoint of the call received anything for its `media_timeout_ms`. Sent once until
+    /// media returns or the time-out is set again.
+    MediaTimeout {
+        /// Which call.
+        call: CallKey,
+    },
+}

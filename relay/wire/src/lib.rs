@@ -1,0 +1,78 @@
+//! The messages between control and relay.
+//!
+//! Control is the author of the truth about calls, the relay its keeper. Control connects to the
+//! relay's `SOCK_SEQPACKET` socket; each packet on it is one [`ToRelay`] or one [`FromRelay`],
+//! encoded by [`encode`]. The first message in each direction is a `Hello` that names the
+//! [`PROTOCOL_VERSION`]; nothing else is understood before it.
+//!
+//! ```text
+//! control                             relay
+//!    │ ── Hello { version } ───────────► │
+//!    │ ◄── Hello { instance, workers } ─ │  which addresses and ports there are
+//!    │ ── Request { ListCalls } ───────► │  (to each worker) what survived me?
+//!    │ ◄── Reply { records } ─────────── │
+//!    │ ── Request { commands … } ──────► │  applied between two batches of packets
+//!    │ ◄── Reply { answers … } ───────── │
+//!    │ ◄── Event { MediaTimeout } ────── │
+//! ```
+//!
+//! This crate knows no sockets: it is plain data, and a golden-bytes test notices when its form
+//! changes.
+
+#![forbid(unsafe_code)]
+
+mod codec;
+mod command;
+mod event;
+mod partition;
+mod stats;
+
+pub use codec::{DecodeError, decode, encode};
+pub use command::{
+    Answer, CallRecord, Command, CommandError, Failure, Learning, Refusal, Request, ToRelay,
+};
+pub use event::{Event, FromRelay, Hello, Interface, Reply};
+pub use partition::{PartitionError, PortPartition};
+pub use stats::{CallStats, EndpointStats, WorkerStats};
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the messages. Control and relay that differ refuse each other with a clear word.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Bytes of the longest message. `SOCK_SEQPACKET` keeps messages whole, so the send buffers of
+/// the socket must hold one.
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+
+/// Bytes of the longest record that control may leave with a call. Two of them and their frame
+/// fit in one message, so a page of [`Command::ListCalls`] always makes progress.
+pub const RECORD_BYTES_MAX: usize = 48 * 1024;
+
+/// Commands in one [`Request`].
+pub const COMMANDS_MAX: usize = 256;
+
+/// Endpoints of one call: eight streams of two legs, RTP and RTCP, four branches.
+pub const ENDPOINTS_PER_CALL_MAX: usize = 128;
+
+const _: () = assert!(2 * RECORD_BYTES_MAX + 1_024 <= MESSAGE_BYTES_MAX);
+
+/// A call as control numbers it. Never used again within the life of a relay.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct CallKey(pub u64);
+
+/// One worker thread of the relay, from 0.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct WorkerId(pub u8);
+
+/// One of the addresses that media is received on, by its place in [`Hello::interfaces`].
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct InterfaceId(pub u8);
+
+/// A UDP port of one interface. This is the name of an endpoint.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Port {
+    /// The address that the port is on.
+    pub interface: InterfaceId,
+    /// The UDP port number.
+    pub number: u16,
+}

@@ -1,0 +1,1 @@
+//! The SIP proxy daemon: transports, storage, the ng client.

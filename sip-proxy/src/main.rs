@@ -1,0 +1,3 @@
+//! The SIP proxy daemon: transports, storage, the ng client.
+
+fn main() {}

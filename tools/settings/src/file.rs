@@ -1,0 +1,210 @@
+//! `tandem.toml`, as written: every key of the three daemons, with its default.
+//!
+//! Doc comments here are the reference manual: `docs/configuration.md` is made from them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file. Each daemon reads it all, so that a mistake anywhere is found by any of them.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// What the three daemons share.
+    pub tandem: Tandem,
+    /// How the daemons log.
+    pub log: Log,
+    /// The packet forwarder.
+    pub relay: Relay,
+    /// The daemon that speaks ng.
+    pub control: Control,
+    /// The registrar and proxy.
+    pub sip_proxy: SipProxy,
+}
+
+/// What the three daemons share.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tandem {
+    /// Folder of the database. Made if it is not there. Relative to the file's folder.
+    pub data_dir: PathBuf,
+    /// Folder of the sockets between the daemons. Made if it is not there; must be on a local
+    /// disk. Defaults to `run` in the data folder.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// How the daemons log.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,control=debug`.
+    pub level: String,
+    /// `text` for people, `json` for collectors.
+    pub format: LogFormat,
+    /// Lines per second of one kind that are written; the rest are counted. 0 is no limit.
+    pub lines_per_second_max: u32,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    #[default]
+    Text,
+}
+
+/// The packet forwarder.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Relay {
+    /// Where media is received, as `name=address` or `name=address!advertised`; the name and
+    /// the advertised address may be left out. The first is the default of calls that name
+    /// none. Empty: the address that this host's default route leaves from, else 127.0.0.1.
+    pub interfaces: Vec<String>,
+    /// First and last UDP port handed out; the first is even. The range is divided evenly
+    /// between the workers.
+    pub ports: [u16; 2],
+    /// Threads that forward packets, each pinned to a core. 0: one for each core.
+    pub workers: u8,
+    /// Cores that the workers are pinned to, in order. Empty: the cores of this process. More
+    /// workers than cores share them.
+    pub cores: Vec<usize>,
+    /// `uring`, `poll`, or `auto`: io_uring where the kernel allows it, else poll.
+    pub driver: Driver,
+    /// Calls that one worker takes at most.
+    pub calls_per_worker_max: u32,
+}
+
+/// How the relay reads and writes its sockets.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// io_uring if it works here, else poll.
+    #[default]
+    Auto,
+    /// recvmmsg and sendmmsg.
+    Poll,
+    /// io_uring, or refuse to start.
+    Uring,
+}
+
+/// The daemon that speaks ng.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Where ng requests are received. Whoever may send here may direct media: keep it on
+    /// addresses that only the proxies reach.
+    pub listen: Vec<SocketAddr>,
+    /// Seconds without any media after which a call is ended; 0 is never.
+    pub media_timeout_s: u32,
+    /// Seconds that a deleted call lives on, unless the request says otherwise.
+    pub delete_delay_s: u32,
+    /// Seconds that an offer waits for an answer before its ports are given back.
+    pub offer_timeout_s: u32,
+    /// Calls at most; further offers are answered with `load limit`.
+    pub calls_max: u32,
+}
+
+/// The registrar and proxy.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SipProxy {
+    /// Where SIP is received, as `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`. An unspecified
+    /// address (0.0.0.0) stands for each IPv4 address of the host.
+    pub listen: Vec<String>,
+    /// Address that Via and Record-Route say instead, behind a one-to-one NAT.
+    pub advertise: Option<IpAddr>,
+    /// Domains that are ours besides the addresses listened on. The first is the realm of
+    /// digest authentication.
+    pub domains: Vec<String>,
+    /// The control daemon's ng address. Empty: media is not relayed.
+    pub control: Option<SocketAddr>,
+    /// Milliseconds that an ng request may take, retransmissions included, before the call is
+    /// refused.
+    pub control_timeout_ms: u32,
+    /// Shortest registration granted, in seconds.
+    pub expires_min_s: u32,
+    /// Longest registration granted, in seconds.
+    pub expires_max_s: u32,
+    /// Contacts of one account at most.
+    pub contacts_max: u32,
+    /// Seconds that a call may ring before it is cancelled (timer C).
+    pub ring_timeout_s: u32,
+    /// Seconds that a call may last; 0 is no limit.
+    pub call_duration_max_s: u32,
+    /// Requests per second that one source address may send before it is ignored; 0 is no
+    /// limit. Registered phones' addresses may send ten times as many.
+    pub requests_per_second_max: u32,
+    /// Calls at most.
+    pub calls_max: u32,
+    /// Connections over TCP at most.
+    pub connections_max: u32,
+}
+
+impl Default for Tandem {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            runtime_dir: None,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            lines_per_second_max: 10,
+        }
+    }
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            ports: [30_000, 39_999],
+            workers: 0,
+            cores: Vec::new(),
+            driver: Driver::Auto,
+            calls_per_worker_max: 10_000,
+        }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))],
+            media_timeout_s: 60,
+            delete_delay_s: 0,
+            offer_timeout_s: 180,
+            calls_max: 20_000,
+        }
+    }
+}
+
+impl Default for SipProxy {
+    fn default() -> Self {
+        Self {
+            listen: vec!["udp:0.0.0.0:5060".to_owned(), "tcp:0.0.0.0:5060".to_owned()],
+            advertise: None,
+            domains: Vec::new(),
+            control: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))),
+            control_timeout_ms: 2_000,
+            expires_min_s: 60,
+            expires_max_s: 3_600,
+            contacts_max: 10,
+            ring_timeout_s: 180,
+            call_duration_max_s: 14_400,
+            requests_per_second_max: 100,
+            calls_max: 20_000,
+            connections_max: 4_000,
+        }
+    }
+}
