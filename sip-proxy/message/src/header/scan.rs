@@ -1,0 +1,194 @@
+//! The characters of SIP (RFC 3261 §25.1) and a cursor over them.
+
+/// A token's characters: names of methods, headers, parameters.
+const TOKEN: u8 = 1;
+/// Linear white space. CR and LF inside a value are a fold: the header table saw to that.
+const LWS: u8 = 2;
+/// A host name's, an IPv4 or IPv6 address's characters.
+const HOST: u8 = 4;
+
+const CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let mut class = 0;
+        if byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            )
+        {
+            class |= TOKEN;
+        }
+        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            class |= LWS;
+        }
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
+            class |= HOST;
+        }
+        table[byte as usize] = class;
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
+}
+
+pub(crate) const fn is_token(byte: u8) -> bool {
+    CLASS[byte as usize] & TOKEN != 0
+}
+
+pub(crate) const fn is_lws(byte: u8) -> bool {
+    CLASS[byte as usize] & LWS != 0
+}
+
+/// Underscores are not in the grammar, but in many a network's host names.
+pub(crate) const fn is_host(byte: u8) -> bool {
+    CLASS[byte as usize] & HOST != 0
+}
+
+/// Without white space at either end.
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_lws(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is_lws(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// A whole number of 1 to 10 digits that fits.
+pub(crate) fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 10 {
+        return None;
+    }
+    let mut value = 0_u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + u64::from(digit - b'0');
+    }
+    u32::try_from(value).ok()
+}
+
+/// As [`number`], with numbers that are too great for us taken as the greatest: a second count of
+/// "for ever" is no reason to refuse a registration.
+pub(crate) fn saturating_number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(number(digits).unwrap_or(u32::MAX))
+}
+
+/// A port: 1 to 65535.
+pub(crate) fn port(digits: &[u8]) -> Option<u16> {
+    if digits.len() > 5 {
+        return None;
+    }
+    number(digits)
+        .and_then(|value| u16::try_from(value).ok())
+        .filter(|port| *port != 0)
+}
+
+/// Length of the quoted string that `bytes` begins with, both quotes included.
+pub(crate) fn quoted_len(bytes: &[u8]) -> Option<usize> {
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let mut at = 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Reads a value from left to right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    pub(crate) fn skip_lws(&mut self) {
+        while let [first, rest @ ..] = self.rest
+            && is_lws(*first)
+        {
+            self.rest = rest;
+        }
+    }
+
+    /// Takes one byte if it is `expected`.
+    pub(crate) fn eat(&mut self, expected: u8) -> bool {
+        match self.rest {
+            [first, rest @ ..] if *first == expected => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes `expected` with white space around it (`SEMI`, `SLASH`, `COLON` … of the grammar).
+    pub(crate) fn eat_separator(&mut self, expected: u8) -> bool {
+        let before = *self;
+        self.skip_lws();
+        if self.eat(expected) {
+            self.skip_lws();
+            return true;
+        }
+        *self = before;
+        false
+    }
+
+    /// Takes `count` bytes, or as many as there are.
+    pub(crate) fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(count.min(self.rest.len()));
+        self.rest = rest;
+        taken
+    }
+
+    /// Takes what `accepts`; may be nothing.
+    pub(crate) fn take_while(&mut self, accepts: impl Fn(u8) -> bool) -> &'a [u8] {
+        let count = self
+            .rest
+            .iter()
+            .position(|byte| !accepts(*byte))
+            .unwrap_or(self.rest.len());
+        self.take(count)
+    }
+
+    /// Takes a token of at least one character.
+    pub(crate) fn token(&mut self) -> Option<&'a [u8]> {
+        let token = self.take_while(is_token);
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// Takes a quoted string, with its quotes.
+    pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
+        let count = quoted_len(self.rest)?;
+        Some(self.take(count))
+    }
+}
