@@ -1,3 +1,51 @@
 //! The ng protocol, both directions.
+//!
+//! A message is a cookie, a space and a document; the reply repeats the cookie. Control parses
+//! requests and writes replies, its clients do the reverse, with the same types:
+//!
+//! ```
+//! use control_ng::{Command, Message, Negotiation, Reply, Request, Value};
+//!
+//! // A client asks …
+//! let offer = Negotiation::new(b"a84b4c76e66710", b"1928301774", b"v=0\r\n...").replace_origin();
+//! let datagram = Command::Offer(offer).encode(b"cookie-1");
+//!
+//! // … control understands …
+//! let message = Message::split(&datagram).unwrap();
+//! let document = Value::parse(message.body).unwrap();
+//! let request = Request::parse(&document).unwrap();
+//! assert!(matches!(request.command, Command::Offer(offer) if offer.from_tag == b"1928301774"));
+//!
+//! // … and the client reads what it replied.
+//! let datagram = control_ng::reply::ok().with("sdp", "v=0\r\n...").encode(message.cookie);
+//! let message = Message::split(&datagram).unwrap();
+//! let reply = Reply::parse(message.body).unwrap();
+//! assert!(reply.is_ok());
+//! assert_eq!(reply.sdp(), Some(&b"v=0\r\n..."[..]));
+//! ```
+//!
+//! Documents are bencoded. JSON, which the protocol also knows, is told apart by the first byte
+//! of a document and would be one more way to make a [`Value`] and to write one.
 
 #![forbid(unsafe_code)]
+
+mod bencode;
+mod event;
+mod flags;
+#[doc(hidden)]
+pub mod fuzz;
+mod message;
+pub mod reply;
+mod request;
+mod value;
+mod word;
+
+pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
+pub use event::Event;
+pub use flags::{
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
+};
+pub use message::{COOKIE_BYTES_MAX, Message};
+pub use reply::{Counts, Outcome, Reply, Totals};
+pub use request::{Command, Delete, Negotiation, Query, Request, RequestError, Unheeded};
+pub use value::{Dictionary, Value};

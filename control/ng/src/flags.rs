@@ -1,0 +1,267 @@
+//! The words that requests are made of: flags, and values that are one of a few.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::word;
+
+/// A word of one vocabulary.
+pub trait Word: Copy + fmt::Debug + Eq + 'static {
+    /// All words, in the order of their numbers.
+    const ALL: &'static [Self];
+
+    /// As it is written.
+    fn name(self) -> &'static str;
+
+    /// Its place in [`Self::ALL`].
+    fn number(self) -> u32;
+
+    /// The word in any spelling.
+    #[must_use]
+    fn find(spelling: &[u8]) -> Option<Self> {
+        let mut words = Self::ALL.iter().copied();
+        words.find(|word| word::same(word.name().as_bytes(), spelling))
+    }
+}
+
+/// A set of words of one vocabulary.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Words<T> {
+    bits: u32,
+    vocabulary: PhantomData<T>,
+}
+
+impl<T: Word> Words<T> {
+    /// Whether the word is in the set.
+    #[must_use]
+    pub fn has(self, word: T) -> bool {
+        self.bits & (1 << word.number()) != 0
+    }
+
+    /// Puts a word into the set.
+    pub fn insert(&mut self, word: T) {
+        self.bits |= 1 << word.number();
+    }
+
+    /// The set and one more word.
+    #[must_use]
+    pub fn with(mut self, word: T) -> Self {
+        self.insert(word);
+        self
+    }
+
+    /// Whether no word is in the set.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+
+    /// The words in the set.
+    pub fn iter(self) -> impl Iterator<Item = T> {
+        let all = T::ALL.iter().copied();
+        all.filter(move |word| self.has(*word))
+    }
+}
+
+impl<T> Default for Words<T> {
+    fn default() -> Self {
+        Self {
+            bits: 0,
+            vocabulary: PhantomData,
+        }
+    }
+}
+
+impl<T: Word> fmt::Debug for Words<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// Defines a vocabulary: an enum and the spelling of each variant.
+macro_rules! words {
+    ($(#[$of_enum:meta])* $name:ident { $($(#[$of_word:meta])* $word:ident = $spelling:literal,)+ }) => {
+        $(#[$of_enum])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$of_word])* $word,)+
+        }
+
+        impl Word for $name {
+            const ALL: &'static [Self] = &[$(Self::$word),+];
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$word => $spelling,)+
+                }
+            }
+
+            fn number(self) -> u32 {
+                self as u32
+            }
+        }
+    };
+}
+
+words! {
+    /// `flags` of a request.
+    Flag {
+        /// All parties.
+        All = "all",
+        /// The peer sends from elsewhere than it receives.
+        Asymmetric = "asymmetric",
+        /// The tags say which direction is meant.
+        Directional = "directional",
+        /// Spare the statistics in the reply to delete.
+        Fast = "fast",
+        /// Deleting an unknown call is an error.
+        Fatal = "fatal",
+        /// Write `a=rtcp` with the address, not only the port.
+        FullRtcpAttribute = "full rtcp attribute",
+        /// An answer from another tag is another party, not an alias.
+        NewBranch = "new branch",
+        /// Write no `a=rtcp`.
+        NoRtcpAttribute = "no rtcp attribute",
+        /// Leave the direction attribute of media alone.
+        OriginalSendrecv = "original sendrecv",
+        /// The answer is provisional.
+        Provisional = "provisional",
+        /// Use the address that the SIP message came from.
+        SipSourceAddress = "SIP source address",
+        /// Accept media from the signalled address only.
+        StrictSource = "strict source",
+        /// Symmetric media: what is done anyhow.
+        Symmetric = "symmetric",
+        /// In a delete: regard the to-tag.
+        ToTag = "to tag",
+        /// Use the addresses in the SDP.
+        TrustAddress = "trust address",
+    }
+}
+
+words! {
+    /// What to replace in the session part of SDP (`replace`).
+    Replace {
+        /// Raise the version of `o=` even if nothing changed.
+        ForceIncrementSdpVersion = "force increment sdp ver",
+        /// The address of `o=`.
+        Origin = "origin",
+        /// The whole of `o=`.
+        OriginFull = "origin full",
+        /// Obsolete: `c=` is replaced anyhow.
+        SessionConnection = "session connection",
+        /// The name in `s=`.
+        SessionName = "session name",
+        /// The version of `o=`.
+        SdpVersion = "SDP version",
+        /// The user name of `o=`.
+        Username = "username",
+        /// Write an address where the peer wrote 0.0.0.0.
+        ZeroAddress = "zero address",
+    }
+}
+
+words! {
+    /// What to do about RTCP on the port of RTP (`rtcp-mux`, RFC 5761).
+    RtcpMux {
+        /// Accept it in the answer, even if the other party does not.
+        Accept = "accept",
+        /// Do not pass the offer of it on; separate here.
+        Demux = "demux",
+        /// Offer it, even if the offer did not.
+        Offer = "offer",
+        /// Refuse it in the answer.
+        Reject = "reject",
+        /// Offer it without a second port.
+        Require = "require",
+    }
+}
+
+words! {
+    /// What a client understands (`supports`).
+    Support {
+        /// Unasked-for datagrams about calls ([`Event`](crate::Event)).
+        Events = "events",
+        /// The result `load limit`.
+        LoadLimit = "load limit",
+    }
+}
+
+words! {
+    /// What to do about ICE (RFC 8445) in SDP (`ICE`).
+    Ice {
+        /// As the peer's default.
+        Default = "default",
+        /// Replace candidates by the relay's.
+        Force = "force",
+        /// Let only the relay's candidate be used.
+        ForceRelay = "force relay",
+        /// Keep what is there if it can be kept.
+        Optional = "optional",
+        /// Take it out.
+        Remove = "remove",
+    }
+}
+
+words! {
+    /// The family of addresses that the other side wants.
+    AddressFamily {
+        /// IPv4.
+        Ip4 = "IP4",
+        /// IPv6.
+        Ip6 = "IP6",
+    }
+}
+
+words! {
+    /// How the address of a peer is learnt (`endpoint-learning`).
+    EndpointLearning {
+        /// After three seconds.
+        Delayed = "delayed",
+        /// By the best match with what was signalled.
+        Heuristic = "heuristic",
+        /// From the first packet.
+        Immediate = "immediate",
+        /// Not at all.
+        Off = "off",
+    }
+}
+
+/// The flags of a request.
+pub type Flags = Words<Flag>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Word>() {
+        assert!(T::ALL.len() <= 32, "they must fit in the bits of a set");
+        let mut set = Words::default();
+        for word in T::ALL {
+            assert_eq!(T::find(word.name().as_bytes()), Some(*word));
+            assert!(!set.has(*word));
+            set.insert(*word);
+        }
+        assert_eq!(set.iter().collect::<Vec<_>>(), T::ALL);
+    }
+
+    #[test]
+    fn each_word_is_found_by_its_name_and_kept_apart() {
+        check::<Flag>();
+        check::<Replace>();
+        check::<RtcpMux>();
+        check::<Support>();
+        check::<Ice>();
+        check::<AddressFamily>();
+        check::<EndpointLearning>();
+    }
+
+    #[test]
+    fn spelling_does_not_matter() {
+        for spelling in ["trust address", "trust-address", "Trust_Address"] {
+            assert_eq!(Flag::find(spelling.as_bytes()), Some(Flag::TrustAddress));
+        }
+        assert_eq!(Flag::find(b"trustaddress"), None);
+    }
+}

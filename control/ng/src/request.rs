@@ -1,0 +1,471 @@
+//! Requests: parsed by control, written by its clients.
+
+use std::net::IpAddr;
+
+use crate::flags::{
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
+};
+use crate::word::Normal;
+use crate::{Dictionary, Value, reply};
+
+mod encode;
+
+/// Calls that `list` names unless the request says how many.
+const LIST_LIMIT_DEFAULT: u32 = 32;
+
+/// Words not acted on whose names are kept, to be logged.
+const UNHEEDED_NAMES_MAX: usize = 16;
+
+/// A request, understood.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request<'a> {
+    /// What is asked.
+    pub command: Command<'a>,
+    /// Keys and flags that are not acted on. Never an error: deployed clients send many.
+    pub unheeded: Unheeded<'a>,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Command<'a> {
+    /// The client heard an [`Event`](crate::Event). No reply is sent.
+    Acknowledge,
+    /// Rewrite the answer to an offer.
+    Answer(Negotiation<'a>),
+    /// End a call, or a part of it.
+    Delete(Delete<'a>),
+    /// Name the calls there are.
+    List {
+        /// How many at most.
+        limit: u32,
+    },
+    /// Rewrite an offer, and begin a call if there is none.
+    Offer(Negotiation<'a>),
+    /// Are you there?
+    Ping,
+    /// Counts of a call.
+    Query(Query<'a>),
+    /// Counts of the whole daemon.
+    Statistics,
+}
+
+/// An offer or an answer.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Negotiation<'a> {
+    /// Which call.
+    pub call_id: &'a [u8],
+    /// Tag of the party that made the offer; in an answer too.
+    pub from_tag: &'a [u8],
+    /// Tag of the other party, if it is known.
+    pub to_tag: Option<&'a [u8]>,
+    /// Names the fork.
+    pub via_branch: Option<&'a [u8]>,
+    /// The session description.
+    pub sdp: &'a [u8],
+    /// Where the SIP message came from.
+    pub received_from: Option<IpAddr>,
+    /// Names of the interface towards the sender and towards the receiver.
+    pub direction: Option<[&'a [u8]; 2]>,
+    /// The family of the address to advertise to the receiver.
+    pub address_family: Option<AddressFamily>,
+    /// Advertise this address instead of the interface's.
+    pub media_address: Option<IpAddr>,
+    /// Profile of the m-lines towards the receiver, such as `RTP/AVP`.
+    pub transport_protocol: Option<&'a [u8]>,
+    /// What to do about ICE.
+    pub ice: Option<Ice>,
+    /// How to learn the sender's address.
+    pub endpoint_learning: Option<EndpointLearning>,
+    /// What to do about RTCP on the port of RTP.
+    pub rtcp_mux: Words<RtcpMux>,
+    /// What to replace in the session part.
+    pub replace: Words<Replace>,
+    /// The rest.
+    pub flags: Flags,
+    /// What the client understands.
+    pub supports: Words<Support>,
+    /// Type of service of media sent.
+    pub tos: Option<u8>,
+    /// Seconds that the call lives on after it is deleted.
+    pub delete_delay_s: Option<u32>,
+    /// A name of the sender, for later requests.
+    pub label: Option<&'a [u8]>,
+}
+
+/// Which call, or which part of it, is to end.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Delete<'a> {
+    /// Which call.
+    pub call_id: &'a [u8],
+    /// Only this party and those it talks to; `None`: the whole call.
+    pub from_tag: Option<&'a [u8]>,
+    /// Only this pair of parties; regarded only with [`Flag::ToTag`].
+    pub to_tag: Option<&'a [u8]>,
+    /// Only this fork.
+    pub via_branch: Option<&'a [u8]>,
+    /// Seconds until it really ends; `None`: as the server is set.
+    pub delay_s: Option<u32>,
+    /// `fatal`, `fast`, `to tag`.
+    pub flags: Flags,
+}
+
+/// Which call, or which part of it, is asked about.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Query<'a> {
+    /// Which call.
+    pub call_id: &'a [u8],
+    /// Only this party.
+    pub from_tag: Option<&'a [u8]>,
+    /// Only the other party of these two.
+    pub to_tag: Option<&'a [u8]>,
+}
+
+/// Why a request cannot be understood. Displayed, it is the `error-reason` that proxies know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// `call-id` is missing.
+    #[error("No call-id in message")]
+    NoCallId,
+    /// `command` is missing.
+    #[error("Dictionary contains no key \"command\"")]
+    NoCommand,
+    /// `from-tag` is missing.
+    #[error("No from-tag in message")]
+    NoFromTag,
+    /// `sdp` is missing.
+    #[error("No SDP body in message")]
+    NoSdp,
+    /// `to-tag` is missing.
+    #[error("No to-tag in message")]
+    NoToTag,
+    /// The document is no dictionary.
+    #[error("Could not decode bencode dictionary")]
+    NotDictionary,
+    /// A command that this server does not have.
+    #[error("Unrecognized command")]
+    UnknownCommand,
+}
+
+/// Keys and flags that are not acted on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Unheeded<'a> {
+    /// How many.
+    pub count: u32,
+    /// The first of them.
+    pub names: Vec<&'a [u8]>,
+}
+
+impl<'a> Unheeded<'a> {
+    fn add(&mut self, name: &'a [u8]) {
+        self.count = self.count.saturating_add(1);
+        if self.names.len() < UNHEEDED_NAMES_MAX {
+            self.names.push(name);
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Understands a document.
+    ///
+    /// # Errors
+    ///
+    /// When the command is not known or lacks what it needs. What is there beyond that is no
+    /// error.
+    pub fn parse(document: &'a Value<'_>) -> Result<Self, RequestError> {
+        let dictionary = document
+            .as_dictionary()
+            .ok_or(RequestError::NotDictionary)?;
+        let Some(command) = dictionary.find("command") else {
+            if dictionary.get("result").is_some() {
+                return Ok(Self {
+                    command: Command::Acknowledge,
+                    unheeded: Unheeded::default(),
+                });
+            }
+            return Err(RequestError::NoCommand);
+        };
+        let name = Normal::new(command.as_bytes().unwrap_or_default());
+        let mut keys = Keys::default();
+        keys.read(dictionary);
+        let command = keys.command(name.as_str())?;
+        Ok(Self {
+            command,
+            unheeded: keys.unheeded,
+        })
+    }
+}
+
+/// Everything that a request may say, before it is known what the command makes of it.
+#[derive(Debug, Default)]
+struct Keys<'a> {
+    negotiation: Negotiation<'a>,
+    limit: Option<u32>,
+    from_interface: Option<&'a [u8]>,
+    to_interface: Option<&'a [u8]>,
+    unheeded: Unheeded<'a>,
+}
+
+impl<'a> Keys<'a> {
+    fn read(&mut self, dictionary: &'a Dictionary<'_>) {
+        for (key, value) in dictionary.iter() {
+            if !self.key(Normal::new(key).as_str(), value) {
+                self.unheeded.add(key);
+            }
+        }
+        if let (Some(from), Some(to)) = (self.from_interface, self.to_interface) {
+            self.negotiation.direction.get_or_insert([from, to]);
+        }
+    }
+
+    /// Takes one key. `false` if it is not acted on.
+    fn key(&mut self, key: &str, value: &'a Value<'_>) -> bool {
+        match key {
+            "command" => true,
+            "direction" => self.direction(value),
+            "flags" => self.flags(value),
+            "from-interface" => set(&mut self.from_interface, non_empty(value)),
+            "limit" => set(&mut self.limit, unsigned(value)),
+            "to-interface" => set(&mut self.to_interface, non_empty(value)),
+            "rtpp-flags" => self.flag_string(value),
+            _ => self.negotiation.read_key(key, value, &mut self.unheeded),
+        }
+    }
+
+    fn direction(&mut self, value: &'a Value<'_>) -> bool {
+        let mut names = value.words();
+        let (Some(from), Some(to)) = (names.next(), names.next()) else {
+            return false;
+        };
+        self.negotiation.direction = Some([from, to]);
+        true
+    }
+
+    fn flags(&mut self, value: &'a Value<'_>) -> bool {
+        for flag in value.words() {
+            if !self.negotiation.read_flag(flag) {
+                self.unheeded.add(flag);
+            }
+        }
+        true
+    }
+
+    /// The flags as a proxy's script has them, which newer Kamailios pass on unread.
+    fn flag_string(&mut self, value: &'a Value<'_>) -> bool {
+        let Some(flags) = value.as_bytes() else {
+            return false;
+        };
+        let words = flags.split(u8::is_ascii_whitespace);
+        for word in words.filter(|word| !word.is_empty()) {
+            if !self.negotiation.read_script_word(word) {
+                self.unheeded.add(word);
+            }
+        }
+        true
+    }
+
+    fn command(&mut self, name: &str) -> Result<Command<'a>, RequestError> {
+        Ok(match name {
+            "answer" => Command::Answer(self.negotiation(true)?),
+            "delete" => Command::Delete(self.delete()?),
+            "list" => Command::List {
+                limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
+            },
+            "offer" => Command::Offer(self.negotiation(false)?),
+            "ping" => Command::Ping,
+            "query" => Command::Query(self.query()?),
+            "statistics" => Command::Statistics,
+            _ => return Err(RequestError::UnknownCommand),
+        })
+    }
+
+    fn negotiation(&mut self, is_answer: bool) -> Result<Negotiation<'a>, RequestError> {
+        let negotiation = std::mem::take(&mut self.negotiation);
+        if negotiation.sdp.is_empty() {
+            return Err(RequestError::NoSdp);
+        }
+        if negotiation.call_id.is_empty() {
+            return Err(RequestError::NoCallId);
+        }
+        if negotiation.from_tag.is_empty() {
+            return Err(RequestError::NoFromTag);
+        }
+        if is_answer && negotiation.to_tag.is_none() {
+            return Err(RequestError::NoToTag);
+        }
+        Ok(negotiation)
+    }
+
+    fn delete(&self) -> Result<Delete<'a>, RequestError> {
+        let keys = &self.negotiation;
+        Ok(Delete {
+            call_id: self.call_id()?,
+            from_tag: Some(keys.from_tag).filter(|tag| !tag.is_empty()),
+            to_tag: keys.to_tag,
+            via_branch: keys.via_branch,
+            delay_s: keys.delete_delay_s,
+            flags: keys.flags,
+        })
+    }
+
+    fn query(&self) -> Result<Query<'a>, RequestError> {
+        let keys = &self.negotiation;
+        Ok(Query {
+            call_id: self.call_id()?,
+            from_tag: Some(keys.from_tag).filter(|tag| !tag.is_empty()),
+            to_tag: keys.to_tag,
+        })
+    }
+
+    fn call_id(&self) -> Result<&'a [u8], RequestError> {
+        Some(self.negotiation.call_id)
+            .filter(|call_id| !call_id.is_empty())
+            .ok_or(RequestError::NoCallId)
+    }
+}
+
+impl<'a> Negotiation<'a> {
+    /// Takes one key. `false` if it is not acted on.
+    fn read_key(&mut self, key: &str, value: &'a Value<'_>, unheeded: &mut Unheeded<'a>) -> bool {
+        match key {
+            "address-family" => set(&mut self.address_family, word(value)),
+            "call-id" => fill(&mut self.call_id, value),
+            "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
+            "endpoint-learning" => set(&mut self.endpoint_learning, word(value)),
+            "from-tag" => fill(&mut self.from_tag, value),
+            "ice" => set(&mut self.ice, word(value)),
+            "label" => set(&mut self.label, non_empty(value)),
+            "media-address" => set(&mut self.media_address, address(value)),
+            "received-from" => set(&mut self.received_from, received_from(value)),
+            "replace" => collect(&mut self.replace, value, unheeded),
+            "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
+            "sdp" => fill(&mut self.sdp, value),
+            // Every client lists what it could do with; that we cannot is nothing to report.
+            "supports" => collect(&mut self.supports, value, &mut Unheeded::default()),
+            "to-tag" => set(&mut self.to_tag, non_empty(value)),
+            "tos" => set(
+                &mut self.tos,
+                value.as_integer().and_then(|n| n.try_into().ok()),
+            ),
+            "transport-protocol" => set(&mut self.transport_protocol, non_empty(value)),
+            "via-branch" => set(&mut self.via_branch, non_empty(value)),
+            _ => false,
+        }
+    }
+
+    /// Takes one flag, be it plain or with the name of a list in front.
+    fn read_flag(&mut self, flag: &'a [u8]) -> bool {
+        if let Some(flag) = Flag::find(flag) {
+            self.flags.insert(flag);
+            return true;
+        }
+        let normal = Normal::new(flag);
+        let Some((list, rest)) = split_prefix(normal.as_str()) else {
+            return false;
+        };
+        match list {
+            "endpoint-learning-" => set(&mut self.endpoint_learning, EndpointLearning::find(rest)),
+            "ice-" => set(&mut self.ice, Ice::find(rest)),
+            "replace-" => insert(&mut self.replace, rest),
+            _ => insert(&mut self.rtcp_mux, rest),
+        }
+    }
+
+    /// Takes one word of a script's flag string: a flag, `key=value`, or a profile.
+    fn read_script_word(&mut self, word: &'a [u8]) -> bool {
+        if let Some(at) = memchr::memchr(b'=', word) {
+            return self.read_script_value(&word[..at], &word[at + 1..]);
+        }
+        if word.starts_with(b"RTP/") || word.starts_with(b"UDP/") {
+            self.transport_protocol = Some(word);
+            return true;
+        }
+        self.read_flag(word)
+    }
+
+    fn read_script_value(&mut self, key: &[u8], value: &'a [u8]) -> bool {
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        match Normal::new(key).as_str() {
+            "address-family" => set(&mut self.address_family, AddressFamily::find(value)),
+            "delete-delay" => set(&mut self.delete_delay_s, text.parse().ok()),
+            "endpoint-learning" => set(&mut self.endpoint_learning, EndpointLearning::find(value)),
+            "ice" => set(&mut self.ice, Ice::find(value)),
+            "media-address" => set(&mut self.media_address, text.parse().ok()),
+            "replace" => insert(&mut self.replace, value),
+            "rtcp-mux" => insert(&mut self.rtcp_mux, value),
+            "tos" => set(&mut self.tos, text.parse().ok()),
+            "transport-protocol" => set(&mut self.transport_protocol, Some(value)),
+            "via-branch" => set(&mut self.via_branch, Some(value)),
+            _ => false,
+        }
+    }
+}
+
+fn split_prefix(flag: &str) -> Option<(&'static str, &[u8])> {
+    ["endpoint-learning-", "ice-", "replace-", "rtcp-mux-"]
+        .into_iter()
+        .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
+}
+
+/// Sets a value that could be read. `false` if it could not, and then it stays as it was.
+fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    let could = value.is_some();
+    if could {
+        *slot = value;
+    }
+    could
+}
+
+fn fill<'a>(slot: &mut &'a [u8], value: &'a Value<'_>) -> bool {
+    let bytes = value.as_bytes();
+    *slot = bytes.unwrap_or(*slot);
+    bytes.is_some()
+}
+
+fn insert<T: Word>(set: &mut Words<T>, spelling: &[u8]) -> bool {
+    let word = T::find(spelling);
+    if let Some(word) = word {
+        set.insert(word);
+    }
+    word.is_some()
+}
+
+fn collect<'a, T: Word>(
+    set: &mut Words<T>,
+    value: &'a Value<'_>,
+    unheeded: &mut Unheeded<'a>,
+) -> bool {
+    for spelling in value.words() {
+        if !insert(set, spelling) {
+            unheeded.add(spelling);
+        }
+    }
+    true
+}
+
+/// A string that says something. Clients send empty ones for tags that they do not know.
+fn non_empty<'a>(value: &'a Value<'_>) -> Option<&'a [u8]> {
+    value.as_bytes().filter(|bytes| !bytes.is_empty())
+}
+
+fn word<T: Word>(value: &Value<'_>) -> Option<T> {
+    T::find(value.words().next()?)
+}
+
+fn unsigned(value: &Value<'_>) -> Option<u32> {
+    u32::try_from(value.as_integer()?).ok()
+}
+
+fn address(value: &Value<'_>) -> Option<IpAddr> {
+    value.as_str()?.trim().parse().ok()
+}
+
+/// `[family, address]`, or the address alone.
+fn received_from(value: &Value<'_>) -> Option<IpAddr> {
+    let address = value.words().last()?;
+    std::str::from_utf8(address).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
