@@ -5,10 +5,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The whole file. Each daemon reads it all, so that a mistake anywhere is found by any of them.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct File {
     /// What the three daemons share.
@@ -24,7 +25,7 @@ pub struct File {
 }
 
 /// What the three daemons share.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tandem {
     /// Folder of the database. Made if it is not there. Relative to the file's folder.
@@ -35,7 +36,7 @@ pub struct Tandem {
 }
 
 /// How the daemons log.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,control=debug`.
@@ -47,7 +48,7 @@ pub struct Log {
 }
 
 /// How a log line looks.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -58,7 +59,7 @@ pub enum LogFormat {
 }
 
 /// The packet forwarder.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relay {
     /// Where media is received, as `name=address` or `name=address!advertised`; the name and
@@ -80,7 +81,7 @@ pub struct Relay {
 }
 
 /// How the relay reads and writes its sockets.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// io_uring if it works here, else poll.
@@ -93,7 +94,7 @@ pub enum Driver {
 }
 
 /// The daemon that speaks ng.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
     /// Where ng requests are received. Whoever may send here may direct media: keep it on
@@ -110,7 +111,7 @@ pub struct Control {
 }
 
 /// The registrar and proxy.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SipProxy {
     /// Where SIP is received, as `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`. An unspecified
