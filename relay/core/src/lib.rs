@@ -1,3 +1,197 @@
 //! Decides what happens to each packet; performs no I/O.
+//!
+//! One [`Relay`] serves one worker thread. Bytes, commands and the time go in through `handle_*`;
+//! what is to be done comes back as a [`Verdict`] or an [`Outcome`], or is asked for by `poll_*`.
+//!
+//! ```text
+//!           socket ─► FlowTable ─► Latch ─► Kind ─┬─ RTP  ─► Egress
+//!  packet ─►           (slot)     (whose?)        └─ RTCP ─► Egress
+//! ```
+//!
+//! Nothing is allocated, locked, logged or hashed for a packet. Time is an argument.
+//!
+//! ```
+//! use std::time::Instant;
+//! use relay_core::{DropReason, Ingress, Limits, Outcome, Relay, SocketId, Verdict};
+//! use relay_wire::{Answer, CallKey, Command, PortPartition, WorkerId};
+//!
+//! let mut relay = Relay::new(Limits {
+//!     worker: WorkerId(0),
+//!     partition: PortPartition::new(30_000, 30_999, 1).unwrap(),
+//!     interfaces: vec!["127.0.0.1".parse().unwrap()],
+//!     calls_max: 100,
+//!     endpoints_max: 1_000,
+//! });
+//! let now = Instant::now();
+//! let command = Command::CreateCall {
+//!     call: CallKey(1),
+//!     media_timeout_ms: 0,
+//!     record: vec![],
+//! };
+//! let outcome = relay.handle_command(now, command, 1_000).unwrap();
+//! assert_eq!(outcome, Outcome::Done(Answer::Done));
+//!
+//! // The driver's turn: packets, then time, then what came of it.
+//! let ingress = Ingress {
+//!     socket: SocketId::new(7),
+//!     source: "192.0.2.1:4000".parse().unwrap(),
+//! };
+//! let verdict = relay.handle_packet(now, ingress, &mut [0x80, 0]);
+//! assert_eq!(verdict, Verdict::Drop(DropReason::UnknownFlow));
+//! relay.handle_timeout(now);
+//! while let Some(socket) = relay.poll_close() {
+//!     // … close it, and when nothing can come from it any more:
+//!     relay.handle_closed(socket);
+//! }
+//! assert_eq!(relay.poll_event(), None);
+//! assert_eq!(relay.poll_timeout(), None);
+//! ```
 
 #![forbid(unsafe_code)]
+
+mod call;
+mod command;
+mod endpoint;
+mod flow_table;
+mod latch;
+mod limits;
+mod verdict;
+
+pub use command::Outcome;
+pub use limits::Limits;
+pub use verdict::{DropReason, Egress, Ingress, SocketId, Verdict};
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use relay_wire::{CallKey, Event};
+
+use call::Calls;
+use flow_table::FlowTable;
+
+/// Decides what happens to each packet of one worker's flows.
+///
+/// Performs no I/O and reads no clock: bytes, commands and time come in through `handle_*`, and
+/// what is to be done comes back as a value or through `poll_*`.
+#[derive(Debug)]
+pub struct Relay {
+    limits: Limits,
+    flows: FlowTable,
+    calls: Calls,
+    events: VecDeque<Event>,
+    events_lost: u64,
+    /// Sockets that the driver is to close.
+    closes: VecDeque<SocketId>,
+    packets_in: u64,
+    packets_out: u64,
+    drops: [u64; DropReason::ALL.len()],
+}
+
+/// Events that wait to be polled: a driver polls each turn, so this many would be a driver that
+/// stands still.
+const EVENTS_MAX: usize = 4_096;
+
+impl Relay {
+    /// A worker with no calls.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            flows: FlowTable::new(limits.endpoints_max),
+            calls: Calls::default(),
+            events: VecDeque::new(),
+            events_lost: 0,
+            closes: VecDeque::new(),
+            packets_in: 0,
+            packets_out: 0,
+            drops: [0; DropReason::ALL.len()],
+            limits,
+        }
+    }
+
+    /// Decides about one datagram. If it is to be forwarded, the bytes are as they are to leave.
+    pub fn handle_packet(&mut self, now: Instant, ingress: Ingress, packet: &mut [u8]) -> Verdict {
+        self.packets_in += 1;
+        match self.route(now, ingress, packet) {
+            Ok(egress) => {
+                self.packets_out += 1;
+                Verdict::Forward(egress)
+            }
+            Err(reason) => {
+                self.drops[reason.index()] += 1;
+                if let Some(endpoint) = self.flows.open(ingress.socket) {
+                    endpoint.count_drop();
+                }
+                Verdict::Drop(reason)
+            }
+        }
+    }
+
+    fn route(
+        &mut self,
+        now: Instant,
+        ingress: Ingress,
+        packet: &[u8],
+    ) -> Result<Egress, DropReason> {
+        let arrived_at = self.flows.open(ingress.socket);
+        let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
+        let socket = arrived_at.receive(now, ingress.source, packet)?;
+        let leaves_from = self.flows.open(socket);
+        let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
+        let destination = leaves_from.send(packet)?;
+        Ok(Egress {
+            socket,
+            destination,
+        })
+    }
+
+    /// Looks for calls that have been silent for too long. Does nothing before
+    /// [`Self::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.calls.due(now) {
+            let heard_at = self.heard_at(key);
+            if self.calls.look(now, key, heard_at) {
+                self.emit(Event::MediaTimeout { call: key });
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is next due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.calls.next_deadline()
+    }
+
+    /// Takes the next thing that control should hear of.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Takes the next socket that is to be closed. When nothing can come from it any more, the
+    /// driver calls [`Self::handle_closed`].
+    #[must_use]
+    pub fn poll_close(&mut self) -> Option<SocketId> {
+        self.closes.pop_front()
+    }
+
+    /// A socket of [`Self::poll_close`] is gone, and its slot and port may be used again.
+    pub fn handle_closed(&mut self, socket: SocketId) {
+        self.flows.free(socket);
+    }
+
+    /// When any endpoint of a call was last heard.
+    fn heard_at(&self, key: CallKey) -> Option<Instant> {
+        let endpoints = self.calls.get(key)?.endpoints.iter();
+        endpoints
+            .filter_map(|it| self.flows.endpoint(*it)?.heard_at)
+            .max()
+    }
+
+    fn emit(&mut self, event: Event) {
+        if self.events.len() >= EVENTS_MAX {
+            self.events_lost += 1;
+            return;
+        }
+        self.events.push_back(event);
+    }
+}

@@ -84,6 +84,8 @@ pub enum Command {
         port: Port,
     },
     /// Says where an endpoint's peer is, as far as signalling knows, and how to learn better.
+    /// If that is what was said before, what was learnt since stays; otherwise learning begins
+    /// anew.
     SetRemote {
         /// The call that it belongs to.
         call: CallKey,
@@ -110,7 +112,9 @@ pub enum Command {
         /// Which call.
         call: CallKey,
     },
-    /// Answers [`Answer::Calls`] with a page of the worker's calls in order of their keys.
+    /// Answers [`Answer::Calls`] with a page of the worker's calls in order of their keys. For
+    /// those of them that are silent for too long, [`Event::MediaTimeout`](crate::Event) is sent
+    /// again, so that events which nobody was there to hear are not lost.
     ListCalls {
         /// The last key of the page before; `None` at first.
         after: Option<CallKey>,
@@ -124,7 +128,8 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Learning {
     /// Addresses of packets are matched with those signalled: for three seconds after the first
-    /// packet the best match (address and port, address, port, any) wins, then it is locked.
+    /// packet the best match (address and port, address, port, any) wins, then it is locked. Of
+    /// sources that match alike the first wins; a perfect match is locked at once.
     #[default]
     Heuristic,
     /// The source of the first packet is locked.
@@ -151,6 +156,37 @@ pub enum Answer {
     },
     /// Counts of the worker.
     Worker(WorkerStats),
+}
+
+impl Answer {
+    /// Bytes of an [`Answer::Calls`] without its calls, at most.
+    pub const CALLS_LEN_MAX: usize = 8;
+
+    /// Bytes that this takes in a [`Reply`](crate::Reply), at most: lets the relay keep a reply
+    /// within [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX) without encoding it twice.
+    #[must_use]
+    pub fn encoded_len_max(&self) -> usize {
+        match self {
+            Self::Done => 1,
+            Self::Call(stats) => 1 + stats.encoded_len_max(),
+            Self::Calls { calls, .. } => {
+                let lens = calls
+                    .iter()
+                    .map(|it| CallRecord::encoded_len_max(it.record.len()));
+                Self::CALLS_LEN_MAX + lens.sum::<usize>()
+            }
+            Self::Worker(stats) => 1 + stats.encoded_len_max(),
+        }
+    }
+}
+
+impl CallRecord {
+    /// Bytes of an encoded record of `record_len` bytes, at most.
+    #[must_use]
+    pub const fn encoded_len_max(record_len: usize) -> usize {
+        // The key, and the length that stands before the record.
+        10 + 5 + record_len
+    }
 }
 
 /// A call and what control wrote about it.

@@ -60,3 +60,100 @@ pub struct WorkerStats {
     /// Counters by name: reasons of drops, events of the ring.
     pub counters: Vec<(String, u64)>,
 }
+
+impl CallStats {
+    /// Bytes that this takes in a message, at most.
+    #[must_use]
+    pub fn encoded_len_max(&self) -> usize {
+        // The key and the count of endpoints.
+        10 + 5 + self.endpoints.len() * EndpointStats::ENCODED_LEN_MAX
+    }
+}
+
+impl EndpointStats {
+    /// Bytes that this takes in a message, at most: the port; an IPv6 address and its port; a
+    /// flag; SSRC, payload type and idle time with a byte each to say that they are there; seven
+    /// counts.
+    pub const ENCODED_LEN_MAX: usize = 4 + (2 + 16 + 3) + 1 + 6 + 2 + 11 + 7 * 10;
+}
+
+impl WorkerStats {
+    /// Bytes that this takes in a message, at most.
+    #[must_use]
+    pub fn encoded_len_max(&self) -> usize {
+        let counters = self.counters.iter().map(|(name, _)| 5 + name.len() + 10);
+        4 * 10 + 5 + counters.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Answer, CallRecord, InterfaceId, encode};
+
+    fn encoded_len(answer: &Answer) -> usize {
+        let mut bytes = Vec::new();
+        encode(answer, &mut bytes);
+        bytes.len()
+    }
+
+    fn largest_endpoint() -> EndpointStats {
+        EndpointStats {
+            port: Port {
+                interface: InterfaceId(u8::MAX),
+                number: u16::MAX,
+            },
+            remote: Some(
+                "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+                    .parse()
+                    .unwrap(),
+            ),
+            learnt: true,
+            ssrc: Some(u32::MAX),
+            payload_type: Some(u8::MAX),
+            idle_ms: Some(u64::MAX),
+            rtp_packets_in: u64::MAX,
+            rtp_bytes_in: u64::MAX,
+            rtcp_packets_in: u64::MAX,
+            rtcp_bytes_in: u64::MAX,
+            packets_out: u64::MAX,
+            bytes_out: u64::MAX,
+            dropped: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_it_says() {
+        let call = CallKey(u64::MAX);
+        let worker = WorkerStats {
+            calls: u64::MAX,
+            endpoints: u64::MAX,
+            packets_in: u64::MAX,
+            packets_out: u64::MAX,
+            counters: vec![("a name".to_owned(), u64::MAX); 200],
+        };
+        let answers = [
+            Answer::Done,
+            Answer::Worker(worker),
+            Answer::Call(CallStats {
+                call,
+                endpoints: vec![largest_endpoint(); 128],
+            }),
+            Answer::Calls {
+                calls: vec![
+                    CallRecord {
+                        call,
+                        record: vec![0xff; 40_000],
+                    };
+                    3
+                ],
+                more: true,
+            },
+        ];
+        for answer in answers {
+            let (len, len_max) = (encoded_len(&answer), answer.encoded_len_max());
+            assert!(len <= len_max, "{len} over {len_max}");
+            assert!(len_max - len < 2_000, "{len} far below {len_max}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The calls of a worker, and when each is next looked at for silence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+use relay_wire::CallKey;
+
+use crate::SocketId;
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Control's; opaque.
+    pub(crate) record: Vec<u8>,
+    /// Its open endpoints, in the order they were opened.
+    pub(crate) endpoints: Vec<SocketId>,
+    /// Silence is counted from here, or from the newest packet.
+    silent_since: Instant,
+    /// Silence that is reported; `None`: none is.
+    timeout: Option<Duration>,
+    /// When silence was reported, if that still holds.
+    reported_at: Option<Instant>,
+    /// Its entry in [`Calls::deadlines`].
+    deadline: Option<Instant>,
+}
+
+/// The calls of one worker, in order of their keys.
+///
+/// Packets never touch this: endpoints note when they were heard, and a call is looked at when
+/// its deadline comes, which moves on if something was heard in between.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    by_key: BTreeMap<CallKey, Call>,
+    deadlines: BTreeSet<(Instant, CallKey)>,
+    record_bytes: usize,
+}
+
+impl Calls {
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Bytes of all records.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.record_bytes
+    }
+
+    pub(crate) fn get(&self, key: CallKey) -> Option<&Call> {
+        self.by_key.get(&key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: CallKey) -> Option<&mut Call> {
+        self.by_key.get_mut(&key)
+    }
+
+    /// The calls after `after`, in order.
+    pub(crate) fn page(&self, after: Option<CallKey>) -> impl Iterator<Item = (CallKey, &Call)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_key
+            .range((from, Bound::Unbounded))
+            .map(|(key, call)| (*key, call))
+    }
+
+    /// Adds a call whose key is not taken.
+    pub(crate) fn insert(&mut self, now: Instant, key: CallKey, record: Vec<u8>, timeout_ms: u32) {
+        self.record_bytes += record.len();
+        let call = Call {
+            record,
+            endpoints: Vec::new(),
+            silent_since: now,
+            timeout: None,
+            reported_at: None,
+            deadline: None,
+        };
+        self.by_key.insert(key, call);
+        self.set_timeout(now, key, timeout_ms);
+    }
+
+    pub(crate) fn remove(&mut self, key: CallKey) -> Option<Call> {
+        self.set_deadline(key, None);
+        let call = self.by_key.remove(&key)?;
+        self.record_bytes -= call.record.len();
+        Some(call)
+    }
+
+    pub(crate) fn set_record(&mut self, key: CallKey, record: Vec<u8>) {
+        if let Some(call) = self.by_key.get_mut(&key) {
+            self.record_bytes += record.len();
+            self.record_bytes -= call.record.len();
+            call.record = record;
+        }
+    }
+
+    /// Counts silence from now, and reports it after so long; 0 is never.
+    pub(crate) fn set_timeout(&mut self, now: Instant, key: CallKey, timeout_ms: u32) {
+        let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
+        let Some(call) = self.by_key.get_mut(&key) else {
+            return;
+        };
+        call.silent_since = now;
+        call.timeout = timeout;
+        call.reported_at = None;
+        self.set_deadline(key, timeout.map(|it| now + it));
+    }
+
+    /// Reports silence that was reported already once more: whoever heard of it may be gone.
+    pub(crate) fn report_again(&mut self, now: Instant, key: CallKey) {
+        if let Some(call) = self.by_key.get_mut(&key)
+            && call.reported_at.take().is_some()
+        {
+            self.set_deadline(key, Some(now));
+        }
+    }
+
+    /// The next time that a call is to be looked at.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// A call whose deadline has come.
+    pub(crate) fn due(&self, now: Instant) -> Option<CallKey> {
+        let (at, key) = self.deadlines.first()?;
+        (*at <= now).then_some(*key)
+    }
+
+    /// Looks at a call whose deadline has come, and was last heard at `heard_at`. Says whether
+    /// its silence is to be reported.
+    pub(crate) fn look(&mut self, now: Instant, key: CallKey, heard_at: Option<Instant>) -> bool {
+        let Some(call) = self.by_key.get_mut(&key) else {
+            return false;
+        };
+        let Some(timeout) = call.timeout else {
+            self.set_deadline(key, None);
+            return false;
+        };
+        let silent_since = heard_at.map_or(call.silent_since, |it| it.max(call.silent_since));
+        if call.reported_at.is_some_and(|it| silent_since > it) {
+            call.reported_at = None;
+        }
+        let is_silent = silent_since + timeout <= now;
+        let is_news = is_silent && call.reported_at.is_none();
+        if is_news {
+            call.reported_at = Some(now);
+        }
+        let next = if is_silent { now } else { silent_since } + timeout;
+        self.set_deadline(key, Some(next));
+        is_news
+    }
+
+    fn set_deadline(&mut self, key: CallKey, deadline: Option<Instant>) {
+        let Some(call) = self.by_key.get_mut(&key) else {
+            return;
+        };
+        if let Some(at) = call.deadline.take() {
+            self.deadlines.remove(&(at, key));
+        }
+        if let Some(at) = deadline {
+            call.deadline = deadline;
+            self.deadlines.insert((at, key));
+        }
+    }
+}
+
+impl Call {
+    /// Remembers when an endpoint that goes was last heard, so that closing it is no silence.
+    pub(crate) fn note_heard(&mut self, heard_at: Option<Instant>) {
+        if let Some(heard_at) = heard_at {
+            self.silent_since = self.silent_since.max(heard_at);
+        }
+    }
+}

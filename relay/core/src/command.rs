@@ -1,0 +1,308 @@
+//! Applies what control asks for.
+//!
+//! The core does the flow half of a command, the driver the socket half. Opening a port takes
+//! both, so it is done in two steps: the core checks everything and reserves a slot, the driver
+//! binds, and [`Relay::handle_bound`] makes it open or takes the reservation back. Closing is
+//! one step here and later work for the driver: [`Relay::poll_close`].
+
+use std::time::Instant;
+
+use relay_wire::{
+    Answer, CallKey, CallRecord, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Port,
+    RECORD_BYTES_MAX, Refusal, WorkerStats,
+};
+
+use crate::call::Call;
+use crate::endpoint::Endpoint;
+use crate::flow_table::ReserveError;
+use crate::{DropReason, Relay, SocketId};
+
+/// What became of a command.
+#[derive(Debug, Eq, PartialEq)]
+#[must_use]
+pub enum Outcome {
+    /// It is done.
+    Done(Answer),
+    /// The driver must bind this port, and then call [`Relay::handle_bound`] before anything
+    /// else.
+    Bind {
+        /// The slot that the socket gets.
+        socket: SocketId,
+        /// What to bind.
+        port: Port,
+    },
+    /// Something that it needs is still being closed. Hand it in again after the next
+    /// [`Relay::handle_closed`].
+    Later(Command),
+}
+
+impl Relay {
+    /// Applies one command. `room` is how many bytes its answer may take in the reply, by
+    /// [`Answer::encoded_len_max`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done; then nothing has changed.
+    pub fn handle_command(
+        &mut self,
+        now: Instant,
+        command: Command,
+        room: usize,
+    ) -> Result<Outcome, CommandError> {
+        match command {
+            Command::OpenEndpoint { call, port } => self.open_endpoint(call, port),
+            other => self.answer(now, other, room).map(Outcome::Done),
+        }
+        .map_err(CommandError::Refused)
+    }
+
+    /// The driver has bound the port of [`Outcome::Bind`], or could not: the system's number of
+    /// the error.
+    ///
+    /// # Errors
+    ///
+    /// When it could not; the reservation is taken back.
+    pub fn handle_bound(
+        &mut self,
+        socket: SocketId,
+        result: Result<(), i32>,
+    ) -> Result<Answer, CommandError> {
+        if let Err(errno) = result {
+            self.flows.roll_back(socket);
+            return Err(CommandError::System(errno));
+        }
+        let endpoint = self.flows.commit(socket);
+        let call = endpoint.expect("a slot to bind is reserved").call;
+        let call = self.calls.get_mut(call);
+        let call = call.expect("no command comes between reserving and binding");
+        call.endpoints.push(socket);
+        Ok(Answer::Done)
+    }
+
+    fn answer(&mut self, now: Instant, command: Command, room: usize) -> Result<Answer, Refusal> {
+        match command {
+            Command::CloseEndpoint { call, port } => self.close_endpoint(call, port),
+            Command::Connect {
+                call,
+                ingress,
+                rtp,
+                rtcp,
+            } => self.connect(call, ingress, [rtp, rtcp]),
+            Command::CreateCall {
+                call,
+                media_timeout_ms,
+                record,
+            } => self.create_call(now, call, media_timeout_ms, record),
+            Command::ListCalls { after } => self.list_calls(now, after, room),
+            Command::OpenEndpoint { .. } => unreachable!("it takes two steps"),
+            Command::QueryCall { call } => self.query_call(now, call, room).map(Answer::Call),
+            Command::QueryWorker => {
+                let answer = Answer::Worker(self.stats());
+                check_room(answer.encoded_len_max(), room).map(|()| answer)
+            }
+            Command::RemoveCall { call } => self.remove_call(now, call, room).map(Answer::Call),
+            Command::SetMediaTimeout {
+                call,
+                media_timeout_ms,
+            } => {
+                self.calls.get(call).ok_or(Refusal::UnknownCall)?;
+                self.calls.set_timeout(now, call, media_timeout_ms);
+                Ok(Answer::Done)
+            }
+            Command::SetRecord { call, record } => self.set_record(call, record),
+            Command::SetRemote {
+                call,
+                port,
+                remote,
+                learning,
+            } => {
+                let endpoint = self.endpoint_of(call, port)?;
+                endpoint.latch.signal(remote, learning);
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    fn create_call(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        media_timeout_ms: u32,
+        record: Vec<u8>,
+    ) -> Result<Answer, Refusal> {
+        if self.calls.get(call).is_some() {
+            return Err(Refusal::CallExists);
+        }
+        if self.calls.len() >= self.limits.calls_max {
+            return Err(Refusal::TableFull);
+        }
+        self.check_record(0, record.len())?;
+        self.calls.insert(now, call, record, media_timeout_ms);
+        Ok(Answer::Done)
+    }
+
+    fn set_record(&mut self, call: CallKey, record: Vec<u8>) -> Result<Answer, Refusal> {
+        let old_len = self.call(call)?.record.len();
+        self.check_record(old_len, record.len())?;
+        self.calls.set_record(call, record);
+        Ok(Answer::Done)
+    }
+
+    fn check_record(&self, old_len: usize, new_len: usize) -> Result<(), Refusal> {
+        if new_len > RECORD_BYTES_MAX {
+            return Err(Refusal::TooLong);
+        }
+        let total = self.calls.record_bytes() - old_len + new_len;
+        if new_len > old_len && total > self.limits.record_bytes_max() {
+            return Err(Refusal::TableFull);
+        }
+        Ok(())
+    }
+
+    fn remove_call(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        room: usize,
+    ) -> Result<CallStats, Refusal> {
+        let stats = self.query_call(now, key, room)?;
+        if let Some(call) = self.calls.remove(key) {
+            for socket in call.endpoints {
+                self.flows.close(socket);
+                self.closes.push_back(socket);
+            }
+        }
+        Ok(stats)
+    }
+
+    fn open_endpoint(&mut self, call: CallKey, port: Port) -> Result<Outcome, Refusal> {
+        let address = self.limits.address_of(port).ok_or(Refusal::WrongWorker)?;
+        if self.call(call)?.endpoints.len() >= ENDPOINTS_PER_CALL_MAX {
+            return Err(Refusal::TableFull);
+        }
+        let endpoint = Endpoint::new(call, port, address.is_ipv4());
+        match self.flows.reserve(endpoint) {
+            Ok(socket) => Ok(Outcome::Bind { socket, port }),
+            Err(ReserveError::Closing) => Ok(Outcome::Later(Command::OpenEndpoint { call, port })),
+            Err(ReserveError::Full) => Err(Refusal::TableFull),
+            Err(ReserveError::PortOpen) => Err(Refusal::PortOpen),
+        }
+    }
+
+    fn close_endpoint(&mut self, key: CallKey, port: Port) -> Result<Answer, Refusal> {
+        let closed = self.socket_of(key, port)?;
+        let endpoint = self.flows.close(closed);
+        self.closes.push_back(closed);
+        let Some(call) = self.calls.get_mut(key) else {
+            return Err(Refusal::UnknownCall);
+        };
+        call.endpoints.retain(|it| *it != closed);
+        call.note_heard(endpoint.and_then(|it| it.heard_at));
+        for socket in &call.endpoints {
+            if let Some(endpoint) = self.flows.open(*socket) {
+                endpoint.disconnect(closed);
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    fn connect(
+        &mut self,
+        call: CallKey,
+        ingress: Port,
+        egress: [Option<Port>; 2],
+    ) -> Result<Answer, Refusal> {
+        let socket_of = |port: Option<Port>| port.map(|it| self.socket_of(call, it)).transpose();
+        let [rtp, rtcp] = egress;
+        let (rtp, rtcp) = (socket_of(rtp)?, socket_of(rtcp)?);
+        let endpoint = self.endpoint_of(call, ingress)?;
+        (endpoint.rtp, endpoint.rtcp) = (rtp, rtcp);
+        Ok(Answer::Done)
+    }
+
+    fn query_call(&self, now: Instant, key: CallKey, room: usize) -> Result<CallStats, Refusal> {
+        let call = self.call(key)?;
+        let endpoints = call.endpoints.iter();
+        let endpoints = endpoints.filter_map(|it| self.flows.endpoint(*it));
+        let stats = CallStats {
+            call: key,
+            endpoints: endpoints.map(|it| it.stats(now)).collect(),
+        };
+        check_room(stats.encoded_len_max(), room)?;
+        Ok(stats)
+    }
+
+    /// As many calls as there is room for, one at least.
+    fn list_calls(
+        &mut self,
+        now: Instant,
+        after: Option<CallKey>,
+        room: usize,
+    ) -> Result<Answer, Refusal> {
+        let mut room = room.checked_sub(Answer::CALLS_LEN_MAX);
+        let mut calls = Vec::new();
+        let mut more = false;
+        for (call, Call { record, .. }) in self.calls.page(after) {
+            let len = CallRecord::encoded_len_max(record.len());
+            let Some(rest) = room.and_then(|it| it.checked_sub(len)) else {
+                more = true;
+                break;
+            };
+            room = Some(rest);
+            let record = record.clone();
+            calls.push(CallRecord { call, record });
+        }
+        if more && calls.is_empty() {
+            return Err(Refusal::TooLong);
+        }
+        // Who asks for the calls may have missed what was said about them.
+        for it in &calls {
+            self.calls.report_again(now, it.call);
+        }
+        Ok(Answer::Calls { calls, more })
+    }
+
+    /// Counts and gauges of this worker, as far as the core knows.
+    fn stats(&self) -> WorkerStats {
+        let drops = DropReason::ALL.into_iter().zip(self.drops);
+        let mut counters: Vec<_> = drops
+            .map(|(reason, count)| (reason.name().to_owned(), count))
+            .collect();
+        counters.push(("events_lost".to_owned(), self.events_lost));
+        WorkerStats {
+            calls: self.calls.len() as u64,
+            endpoints: self.flows.len() as u64,
+            packets_in: self.packets_in,
+            packets_out: self.packets_out,
+            counters,
+        }
+    }
+
+    fn call(&self, key: CallKey) -> Result<&Call, Refusal> {
+        self.calls.get(key).ok_or(Refusal::UnknownCall)
+    }
+
+    /// The socket of an open port of this call.
+    fn socket_of(&self, call: CallKey, port: Port) -> Result<SocketId, Refusal> {
+        self.call(call)?;
+        let socket = self.flows.socket_of(port).ok_or(Refusal::UnknownPort)?;
+        let endpoint = self.flows.endpoint(socket);
+        if endpoint.is_some_and(|it| it.call == call) {
+            Ok(socket)
+        } else {
+            Err(Refusal::UnknownPort)
+        }
+    }
+
+    fn endpoint_of(&mut self, call: CallKey, port: Port) -> Result<&mut Endpoint, Refusal> {
+        let socket = self.socket_of(call, port)?;
+        self.flows.open(socket).ok_or(Refusal::UnknownPort)
+    }
+}
+
+fn check_room(len: usize, room: usize) -> Result<(), Refusal> {
+    if len > room {
+        return Err(Refusal::TooLong);
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! One open port and its peer: the unit of the flow table.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use relay_rtp::{Kind, Packet};
+use relay_wire::{CallKey, EndpointStats, Learning, Port};
+
+use crate::latch::Latch;
+use crate::{DropReason, SocketId};
+
+/// One open port, its peer, and where what arrives here leaves.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) call: CallKey,
+    pub(crate) port: Port,
+    pub(crate) latch: Latch,
+    /// The family of the socket, and so of everything that can be sent from it.
+    is_ipv4: bool,
+    /// Where RTP, and anything that is not RTCP, leaves.
+    pub(crate) rtp: Option<SocketId>,
+    /// Where RTCP leaves.
+    pub(crate) rtcp: Option<SocketId>,
+    /// When the newest packet from the peer arrived.
+    pub(crate) heard_at: Option<Instant>,
+    newest: Option<Newest>,
+    rtp_in: Count,
+    rtcp_in: Count,
+    out: Count,
+    dropped: u64,
+}
+
+/// What the newest RTP packet said.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    ssrc: u32,
+    payload_type: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        // Widening: a usize has at most 64 bits.
+        self.bytes += bytes as u64;
+    }
+}
+
+impl Endpoint {
+    pub(crate) fn new(call: CallKey, port: Port, is_ipv4: bool) -> Self {
+        Self {
+            call,
+            port,
+            latch: Latch::new(None, Learning::default()),
+            is_ipv4,
+            rtp: None,
+            rtcp: None,
+            heard_at: None,
+            newest: None,
+            rtp_in: Count::default(),
+            rtcp_in: Count::default(),
+            out: Count::default(),
+            dropped: 0,
+        }
+    }
+
+    /// Takes in a packet that arrived here; says where it leaves.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        packet: &[u8],
+    ) -> Result<SocketId, DropReason> {
+        self.latch.accept(now, source)?;
+        self.heard_at = Some(now);
+        let egress = match Kind::of(packet) {
+            Kind::Rtcp => {
+                self.rtcp_in.add(packet.len());
+                self.rtcp
+            }
+            Kind::Rtp => {
+                self.note_newest(packet);
+                self.rtp_in.add(packet.len());
+                self.rtp
+            }
+            Kind::Other => {
+                self.rtp_in.add(packet.len());
+                self.rtp
+            }
+        };
+        egress.ok_or(DropReason::NotConnected)
+    }
+
+    /// Counts a packet that is about to leave here; says who gets it.
+    pub(crate) fn send(&mut self, packet: &[u8]) -> Result<SocketAddr, DropReason> {
+        let remote = self.latch.remote().ok_or(DropReason::NoRemote)?;
+        if remote.is_ipv4() != self.is_ipv4 {
+            return Err(DropReason::AddressFamily);
+        }
+        self.out.add(packet.len());
+        Ok(remote)
+    }
+
+    /// Counts a packet that arrived here and goes no further.
+    pub(crate) fn count_drop(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// No packets leave through `socket` any more.
+    pub(crate) fn disconnect(&mut self, socket: SocketId) {
+        self.rtp.take_if(|it| *it == socket);
+        self.rtcp.take_if(|it| *it == socket);
+    }
+
+    pub(crate) fn stats(&self, now: Instant) -> EndpointStats {
+        let idle = self
+            .heard_at
+            .map(|heard_at| now.saturating_duration_since(heard_at));
+        EndpointStats {
+            port: self.port,
+            remote: self.latch.remote(),
+            learnt: self.latch.is_learnt(),
+            ssrc: self.newest.map(|it| it.ssrc),
+            payload_type: self.newest.map(|it| it.payload_type),
+            idle_ms: idle.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+            rtp_packets_in: self.rtp_in.packets,
+            rtp_bytes_in: self.rtp_in.bytes,
+            rtcp_packets_in: self.rtcp_in.packets,
+            rtcp_bytes_in: self.rtcp_in.bytes,
+            packets_out: self.out.packets,
+            bytes_out: self.out.bytes,
+            dropped: self.dropped,
+        }
+    }
+
+    fn note_newest(&mut self, packet: &[u8]) {
+        if let Ok(packet) = Packet::parse(packet) {
+            self.newest = Some(Newest {
+                ssrc: packet.ssrc().value(),
+                payload_type: packet.payload_type().value(),
+            });
+        }
+    }
+}

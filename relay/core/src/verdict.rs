@@ -1,0 +1,120 @@
+//! What goes in with a datagram, and what is decided about it.
+
+use std::net::SocketAddr;
+
+/// One socket of a worker: the slot of its endpoint in the flow table, and of its file in the
+/// ring.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SocketId(u32);
+
+impl SocketId {
+    /// Any number; one that the core has not given out names no endpoint.
+    #[must_use]
+    pub const fn new(slot: u32) -> Self {
+        Self(slot)
+    }
+
+    /// The slot's number.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.0
+    }
+
+    /// The same, as an index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        // Widening on every platform that this runs on; `usize::try_from` is not const.
+        self.0 as usize
+    }
+}
+
+/// Where a datagram came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ingress {
+    /// The socket that it arrived at.
+    pub socket: SocketId,
+    /// Who sent it.
+    pub source: SocketAddr,
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Egress {
+    /// The socket that it leaves through.
+    pub socket: SocketId,
+    /// Who gets it.
+    pub destination: SocketAddr,
+}
+
+/// What the driver does with a datagram that it has just handed in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub enum Verdict {
+    /// Give the buffer back. It is counted already.
+    Drop(DropReason),
+    /// Send the buffer as it is now.
+    Forward(Egress),
+}
+
+/// Why a packet went no further. Each reason is one counter; none is a log line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DropReason {
+    /// It would have to leave over IPv4 to an IPv6 address, or the other way round.
+    AddressFamily,
+    /// Control connected its endpoint to none: the call is on hold, or not answered yet.
+    NotConnected,
+    /// The peer's address is not known yet.
+    NoRemote,
+    /// It came from another address than the peer's.
+    SourceMismatch,
+    /// Nothing is open where it arrived, or not any more.
+    UnknownFlow,
+}
+
+impl DropReason {
+    /// Every reason, in the order of the counters that [`Self::name`] labels.
+    pub const ALL: [Self; 5] = [
+        Self::AddressFamily,
+        Self::NotConnected,
+        Self::NoRemote,
+        Self::SourceMismatch,
+        Self::UnknownFlow,
+    ];
+
+    /// The metrics label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AddressFamily => "dropped_address_family",
+            Self::NotConnected => "dropped_not_connected",
+            Self::NoRemote => "dropped_no_remote",
+            Self::SourceMismatch => "dropped_source_mismatch",
+            Self::UnknownFlow => "dropped_unknown_flow",
+        }
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_counter_of_its_own() {
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+    }
+
+    #[test]
+    fn what_passes_per_packet_is_small_and_may_move_between_threads() {
+        fn is_send<T: Send>() {}
+        is_send::<crate::Relay>();
+        assert!(size_of::<Ingress>() <= 40);
+        assert!(size_of::<Verdict>() <= 40);
+    }
+}
