@@ -6,13 +6,14 @@ mod id;
 mod list;
 mod name_addr;
 mod params;
-mod scan;
+pub(crate) mod scan;
 mod via;
 
 pub use contact::{Contact, ContactIter, Contacts};
 pub use cseq::CSeq;
 pub use id::HeaderId;
 pub use list::{HeaderValues, NameAddrs, Tokens, Vias};
+pub(crate) use list::{first_value, split_first};
 pub use name_addr::NameAddr;
 pub use params::{Param, Params};
 pub use via::{Rport, Via};

@@ -13,6 +13,7 @@
 
 mod authorization;
 mod edit;
+mod emit;
 mod framer;
 mod header;
 mod limits;
@@ -42,4 +43,6 @@ pub use method::Method;
 pub use request::{Request, ack_for, cancel_for};
 pub use response::{Response, reason_phrase};
 pub use uri::{Host, Scheme, Uri, UriError};
-pub use validate::{Refusal, salvage, validate_request, validate_response};
+pub use validate::{
+    Refusal, salvage, validate_forward, validate_local, validate_request, validate_response,
+};

@@ -16,7 +16,7 @@ pub const URI_LEN_MAX: usize = 2_048;
 pub const HEADER_COUNT_INLINE: usize = 48;
 
 /// Header fields of a message.
-pub const HEADER_COUNT_MAX: usize = 256;
+pub const HEADER_COUNT_MAX: usize = 200;
 
 /// Parameters of one header value or URI.
 pub const PARAM_COUNT_MAX: usize = 64;

@@ -1,16 +1,27 @@
 //! One SIP message over the bytes that came in (RFC 3261 §7).
 
+pub(crate) mod parse;
+mod table;
+
 use crate::authorization::Credentials;
+use crate::header::scan::{number, saturating_number, trim};
 use crate::header::{
     CSeq, Contacts, HeaderError, HeaderId, HeaderValues, NameAddr, NameAddrs, Tokens, Via, Vias,
+    first_value,
 };
 use crate::method::Method;
+
+pub(crate) use table::{Entry, Table};
 
 /// A message whose structure is sound: lines, names and lengths. Header values are looked at when
 /// somebody asks for them.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
+    start_line: StartLine<'a>,
+    is_version_supported: bool,
+    body_start: usize,
+    table: Table,
 }
 
 /// The first line.
@@ -56,6 +67,9 @@ pub enum ParseError {
     /// A header that may stand once stands twice.
     #[error("duplicate {0}")]
     Duplicate(HeaderId),
+    /// Nothing but line ends: a keep-alive (RFC 5626 §4.4.1).
+    #[error("empty")]
+    Empty,
     /// A line that is no header field.
     #[error("malformed header line")]
     HeaderLine,
@@ -77,23 +91,35 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// Every error, in the order of the counters that [`Self::name`] labels; duplicates are one.
-    pub const NAMES: [&'static str; 9] = [
+    /// Every [`Self::name`], in alphabetical order; duplicates are one.
+    pub const NAMES: [&'static str; 10] = [
         "bare_line_end",
         "content_length",
         "duplicate",
+        "empty",
         "header_line",
         "incomplete",
         "nul",
         "start_line",
-        "too_many_headers",
         "too_long",
+        "too_many_headers",
     ];
 
     /// The metrics label.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        todo!()
+        match self {
+            Self::BareLineEnd => "bare_line_end",
+            Self::ContentLength => "content_length",
+            Self::Duplicate(_) => "duplicate",
+            Self::Empty => "empty",
+            Self::HeaderLine => "header_line",
+            Self::Incomplete => "incomplete",
+            Self::Nul => "nul",
+            Self::StartLine => "start_line",
+            Self::TooLong => "too_long",
+            Self::TooManyHeaders => "too_many_headers",
+        }
     }
 }
 
@@ -104,8 +130,13 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// If the next hop could see another message than we do. See also [`salvage`](crate::salvage).
-    pub fn parse(_bytes: &'a [u8]) -> Result<Self, ParseError> {
-        todo!()
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        parse::parse(bytes)
+    }
+
+    /// Reads what [`Self::parse`] refused, without its broken lines and its body.
+    pub(crate) fn parse_broken(bytes: &'a [u8]) -> Option<Self> {
+        parse::parse_broken(bytes)
     }
 
     /// All bytes, from the start line to the end of the body.
@@ -116,20 +147,20 @@ impl<'a> Message<'a> {
 
     /// The first line.
     #[must_use]
-    pub fn start_line(&self) -> StartLine<'a> {
-        todo!()
+    pub const fn start_line(&self) -> StartLine<'a> {
+        self.start_line
     }
 
     /// Whether the start line says `SIP/2.0`.
     #[must_use]
     pub const fn is_version_supported(&self) -> bool {
-        todo!()
+        self.is_version_supported
     }
 
     /// The method, if it is a request.
     #[must_use]
-    pub fn method(&self) -> Option<Method<'a>> {
-        match self.start_line() {
+    pub const fn method(&self) -> Option<Method<'a>> {
+        match self.start_line {
             StartLine::Request { method, .. } => Some(method),
             StartLine::Status { .. } => None,
         }
@@ -137,8 +168,8 @@ impl<'a> Message<'a> {
 
     /// The request URI, if it is a request.
     #[must_use]
-    pub fn request_uri(&self) -> Option<&'a [u8]> {
-        match self.start_line() {
+    pub const fn request_uri(&self) -> Option<&'a [u8]> {
+        match self.start_line {
             StartLine::Request { uri, .. } => Some(uri),
             StartLine::Status { .. } => None,
         }
@@ -146,8 +177,8 @@ impl<'a> Message<'a> {
 
     /// The status code, if it is a response.
     #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        match self.start_line() {
+    pub const fn status(&self) -> Option<u16> {
+        match self.start_line {
             StartLine::Request { .. } => None,
             StartLine::Status { code, .. } => Some(code),
         }
@@ -155,31 +186,33 @@ impl<'a> Message<'a> {
 
     /// All header fields, in order.
     pub fn fields(&self) -> impl DoubleEndedIterator<Item = Field<'a>> + '_ {
-        std::iter::empty()
+        self.table.iter().map(|entry| self.field(entry))
     }
 
     /// The value of the first field of that header, not split.
     #[must_use]
-    pub fn header(&self, _id: HeaderId) -> Option<&'a [u8]> {
-        todo!()
+    pub fn header(&self, id: HeaderId) -> Option<&'a [u8]> {
+        self.table.first(id).map(|entry| self.value(entry))
     }
 
     /// Whether there is such a field.
     #[must_use]
-    pub fn contains(&self, id: HeaderId) -> bool {
-        self.header(id).is_some()
+    pub const fn contains(&self, id: HeaderId) -> bool {
+        self.table.contains(id)
     }
 
     /// The value of the first field of that name, for headers without an id.
     #[must_use]
-    pub fn header_named(&self, _name: &[u8]) -> Option<&'a [u8]> {
-        todo!()
+    pub fn header_named(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.fields()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
     }
 
     /// The values of a list header, split at commas.
     #[must_use]
-    pub fn headers(&self, _id: HeaderId) -> HeaderValues<'_, 'a> {
-        todo!()
+    pub fn headers(&self, id: HeaderId) -> HeaderValues<'_, 'a> {
+        HeaderValues::new(self, id)
     }
 
     /// The topmost Via.
@@ -187,7 +220,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn via(&self) -> Result<Via<'a>, HeaderError> {
-        todo!()
+        Via::parse(first_value(self.required(HeaderId::Via)?))
     }
 
     /// All Vias, topmost first.
@@ -201,7 +234,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn from(&self) -> Result<NameAddr<'a>, HeaderError> {
-        todo!()
+        NameAddr::parse(HeaderId::From, self.required(HeaderId::From)?)
     }
 
     /// To.
@@ -209,15 +242,19 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn to(&self) -> Result<NameAddr<'a>, HeaderError> {
-        todo!()
+        NameAddr::parse(HeaderId::To, self.required(HeaderId::To)?)
     }
 
     /// Call-ID, compared byte by byte.
     ///
     /// # Errors
-    /// If there is none, or it is malformed.
+    /// If there is none, or it is empty or has white space in it.
     pub fn call_id(&self) -> Result<&'a [u8], HeaderError> {
-        todo!()
+        let value = self.required(HeaderId::CallId)?;
+        if value.is_empty() || value.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+            return Err(HeaderError::Malformed(HeaderId::CallId));
+        }
+        Ok(value)
     }
 
     /// CSeq.
@@ -225,7 +262,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn cseq(&self) -> Result<CSeq<'a>, HeaderError> {
-        todo!()
+        CSeq::parse(self.required(HeaderId::CSeq)?)
     }
 
     /// Max-Forwards, if it is there.
@@ -233,29 +270,38 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If it is not a number from 0 to 255.
     pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
-        todo!()
+        self.header(HeaderId::MaxForwards)
+            .map(|value| {
+                number(value)
+                    .and_then(|hops| u8::try_from(hops).ok())
+                    .ok_or(HeaderError::Malformed(HeaderId::MaxForwards))
+            })
+            .transpose()
     }
 
-    /// Expires in seconds, if it is there.
+    /// Expires in seconds, if it is there; more than fits is as much as fits.
     ///
     /// # Errors
     /// If it is no number.
     pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
-        todo!()
+        self.header(HeaderId::Expires)
+            .map(|value| saturating_number(value).ok_or(HeaderError::Malformed(HeaderId::Expires)))
+            .transpose()
     }
 
     /// All contacts, checked.
     ///
     /// # Errors
-    /// If one is malformed, or `*` is not alone.
+    /// If one is malformed, there are more than [`VALUE_COUNT_MAX`](crate::VALUE_COUNT_MAX), or
+    /// `*` is not alone.
     pub fn contacts(&self) -> Result<Contacts<'_, 'a>, HeaderError> {
-        todo!()
+        Contacts::parse(self)
     }
 
     /// The values of Route, Record-Route, Path, Service-Route …, topmost first.
     #[must_use]
-    pub fn name_addrs(&self, _id: HeaderId) -> NameAddrs<'_, 'a> {
-        todo!()
+    pub fn name_addrs(&self, id: HeaderId) -> NameAddrs<'_, 'a> {
+        NameAddrs(self.headers(id), id)
     }
 
     /// The routes that are still to be visited, next first.
@@ -276,31 +322,72 @@ impl<'a> Message<'a> {
         Tokens(self.headers(id))
     }
 
-    /// The digest credentials of Authorization or Proxy-Authorization, one a field.
+    /// The digest credentials of Authorization or Proxy-Authorization, one a field. Those of
+    /// other schemes are passed over.
     pub fn credentials(
         &self,
         id: HeaderId,
     ) -> impl Iterator<Item = Result<Credentials<'a>, HeaderError>> + '_ {
         self.fields()
             .filter(move |field| field.id == id)
-            .map(move |field| Credentials::parse(id, field.value))
+            .filter_map(move |field| Credentials::parse(id, field.value).transpose())
     }
 
     /// Content-Length, if it is there; equal to the body's length.
     #[must_use]
     pub fn content_length(&self) -> Option<usize> {
-        todo!()
+        self.contains(HeaderId::ContentLength)
+            .then(|| self.body().len())
     }
 
-    /// Type and subtype of the body without parameters, such as `application/sdp`.
+    /// Type and subtype of the body without parameters, such as `application/sdp`. Compared
+    /// without case.
     #[must_use]
     pub fn content_type(&self) -> Option<&'a [u8]> {
-        todo!()
+        let value = self.header(HeaderId::ContentType)?;
+        Some(trim(value.split(|byte| *byte == b';').next()?))
     }
 
     /// The body; empty if there is none.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
-        todo!()
+        &self.bytes[self.body_start..]
+    }
+
+    pub(crate) const fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Where the body begins, right after the empty line.
+    pub(crate) const fn body_start(&self) -> usize {
+        self.body_start
+    }
+
+    pub(crate) fn value(&self, entry: &Entry) -> &'a [u8] {
+        &self.bytes[usize::from(entry.value_start)..usize::from(entry.value_end)]
+    }
+
+    /// The whole line, CRLF included.
+    pub(crate) fn line(&self, entry: &Entry) -> &'a [u8] {
+        &self.bytes[usize::from(entry.start)..usize::from(entry.end)]
+    }
+
+    /// Where a part of this message stands in it.
+    pub(crate) fn position(&self, part: &[u8]) -> usize {
+        part.as_ptr()
+            .addr()
+            .saturating_sub(self.bytes.as_ptr().addr())
+    }
+
+    fn field(&self, entry: &Entry) -> Field<'a> {
+        Field {
+            id: entry.id,
+            name: &self.bytes[usize::from(entry.start)..usize::from(entry.name_end)],
+            value: self.value(entry),
+        }
+    }
+
+    fn required(&self, id: HeaderId) -> Result<&'a [u8], HeaderError> {
+        self.header(id).ok_or(HeaderError::Missing(id))
     }
 }

@@ -1,11 +1,20 @@
 //! URIs (RFC 3261 §19.1, RFC 3966).
 
+mod compare;
+mod escape;
+
+use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use memchr::memchr;
+
 use crate::header::Params;
+use crate::header::scan::{is_host, port};
+use crate::limits::URI_LEN_MAX;
 
 /// A URI as it stands in a message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Uri<'a> {
     bytes: &'a [u8],
     /// Which grammar the rest follows.
@@ -72,8 +81,38 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// If it breaks its grammar. A scheme that we do not know has none, but for white space,
     /// angle brackets and quotes, which no URI holds.
-    pub fn parse(_bytes: &'a [u8]) -> Result<Self, UriError> {
-        todo!()
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, UriError> {
+        if bytes.len() > URI_LEN_MAX {
+            return Err(UriError::Length);
+        }
+        let colon = bytes
+            .iter()
+            .position(|byte| !is_scheme(*byte))
+            .filter(|at| bytes[*at] == b':')
+            .ok_or(UriError::Scheme)?;
+        let (scheme, rest) = (&bytes[..colon], &bytes[colon + 1..]);
+        if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+            return Err(UriError::Scheme);
+        }
+        if rest.is_empty() || !rest.iter().all(|byte| is_uri(*byte)) || !escape::is_sound(rest) {
+            return Err(UriError::Syntax);
+        }
+        let mut uri = Self {
+            bytes,
+            scheme: Scheme::from_name(scheme),
+            user: None,
+            password: None,
+            host: None,
+            port: None,
+            params: Params::default(),
+            headers: None,
+        };
+        match uri.scheme {
+            Scheme::Sip | Scheme::Sips => uri.read_sip(rest)?,
+            Scheme::Tel => uri.read_tel(rest)?,
+            Scheme::Other => {}
+        }
+        Ok(uri)
     }
 
     /// As written.
@@ -82,10 +121,10 @@ impl<'a> Uri<'a> {
         self.bytes
     }
 
-    /// The user without escapes (`%41` → `A`), to compare or to look up.
+    /// The user without escapes (`%41` → `A`), to compare or to look up. May hold any byte.
     #[must_use]
-    pub fn user_unescaped(&self) -> Option<Vec<u8>> {
-        todo!()
+    pub fn user_unescaped(&self) -> Option<Cow<'a, [u8]>> {
+        self.user.map(escape::unescape)
     }
 
     /// Whether it has `;lr`: the next hop is a loose router (RFC 3261 §19.1.1).
@@ -94,19 +133,150 @@ impl<'a> Uri<'a> {
         self.params.contains(b"lr")
     }
 
-    /// Whether both name the same resource (RFC 3261 §19.1.4). `header` fields in URIs are
-    /// compared byte by byte in the order written.
+    /// Whether both name the same resource (RFC 3261 §19.1.4). A URI of a scheme that we do not
+    /// know is equal to the same bytes only.
     #[must_use]
-    pub fn is_equivalent(&self, _other: &Uri<'_>) -> bool {
-        todo!()
+    pub fn is_equivalent(&self, other: &Uri<'_>) -> bool {
+        compare::is_equivalent(self, other)
+    }
+
+    fn read_sip(&mut self, rest: &'a [u8]) -> Result<(), UriError> {
+        let rest = match memchr(b'@', rest) {
+            None => rest,
+            Some(at) => {
+                self.read_user(&rest[..at])?;
+                &rest[at + 1..]
+            }
+        };
+        let host_len = host_len(rest).ok_or(UriError::Host)?;
+        let (host, rest) = rest.split_at(host_len);
+        self.host = Some(Host::parse_in_uri(host).ok_or(UriError::Host)?);
+        let rest = match rest {
+            [b':', rest @ ..] => {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                self.port = Some(port(&rest[..digits]).ok_or(UriError::Port)?);
+                &rest[digits..]
+            }
+            rest => rest,
+        };
+        let params = match memchr(b'?', rest) {
+            None => rest,
+            Some(question) => {
+                self.headers = Some(&rest[question + 1..]);
+                &rest[..question]
+            }
+        };
+        // A second `@` would show another host to whoever looks for the last one.
+        if memchr(b'@', rest).is_some() || self.headers.is_some_and(<[u8]>::is_empty) {
+            return Err(UriError::Syntax);
+        }
+        self.read_params(params)
+    }
+
+    fn read_user(&mut self, userinfo: &'a [u8]) -> Result<(), UriError> {
+        let (user, password) = match memchr(b':', userinfo) {
+            None => (userinfo, None),
+            Some(colon) => (&userinfo[..colon], Some(&userinfo[colon + 1..])),
+        };
+        let is_allowed = |part: &[u8]| part.iter().all(|byte| is_user(*byte));
+        if user.is_empty() || !is_allowed(user) || !password.is_none_or(is_allowed) {
+            return Err(UriError::Syntax);
+        }
+        self.user = Some(user);
+        self.password = password;
+        Ok(())
+    }
+
+    fn read_tel(&mut self, rest: &'a [u8]) -> Result<(), UriError> {
+        let end = memchr(b';', rest).unwrap_or(rest.len());
+        let (number, params) = rest.split_at(end);
+        if number.is_empty() || !number.iter().all(|byte| is_phone(*byte)) {
+            return Err(UriError::Syntax);
+        }
+        self.user = Some(number);
+        self.read_params(params)
+    }
+
+    /// A parameter that changes where a request goes may stand once only.
+    fn read_params(&mut self, params: &'a [u8]) -> Result<(), UriError> {
+        if params.is_empty() {
+            return Ok(());
+        }
+        let mut seen = [false; ROUTING_PARAMS.len()];
+        self.params = Params::parse(params, |param| {
+            let known = ROUTING_PARAMS
+                .iter()
+                .position(|name| param.name.eq_ignore_ascii_case(name));
+            match known {
+                Some(number) if std::mem::replace(&mut seen[number], true) => None,
+                _ => Some(()),
+            }
+        })
+        .ok_or(UriError::Syntax)?;
+        Ok(())
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Uri<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Uri")
+            .field("scheme", &self.scheme)
+            .field("user", &self.user.map(String::from_utf8_lossy))
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("params", &self.params)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scheme {
+    fn from_name(name: &[u8]) -> Self {
+        if name.eq_ignore_ascii_case(b"sip") {
+            Self::Sip
+        } else if name.eq_ignore_ascii_case(b"sips") {
+            Self::Sips
+        } else if name.eq_ignore_ascii_case(b"tel") {
+            Self::Tel
+        } else {
+            Self::Other
+        }
     }
 }
 
 impl<'a> Host<'a> {
-    /// Parses a host: an address, an address in brackets, or a name.
+    /// Parses a host: an address, an IPv6 address in brackets, or a name.
     #[must_use]
-    pub fn parse(_bytes: &'a [u8]) -> Option<Self> {
-        todo!()
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        match Self::parse_address(bytes) {
+            Some(address) => Some(Self::Address(address)),
+            None => is_name(bytes).then_some(Self::Name(bytes)),
+        }
+    }
+
+    /// Parses an address, an IPv6 address with or without brackets.
+    pub(crate) fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
+        let ipv6 = match bytes {
+            [b'[', inner @ .., b']'] => inner,
+            _ if memchr(b':', bytes).is_some() => bytes,
+            _ => return parse_ipv4(bytes).map(IpAddr::V4),
+        };
+        // `%` (a zone) is refused by the standard library's parser too; the length bounds its work.
+        let text = std::str::from_utf8(ipv6)
+            .ok()
+            .filter(|text| text.len() <= 45)?;
+        text.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+    }
+
+    /// As [`Self::parse`], but IPv6 needs its brackets: the colon begins a port.
+    fn parse_in_uri(bytes: &'a [u8]) -> Option<Self> {
+        let is_bare_ipv6 = bytes.first() != Some(&b'[') && memchr(b':', bytes).is_some();
+        if is_bare_ipv6 {
+            None
+        } else {
+            Self::parse(bytes)
+        }
     }
 
     /// The address, if it is one.
@@ -118,21 +288,137 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Whether both are the same host.
+    /// Whether both are the same host. A dot at the end of a name makes no difference.
     #[must_use]
-    pub fn is_equivalent(self, _other: Host<'_>) -> bool {
-        todo!()
+    pub fn is_equivalent(self, other: Host<'_>) -> bool {
+        match (self, other) {
+            (Self::Address(one), Host::Address(other)) => one == other,
+            (Self::Name(one), Host::Name(other)) => {
+                without_dot(one).eq_ignore_ascii_case(without_dot(other))
+            }
+            _ => false,
+        }
     }
 }
 
-impl std::fmt::Display for Host<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// As it stands in a URI: IPv6 in brackets.
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(IpAddr::V4(address)) => {
-                <Ipv4Addr as std::fmt::Display>::fmt(address, formatter)
-            }
-            Self::Address(IpAddr::V6(address)) => write!(formatter, "[{}]", address as &Ipv6Addr),
+            Self::Address(IpAddr::V4(address)) => address.fmt(formatter),
+            Self::Address(IpAddr::V6(address)) => write!(formatter, "[{address}]"),
             Self::Name(name) => formatter.write_str(&String::from_utf8_lossy(name)),
         }
     }
 }
+
+/// Parameters by which the next hop chooses where a request goes.
+const ROUTING_PARAMS: [&[u8]; 4] = [b"lr", b"maddr", b"transport", b"ttl"];
+
+fn without_dot(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
+/// Length of the host that `bytes` begins with.
+fn host_len(bytes: &[u8]) -> Option<usize> {
+    if bytes.first() == Some(&b'[') {
+        return memchr(b']', bytes).map(|close| close + 1);
+    }
+    let len = bytes
+        .iter()
+        .position(|byte| !is_host(*byte))
+        .unwrap_or(bytes.len());
+    matches!(bytes.get(len), None | Some(b':' | b';' | b'?')).then_some(len)
+}
+
+/// Four numbers of one to three digits; a leading zero is refused, since some read it as octal.
+fn parse_ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
+    if !(7..=15).contains(&bytes.len()) {
+        return None;
+    }
+    let mut octets = [0_u8; 4];
+    let mut parts = bytes.split(|byte| *byte == b'.');
+    for octet in &mut octets {
+        let part = parts.next()?;
+        if part.is_empty() || part.len() > 3 || (part.len() > 1 && part[0] == b'0') {
+            return None;
+        }
+        let mut value = 0_u16;
+        for digit in part {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            value = value * 10 + u16::from(digit - b'0');
+        }
+        *octet = u8::try_from(value).ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+}
+
+/// Labels divided by dots, the last of which is not a number: `1.2.3` is a mistake, not a name.
+fn is_name(bytes: &[u8]) -> bool {
+    let bytes = without_dot(bytes);
+    if bytes.is_empty() || bytes.len() > HOST_LEN_MAX {
+        return false;
+    }
+    let mut label_start = 0;
+    let mut last_has_letter = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'.' if at == label_start => return false,
+            b'.' => {
+                label_start = at + 1;
+                last_has_letter = false;
+            }
+            byte if !is_host(*byte) => return false,
+            byte => last_has_letter |= !byte.is_ascii_digit(),
+        }
+    }
+    label_start < bytes.len() && last_has_letter
+}
+
+/// Of a domain name (RFC 1035 §2.3.4).
+const HOST_LEN_MAX: usize = 255;
+
+const fn is_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+/// No URI holds white space, controls, quotes or angle brackets.
+const fn is_uri(byte: u8) -> bool {
+    !matches!(byte, 0..=b' ' | 0x7f | b'"' | b'<' | b'>' | b'\\')
+}
+
+/// `unreserved`, `escaped` and `user-unreserved`; `#` too, since people dial it.
+const fn is_user(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'_'
+                | b'.'
+                | b'!'
+                | b'~'
+                | b'*'
+                | b'\''
+                | b'('
+                | b')'
+                | b'%'
+                | b'&'
+                | b'='
+                | b'+'
+                | b'$'
+                | b','
+                | b';'
+                | b'?'
+                | b'/'
+                | b'#'
+        )
+}
+
+/// Digits, `+`, visual separators, and what RFC 3966 §3 calls local numbers.
+const fn is_phone(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b'+' | b'-' | b'.' | b'(' | b')' | b'*' | b'#')
+}
+
+#[cfg(test)]
+mod tests;

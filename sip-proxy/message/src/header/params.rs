@@ -68,11 +68,6 @@ impl<'a> Params<'a> {
         }
         Some(Self { bytes })
     }
-
-    /// For parameters that follow another grammar and are checked by whoever calls.
-    pub(crate) const fn new_unchecked(bytes: &'a [u8]) -> Self {
-        Self { bytes }
-    }
 }
 
 /// Neither a parameter nor the end.

@@ -1,0 +1,301 @@
+//! One pass over the header section.
+//!
+//! Each line is looked at twice: the name up to its colon, then the value up to the line's end.
+//! What ends a line, and that nothing else can be taken for the end of one, is decided here once:
+//! all that reads values later may take CR and LF inside them for a fold.
+
+use memchr::memchr3;
+
+use super::table::{Entry, Table};
+use super::{Message, ParseError, StartLine};
+use crate::header::HeaderId;
+use crate::header::scan::{is_token, number, trim};
+use crate::limits::{MESSAGE_LEN_MAX, START_LINE_LEN_MAX, URI_LEN_MAX};
+use crate::method::Method;
+
+/// Parses a message that may be passed on.
+pub(super) fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
+    if bytes.len() > MESSAGE_LEN_MAX {
+        return Err(ParseError::TooLong);
+    }
+    let bytes = skip_empty_lines(bytes);
+    let (start_line, is_version_supported, mut at) = start_line(bytes)?;
+    let mut table = Table::new();
+    while !at_empty_line(bytes, at)? {
+        let entry = field(bytes, at)?;
+        if entry.id.is_singleton() && table.contains(entry.id) {
+            return Err(ParseError::Duplicate(entry.id));
+        }
+        if !table.push(entry) {
+            return Err(ParseError::TooManyHeaders);
+        }
+        at = usize::from(entry.end);
+    }
+    let body_start = at + 2;
+    let body_len = match table.first(HeaderId::ContentLength) {
+        None => bytes.len() - body_start,
+        Some(entry) => content_length(value(bytes, entry))
+            .filter(|len| *len <= bytes.len() - body_start)
+            .ok_or(ParseError::ContentLength)?,
+    };
+    Ok(Message {
+        bytes: &bytes[..body_start + body_len],
+        start_line,
+        is_version_supported,
+        body_start,
+        table,
+    })
+}
+
+/// Reads what [`parse`] refused as well as it goes. There is no body.
+pub(super) fn parse_broken(bytes: &[u8]) -> Option<Message<'_>> {
+    let bytes = skip_empty_lines(bytes.get(..MESSAGE_LEN_MAX).unwrap_or(bytes));
+    let line_end = memchr::memmem::find(bytes, b"\r\n")?;
+    let start_line = broken_request_line(&bytes[..line_end])?;
+    let mut table = Table::new();
+    let mut at = line_end + 2;
+    while at < bytes.len() && !bytes[at..].starts_with(b"\r\n") {
+        match field(bytes, at) {
+            Ok(entry) => {
+                at = usize::from(entry.end);
+                let repeats = entry.id.is_singleton() && table.contains(entry.id);
+                if !repeats && !table.push(entry) {
+                    break;
+                }
+            }
+            Err(_) => at = next_line(bytes, at),
+        }
+    }
+    Some(Message {
+        bytes: &bytes[..at],
+        start_line,
+        is_version_supported: true,
+        body_start: at,
+        table,
+    })
+}
+
+/// The Content-Length of a header section that ends with an empty line, for framing.
+pub(crate) fn announced_length(header: &[u8]) -> Result<Option<usize>, ParseError> {
+    let mut at = line_end(header, 0)? + 2;
+    let mut announced = None;
+    while !at_empty_line(header, at)? {
+        let entry = field(header, at)?;
+        if entry.id == HeaderId::ContentLength {
+            if announced.is_some() {
+                return Err(ParseError::Duplicate(HeaderId::ContentLength));
+            }
+            let len = content_length(value(header, &entry)).ok_or(ParseError::ContentLength)?;
+            announced = Some(len);
+        }
+        at = usize::from(entry.end);
+    }
+    Ok(announced)
+}
+
+fn skip_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\r', b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn value<'a>(bytes: &'a [u8], entry: &Entry) -> &'a [u8] {
+    &bytes[usize::from(entry.value_start)..usize::from(entry.value_end)]
+}
+
+fn content_length(value: &[u8]) -> Option<usize> {
+    number(value).and_then(|len| usize::try_from(len).ok())
+}
+
+/// Whether the header section ends at `at`, with a line of nothing.
+fn at_empty_line(bytes: &[u8], at: usize) -> Result<bool, ParseError> {
+    match bytes.get(at) {
+        None => Err(ParseError::Incomplete),
+        Some(b'\r') => match bytes.get(at + 1) {
+            Some(b'\n') => Ok(true),
+            Some(_) => Err(ParseError::BareLineEnd),
+            None => Err(ParseError::Incomplete),
+        },
+        Some(_) => Ok(false),
+    }
+}
+
+/// Where the line that `from` is in ends: the position of its CR.
+fn line_end(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
+    let found = memchr3(b'\r', b'\n', 0, &bytes[from..]).ok_or(ParseError::Incomplete)?;
+    let at = from + found;
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => Ok(at),
+        (b'\r', None) => Err(ParseError::Incomplete),
+        (0, _) => Err(ParseError::Nul),
+        _ => Err(ParseError::BareLineEnd),
+    }
+}
+
+/// As [`line_end`], for a header value that began at `start`: `\` NUL in a quoted string is
+/// legal (RFC 3261 §25.1 `quoted-pair`), however odd.
+fn value_line_end(bytes: &[u8], start: usize, from: usize) -> Result<usize, ParseError> {
+    let mut from = from;
+    loop {
+        match line_end(bytes, from) {
+            Err(ParseError::Nul) => {
+                let nul = from + memchr::memchr(0, &bytes[from..]).ok_or(ParseError::Nul)?;
+                if !is_quoted_pair(&bytes[start..nul]) {
+                    return Err(ParseError::Nul);
+                }
+                from = nul + 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether the byte after `value` is in a quoted string and taken literally.
+fn is_quoted_pair(value: &[u8]) -> bool {
+    let mut is_quoted = false;
+    let mut is_escaped = false;
+    for byte in value {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+    }
+    is_escaped
+}
+
+fn next_line(bytes: &[u8], at: usize) -> usize {
+    memchr::memmem::find(&bytes[at..], b"\r\n").map_or(bytes.len(), |found| at + found + 2)
+}
+
+/// Reads the header field that begins at `at`, folded lines included.
+fn field(bytes: &[u8], at: usize) -> Result<Entry, ParseError> {
+    let name_end = at
+        + bytes[at..]
+            .iter()
+            .position(|byte| !is_token(*byte))
+            .ok_or(ParseError::Incomplete)?;
+    let mut colon = name_end;
+    // White space before the colon is legal (`HCOLON`) and no part of the name.
+    while matches!(bytes.get(colon), Some(b' ' | b'\t')) {
+        colon += 1;
+    }
+    match bytes.get(colon) {
+        Some(b':') if name_end > at => {}
+        Some(0) => return Err(ParseError::Nul),
+        Some(b'\n') => return Err(ParseError::BareLineEnd),
+        _ => return Err(ParseError::HeaderLine),
+    }
+    let mut line_end = value_line_end(bytes, colon + 1, colon + 1)?;
+    while matches!(bytes.get(line_end + 2), Some(b' ' | b'\t')) {
+        let fold = line_end + 2;
+        line_end = value_line_end(bytes, colon + 1, fold)?;
+        // Some take a folded line of nothing for the end of the header section.
+        if trim(&bytes[fold..line_end]).is_empty() {
+            return Err(ParseError::HeaderLine);
+        }
+    }
+    let value = trim(&bytes[colon + 1..line_end]);
+    let value_start = if value.is_empty() {
+        colon + 1
+    } else {
+        value.as_ptr().addr() - bytes.as_ptr().addr()
+    };
+    Ok(Entry {
+        id: HeaderId::from_name(&bytes[at..name_end]),
+        start: offset(at),
+        name_end: offset(name_end),
+        value_start: offset(value_start),
+        value_end: offset(value_start + value.len()),
+        end: offset(line_end + 2),
+    })
+}
+
+/// A position in a message, which is never longer than [`MESSAGE_LEN_MAX`].
+fn offset(position: usize) -> u16 {
+    const { assert!(MESSAGE_LEN_MAX <= u16::MAX as usize) };
+    u16::try_from(position).unwrap_or(u16::MAX)
+}
+
+/// Reads the first line; also says whether its version is ours, and where the next line begins.
+fn start_line(bytes: &[u8]) -> Result<(StartLine<'_>, bool, usize), ParseError> {
+    if bytes.is_empty() {
+        return Err(ParseError::Empty);
+    }
+    let end = line_end(bytes, 0)?;
+    if end > START_LINE_LEN_MAX {
+        return Err(ParseError::TooLong);
+    }
+    let line = &bytes[..end];
+    let parsed = if line.len() > 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
+        status_line(line)
+    } else {
+        request_line(line)
+    };
+    let (start_line, is_version_supported) = parsed.ok_or(ParseError::StartLine)?;
+    Ok((start_line, is_version_supported, end + 2))
+}
+
+/// `Method SP Request-URI SP SIP-Version`, each space exactly one.
+fn request_line(line: &[u8]) -> Option<(StartLine<'_>, bool)> {
+    let (method, rest) = split_at_space(line)?;
+    let (uri, version) = split_at_space(rest)?;
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return None;
+    }
+    if uri.is_empty() || uri.len() > URI_LEN_MAX || uri.iter().any(u8::is_ascii_control) {
+        return None;
+    }
+    let is_version_supported = is_supported(version)?;
+    let method = Method::from_name(method);
+    Some((StartLine::Request { method, uri }, is_version_supported))
+}
+
+/// `SIP-Version SP Status-Code SP Reason-Phrase`; the reason may be empty, and its space missing.
+fn status_line(line: &[u8]) -> Option<(StartLine<'_>, bool)> {
+    let (version, rest) = split_at_space(line)?;
+    let is_version_supported = is_supported(version)?;
+    let (code, reason) = split_at_space(rest).unwrap_or((rest, b""));
+    if code.len() != 3 {
+        return None;
+    }
+    let code = number(code).and_then(|code| u16::try_from(code).ok())?;
+    let start_line = StartLine::Status { code, reason };
+    (100..700)
+        .contains(&code)
+        .then_some((start_line, is_version_supported))
+}
+
+fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = memchr::memchr(b' ', line)?;
+    Some((&line[..space], &line[space + 1..]))
+}
+
+/// Whether a SIP version is 2.0; `None` if it is no SIP version.
+fn is_supported(version: &[u8]) -> Option<bool> {
+    if version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Some(true);
+    }
+    let (name, numbers) = version.split_at_checked(4)?;
+    let dot = memchr::memchr(b'.', numbers)?;
+    let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    (name.eq_ignore_ascii_case(b"SIP/")
+        && is_number(&numbers[..dot])
+        && is_number(&numbers[dot + 1..]))
+    .then_some(false)
+}
+
+/// A request line with white space where there should be none.
+fn broken_request_line(line: &[u8]) -> Option<StartLine<'_>> {
+    let method_len = line.iter().position(|byte| !is_token(*byte))?;
+    let (method, rest) = line.split_at(method_len);
+    let rest = trim(rest);
+    let version = rest.iter().rposition(|byte| matches!(byte, b' ' | b'\t'))?;
+    let has_version = is_supported(&rest[version + 1..]).is_some();
+    (method_len > 0 && has_version).then(|| StartLine::Request {
+        method: Method::from_name(method),
+        uri: trim(&rest[..version]),
+    })
+}
