@@ -1,1 +1,51 @@
-//! Whole-system scenarios.
+//! The harness of the whole-system scenarios.
+//!
+//! A scenario starts the daemons as an operator would (binaries, one `tandem.toml`, signals) in a
+//! [`Site`] of its own, and meets them only from outside: as phones, as a proxy that speaks ng, as
+//! a stranger who sends rubbish. What the daemons did is read from the wire, from `/proc`, from
+//! the call records and from their own counters.
+//!
+//! ```text
+//!  Site: a folder, a /24 of loopback, a turn      (one scenario at a time on a machine)
+//!   ├── Tandem: relay, control, sip-proxy         or Reference: Kamailio and rtpengine
+//!   ├── Phone, RtpEndpoint: our own ends          SIPp, baresip: other people's
+//!   └── NgClient, records, proc: what to ask and where to look
+//! ```
+//!
+//! Waits are bounded and poll; no scenario asserts on speed. What a scenario needs and this
+//! machine lacks is skipped aloud ([`require`]), unless `TANDEM_TESTS_REQUIRE_ALL=1`.
+
+#![forbid(unsafe_code)]
+
+pub mod audio;
+mod baresip;
+mod daemon;
+mod ng;
+mod pcap;
+mod phone;
+mod proc;
+mod records;
+mod reference;
+mod require;
+mod rtp;
+mod sip;
+mod sipp;
+mod site;
+mod tandem;
+mod wait;
+
+pub use baresip::Baresip;
+pub use daemon::{Daemon, Launch};
+pub use ng::{NgClient, Value};
+pub use pcap::{capture, g711_frames};
+pub use phone::{Account, Dialog, HashKind, Invitation, Phone};
+pub use proc::{Process, udp_sockets_on};
+pub use records::{CallRecord, call_records};
+pub use reference::{Kamailio, Reference, Rtpengine};
+pub use require::{binary, has_raw_sockets, is_root, require_all, skip, tool};
+pub use rtp::{Media, MediaReport, Received, RtpEndpoint, Sink};
+pub use sip::{Message, offer_sdp, sdp_endpoint};
+pub use sipp::{Sipp, SippRun, SippScenario};
+pub use site::Site;
+pub use tandem::{Exchange, Tandem};
+pub use wait::{until, within};

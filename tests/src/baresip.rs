@@ -1,0 +1,134 @@
+//! baresip: a real phone that plays a file and records what it hears.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::audio::{Wav, read_wav};
+use crate::{Account, Daemon, Exchange, Launch, Site, tool};
+
+/// Where Debian puts the modules.
+const MODULES: &str = "/usr/lib/baresip/modules";
+
+/// Seconds after which it gives up by itself, whatever happens.
+const LIFETIME_S: u32 = 40;
+
+/// One phone: a configuration and a process.
+#[derive(Debug)]
+pub struct Baresip {
+    user: String,
+    folder: PathBuf,
+    daemon: Daemon,
+}
+
+impl Baresip {
+    /// Starts a phone that registers at once, answers every call, says what is in `speech`, and
+    /// hangs up at its end. `None` if it is not installed.
+    ///
+    /// # Panics
+    ///
+    /// When its configuration cannot be written.
+    #[must_use]
+    #[track_caller]
+    pub fn start(
+        site: &Site,
+        exchange: &impl Exchange,
+        account: &Account,
+        speech: &Path,
+        transport: &str,
+        dial: Option<&str>,
+    ) -> Option<Self> {
+        let program = tool("baresip")?;
+        let folder = site.subfolder(&format!("baresip-{}", account.user));
+        let local = free_address();
+        write_config(&folder, local, speech);
+        write_account(&folder, exchange.sip(), account, transport);
+        let mut launch = Launch::new("baresip", &program, &folder)
+            .arg("-f")
+            .arg(&folder)
+            .args(["-t", &LIFETIME_S.to_string()]);
+        if let Some(callee) = dial {
+            launch = launch.args(["-e", &format!("/dial sip:{callee}@{}", account.domain)]);
+        }
+        Some(Self {
+            user: account.user.clone(),
+            folder,
+            daemon: launch.start(),
+        })
+    }
+
+    /// Waits for something in what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come in time.
+    #[track_caller]
+    pub fn await_output(&mut self, text: &str, limit: Duration) {
+        let log = self.folder.join("baresip.log");
+        let what = format!("{} prints {text:?}", self.user);
+        self.daemon.ready(&what, limit, || {
+            let bytes = fs::read(&log).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(text).then_some(())
+        });
+    }
+
+    /// Everything it printed.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Ends it and gives what it heard, as its codec gave it out.
+    ///
+    /// # Panics
+    ///
+    /// When there is not exactly one recording.
+    #[track_caller]
+    pub fn recording(self) -> Wav {
+        let folder = self.folder.clone();
+        self.daemon.stop();
+        let entries = fs::read_dir(&folder).expect("the phone's folder can be read");
+        let paths = entries.flatten().map(|entry| entry.path());
+        let recordings: Vec<PathBuf> = paths
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect();
+        assert_eq!(recordings.len(), 1, "recordings: {recordings:?}");
+        read_wav(&recordings[0])
+    }
+}
+
+fn write_config(folder: &Path, local: SocketAddr, speech: &Path) {
+    let media_port = local.port();
+    let text = include_str!("../baresip/config")
+        .replace("@SIP@", &local.to_string())
+        .replace("@IP@", &local.ip().to_string())
+        .replace("@FIRST@", &(media_port + 2).to_string())
+        .replace("@LAST@", &(media_port + 20).to_string())
+        .replace("@MODULES@", MODULES)
+        .replace("@FOLDER@", &folder.display().to_string())
+        .replace("@SPEECH@", &speech.display().to_string());
+    fs::write(folder.join("config"), text).expect("the phone's folder takes files");
+    fs::write(folder.join("contacts"), "").expect("the phone's folder takes files");
+}
+
+fn write_account(folder: &Path, proxy: SocketAddr, account: &Account, transport: &str) {
+    let Account {
+        user,
+        password,
+        domain,
+    } = account;
+    let text = format!(
+        "<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};\
+         outbound=\"sip:{proxy};transport={transport}\";answermode=auto;\
+         audio_codecs=PCMU/8000/1;regint=60\n"
+    );
+    fs::write(folder.join("accounts"), text).expect("the phone's folder takes files");
+}
+
+/// baresip must be told an address of a network interface, and of loopback only 127.0.0.1 passes
+/// for one: here alone a free port must be looked for.
+fn free_address() -> SocketAddr {
+    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    probe.local_addr().expect("the socket is bound")
+}

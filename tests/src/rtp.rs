@@ -1,0 +1,361 @@
+//! Ends of media streams that count: what was sent, what came, from where, in which order.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Bytes of an RTP header without extensions (RFC 3550 §5.1).
+const HEADER_LEN: usize = 12;
+
+/// Bytes of one packet of G.711 of 20 ms.
+const PAYLOAD_LEN: usize = 160;
+
+/// Time between two packets.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Time that the last packets have to arrive after the sender stopped.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// Packets between two RTCP reports; real phones send one each five seconds, which is too few for
+/// a short test.
+const RTCP_EVERY: u16 = 25;
+
+/// A packet that arrived.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Received {
+    /// Its sequence number, if it is RTP.
+    pub sequence: u16,
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// What it carries.
+    pub payload: Vec<u8>,
+    /// Who sent it.
+    pub from: SocketAddr,
+}
+
+/// A pair of ports, RTP on the even one.
+#[derive(Debug)]
+pub struct RtpEndpoint {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    ssrc: u32,
+}
+
+impl RtpEndpoint {
+    /// Binds a pair of ports on an address.
+    ///
+    /// # Panics
+    ///
+    /// When the address has no free pair.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        let pair = (10_000..30_000).step_by(2).find_map(|port: u16| {
+            let rtp = UdpSocket::bind((address, port)).ok()?;
+            let rtcp = UdpSocket::bind((address, port + 1)).ok()?;
+            Some((rtp, rtcp, port))
+        });
+        let (rtp, rtcp, port) = pair.expect("a site's network has free ports");
+        Self {
+            rtp,
+            rtcp,
+            ssrc: 0x7a4d_0000 | u32::from(port),
+        }
+    }
+
+    /// Where RTP is expected.
+    ///
+    /// # Panics
+    ///
+    /// Never: the socket is bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.rtp.local_addr().expect("the socket is bound")
+    }
+
+    /// Its synchronisation source.
+    #[must_use]
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Sends one packet of RTP.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses it.
+    #[track_caller]
+    pub fn send(&self, to: SocketAddr, sequence: u16) {
+        self.send_raw(to, &packet(self.ssrc, sequence));
+    }
+
+    /// Sends a datagram as it is.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses it.
+    #[track_caller]
+    pub fn send_raw(&self, to: SocketAddr, datagram: &[u8]) {
+        send(&self.rtp, to, datagram);
+    }
+
+    /// Sends an RTCP datagram as it is, from the odd port.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses it.
+    #[track_caller]
+    pub fn send_rtcp_raw(&self, to: SocketAddr, datagram: &[u8]) {
+        send(&self.rtcp, to, datagram);
+    }
+
+    /// Takes the next packet of RTP that arrives within `limit`.
+    #[must_use]
+    pub fn receive(&self, limit: Duration) -> Option<Received> {
+        let deadline = Instant::now() + limit;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            let left = left.max(Duration::from_millis(1));
+            self.rtp.set_read_timeout(Some(left)).ok()?;
+            let mut buffer = [0; 2_048];
+            if let Ok((len, from)) = self.rtp.recv_from(&mut buffer) {
+                return Some(parse(&buffer[..len], from));
+            }
+        }
+        None
+    }
+
+    /// Talks to `remote` and listens, until [`Media::finish`].
+    ///
+    /// # Panics
+    ///
+    /// When the system has no thread left.
+    #[must_use]
+    pub fn talk(self, remote: SocketAddr) -> Media {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("media".to_owned())
+            .spawn(move || self.run(remote, &stopped))
+            .expect("the system has a thread left");
+        Media { stop, thread }
+    }
+
+    fn run(self, remote: SocketAddr, stop: &AtomicBool) -> (Self, MediaReport) {
+        let mut report = MediaReport::default();
+        let rtcp_remote = SocketAddr::new(remote.ip(), remote.port() + 1);
+        let mut due = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            let sequence = report.sent;
+            self.send(remote, sequence);
+            report.sent += 1;
+            if sequence % RTCP_EVERY == 0 {
+                self.send_rtcp_raw(rtcp_remote, &sender_report(self.ssrc, sequence));
+                report.rtcp_sent += 1;
+            }
+            due += INTERVAL;
+            self.listen(&mut report, due);
+        }
+        self.listen(&mut report, Instant::now() + DRAIN);
+        (self, report)
+    }
+
+    fn listen(&self, report: &mut MediaReport, until: Instant) {
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            report.received.extend(self.receive(left));
+        }
+        let mut buffer = [0; 2_048];
+        let _ = self.rtcp.set_nonblocking(true);
+        while self.rtcp.recv_from(&mut buffer).is_ok() {
+            report.rtcp_received += 1;
+        }
+    }
+}
+
+/// A conversation that goes on.
+#[derive(Debug)]
+pub struct Media {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(RtpEndpoint, MediaReport)>,
+}
+
+impl Media {
+    /// Ends a conversation: both stop talking before either stops listening.
+    ///
+    /// # Panics
+    ///
+    /// When the system refused a packet.
+    #[must_use]
+    pub fn finish_both(self, other: Self) -> [(RtpEndpoint, MediaReport); 2] {
+        other.stop.store(true, Ordering::Relaxed);
+        [self.finish(), other.finish()]
+    }
+
+    /// Stops talking, waits for what is still under way, and gives the endpoint back.
+    ///
+    /// # Panics
+    ///
+    /// When the system refused a packet.
+    #[must_use]
+    pub fn finish(self) -> (RtpEndpoint, MediaReport) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("media could be sent")
+    }
+}
+
+/// What one end of a conversation saw.
+#[derive(Clone, Debug, Default)]
+pub struct MediaReport {
+    /// Packets of RTP that it sent, numbered from 0.
+    pub sent: u16,
+    /// Packets of RTCP that it sent.
+    pub rtcp_sent: u16,
+    /// What came, in the order it came.
+    pub received: Vec<Received>,
+    /// Packets of RTCP that came.
+    pub rtcp_received: u16,
+}
+
+impl MediaReport {
+    /// Checks that all that the other end sent came, once, in order, untouched and from `relay`.
+    ///
+    /// # Panics
+    ///
+    /// When it did not.
+    #[track_caller]
+    pub fn assert_heard_all_of(&self, other: &Self, relay: SocketAddr) {
+        let sequences: Vec<u16> = self.received.iter().map(|packet| packet.sequence).collect();
+        let sent: Vec<u16> = (0..other.sent).collect();
+        assert_eq!(sequences, sent, "sequence numbers that arrived");
+        for packet in &self.received {
+            assert_eq!(packet.from, relay, "who sent packet {}", packet.sequence);
+            let payload = payload(packet.sequence);
+            assert_eq!(packet.payload, payload, "packet {}", packet.sequence);
+        }
+        assert_eq!(self.rtcp_received, other.rtcp_sent, "RTCP that arrived");
+    }
+}
+
+/// Many ports that only listen: stands where a tool sends from but does not count.
+#[derive(Debug)]
+pub struct Sink {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Vec<Received>>>,
+}
+
+impl Sink {
+    /// Listens on ports of an address.
+    ///
+    /// # Panics
+    ///
+    /// When one of the ports is taken.
+    #[must_use]
+    pub fn new(address: IpAddr, ports: impl Iterator<Item = u16>) -> Self {
+        let sockets: Vec<UdpSocket> = ports
+            .map(|port| listener(SocketAddr::new(address, port)))
+            .collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || collect(&sockets, &stopped));
+        Self { stop, thread }
+    }
+
+    /// What came to each port.
+    ///
+    /// # Panics
+    ///
+    /// When the listener failed.
+    #[must_use]
+    pub fn finish(self) -> Vec<Vec<Received>> {
+        thread::sleep(DRAIN);
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the listener only reads")
+    }
+}
+
+fn listener(address: SocketAddr) -> UdpSocket {
+    let socket =
+        UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address} is taken: {error}"));
+    socket
+        .set_nonblocking(true)
+        .expect("a socket need not block");
+    socket
+}
+
+fn collect(sockets: &[UdpSocket], stop: &AtomicBool) -> Vec<Vec<Received>> {
+    let mut received = vec![Vec::new(); sockets.len()];
+    let mut buffer = [0; 2_048];
+    // Stopping is looked at before the last round of reading, so nothing stays behind.
+    let mut is_last = false;
+    while !is_last {
+        is_last = stop.load(Ordering::Relaxed);
+        for (socket, packets) in sockets.iter().zip(&mut received) {
+            while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                packets.push(parse(&buffer[..len], from));
+            }
+        }
+        // A socket buffers far more than these few milliseconds bring.
+        thread::sleep(Duration::from_millis(5));
+    }
+    received
+}
+
+fn packet(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(HEADER_LEN + PAYLOAD_LEN);
+    packet.extend_from_slice(&[0x80, 0]);
+    packet.extend_from_slice(&sequence.to_be_bytes());
+    packet.extend_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+    packet.extend_from_slice(&ssrc.to_be_bytes());
+    packet.extend(payload(sequence));
+    packet
+}
+
+/// Bytes that are different in each packet, so that a mixed-up buffer shows.
+fn payload(sequence: u16) -> Vec<u8> {
+    let [high, low] = sequence.to_be_bytes();
+    let bytes = (0..PAYLOAD_LEN).zip((0..=u8::MAX).cycle());
+    bytes
+        .map(|(_, index)| index.wrapping_mul(7) ^ low ^ high.rotate_left(3))
+        .collect()
+}
+
+/// A sender report without report blocks (RFC 3550 §6.4.1), and the CNAME that must follow it.
+fn sender_report(ssrc: u32, packets: u16) -> Vec<u8> {
+    let mut report = vec![0x80, 200, 0, 6];
+    report.extend_from_slice(&ssrc.to_be_bytes());
+    report.extend_from_slice(&[0; 12]);
+    report.extend_from_slice(&u32::from(packets).to_be_bytes());
+    report.extend_from_slice(&(u32::from(packets) * 160).to_be_bytes());
+    report.extend_from_slice(&[0x81, 202, 0, 3]);
+    report.extend_from_slice(&ssrc.to_be_bytes());
+    report.extend_from_slice(b"\x01\x04test\0\0");
+    report
+}
+
+/// Whatever is too short for RTP shows as a packet that no test sends.
+fn parse(datagram: &[u8], from: SocketAddr) -> Received {
+    let field = |at: usize| datagram.get(at).copied().unwrap_or(0xff);
+    Received {
+        sequence: u16::from_be_bytes([field(2), field(3)]),
+        ssrc: u32::from_be_bytes([field(8), field(9), field(10), field(11)]),
+        payload: datagram.get(HEADER_LEN..).unwrap_or_default().to_vec(),
+        from,
+    }
+}
+
+/// A refusal of an earlier packet (ICMP) is reported on the next send; that send is repeated.
+#[track_caller]
+fn send(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) {
+    let sent = match socket.send_to(datagram, to) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            socket.send_to(datagram, to)
+        }
+        sent => sent,
+    };
+    assert_eq!(
+        sent.expect("loopback takes packets"),
+        datagram.len(),
+        "to {to}"
+    );
+}
