@@ -42,7 +42,7 @@ impl PortPartition {
     ///
     /// When `first` is odd or privileged, or a worker would get no pair.
     pub fn new(first: u16, last: u16, workers: u8) -> Result<Self, PartitionError> {
-        if first % 2 != 0 || first < 1024 {
+        if !first.is_multiple_of(2) || first < 1024 {
             return Err(PartitionError::First(first));
         }
         let too_few = PartitionError::TooFew {

@@ -1,0 +1,163 @@
+//! The seam between deciding and the kernel: packets in, verdicts out, on either driver.
+//!
+//! ```text
+//!  wait ─► for_each(decide) ─► … commands … ─► flush ─► wait
+//! ```
+//!
+//! The enum is matched once a batch; inside a batch there is no indirection.
+
+mod address;
+mod counters;
+mod poll;
+mod uring;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_core::{Ingress, SocketId, Verdict};
+use tandem_settings::Driver;
+
+pub(crate) use counters::Counters;
+pub use uring::UringSize;
+
+use crate::error::SetupError;
+use crate::wake::Wake;
+use poll::Poll;
+use uring::Uring;
+
+/// Reads and writes the sockets of one worker. Belongs to the thread that opened it.
+#[derive(Debug)]
+pub(crate) enum Io {
+    /// epoll, `recvmmsg` and `sendmmsg`: works everywhere, and is what io_uring is measured
+    /// against.
+    Poll(Box<Poll>),
+    /// io_uring.
+    Uring(Box<Uring>),
+}
+
+impl Io {
+    /// Sets a driver up for `sockets_max` sockets. With [`Driver::Auto`], says why it is not
+    /// io_uring if it is not.
+    ///
+    /// # Errors
+    ///
+    /// When it does not work here.
+    pub(crate) fn open(
+        driver: Driver,
+        size: UringSize,
+        sockets_max: u32,
+        wake: Arc<Wake>,
+    ) -> Result<(Self, Option<SetupError>), SetupError> {
+        let poll = |wake| Poll::open(wake).map(|it| Self::Poll(Box::new(it)));
+        match driver {
+            Driver::Poll => Ok((poll(wake)?, None)),
+            Driver::Uring => {
+                let uring = Uring::open(size, sockets_max, wake)?;
+                Ok((Self::Uring(Box::new(uring)), None))
+            }
+            Driver::Auto => match Uring::open(size, sockets_max, Arc::clone(&wake)) {
+                Ok(uring) => Ok((Self::Uring(Box::new(uring)), None)),
+                Err(error) => Ok((poll(wake)?, Some(error))),
+            },
+        }
+    }
+
+    /// As the operator calls it.
+    #[must_use]
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Poll(_) => "poll",
+            Self::Uring(_) => "uring",
+        }
+    }
+
+    /// The same as a counter that is 1, for whoever reads the worker's counters.
+    #[must_use]
+    pub(crate) fn driver_label(&self) -> &'static str {
+        match self {
+            Self::Poll(_) => "driver_poll",
+            Self::Uring(_) => "driver_uring",
+        }
+    }
+
+    /// Waits until something arrives, the worker is woken, or the time is over. What was asked
+    /// for before is submitted with the same system call.
+    ///
+    /// # Errors
+    ///
+    /// When the driver is broken; there is no way on then.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Poll(poll) => poll.wait(timeout),
+            Self::Uring(uring) => uring.wait(timeout),
+        }
+    }
+
+    /// Hands every datagram that has arrived to `decide`, and does what it says.
+    pub(crate) fn for_each(&mut self, decide: impl FnMut(Ingress, &mut [u8]) -> Verdict) {
+        match self {
+            Self::Poll(poll) => poll.for_each(decide),
+            Self::Uring(uring) => uring.for_each(decide),
+        }
+    }
+
+    /// Gives buffers back and arms what waits for them.
+    ///
+    /// # Errors
+    ///
+    /// When the driver is broken.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Poll(_) => Ok(()),
+            Self::Uring(uring) => uring.flush(),
+        }
+    }
+
+    /// Takes over a bound socket, whose slot is free.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it takes no more sockets.
+    pub(crate) fn add_socket(&mut self, id: SocketId, socket: OwnedFd) -> io::Result<()> {
+        match self {
+            Self::Poll(poll) => poll.add_socket(id, socket),
+            Self::Uring(uring) => uring.add_socket(id, socket),
+        }
+    }
+
+    /// Begins to close a socket; [`Self::poll_removed`] says when nothing can come of it.
+    pub(crate) fn remove_socket(&mut self, id: SocketId) {
+        match self {
+            Self::Poll(poll) => poll.remove_socket(id),
+            Self::Uring(uring) => uring.remove_socket(id),
+        }
+    }
+
+    /// Takes the next socket that is gone.
+    pub(crate) fn poll_removed(&mut self) -> Option<SocketId> {
+        match self {
+            Self::Poll(poll) => poll.poll_removed(),
+            Self::Uring(uring) => uring.poll_removed(),
+        }
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub(crate) fn counters(&self) -> &Counters {
+        match self {
+            Self::Poll(poll) => poll.counters(),
+            Self::Uring(uring) => uring.counters(),
+        }
+    }
+
+    /// Buffers that the worker holds: 0 when all is at rest.
+    #[must_use]
+    pub(crate) fn leases(&self) -> u16 {
+        match self {
+            Self::Poll(_) => 0,
+            Self::Uring(uring) => uring.leases(),
+        }
+    }
+}

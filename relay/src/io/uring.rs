@@ -1,0 +1,374 @@
+//! The io_uring driver: one ring for each worker.
+//!
+//! ```text
+//!  enter ─► completions ─┬─ Receive ─► lease ─► decide ─┬─ Forward ─► send (same buffer)
+//!                        │                              └─ Drop ────► release
+//!                        ├─ Send ────► reclaim ─► release
+//!                        └─ Mailbox ─► (the worker looks)
+//!  flush: publish what was released, then arm what waits
+//! ```
+//!
+//! A socket is armed once and receives until its buffers run out. It is then *starved*: its
+//! datagrams wait in the kernel, and it is armed again when half of the pool is back, since
+//! arming on an empty pool fails at once.
+
+mod buffers;
+mod receive;
+mod ring;
+mod token;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::cqueue;
+use relay_core::{Egress, Ingress, SocketId, Verdict};
+
+use super::address::write_address;
+use super::counters::Counters;
+use crate::error::{RingStep, SetupError};
+use crate::wake::Wake;
+use buffers::{BufferPool, Lease};
+use receive::{ReceiveError, read_received};
+use ring::{ADDRESS_AT, PAYLOAD_AT, Ring, RingSize};
+use token::{BufferId, Token};
+
+/// How much one ring takes. Small ones are for tests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UringSize {
+    /// Receive buffers: a power of two, at most 32,768.
+    buffers: u16,
+}
+
+impl UringSize {
+    /// So many receive buffers, rounded up to a power of two.
+    ///
+    /// # Panics
+    ///
+    /// Above 32,768.
+    #[must_use]
+    pub const fn with_buffers(buffers: u16) -> Self {
+        assert!(buffers <= 1 << 15, "the kernel takes no more");
+        Self {
+            buffers: buffers.next_power_of_two(),
+        }
+    }
+
+    /// A batch completes at most one receive and one send of each buffer, and an overflowing
+    /// queue costs a system call to drain, so there is room for the worst case, and for the
+    /// last completions of sockets that are being closed.
+    fn ring(self, sockets_max: u32) -> RingSize {
+        let buffers = u32::from(self.buffers);
+        RingSize {
+            submissions: buffers.clamp(64, 4_096),
+            completions: (4 * buffers).clamp(256, 65_536),
+            files: sockets_max,
+        }
+    }
+}
+
+impl Default for UringSize {
+    /// 8 MiB: a burst of 4,096 packets, a hundredth of a second of what one core forwards.
+    fn default() -> Self {
+        Self::with_buffers(4_096)
+    }
+}
+
+/// The io_uring driver of one worker.
+#[derive(Debug)]
+pub(crate) struct Uring {
+    // First, so that it is dropped first: the kernel must be done with the memory below.
+    ring: Ring,
+    pool: BufferPool,
+    wake: Arc<Wake>,
+    is_mailbox_armed: bool,
+    slots: Vec<Slot>,
+    /// Sockets that are to be armed: new ones, and those whose receive has ended.
+    to_arm: Vec<SocketId>,
+    /// Sockets whose receive ended for want of buffers.
+    starved: Vec<SocketId>,
+    /// Sockets with no receive, closed when what was asked of them has been submitted.
+    idle_closes: Vec<SocketId>,
+    /// Sockets that are gone, for [`Uring::poll_removed`].
+    removed: VecDeque<SocketId>,
+    /// The batch at hand; kept for its memory.
+    batch: Vec<cqueue::Entry>,
+    counters: Counters,
+}
+
+/// The socket in one slot.
+#[derive(Debug)]
+enum Slot {
+    Empty,
+    Open {
+        is_armed: bool,
+    },
+    /// The kernel is yet to say that its receive has ended. It is ours no more, but the ring's.
+    Closing,
+}
+
+impl Uring {
+    pub(super) fn open(
+        size: UringSize,
+        sockets_max: u32,
+        wake: Arc<Wake>,
+    ) -> Result<Self, SetupError> {
+        let pool = BufferPool::new(size.buffers).map_err(SetupError::Memory)?;
+        let ring_size = size.ring(sockets_max);
+        let ring = Ring::open(ring_size, &pool)?;
+        let mut uring = Self {
+            ring,
+            pool,
+            wake,
+            is_mailbox_armed: false,
+            slots: Vec::new(),
+            to_arm: Vec::new(),
+            starved: Vec::new(),
+            idle_closes: Vec::new(),
+            removed: VecDeque::new(),
+            batch: Vec::with_capacity(usize::try_from(ring_size.completions).unwrap_or(0)),
+            counters: Counters::default(),
+        };
+        uring.flush().map_err(|source| SetupError::Ring {
+            step: RingStep::Wake,
+            source,
+        })?;
+        Ok(uring)
+    }
+
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.counters.turns += 1;
+        self.ring.enter(timeout)?;
+        // All that was asked of these is with the kernel now, which holds what it needs.
+        for index in 0..self.idle_closes.len() {
+            self.close(self.idle_closes[index]);
+        }
+        self.idle_closes.clear();
+        Ok(())
+    }
+
+    pub(super) fn for_each(&mut self, mut decide: impl FnMut(Ingress, &mut [u8]) -> Verdict) {
+        if self.ring.is_overflown() {
+            self.counters.completions_overflown += 1;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        self.ring.completions(&mut batch);
+        for completion in batch.drain(..) {
+            match Token::unpack(completion.user_data()) {
+                Some(Token::Receive(socket)) => self.received(socket, &completion, &mut decide),
+                Some(Token::Send(buffer)) => self.sent(buffer, completion.result()),
+                Some(Token::Mailbox) => {
+                    self.wake.rest();
+                    self.is_mailbox_armed = cqueue::more(completion.flags());
+                }
+                Some(Token::Cancel) | None => {}
+            }
+        }
+        self.batch = batch;
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.pool.publish();
+        if !self.is_mailbox_armed {
+            self.ring.arm_mailbox(self.wake.as_fd())?;
+            self.is_mailbox_armed = true;
+        }
+        if !self.starved.is_empty() && self.pool.free() >= self.pool.count() / 2 {
+            self.to_arm.append(&mut self.starved);
+        }
+        while let Some(socket) = self.to_arm.pop() {
+            // It may be closed by now, or even another socket in the same slot.
+            if let Some(Slot::Open { is_armed }) = self.slots.get_mut(socket.index())
+                && !*is_armed
+            {
+                self.ring.arm_receive(socket)?;
+                *is_armed = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_socket(&mut self, id: SocketId, socket: OwnedFd) -> io::Result<()> {
+        while self.slots.len() <= id.index() {
+            self.slots.push(Slot::Empty);
+        }
+        self.ring.set_file(id, socket.as_fd())?;
+        // The ring holds the socket now; our descriptor is not needed any more.
+        self.slots[id.index()] = Slot::Open { is_armed: false };
+        self.to_arm.push(id);
+        Ok(())
+    }
+
+    pub(super) fn remove_socket(&mut self, id: SocketId) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        let Slot::Open { is_armed } = *slot else {
+            return;
+        };
+        *slot = Slot::Closing;
+        let is_cancelled = is_armed && self.ring.cancel_receive(id).is_ok();
+        if !is_cancelled {
+            self.idle_closes.push(id);
+        }
+    }
+
+    pub(super) fn poll_removed(&mut self) -> Option<SocketId> {
+        self.removed.pop_front()
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn leases(&self) -> u16 {
+        self.pool.count() - self.pool.free()
+    }
+
+    /// A receive has brought a datagram, or has ended, or both.
+    fn received(
+        &mut self,
+        socket: SocketId,
+        completion: &cqueue::Entry,
+        decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict,
+    ) {
+        let lease = cqueue::buffer_select(completion.flags())
+            .and_then(|buffer| self.pool.lease(BufferId(buffer)));
+        match (lease, usize::try_from(completion.result())) {
+            (Some(lease), Ok(len)) => self.decide(socket, lease, len, decide),
+            (Some(lease), Err(_)) => self.pool.release(lease),
+            (None, _) => {}
+        }
+        if !cqueue::more(completion.flags()) {
+            self.receive_ended(socket, completion.result());
+        }
+    }
+
+    /// Asks what is to be done with a filled buffer, and does it.
+    fn decide(
+        &mut self,
+        socket: SocketId,
+        lease: Lease,
+        len: usize,
+        decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict,
+    ) {
+        if !matches!(self.slots.get(socket.index()), Some(Slot::Open { .. })) {
+            // It came while the socket was being closed.
+            return self.pool.release(lease);
+        }
+        let buffer = self.pool.bytes(&lease);
+        let received = match read_received(buffer, len) {
+            Ok(received) => received,
+            Err(error) => {
+                let counter = match error {
+                    ReceiveError::Malformed => &mut self.counters.receives_malformed,
+                    ReceiveError::Truncated => &mut self.counters.receives_truncated,
+                };
+                *counter += 1;
+                return self.pool.release(lease);
+            }
+        };
+        let ingress = Ingress {
+            socket,
+            source: received.source,
+        };
+        let payload = &mut buffer[PAYLOAD_AT..][..received.payload_len];
+        match decide(ingress, payload) {
+            Verdict::Drop(_) => self.pool.release(lease),
+            Verdict::Forward(egress) => self.send(egress, lease, received.payload_len),
+        }
+    }
+
+    /// Sends from the buffer that the packet arrived in. The address goes where the sender's
+    /// was.
+    fn send(&mut self, egress: Egress, lease: Lease, len: usize) {
+        let buffer = self.pool.bytes(&lease);
+        let address = buffer[ADDRESS_AT..].first_chunk_mut();
+        let address = address.expect("a buffer is longer than its head");
+        let address_len = write_address(egress.destination, address);
+        let sent = self
+            .ring
+            .send(egress.socket, &mut self.pool, lease, address_len, len);
+        if let Err((lease, error)) = sent {
+            self.counters.count_unsent(&error, 1);
+            self.pool.release(lease);
+        }
+    }
+
+    fn sent(&mut self, buffer: BufferId, result: i32) {
+        if let Some(lease) = self.pool.reclaim(buffer) {
+            self.pool.release(lease);
+        }
+        if result < 0 {
+            let error = io::Error::from_raw_os_error(-result);
+            self.counters.count_unsent(&error, 1);
+        }
+    }
+
+    /// The receive of a socket has ended: for want of buffers, by being cancelled, or since the
+    /// kernel saw fit.
+    fn receive_ended(&mut self, socket: SocketId, result: i32) {
+        match self.slots.get_mut(socket.index()) {
+            Some(Slot::Open { is_armed }) => *is_armed = false,
+            Some(Slot::Closing) => return self.close(socket),
+            Some(Slot::Empty) | None => return,
+        }
+        if -result == libc::ENOBUFS {
+            self.counters.receives_starved += 1;
+            self.starved.push(socket);
+            return;
+        }
+        if result < 0 {
+            self.counters.receives_failed += 1;
+        }
+        self.to_arm.push(socket);
+    }
+
+    /// Empties a slot in which nothing is under way.
+    fn close(&mut self, id: SocketId) {
+        if self.ring.clear_file(id).is_err() {
+            self.counters.closes_failed += 1;
+        }
+        self.slots[id.index()] = Slot::Empty;
+        self.removed.push_back(id);
+    }
+
+    /// Receives, sends and watches that the kernel has not completed yet.
+    fn is_idle(&self) -> bool {
+        let is_armed = |slot: &Slot| {
+            !matches!(
+                slot,
+                Slot::Empty
+                    | Slot::Open {
+                        is_armed: false,
+                        ..
+                    }
+            )
+        };
+        !self.is_mailbox_armed && self.leases() == 0 && !self.slots.iter().any(is_armed)
+    }
+}
+
+impl Drop for Uring {
+    /// Sees to it that the kernel is done with the buffers before they go.
+    fn drop(&mut self) {
+        let _ = self.ring.cancel_all();
+        for _ in 0..DROP_TURNS_MAX {
+            if self.is_idle() || self.wait(Some(DROP_TURN_TIMEOUT)).is_err() {
+                break;
+            }
+            self.for_each(|_, _| Verdict::Drop(relay_core::DropReason::UnknownFlow));
+        }
+        if !self.is_idle() {
+            self.pool.leak();
+        }
+    }
+}
+
+/// What was cancelled completes in the turn after; some more are for a busy kernel.
+const DROP_TURNS_MAX: usize = 20;
+
+/// How long each of them waits at most.
+const DROP_TURN_TIMEOUT: Duration = Duration::from_millis(50);

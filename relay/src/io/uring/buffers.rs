@@ -1,0 +1,245 @@
+//! Receive buffers: the pool that the kernel takes from, and the leases on what it handed out.
+//!
+//! ```text
+//!  published ──kernel──► Lease ──┬─ release ──► returned ── publish ──► published
+//!      ▲                         └─ into a send ── completion ── reclaim ─┘ │
+//!      └────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A buffer is the kernel's or ours, never both: ours for as long as there is a [`Lease`], which
+//! can only be released or turned into a send.
+
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::BufRingEntry;
+
+use super::token::BufferId;
+
+/// Bytes of one receive buffer: `io_uring_recvmsg_out`, an address, one datagram of the usual
+/// MTU, and room behind it for what a rewrite may add.
+pub(super) const BUFFER_SIZE: usize = 2_048;
+
+/// Buffers at most: what the kernel allows in one ring.
+const BUFFER_COUNT_MAX: u16 = 32_768;
+
+/// The buffers of one worker.
+#[derive(Debug)]
+pub(super) struct BufferPool {
+    /// `count` buffers, side by side.
+    memory: Mapping,
+    /// The ring that offers them to the kernel: `count` entries of `BufRingEntry`.
+    ring: Mapping,
+    count: u16,
+    /// Where the next returned buffer is written: all up to here are ours to publish.
+    tail: u16,
+    /// Buffers that are neither leased nor in a send.
+    free: u16,
+}
+
+/// A buffer that the kernel has handed out. It must be released or sent.
+#[derive(Debug)]
+#[must_use = "a lease that is not given back is a buffer lost"]
+pub(super) struct Lease(BufferId);
+
+impl Lease {
+    pub(super) fn id(&self) -> BufferId {
+        self.0
+    }
+}
+
+impl BufferPool {
+    /// All buffers, none of them published yet. `count` is a power of two.
+    pub(super) fn new(count: u16) -> io::Result<Self> {
+        assert!(count.is_power_of_two() && count <= BUFFER_COUNT_MAX);
+        let mut pool = Self {
+            memory: Mapping::new(usize::from(count) * BUFFER_SIZE)?,
+            ring: Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?,
+            count,
+            tail: 0,
+            free: 0,
+        };
+        for id in 0..count {
+            pool.release(Lease(BufferId(id)));
+        }
+        Ok(pool)
+    }
+
+    pub(super) fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Buffers that the kernel has or may have.
+    pub(super) fn free(&self) -> u16 {
+        self.free
+    }
+
+    /// What `io_uring_register_buf_ring` is told.
+    pub(super) fn ring_address(&self) -> u64 {
+        self.ring.start.addr().get() as u64
+    }
+
+    /// The kernel says that it has filled this buffer. `None`: there is no such buffer.
+    pub(super) fn lease(&mut self, id: BufferId) -> Option<Lease> {
+        if id.0 >= self.count {
+            return None;
+        }
+        self.free -= 1;
+        Some(Lease(id))
+    }
+
+    /// The kernel has sent this buffer: it is ours again.
+    pub(super) fn reclaim(&self, id: BufferId) -> Option<Lease> {
+        (id.0 < self.count).then_some(Lease(id))
+    }
+
+    /// What the kernel has written, or is to send.
+    pub(super) fn bytes(&mut self, lease: &Lease) -> &mut [u8; BUFFER_SIZE] {
+        let offset = usize::from(lease.0.0) * BUFFER_SIZE;
+        // JUSTIFICATION: the kernel writes to other parts of this mapping at the same time, so it
+        // can be no slice as a whole.
+        // SAFETY: the mapping has `count` buffers and `lease` and `reclaim` let no other number
+        // in, so the bytes lie within it; they are initialised (mmap(2): "its contents are
+        // initialized to zero"). The kernel leaves a buffer alone that it has handed out, a
+        // buffer has one lease, and the borrow of `self` keeps others from calling this.
+        unsafe {
+            self.memory
+                .start
+                .add(offset)
+                .cast::<[u8; BUFFER_SIZE]>()
+                .as_mut()
+        }
+    }
+
+    /// Gives a buffer back. The kernel sees it after [`Self::publish`].
+    pub(super) fn release(&mut self, lease: Lease) {
+        let Lease(id) = lease;
+        let address = self.memory.start.addr().get() + usize::from(id.0) * BUFFER_SIZE;
+        let index = usize::from(self.tail & (self.count - 1));
+        // JUSTIFICATION: the kernel reads the entries that it has not consumed at the same time,
+        // so the ring can be no slice.
+        // SAFETY: `index` is below `count`, so the entry lies within the mapping, which is
+        // aligned to a page. At most `count` buffers are in the ring, since each has one lease,
+        // so the kernel has consumed the entry at `tail` and does not read it before `publish`.
+        // The setters leave the field alone that doubles as the ring's tail.
+        let entry = unsafe { self.ring.start.cast::<BufRingEntry>().add(index).as_mut() };
+        entry.set_addr(address as u64);
+        entry.set_len(BUFFER_SIZE_U32);
+        entry.set_bid(id.0);
+        self.tail = self.tail.wrapping_add(1);
+        self.free += 1;
+    }
+
+    /// Shows the kernel what was released: once a batch, since it is a store that it reads.
+    pub(super) fn publish(&self) {
+        // JUSTIFICATION: the tail is shared with the kernel.
+        // SAFETY: `tail` wants the first entry of the ring, which this is; its result lies within
+        // the mapping and is aligned, as a field of the entry. We are the only ones to write it,
+        // and the kernel reads it with acquire semantics, so all access is atomic.
+        unsafe {
+            let tail = BufRingEntry::tail(self.ring.start.cast().as_ptr());
+            AtomicU16::from_ptr(tail.cast_mut()).store(self.tail, Ordering::Release);
+        }
+    }
+
+    /// Keeps the memory for ever, since the kernel may still write to it.
+    pub(super) fn leak(&mut self) {
+        self.memory.is_leaked = true;
+        self.ring.is_leaked = true;
+    }
+}
+
+/// [`BUFFER_SIZE`] as the kernel wants it.
+const BUFFER_SIZE_U32: u32 = 2_048;
+
+const _: () = assert!(BUFFER_SIZE_U32 as usize == BUFFER_SIZE);
+
+/// Anonymous memory, aligned to a page as the kernel wants it for a ring. Pages are taken when
+/// they are first used, so an idle relay stays small.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+    is_leaked: bool,
+}
+
+impl Mapping {
+    fn new(len: usize) -> io::Result<Self> {
+        // JUSTIFICATION: no safe interface gives memory that is aligned to a page and untouched.
+        // SAFETY: mmap(2): without MAP_FIXED and with a null address, "the kernel chooses the
+        // (page-aligned) address", so no mapping that is in use is affected.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).expect("a mapping is never at address 0");
+        Ok(Self {
+            start,
+            len,
+            is_leaked: false,
+        })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.is_leaked {
+            return;
+        }
+        // JUSTIFICATION: the counterpart of `mmap`.
+        // SAFETY: munmap(2) wants a range that was mapped: it is the one of `new`, unmapped once.
+        // Nobody holds a reference into it, since those borrow the pool, and the ring, dropped
+        // before the pool, has seen to it that the kernel is done.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_apart_and_counted() {
+        let mut pool = BufferPool::new(4).unwrap();
+        assert_eq!(pool.free(), 4);
+        let first = pool.lease(BufferId(0)).unwrap();
+        let second = pool.lease(BufferId(1)).unwrap();
+        pool.bytes(&first).fill(1);
+        pool.bytes(&second).fill(2);
+        assert!(pool.bytes(&first).iter().all(|it| *it == 1));
+        assert_eq!(pool.free(), 2);
+        pool.release(first);
+        pool.release(second);
+        pool.publish();
+        assert_eq!(pool.free(), 4);
+    }
+
+    #[test]
+    fn there_is_no_buffer_beyond_the_last() {
+        let mut pool = BufferPool::new(4).unwrap();
+        assert!(pool.lease(BufferId(4)).is_none());
+        assert!(pool.reclaim(BufferId(4)).is_none());
+        assert_eq!(pool.free(), 4);
+    }
+
+    #[test]
+    fn the_tail_wraps() {
+        let mut pool = BufferPool::new(2).unwrap();
+        for _ in 0..70_000 {
+            let lease = pool.lease(BufferId(1)).unwrap();
+            pool.release(lease);
+        }
+        pool.publish();
+        assert_eq!(pool.free(), 2);
+    }
+}

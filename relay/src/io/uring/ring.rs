@@ -1,0 +1,227 @@
+//! The ring itself: setting it up, and the few requests that we make of it.
+//!
+//! Nobody outside this file can make a request that points to short-lived memory: buffers come
+//! as leases, and the header of receives lives here.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use relay_core::SocketId;
+
+use super::buffers::{BufferPool, Lease};
+use super::token::Token;
+use crate::error::{RingStep, SetupError};
+use crate::io::address::ADDRESS_LEN_MAX;
+
+/// The one group of provided buffers.
+const BUFFER_GROUP: u16 = 0;
+
+/// How large the ring is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RingSize {
+    /// Requests that fit before the kernel must be entered to make room.
+    pub(super) submissions: u32,
+    /// Completions that fit before the kernel must keep them for us.
+    pub(super) completions: u32,
+    /// Slots for sockets.
+    pub(super) files: u32,
+}
+
+/// One ring, used by the thread that made it and by no other.
+pub(super) struct Ring {
+    ring: IoUring,
+    /// Says how receives lay out what they write. The kernel reads it when a receive is armed.
+    header: Box<libc::msghdr>,
+}
+
+/// Where the address of the sender is in a filled buffer: behind `io_uring_recvmsg_out`.
+pub(super) const ADDRESS_AT: usize = 16;
+
+/// Where the datagram is.
+pub(super) const PAYLOAD_AT: usize = ADDRESS_AT + ADDRESS_LEN_MAX;
+
+impl Ring {
+    /// Sets the ring up and gives it the pool.
+    pub(super) fn open(size: RingSize, pool: &BufferPool) -> Result<Self, SetupError> {
+        let step = |step: RingStep| move |source: io::Error| SetupError::Ring { step, source };
+        let ring = IoUring::builder()
+            // One thread, which runs the kernel's part of the work when it enters: completions
+            // come in batches, and nothing interrupts the work in between.
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            // A request that is refused must not strand those behind it.
+            .setup_submit_all()
+            .setup_cqsize(size.completions)
+            .build(size.submissions)
+            .map_err(step(RingStep::Setup))?;
+        let params = ring.params();
+        if !(params.is_feature_ext_arg()
+            && params.is_feature_nodrop()
+            && params.is_feature_submit_stable())
+        {
+            return Err(SetupError::RingFeatures);
+        }
+        let submitter = ring.submitter();
+        submitter
+            .register_files_sparse(size.files)
+            .map_err(step(RingStep::Files))?;
+        // JUSTIFICATION: the ring of buffers is shared with the kernel by address.
+        // SAFETY: the crate wants the memory to be valid for as long as the ring is. The pool
+        // has `count` entries there, and `Uring` drops it after the ring.
+        unsafe {
+            submitter.register_buf_ring_with_flags(
+                pool.ring_address(),
+                pool.count(),
+                BUFFER_GROUP,
+                0,
+            )
+        }
+        .map_err(step(RingStep::Buffers))?;
+        Ok(Self {
+            ring,
+            header: Box::new(receive_header()),
+        })
+    }
+
+    /// Puts a socket into its slot.
+    pub(super) fn set_file(&self, socket: SocketId, file: BorrowedFd<'_>) -> io::Result<()> {
+        self.update_file(socket, file.as_raw_fd())
+    }
+
+    /// Empties a slot.
+    pub(super) fn clear_file(&self, socket: SocketId) -> io::Result<()> {
+        self.update_file(socket, -1)
+    }
+
+    fn update_file(&self, socket: SocketId, file: RawFd) -> io::Result<()> {
+        let submitter = self.ring.submitter();
+        let updated = submitter.register_files_update(socket.slot(), &[file])?;
+        if updated == 1 {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::InvalidInput.into())
+        }
+    }
+
+    /// Receives on a socket until the completion that says there will be no more.
+    pub(super) fn arm_receive(&mut self, socket: SocketId) -> io::Result<()> {
+        let header: *const libc::msghdr = &raw const *self.header;
+        let entry = opcode::RecvMsgMulti::new(Fixed(socket.slot()), header, BUFFER_GROUP).build();
+        self.push(entry, Token::Receive(socket))
+    }
+
+    /// Sends `len` bytes of a filled buffer to the address that was written into it. The lease
+    /// comes back by [`BufferPool::reclaim`] with the completion.
+    pub(super) fn send(
+        &mut self,
+        socket: SocketId,
+        pool: &mut BufferPool,
+        lease: Lease,
+        address_len: usize,
+        len: usize,
+    ) -> Result<(), (Lease, io::Error)> {
+        let bytes = pool.bytes(&lease);
+        let address = bytes[ADDRESS_AT..PAYLOAD_AT].as_ptr().cast();
+        let payload = bytes[PAYLOAD_AT..][..len].as_ptr();
+        let (Ok(len), Ok(address_len)) = (u32::try_from(len), u32::try_from(address_len)) else {
+            return Err((lease, io::ErrorKind::InvalidInput.into()));
+        };
+        let entry = opcode::Send::new(Fixed(socket.slot()), payload, len)
+            .dest_addr(address)
+            .dest_addr_len(address_len)
+            // A full socket drops the packet, as a full network would, and keeps no buffer.
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .build();
+        self.push(entry, Token::Send(lease.id()))
+            .map_err(|error| (lease, error))
+    }
+
+    /// Ends the receive of a socket. Its last completion comes for sure.
+    pub(super) fn cancel_receive(&mut self, socket: SocketId) -> io::Result<()> {
+        let entry = opcode::AsyncCancel::new(Token::Receive(socket).pack()).build();
+        self.push(entry, Token::Cancel)
+    }
+
+    /// Ends everything that is under way.
+    pub(super) fn cancel_all(&mut self) -> io::Result<()> {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        self.push(entry, Token::Cancel)
+    }
+
+    /// Completes each time that something is written to the eventfd.
+    pub(super) fn arm_mailbox(&mut self, wake: BorrowedFd<'_>) -> io::Result<()> {
+        let events = u32::from(libc::POLLIN.cast_unsigned());
+        let wake = io_uring::types::Fd(wake.as_raw_fd());
+        let entry = opcode::PollAdd::new(wake, events).multi(true).build();
+        self.push(entry, Token::Mailbox)
+    }
+
+    /// Submits what was asked for, and waits for a completion or the time-out: the one system
+    /// call of a turn.
+    pub(super) fn enter(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timespec = timeout.map(Timespec::from);
+        let mut args = SubmitArgs::new();
+        if let Some(timespec) = &timespec {
+            args = args.timespec(timespec);
+        }
+        match self.ring.submitter().submit_with_args(1, &args) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // The deadline, a signal; and a kernel that wants completions to be taken first.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Takes what has completed.
+    pub(super) fn completions(&mut self, out: &mut Vec<cqueue::Entry>) {
+        out.extend(self.ring.completion());
+    }
+
+    /// Completions that did not fit and that the kernel keeps: it has to be entered for them.
+    pub(super) fn is_overflown(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
+    }
+
+    fn push(&mut self, entry: squeue::Entry, token: Token) -> io::Result<()> {
+        let entry = entry.user_data(token.pack());
+        if self.ring.submission().is_full() {
+            // Makes room, since the kernel takes all entries over.
+            self.ring.submit()?;
+        }
+        // JUSTIFICATION: an entry holds addresses, whose validity the crate cannot know.
+        // SAFETY: the crate wants the parameters to be valid for the whole operation. `header`
+        // is boxed and lives as long as the ring; a buffer that is sent lies in the pool, which
+        // outlives the ring, and is not handed out again before its completion, since `send` has
+        // taken its lease; the eventfd is kept open by `Uring`; other entries hold no address.
+        unsafe { self.ring.submission().push(&entry) }
+            .map_err(|_| io::ErrorKind::QuotaExceeded.into())
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring")
+            .field("fd", &self.ring.as_raw_fd())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Wants the sender's address and no control messages.
+fn receive_header() -> libc::msghdr {
+    // JUSTIFICATION: the struct has private padding on some platforms, so it cannot be written
+    // out.
+    // SAFETY: all its fields are integers and pointers, for which zero is a valid value.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_namelen = ADDRESS_LEN_U32;
+    header
+}
+
+/// [`ADDRESS_LEN_MAX`] as the kernel wants it.
+const ADDRESS_LEN_U32: u32 = 28;
+
+const _: () = assert!(ADDRESS_LEN_U32 as usize == ADDRESS_LEN_MAX);

@@ -1,0 +1,271 @@
+//! The relay as a whole: workers, link, and how they begin and end.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use relay_core::{Limits, Relay};
+use relay_wire::{Hello, PROTOCOL_VERSION, WorkerId};
+use tracing::{error, info, warn};
+
+use crate::affinity;
+use crate::config::Config;
+use crate::error::{SetupError, StartError};
+use crate::file_limit;
+use crate::io::Io;
+use crate::link::{Link, Listener};
+use crate::mailbox::Mailbox;
+use crate::socket;
+use crate::wake::Wake;
+use crate::worker::Worker;
+
+/// Something that ends the process.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A part that must run has ended: the relay cannot go on.
+    Broken,
+    /// The system says stop.
+    Signal(i32),
+}
+
+/// A running relay.
+#[derive(Debug)]
+pub struct Service {
+    workers: Vec<Thread>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    link: Thread,
+    link_wake: Arc<Wake>,
+    is_link_stopping: Arc<AtomicBool>,
+    drivers: Vec<&'static str>,
+}
+
+type Thread = JoinHandle<io::Result<()>>;
+
+/// What a worker says once: how it goes.
+type Ready = Result<(&'static str, Option<SetupError>), SetupError>;
+
+impl Service {
+    /// Starts all threads. Returns when they are ready to serve; what ends them later is said by
+    /// way of `notices`.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot start. Then none runs.
+    pub fn start(config: &Config, notices: &Sender<Notice>) -> Result<Self, StartError> {
+        let listener = Listener::bind(&config.socket_path)?;
+        check_interfaces(config)?;
+        let endpoints_max = endpoints_max(config);
+        let link_wake = new_wake()?;
+        let mut service = Self {
+            workers: Vec::new(),
+            mailboxes: Vec::new(),
+            link: spawn("link", || Ok(()))?,
+            link_wake: Arc::clone(&link_wake),
+            is_link_stopping: Arc::default(),
+            drivers: Vec::new(),
+        };
+        for worker in 0..config.partition.workers() {
+            if let Err(error) = service.start_worker(config, worker, endpoints_max, notices) {
+                service.stop();
+                return Err(error);
+            }
+        }
+        let link = Link::new(
+            listener,
+            hello(config),
+            service.mailboxes.clone(),
+            link_wake,
+            Arc::clone(&service.is_link_stopping),
+        );
+        let notices = notices.clone();
+        service.link = spawn("link", move || watched(&notices, || link.run()))?;
+        Ok(service)
+    }
+
+    /// Ends all threads and closes all sockets.
+    pub fn stop(self) {
+        for mailbox in &self.mailboxes {
+            mailbox.stop();
+        }
+        self.is_link_stopping.store(true, Ordering::Release);
+        self.link_wake.wake();
+        for thread in self.workers.into_iter().chain([self.link]) {
+            // Its error, if any, was said when it came.
+            let _ = thread.join();
+        }
+    }
+
+    /// The driver of each worker.
+    #[must_use]
+    pub fn drivers(&self) -> &[&'static str] {
+        &self.drivers
+    }
+
+    fn start_worker(
+        &mut self,
+        config: &Config,
+        worker: u8,
+        endpoints_max: u32,
+        notices: &Sender<Notice>,
+    ) -> Result<(), StartError> {
+        let wake = new_wake()?;
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&self.link_wake)));
+        let seed = Seed {
+            worker,
+            config: config.clone(),
+            endpoints_max,
+            mailbox: Arc::clone(&mailbox),
+            wake,
+        };
+        let notices = notices.clone();
+        let (sender, receiver) = channel();
+        let name = format!("worker-{worker}");
+        let thread = spawn(&name, move || watched(&notices, || seed.run(&sender)))?;
+        self.workers.push(thread);
+        self.mailboxes.push(mailbox);
+        let driver = ready(worker, &receiver)?;
+        self.drivers.push(driver);
+        Ok(())
+    }
+}
+
+/// What a worker grows from, on its own thread.
+struct Seed {
+    worker: u8,
+    config: Config,
+    endpoints_max: u32,
+    mailbox: Arc<Mailbox>,
+    wake: Arc<Wake>,
+}
+
+impl Seed {
+    fn run(self, ready: &Sender<Ready>) -> io::Result<()> {
+        let config = self.config;
+        let cores = &config.cores;
+        if let Some(core) = cores.get(usize::from(self.worker) % cores.len().max(1))
+            && !affinity::pin(*core)
+        {
+            warn!(worker = self.worker, core, "cannot be kept on its core");
+        }
+        let opened = Io::open(
+            config.driver,
+            config.uring_size,
+            self.endpoints_max,
+            self.wake,
+        );
+        let io = match opened {
+            Ok((io, fallback)) => {
+                let _ = ready.send(Ok((io.name(), fallback)));
+                io
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return Ok(());
+            }
+        };
+        let interfaces = addresses(&config);
+        let relay = Relay::new(Limits {
+            worker: WorkerId(self.worker),
+            partition: config.partition,
+            interfaces: interfaces.clone(),
+            calls_max: config.calls_per_worker_max,
+            endpoints_max: self.endpoints_max,
+        });
+        Worker::new(relay, io, self.mailbox, interfaces).run()
+    }
+}
+
+/// Waits until a worker says how it goes.
+fn ready(worker: u8, receiver: &Receiver<Ready>) -> Result<&'static str, StartError> {
+    match receiver.recv() {
+        Ok(Ok((driver, None))) => {
+            info!(worker, driver, "worker runs");
+            Ok(driver)
+        }
+        Ok(Ok((driver, Some(reason)))) => {
+            warn!(worker, driver, %reason, "worker runs without io_uring");
+            Ok(driver)
+        }
+        Ok(Err(source)) => Err(StartError::Worker { worker, source }),
+        Err(_) => Err(StartError::System {
+            doing: "start a worker",
+            source: io::ErrorKind::BrokenPipe.into(),
+        }),
+    }
+}
+
+fn hello(config: &Config) -> Hello {
+    Hello {
+        version: PROTOCOL_VERSION,
+        // Random keys are what this is made of.
+        instance: RandomState::new().hash_one(std::process::id()),
+        interfaces: config.interfaces.clone(),
+        partition: config.partition,
+    }
+}
+
+fn addresses(config: &Config) -> Vec<IpAddr> {
+    config.interfaces.iter().map(|it| it.address).collect()
+}
+
+/// Finds out now that an address is not ours, rather than with the first call.
+fn check_interfaces(config: &Config) -> Result<(), StartError> {
+    for address in addresses(config) {
+        socket::bind(address, 0).map_err(|source| StartError::Interface { address, source })?;
+    }
+    Ok(())
+}
+
+/// Endpoints of one worker: one for each port of each interface, if the system lets us.
+fn endpoints_max(config: &Config) -> u32 {
+    let slice = config.partition.slice(WorkerId(0));
+    let ports = slice.map_or(0, |it| it.len() as u64);
+    let workers = u64::from(config.partition.workers());
+    let wanted = ports * config.interfaces.len() as u64;
+    let room = file_limit::make_room(wanted * workers) / workers;
+    if room < wanted {
+        warn!(
+            wanted = wanted * workers,
+            possible = room * workers,
+            "the limit of open files is too low for all ports: raise it (ulimit -n; LimitNOFILE= \
+             in systemd), or configure fewer relay.ports"
+        );
+    }
+    u32::try_from(room).unwrap_or(u32::MAX)
+}
+
+fn new_wake() -> Result<Arc<Wake>, StartError> {
+    let wake = Wake::new().map_err(|source| StartError::System {
+        doing: "make an eventfd",
+        source,
+    })?;
+    Ok(Arc::new(wake))
+}
+
+fn spawn(
+    name: &str,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<Thread, StartError> {
+    let thread = Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|source| StartError::System {
+        doing: "start a thread",
+        source,
+    })
+}
+
+/// Runs a part of the relay, and says so when it breaks.
+fn watched(notices: &Sender<Notice>, run: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let result = run();
+    if let Err(error) = &result {
+        let thread = std::thread::current();
+        error!(part = thread.name(), %error, "this part has broken; the relay stops");
+        // Whoever would hear it may be gone already.
+        let _ = notices.send(Notice::Broken);
+    }
+    result
+}

@@ -1,0 +1,184 @@
+//! One worker: a thread, its ring, its calls.
+//!
+//! However many packets it serves, one turn reads the clock once and, with io_uring, makes one
+//! system call.
+
+mod request;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relay_core::{Outcome, Relay, SocketId};
+use relay_wire::{Answer, Command, CommandError, InterfaceId, Port};
+
+use crate::io::Io;
+use crate::mailbox::{Mailbox, Outgoing};
+use crate::socket;
+use request::Progress;
+
+/// Commands applied in one turn. Opening a port takes some ten microseconds, so packets never
+/// wait for more than a millisecond.
+const COMMANDS_PER_TURN_MAX: usize = 32;
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    relay: Relay,
+    io: Io,
+    mailbox: Arc<Mailbox>,
+    interfaces: Vec<IpAddr>,
+    /// The request at hand, if it is not finished.
+    progress: Option<Progress>,
+    /// More can be done at once: the next turn must not wait.
+    is_busy: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        relay: Relay,
+        io: Io,
+        mailbox: Arc<Mailbox>,
+        interfaces: Vec<IpAddr>,
+    ) -> Self {
+        Self {
+            relay,
+            io,
+            mailbox,
+            interfaces,
+            progress: None,
+            is_busy: false,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// When the driver is broken.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut now = Instant::now();
+        while !self.mailbox.is_stopping() {
+            self.io.wait(self.timeout(now))?;
+            now = Instant::now();
+
+            let relay = &mut self.relay;
+            self.io
+                .for_each(|ingress, packet| relay.handle_packet(now, ingress, packet));
+            self.forget_closed();
+            self.serve_mailbox(now);
+            self.close_sockets();
+            self.relay.handle_timeout(now);
+            self.tell_events();
+
+            // Gives buffers back, then arms receives: one armed on an empty ring fails at once.
+            self.io.flush()?;
+        }
+        Ok(())
+    }
+
+    /// How long the next turn may wait.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if self.is_busy {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.relay.poll_timeout()?;
+        Some(deadline.saturating_duration_since(now))
+    }
+
+    /// Applies some of what control has asked for.
+    fn serve_mailbox(&mut self, now: Instant) {
+        self.is_busy = false;
+        for _ in 0..COMMANDS_PER_TURN_MAX {
+            if !self.mailbox.has_room() {
+                // The link wakes us when there is.
+                return;
+            }
+            let Some(mut progress) = self.progress.take().or_else(|| self.next_request()) else {
+                return;
+            };
+            match progress.next_command() {
+                None => {
+                    let (connection, reply) = progress.finish();
+                    self.mailbox.say(Outgoing::Reply { connection, reply });
+                }
+                Some(command) => {
+                    let is_later = self.step(now, &mut progress, command);
+                    self.progress = Some(progress);
+                    if is_later {
+                        break;
+                    }
+                }
+            }
+        }
+        self.is_busy = true;
+    }
+
+    fn next_request(&self) -> Option<Progress> {
+        self.mailbox.take().map(Progress::new)
+    }
+
+    /// Applies one command. Says whether it has to wait for a socket to close.
+    fn step(&mut self, now: Instant, progress: &mut Progress, command: Command) -> bool {
+        let result = match self.relay.handle_command(now, command, progress.room()) {
+            Ok(Outcome::Bind { socket, port }) => self.bind(socket, port),
+            Ok(Outcome::Done(answer)) => Ok(self.complete(answer)),
+            Ok(Outcome::Later(command)) => {
+                progress.put_back(command);
+                return true;
+            }
+            Err(error) => Err(error),
+        };
+        progress.note(result);
+        false
+    }
+
+    /// The socket half of opening an endpoint.
+    fn bind(&mut self, id: SocketId, port: Port) -> Result<Answer, CommandError> {
+        let InterfaceId(interface) = port.interface;
+        let address = self.interfaces.get(usize::from(interface));
+        let result = address
+            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+            .and_then(|address| socket::bind(*address, port.number))
+            .and_then(|socket| self.io.add_socket(id, socket));
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        self.relay.handle_bound(id, result.map_err(errno))
+    }
+
+    /// Adds what the core cannot know.
+    fn complete(&self, mut answer: Answer) -> Answer {
+        if let Answer::Worker(stats) = &mut answer {
+            let counters = self.io.counters().all();
+            let leases = ("buffers_leased", u64::from(self.io.leases()));
+            let driver = (self.io.driver_label(), 1);
+            let counters = counters.chain([leases, driver]);
+            stats
+                .counters
+                .extend(counters.map(|(name, count)| (name.to_owned(), count)));
+        }
+        answer
+    }
+
+    fn close_sockets(&mut self) {
+        while let Some(socket) = self.relay.poll_close() {
+            self.io.remove_socket(socket);
+        }
+        self.forget_closed();
+    }
+
+    fn forget_closed(&mut self) {
+        while let Some(socket) = self.io.poll_removed() {
+            self.relay.handle_closed(socket);
+        }
+    }
+
+    /// Events stay in the core while the link has no room for them.
+    fn tell_events(&mut self) {
+        while self.mailbox.has_room()
+            && let Some(event) = self.relay.poll_event()
+        {
+            self.mailbox.say(Outgoing::Event(event));
+        }
+    }
+}
