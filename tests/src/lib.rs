@@ -19,6 +19,7 @@
 
 pub mod audio;
 mod baresip;
+mod call;
 mod daemon;
 mod ng;
 mod pcap;
@@ -31,10 +32,12 @@ mod rtp;
 mod sip;
 mod sipp;
 mod site;
+mod supervised;
 mod tandem;
 mod wait;
 
 pub use baresip::Baresip;
+pub use call::{Call, TwoPhones};
 pub use daemon::{Daemon, Launch};
 pub use ng::{NgClient, Value};
 pub use pcap::{capture, g711_frames};
@@ -47,5 +50,6 @@ pub use rtp::{Media, MediaReport, Received, RtpEndpoint, Sink};
 pub use sip::{Message, offer_sdp, sdp_endpoint};
 pub use sipp::{Sipp, SippRun, SippScenario};
 pub use site::Site;
+pub use supervised::{DAEMONS, Supervised};
 pub use tandem::{Exchange, Tandem};
 pub use wait::{until, within};

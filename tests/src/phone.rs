@@ -438,6 +438,17 @@ impl Phone {
         (request, response)
     }
 
+    /// Sends a request and gives its final response, whatever it is.
+    ///
+    /// # Panics
+    ///
+    /// When none comes.
+    #[track_caller]
+    pub fn send_and_await(&mut self, request: &Message) -> Message {
+        self.send(request);
+        self.await_final(request)
+    }
+
     /// A request with what the transaction layer needs.
     #[must_use]
     pub fn request(&self, method: &str, target: &str) -> Message {

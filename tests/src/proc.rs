@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A process of this machine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Process {
@@ -46,6 +48,18 @@ impl Process {
     pub fn is_alive(self) -> bool {
         self.stat()
             .is_some_and(|(state, _)| state != 'Z' && state != 'X')
+    }
+
+    /// Kills it without warning (SIGKILL).
+    ///
+    /// # Panics
+    ///
+    /// When there is no such process.
+    #[track_caller]
+    pub fn kill(self) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let killed = kill_process(pid.expect("process ids are positive"), Signal::KILL);
+        killed.unwrap_or_else(|error| panic!("process {}: {error}", self.pid));
     }
 
     /// Processes that it started and that still exist.

@@ -2,7 +2,8 @@
 //! system that scenarios must pass against too, so that no scenario is bent to fit ours.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::{Account, Daemon, Exchange, Launch, NgClient, Site, tool};
@@ -45,7 +46,9 @@ impl Kamailio {
             .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
             .arg(&folder)
             .start();
-        daemon.ready("SIP answers", START_LIMIT, || answers_options(sip));
+        daemon.ready("SIP answers", START_LIMIT, || {
+            answers_options(sip).then_some(())
+        });
         Some(Self { daemon, sip })
     }
 
@@ -150,19 +153,22 @@ impl Reference {
 }
 
 /// Asks a proxy whether it is there.
-fn answers_options(sip: SocketAddr) -> Option<()> {
-    let socket = std::net::UdpSocket::bind((sip.ip(), 0)).ok()?;
-    let local = socket.local_addr().ok()?;
+pub(crate) fn answers_options(sip: SocketAddr) -> bool {
+    ask_options(sip).unwrap_or(false)
+}
+
+fn ask_options(sip: SocketAddr) -> io::Result<bool> {
+    let socket = UdpSocket::bind((sip.ip(), 0))?;
+    let local = socket.local_addr()?;
+    let port = local.port();
     let request = format!(
-        "OPTIONS sip:{sip} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready;rport\r\n\
+        "OPTIONS sip:{sip} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready{port};rport\r\n\
          Max-Forwards: 70\r\nFrom: <sip:test@{local}>;tag=1\r\nTo: <sip:{sip}>\r\n\
-         Call-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+         Call-ID: ready-{port}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
     );
-    socket.send_to(request.as_bytes(), sip).ok()?;
-    socket
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .ok()?;
+    socket.send_to(request.as_bytes(), sip)?;
+    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
     let mut buffer = [0; 2_048];
-    let (len, _) = socket.recv_from(&mut buffer).ok()?;
-    buffer[..len].starts_with(b"SIP/2.0 ").then_some(())
+    let (len, _) = socket.recv_from(&mut buffer)?;
+    Ok(buffer[..len].starts_with(b"SIP/2.0 "))
 }

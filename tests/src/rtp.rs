@@ -127,12 +127,18 @@ impl RtpEndpoint {
     }
 
     /// Talks to `remote` and listens, until [`Media::finish`].
-    ///
-    /// # Panics
-    ///
-    /// When the system has no thread left.
     #[must_use]
     pub fn talk(self, remote: SocketAddr) -> Media {
+        self.begin(Some(remote))
+    }
+
+    /// Only listens, until [`Media::finish`].
+    #[must_use]
+    pub fn listen(self) -> Media {
+        self.begin(None)
+    }
+
+    fn begin(self, remote: Option<SocketAddr>) -> Media {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -142,26 +148,32 @@ impl RtpEndpoint {
         Media { stop, thread }
     }
 
-    fn run(self, remote: SocketAddr, stop: &AtomicBool) -> (Self, MediaReport) {
+    fn run(self, remote: Option<SocketAddr>, stop: &AtomicBool) -> (Self, MediaReport) {
         let mut report = MediaReport::default();
-        let rtcp_remote = SocketAddr::new(remote.ip(), remote.port() + 1);
         let mut due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            let sequence = report.sent;
-            self.send(remote, sequence);
-            report.sent += 1;
-            if sequence % RTCP_EVERY == 0 {
-                self.send_rtcp_raw(rtcp_remote, &sender_report(self.ssrc, sequence));
-                report.rtcp_sent += 1;
+            if let Some(remote) = remote {
+                self.say(remote, &mut report);
             }
             due += INTERVAL;
-            self.listen(&mut report, due);
+            self.collect(&mut report, due);
         }
-        self.listen(&mut report, Instant::now() + DRAIN);
+        self.collect(&mut report, Instant::now() + DRAIN);
         (self, report)
     }
 
-    fn listen(&self, report: &mut MediaReport, until: Instant) {
+    fn say(&self, remote: SocketAddr, report: &mut MediaReport) {
+        let sequence = report.sent;
+        self.send(remote, sequence);
+        report.sent += 1;
+        if sequence.is_multiple_of(RTCP_EVERY) {
+            let rtcp_remote = SocketAddr::new(remote.ip(), remote.port() + 1);
+            self.send_rtcp_raw(rtcp_remote, &sender_report(self.ssrc, sequence));
+            report.rtcp_sent += 1;
+        }
+    }
+
+    fn collect(&self, report: &mut MediaReport, until: Instant) {
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             report.received.extend(self.receive(left));
         }

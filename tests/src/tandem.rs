@@ -9,7 +9,8 @@ use std::time::Duration;
 use tandem_settings::File;
 
 use crate::{
-    Account, CallRecord, Daemon, Launch, NgClient, Phone, Site, binary, call_records, within,
+    Account, CallRecord, Daemon, Launch, NgClient, Phone, Site, binary, call_records,
+    udp_sockets_on, within,
 };
 
 /// Host number of the daemons in their site.
@@ -191,6 +192,15 @@ impl Tandem {
         interface.expect("a site's interface is an address")
     }
 
+    /// Ports of the relay's range that are bound now.
+    #[must_use]
+    pub fn media_ports(&self) -> Vec<u16> {
+        let [first, last] = self.file.relay.ports;
+        let mut ports = udp_sockets_on(self.media_ip());
+        ports.retain(|port| (first..=last).contains(port));
+        ports
+    }
+
     /// The configuration file.
     #[must_use]
     pub fn config(&self) -> &Path {
@@ -284,21 +294,24 @@ impl Tandem {
     /// Waits until an offer gets ports.
     #[track_caller]
     fn await_placement(&mut self) {
-        let mut client = NgClient::new(self.ng());
-        let probe = [
-            ("call-id", "is-anybody-there"),
-            ("from-tag", "probe"),
-            ("sdp", PROBE_SDP),
-        ];
-        let control = self.control.as_mut().expect("control was just started");
+        let mut control = self.control.take().expect("control was just started");
         control.ready("an offer gets ports", START_LIMIT, || {
-            let reply = client.request("offer", &probe);
-            (reply.text("result") == "ok").then_some(())
+            self.places_calls().then_some(())
         });
-        client.request(
-            "delete",
-            &[("call-id", "is-anybody-there"), ("delete-delay", "0")],
-        );
+        self.control = Some(control);
+    }
+
+    /// Whether an offer gets ports now.
+    #[must_use]
+    pub fn places_calls(&self) -> bool {
+        let mut client = NgClient::new(self.ng());
+        if !client.is_alive(Duration::from_millis(200)) {
+            return false;
+        }
+        let call = [("call-id", "is-anybody-there"), ("from-tag", "probe")];
+        let reply = client.request("offer", &[&call[..], &[("sdp", PROBE_SDP)]].concat());
+        client.request("delete", &[&call[..1], &[("delete-delay", "0")]].concat());
+        reply.text("result") == "ok"
     }
 }
 
@@ -322,7 +335,7 @@ impl Exchange for Tandem {
         let password = format!("{user}-s3cret-words");
         let mut command = Command::new(binary("tandem"));
         command.arg("--config").arg(&self.config);
-        command.args(["user", "add", user, "--password-stdin"]);
+        command.args(["user", "add", user, "--stdin"]);
         let account = Account {
             user: user.to_owned(),
             password,
