@@ -38,7 +38,7 @@ fn each_phone_hears_every_sample_through_the_reference() {
 }
 
 /// One call. `false` if there is no phone on this machine.
-fn talk(site: &Site, exchange: &impl Exchange, transport: &str) -> bool {
+pub(crate) fn talk(site: &Site, exchange: &impl Exchange, transport: &str) -> bool {
     let speech = [(1, "alice"), (2, "bob")].map(|(seed, user)| {
         let samples = audio::speech(seed, SPEECH_MS);
         let path = site.path(&format!("{user}.wav"));

@@ -41,7 +41,7 @@ fn a_held_call_comes_back_through_the_reference() {
 }
 
 /// One call with three holds. Gives the packets that caller and callee sent.
-fn hold_and_resume(site: &Site, exchange: &impl Exchange) -> [i64; 2] {
+pub(crate) fn hold_and_resume(site: &Site, exchange: &impl Exchange) -> [i64; 2] {
     let mut phones = TwoPhones::new(site, exchange);
     let call = phones.connect();
     let mut sent = [0, 0];

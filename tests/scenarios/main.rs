@@ -2,12 +2,17 @@
 //!
 //! They start real daemons and other people's phones and proxies; see the harness in `tests/src`.
 
+mod bad_input;
 mod baresip_speech;
 mod call_cancel;
 mod call_hold;
 mod cdr_complete;
 mod control_killed;
+mod kamailio_drop_in;
 mod make_run;
 mod register_digest;
+mod releases_everything;
 mod rtp_timeout;
 mod sipp_calls;
+mod tcp_calls;
+mod unprivileged;

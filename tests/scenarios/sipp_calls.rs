@@ -59,7 +59,7 @@ fn two_hundred_calls_succeed_through_the_reference() {
 }
 
 /// Both ends, registered.
-fn ends(site: &Site, exchange: &impl Exchange) -> Option<[Sipp; 2]> {
+pub(crate) fn ends(site: &Site, exchange: &impl Exchange) -> Option<[Sipp; 2]> {
     let caller = Sipp::new(site, exchange, "alice", site.address(2, 5_060))?;
     let callee = Sipp::new(site, exchange, "bob", site.address(3, 5_060))?;
     caller.register();
@@ -80,7 +80,7 @@ fn run_half(caller: &Sipp, callee: &Sipp) {
     answering.finish(Duration::from_secs(20));
 }
 
-fn run_half_with_speech(site: &Site, caller: &Sipp, callee: &Sipp) {
+pub(crate) fn run_half_with_speech(site: &Site, caller: &Sipp, callee: &Sipp) {
     let path = site.path("speech.pcap");
     let frames = g711_frames(&audio::speech(11, SPEECH_MS));
     capture(&path, &frames);

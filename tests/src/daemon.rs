@@ -21,6 +21,7 @@ const LOG_TAIL_BYTES: usize = 6_000;
 #[derive(Debug)]
 pub struct Launch {
     name: String,
+    program: PathBuf,
     command: Command,
     log: PathBuf,
 }
@@ -41,9 +42,25 @@ impl Launch {
         };
         Self {
             name: name.to_owned(),
+            program: program.to_owned(),
             command,
             log: folder.join(format!("{name}.log")),
         }
+    }
+
+    /// Runs it as another user (of the group of the same number), with no capabilities: needs root
+    /// and setpriv(1).
+    #[must_use]
+    pub fn run_as(mut self, uid: u32) -> Self {
+        let (uid, program) = (uid.to_string(), self.program.clone());
+        let mut command = Command::new(SETPRIV);
+        command
+            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
+            .args(["--inh-caps=-all", "--bounding-set=-all"])
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program);
+        self.command = command;
+        self
     }
 
     /// Adds one argument.
@@ -99,7 +116,8 @@ impl Launch {
     }
 }
 
-const SETPRIV: &str = "/usr/bin/setpriv";
+/// Part of util-linux, which every Debian has.
+pub(crate) const SETPRIV: &str = "/usr/bin/setpriv";
 
 /// A running child. Dropping it kills it, and prints the end of its log if the test failed.
 #[derive(Debug)]

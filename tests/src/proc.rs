@@ -87,6 +87,16 @@ impl Process {
         field.split_whitespace().next()?.parse().ok()
     }
 
+    /// Its effective capabilities, as bits.
+    #[must_use]
+    pub fn capabilities(self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let field = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))?;
+        u64::from_str_radix(field.trim(), 16).ok()
+    }
+
     /// State and parent.
     fn stat(self) -> Option<(char, u32)> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;

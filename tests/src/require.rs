@@ -1,9 +1,10 @@
 //! What a scenario needs of the machine, and what happens when it is not there.
 
 use std::env;
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+
+use crate::Process;
 
 /// Bit of `CAP_NET_RAW` in the capability sets of `/proc/PID/status`.
 const CAP_NET_RAW: u32 = 13;
@@ -70,12 +71,11 @@ pub fn is_root() -> bool {
 /// Whether this process may open raw sockets, as SIPp needs to replay a capture.
 #[must_use]
 pub fn has_raw_sockets() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-    effective.is_some_and(|set| set & (1 << CAP_NET_RAW) != 0)
+    let me = Process {
+        pid: std::process::id(),
+    };
+    me.capabilities()
+        .is_some_and(|set| set & (1 << CAP_NET_RAW) != 0)
 }
 
 fn search_path() -> impl Iterator<Item = PathBuf> {

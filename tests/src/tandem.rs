@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use tandem_settings::File;
 
+use crate::daemon::SETPRIV;
 use crate::{
-    Account, CallRecord, Daemon, Launch, NgClient, Phone, Site, binary, call_records,
+    Account, CallRecord, Daemon, Launch, NgClient, Phone, Site, binary, call_records, is_root,
     udp_sockets_on, within,
 };
 
@@ -45,6 +47,8 @@ pub struct Tandem {
     config: PathBuf,
     folder: PathBuf,
     file: File,
+    /// Whose processes they become, if not ours.
+    uid: Option<u32>,
     /// Each is taken out while it is down; dropped, and so killed, in this order.
     sip_proxy: Option<Daemon>,
     control: Option<Daemon>,
@@ -96,10 +100,22 @@ impl Tandem {
             config,
             folder: site.folder().to_owned(),
             file,
+            uid: None,
             relay: None,
             control: None,
             sip_proxy: None,
         }
+    }
+
+    /// Whether this machine has what [`Self::run_as`] needs.
+    #[must_use]
+    pub fn can_drop_privileges() -> bool {
+        is_root() && Path::new(SETPRIV).is_file()
+    }
+
+    /// Daemons that are started from now on run as this user.
+    pub fn run_as(&mut self, uid: u32) {
+        self.uid = Some(uid);
     }
 
     /// Starts the relay and waits for its socket.
@@ -226,9 +242,8 @@ impl Tandem {
     /// When it fails.
     #[track_caller]
     pub fn tandem(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(binary("tandem"));
-        command.arg("--config").arg(&self.config).args(arguments);
-        let output = command.output().expect("tandem can be started");
+        let output = self.command().args(arguments).output();
+        let output = output.expect("tandem can be started");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tandem {arguments:?}: {errors}");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -255,6 +270,21 @@ impl Tandem {
         let reply = NgClient::new(self.ng()).request("list", &[("limit", "20000")]);
         let calls = reply.find("calls").expect("list gives calls");
         calls.entries().count()
+    }
+
+    /// Calls and endpoints of all workers, as the relay counts them.
+    ///
+    /// # Panics
+    ///
+    /// When control does not say.
+    #[must_use]
+    #[track_caller]
+    pub fn relay_gauges(&self) -> [i64; 2] {
+        let reply = NgClient::new(self.ng()).request("statistics", &[]);
+        ["calls", "endpoints"].map(|gauge| {
+            let total = reply.integer(&["statistics", "relay", gauge]);
+            total.unwrap_or_else(|| panic!("no {gauge} in {reply:?}"))
+        })
     }
 
     /// Stops all that run, the proxy first, and checks that each ended in order and wrote no flood
@@ -285,10 +315,23 @@ impl Tandem {
         }
     }
 
+    /// The operator's command line, run by whoever runs the daemons.
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary("tandem"));
+        command.arg("--config").arg(&self.config);
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
     fn launch(&self, name: &str) -> Launch {
-        Launch::new(name, &binary(name), &self.folder)
-            .arg("--config")
-            .arg(&self.config)
+        let launch = Launch::new(name, &binary(name), &self.folder);
+        let launch = match self.uid {
+            Some(uid) => launch.run_as(uid),
+            None => launch,
+        };
+        launch.arg("--config").arg(&self.config)
     }
 
     /// Waits until an offer gets ports.
@@ -333,8 +376,7 @@ impl Exchange for Tandem {
     #[track_caller]
     fn account(&self, user: &str) -> Account {
         let password = format!("{user}-s3cret-words");
-        let mut command = Command::new(binary("tandem"));
-        command.arg("--config").arg(&self.config);
+        let mut command = self.command();
         command.args(["user", "add", user, "--stdin"]);
         let account = Account {
             user: user.to_owned(),

@@ -1,0 +1,145 @@
+//! A thousand calls later, nothing of them is left.
+
+use std::time::Duration;
+
+use tandem_tests::{
+    Daemon, NgClient, RtpEndpoint, Site, Tandem, TwoPhones, Value, offer_sdp, sdp_endpoint, until,
+};
+
+/// Calls that stand at the same time.
+const BATCH: usize = 100;
+
+/// Batches over ng.
+const BATCHES: usize = 9;
+
+/// Calls over SIP.
+const SIP_CALLS: usize = 100;
+
+/// Packets from each end of each call.
+const PACKETS: u16 = 3;
+
+/// Time that a packet may take.
+const PACKET_LIMIT: Duration = Duration::from_secs(5);
+
+/// KiB that a daemon may have grown by: what its caches of finished business may hold, and far
+/// less than a thousand calls in progress would take.
+const GROWTH_KIB_MAX: u64 = 6 * 1_024;
+
+#[test]
+fn a_thousand_finished_calls_leave_no_port_descriptor_or_flow() {
+    let site = Site::new();
+    let tandem = Tandem::start(&site);
+    let mut phones = TwoPhones::new(&site, &tandem);
+    let mut client = NgClient::new(tandem.ng());
+    let ends: Vec<[RtpEndpoint; 2]> = (0..BATCH)
+        .map(|_| [20, 21].map(|host| RtpEndpoint::new(site.ip(host))))
+        .collect();
+
+    // The first of everything: tables and pools take their size.
+    run_batch(&tandem, &mut client, &ends, 0);
+    call_over_sip(&mut phones, 5);
+    assert_released(&tandem);
+    let before = usage(&tandem);
+
+    for batch in 1..=BATCHES {
+        run_batch(&tandem, &mut client, &ends, batch);
+    }
+    call_over_sip(&mut phones, SIP_CALLS);
+    assert_released(&tandem);
+    for ((name, fds, rss), (_, fds_before, rss_before)) in usage(&tandem).into_iter().zip(before) {
+        assert_eq!(fds, fds_before, "descriptors of {name}");
+        let growth = rss.saturating_sub(rss_before);
+        assert!(growth <= GROWTH_KIB_MAX, "{name} grew by {growth} KiB");
+    }
+    tandem.await_records(SIP_CALLS + 5);
+    tandem.stop();
+}
+
+/// A hundred calls at once: each is set up, carries packets both ways, and is deleted.
+fn run_batch(tandem: &Tandem, client: &mut NgClient, ends: &[[RtpEndpoint; 2]], batch: usize) {
+    let ids: Vec<String> = (0..ends.len())
+        .map(|call| format!("{batch}-{call}"))
+        .collect();
+    let calls: Vec<_> = ends.iter().zip(&ids).collect();
+    let relay: Vec<_> = calls
+        .iter()
+        .map(|(ends, id)| set_up(client, id, ends))
+        .collect();
+    assert_eq!(tandem.call_count(), ends.len());
+    assert_eq!(tandem.media_ports().len(), 4 * ends.len());
+    for (ends, relay) in ends.iter().zip(&relay) {
+        for sequence in 0..PACKETS {
+            ends[0].send(relay[0], sequence);
+            ends[1].send(relay[1], sequence);
+        }
+    }
+    for end in ends.iter().flatten() {
+        for sequence in 0..PACKETS {
+            let packet = end.receive(PACKET_LIMIT);
+            assert_eq!(packet.map(|packet| packet.sequence), Some(sequence));
+        }
+    }
+    for id in &ids {
+        let reply = client.request("delete", &[("call-id", id), ("delete-delay", "0")]);
+        assert_ok(&reply);
+        let packets = reply.integer(&["totals", "RTP", "packets"]);
+        assert_eq!(packets, Some(2 * i64::from(PACKETS)), "{reply:?}");
+    }
+}
+
+/// Offer and answer. Gives where each end is to send to.
+fn set_up(client: &mut NgClient, id: &str, ends: &[RtpEndpoint; 2]) -> [std::net::SocketAddr; 2] {
+    let [offer, answer] = ends.each_ref().map(|end| offer_sdp(end, 1, "sendrecv"));
+    let call = [("call-id", id), ("from-tag", "a")];
+    let offered = client.request("offer", &[&call[..], &[("sdp", &offer)]].concat());
+    assert_ok(&offered);
+    let answer = [("to-tag", "b"), ("sdp", answer.as_str())];
+    let answered = client.request("answer", &[&call[..], &answer].concat());
+    assert_ok(&answered);
+    [answered, offered].map(|reply| sdp_endpoint(reply.text("sdp")))
+}
+
+#[track_caller]
+fn assert_ok(reply: &Value) {
+    assert_eq!(reply.text("result"), "ok", "{reply:?}");
+}
+
+fn call_over_sip(phones: &mut TwoPhones, count: usize) {
+    for _ in 0..count {
+        let mut call = phones.connect();
+        for sequence in 0..PACKETS {
+            call.ends[0].send(call.relay[0], sequence);
+            call.ends[1].send(call.relay[1], sequence);
+        }
+        for end in &call.ends {
+            assert!((0..PACKETS).all(|_| end.receive(PACKET_LIMIT).is_some()));
+        }
+        phones.hang_up(&mut call);
+    }
+}
+
+/// By the kernel's account and by the daemons' own.
+fn assert_released(tandem: &Tandem) {
+    until("the ports are released", Duration::from_secs(10), || {
+        tandem.media_ports().is_empty()
+    });
+    assert_eq!(tandem.call_count(), 0);
+    assert_eq!(
+        tandem.relay_gauges(),
+        [0, 0],
+        "calls and endpoints of the relay"
+    );
+}
+
+/// Name, descriptors and memory of each daemon.
+fn usage(tandem: &Tandem) -> [(&'static str, usize, u64); 3] {
+    let of = |name, daemon: &Daemon| {
+        let process = daemon.process();
+        (name, process.fd_count(), process.rss_kib())
+    };
+    [
+        of("relay", tandem.relay()),
+        of("control", tandem.control()),
+        of("sip-proxy", tandem.sip_proxy()),
+    ]
+}
