@@ -12,6 +12,9 @@ pub const START_LINE_LEN_MAX: usize = 4_096;
 /// Bytes of a URI.
 pub const URI_LEN_MAX: usize = 2_048;
 
+/// Bytes of a header's name and the white space before its colon.
+pub(crate) const HEADER_NAME_LEN_MAX: usize = 256;
+
 /// Header fields that fit into the table without allocation: twice what phones send.
 pub const HEADER_COUNT_INLINE: usize = 48;
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use memchr::memchr;
 
 use crate::header::Params;
-use crate::header::scan::{is_host, port};
+use crate::header::scan::{is_host, is_uri, is_user, port};
 use crate::limits::URI_LEN_MAX;
 
 /// A URI as it stands in a message.
@@ -382,37 +382,6 @@ const HOST_LEN_MAX: usize = 255;
 
 const fn is_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
-}
-
-/// No URI holds white space, controls, quotes or angle brackets.
-const fn is_uri(byte: u8) -> bool {
-    !matches!(byte, 0..=b' ' | 0x7f | b'"' | b'<' | b'>' | b'\\')
-}
-
-/// `unreserved`, `escaped` and `user-unreserved`; `#` too, since people dial it.
-const fn is_user(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_'
-                | b'.'
-                | b'!'
-                | b'~'
-                | b'*'
-                | b'\''
-                | b'('
-                | b')'
-                | b'%'
-                | b'&'
-                | b'='
-                | b'+'
-                | b'$'
-                | b','
-                | b';'
-                | b'?'
-                | b'/'
-                | b'#'
-        )
 }
 
 /// Digits, `+`, visual separators, and what RFC 3966 §3 calls local numbers.

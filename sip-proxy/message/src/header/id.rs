@@ -234,8 +234,8 @@ const NAMES: [(HeaderId, &str, Option<u8>); 72] = [
     (HeaderId::WwwAuthenticate, "WWW-Authenticate", None),
 ];
 
-/// Slots of [`INDEX`]: a power of two with room enough that most names are found at once.
-const SLOT_COUNT: usize = 512;
+/// Slots of [`INDEX`]: a power of two.
+const SLOT_COUNT: usize = 256;
 
 /// Finds a name by [`slot`], then linearly: number in [`NAMES`] plus one; 0 is an empty slot.
 const INDEX: [u8; SLOT_COUNT] = index();
@@ -261,7 +261,8 @@ impl HeaderId {
         let mut slot = slot(name.len(), *first, *last);
         while INDEX[slot] != 0 {
             let (id, full, _) = NAMES[usize::from(INDEX[slot]) - 1];
-            if full.as_bytes().eq_ignore_ascii_case(name) {
+            // Nearly all write names as the RFCs do, and comparing bytes is quicker.
+            if full.as_bytes() == name || full.as_bytes().eq_ignore_ascii_case(name) {
                 return id;
             }
             slot = (slot + 1) % SLOT_COUNT;
@@ -310,11 +311,12 @@ impl fmt::Display for HeaderId {
     }
 }
 
-/// Where the search for a name begins. Bit 5 is what tells capitals from small letters.
+/// Where the search for a name begins. Bit 5 is what tells capitals from small letters. With these
+/// factors, found by trying many, no more than two names of the table meet.
 const fn slot(len: usize, first: u8, last: u8) -> usize {
     let first = (first | 0x20) as usize;
     let last = (last | 0x20) as usize;
-    (len * 7 + first * 31 + last * 5) % SLOT_COUNT
+    (len * 39 + first * 132 + last * 151) % SLOT_COUNT
 }
 
 const fn index() -> [u8; SLOT_COUNT] {

@@ -1,6 +1,6 @@
 //! `;name=value` (RFC 3261 §25.1 `generic-param`), of header values and of URIs.
 
-use super::scan::{Cursor, is_token};
+use super::scan::{Cursor, is_param_name, is_param_value};
 use crate::limits::PARAM_COUNT_MAX;
 
 /// The parameters of a header value or of a URI, checked when they were parsed.
@@ -81,7 +81,7 @@ fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Param<'a>>, NotAParam> {
     if !cursor.eat_separator(b';') {
         return Err(NotAParam);
     }
-    let name = cursor.take_while(is_name);
+    let name = cursor.take_while(is_param_name);
     if name.is_empty() {
         return Err(NotAParam);
     }
@@ -90,7 +90,7 @@ fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Param<'a>>, NotAParam> {
     }
     let value = match cursor.peek() {
         Some(b'"') => cursor.quoted().ok_or(NotAParam)?,
-        _ => cursor.take_while(is_value),
+        _ => cursor.take_while(is_param_value),
     };
     if value.is_empty() {
         return Err(NotAParam);
@@ -99,22 +99,4 @@ fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Param<'a>>, NotAParam> {
         name,
         value: Some(value),
     }))
-}
-
-/// A token; URI parameters may hold more (`paramchar`), and no reader is led astray by it.
-const fn is_name(byte: u8) -> bool {
-    is_token(byte) || is_unreserved(byte)
-}
-
-/// A token, a host (with colons and brackets), or `paramchar`.
-const fn is_value(byte: u8) -> bool {
-    is_token(byte) || is_unreserved(byte) || byte >= 0x80
-}
-
-/// What RFC 3261 allows in URI parameters beyond tokens, and in `gen-value` as a host.
-const fn is_unreserved(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')' | b'@' | b'?'
-    )
 }

@@ -1,34 +1,28 @@
 //! The characters of SIP (RFC 3261 §25.1) and a cursor over them.
 
-/// A token's characters: names of methods, headers, parameters.
+/// A token: names of methods, headers, parameters.
 const TOKEN: u8 = 1;
 /// Linear white space. CR and LF inside a value are a fold: the header table saw to that.
 const LWS: u8 = 2;
-/// A host name's, an IPv4 or IPv6 address's characters.
+/// A host name or an IPv4 address. Underscores are not in the grammar, but in many a network.
 const HOST: u8 = 4;
+/// A URI, whatever its scheme: no white space, controls, quotes, angle brackets, backslashes.
+const URI: u8 = 8;
+/// `unreserved`, `escaped` and `user-unreserved`; `#` too, since people dial it.
+const USER: u8 = 16;
+/// The name of a parameter: a token, or what RFC 3261 allows in those of URIs beyond it.
+const PARAM_NAME: u8 = 32;
+/// The value of a parameter without quotes: that, or UTF-8, which some do not quote.
+const PARAM_VALUE: u8 = 64;
 
+/// What each byte can be part of.
 const CLASS: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0_u8;
     loop {
-        let mut class = 0;
-        if byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-            )
-        {
-            class |= TOKEN;
-        }
-        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-            class |= LWS;
-        }
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
-            class |= HOST;
-        }
-        table[byte as usize] = class;
+        table[byte as usize] = class(byte);
         if byte == u8::MAX {
             return table;
         }
@@ -36,17 +30,51 @@ const fn classes() -> [u8; 256] {
     }
 }
 
-pub(crate) const fn is_token(byte: u8) -> bool {
-    CLASS[byte as usize] & TOKEN != 0
+const fn class(byte: u8) -> u8 {
+    let mut class = match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => TOKEN | HOST | USER | PARAM_NAME | PARAM_VALUE,
+        b'-' | b'.' | b'_' => TOKEN | HOST | USER | PARAM_NAME | PARAM_VALUE,
+        b'!' | b'%' | b'*' | b'+' | b'\'' | b'~' => TOKEN | USER | PARAM_NAME | PARAM_VALUE,
+        b'`' => TOKEN | PARAM_NAME | PARAM_VALUE,
+        b'/' | b'&' | b'$' | b'(' | b')' | b'?' => USER | PARAM_NAME | PARAM_VALUE,
+        b'[' | b']' | b':' | b'@' => PARAM_NAME | PARAM_VALUE,
+        b'=' | b',' | b';' | b'#' => USER,
+        b' ' | b'\t' | b'\r' | b'\n' => LWS,
+        0x80.. => PARAM_VALUE,
+        _ => 0,
+    };
+    if !matches!(byte, 0..=b' ' | 0x7f | b'"' | b'<' | b'>' | b'\\') {
+        class |= URI;
+    }
+    class
 }
 
 pub(crate) const fn is_lws(byte: u8) -> bool {
     CLASS[byte as usize] & LWS != 0
 }
 
-/// Underscores are not in the grammar, but in many a network's host names.
 pub(crate) const fn is_host(byte: u8) -> bool {
     CLASS[byte as usize] & HOST != 0
+}
+
+pub(crate) const fn is_uri(byte: u8) -> bool {
+    CLASS[byte as usize] & URI != 0
+}
+
+pub(crate) const fn is_user(byte: u8) -> bool {
+    CLASS[byte as usize] & USER != 0
+}
+
+pub(crate) const fn is_param_name(byte: u8) -> bool {
+    CLASS[byte as usize] & PARAM_NAME != 0
+}
+
+pub(crate) const fn is_param_value(byte: u8) -> bool {
+    CLASS[byte as usize] & PARAM_VALUE != 0
+}
+
+pub(crate) const fn is_token(byte: u8) -> bool {
+    CLASS[byte as usize] & TOKEN != 0
 }
 
 /// Without white space at either end.

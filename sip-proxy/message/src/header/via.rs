@@ -39,6 +39,9 @@ pub enum Rport {
     Requested,
 }
 
+/// Version, transport, host and port.
+type SentBy<'a> = (&'a [u8], &'a [u8], Host<'a>, Option<u16>);
+
 /// What a branch begins with if it names a transaction by itself (RFC 3261 §8.1.1.7).
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
@@ -86,7 +89,10 @@ impl<'a> Via<'a> {
 
     fn read(value: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(value);
-        let (transport, host, port) = sent_by(&mut cursor)?;
+        let (version, transport, host, port) = sent_by(&mut cursor)?;
+        if version != b"2.0" {
+            return None;
+        }
         let mut via = Self {
             transport,
             host,
@@ -126,14 +132,16 @@ impl<'a> Via<'a> {
     }
 }
 
-/// `SIP / 2.0 / UDP host : port`, white space as RFC 3261 §25.1 allows.
-fn sent_by<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], Host<'a>, Option<u16>)> {
+/// `SIP / 2.0 / UDP host : port`, white space as RFC 3261 §25.1 allows, as version, transport, host
+/// and port. The version may be any: who speaks another one is told so.
+fn sent_by<'a>(cursor: &mut Cursor<'a>) -> Option<SentBy<'a>> {
     cursor.skip_lws();
     let name = cursor.token()?;
     if !name.eq_ignore_ascii_case(b"SIP") || !cursor.eat_separator(b'/') {
         return None;
     }
-    if cursor.token()? != b"2.0" || !cursor.eat_separator(b'/') {
+    let version = cursor.token()?;
+    if !cursor.eat_separator(b'/') {
         return None;
     }
     let transport = cursor.token()?;
@@ -154,7 +162,7 @@ fn sent_by<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], Host<'a>, Option<u1
     } else {
         None
     };
-    Some((transport, host, port))
+    Some((version, transport, host, port))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use memchr::memchr3;
 use super::table::{Entry, Table};
 use super::{Message, ParseError, StartLine};
 use crate::header::HeaderId;
-use crate::header::scan::{is_token, number, trim};
-use crate::limits::{MESSAGE_LEN_MAX, START_LINE_LEN_MAX, URI_LEN_MAX};
+use crate::header::scan::{is_lws, is_token, number, trim};
+use crate::limits::{HEADER_NAME_LEN_MAX, MESSAGE_LEN_MAX, START_LINE_LEN_MAX, URI_LEN_MAX};
 use crate::method::Method;
 
 /// Parses a message that may be passed on.
@@ -22,14 +22,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     let (start_line, is_version_supported, mut at) = start_line(bytes)?;
     let mut table = Table::new();
     while !at_empty_line(bytes, at)? {
-        let entry = field(bytes, at)?;
-        if entry.id.is_singleton() && table.contains(entry.id) {
-            return Err(ParseError::Duplicate(entry.id));
-        }
-        if !table.push(entry) {
-            return Err(ParseError::TooManyHeaders);
-        }
-        at = usize::from(entry.end);
+        at = field(bytes, at, &mut table)?;
     }
     let body_start = at + 2;
     let body_len = match table.first(HeaderId::ContentLength) {
@@ -55,16 +48,9 @@ pub(super) fn parse_broken(bytes: &[u8]) -> Option<Message<'_>> {
     let mut table = Table::new();
     let mut at = line_end + 2;
     while at < bytes.len() && !bytes[at..].starts_with(b"\r\n") {
-        match field(bytes, at) {
-            Ok(entry) => {
-                at = usize::from(entry.end);
-                let repeats = entry.id.is_singleton() && table.contains(entry.id);
-                if !repeats && !table.push(entry) {
-                    break;
-                }
-            }
-            Err(_) => at = next_line(bytes, at),
-        }
+        // A duplicate is left out like any broken line: `next_line` goes on in its folds, which
+        // are broken lines in turn.
+        at = field(bytes, at, &mut table).unwrap_or_else(|_| next_line(bytes, at));
     }
     Some(Message {
         bytes: &bytes[..at],
@@ -75,20 +61,21 @@ pub(super) fn parse_broken(bytes: &[u8]) -> Option<Message<'_>> {
     })
 }
 
-/// The Content-Length of a header section that ends with an empty line, for framing.
+/// The Content-Length of a header section that ends with an empty line, for framing. Other
+/// faults than those that hide where the section ends are left to [`parse`].
 pub(crate) fn announced_length(header: &[u8]) -> Result<Option<usize>, ParseError> {
     let mut at = line_end(header, 0)? + 2;
     let mut announced = None;
     while !at_empty_line(header, at)? {
-        let entry = field(header, at)?;
-        if entry.id == HeaderId::ContentLength {
-            if announced.is_some() {
+        let (line, id) = line(header, at)?;
+        if id == HeaderId::ContentLength {
+            let len = content_length(&header[line.value_start..line.value_end]);
+            let len = len.ok_or(ParseError::ContentLength)?;
+            if announced.replace(len).is_some() {
                 return Err(ParseError::Duplicate(HeaderId::ContentLength));
             }
-            let len = content_length(value(header, &entry)).ok_or(ParseError::ContentLength)?;
-            announced = Some(len);
         }
-        at = usize::from(entry.end);
+        at = line.end;
     }
     Ok(announced)
 }
@@ -170,24 +157,40 @@ fn next_line(bytes: &[u8], at: usize) -> usize {
     memchr::memmem::find(&bytes[at..], b"\r\n").map_or(bytes.len(), |found| at + found + 2)
 }
 
-/// Reads the header field that begins at `at`, folded lines included.
-fn field(bytes: &[u8], at: usize) -> Result<Entry, ParseError> {
-    let name_end = at
-        + bytes[at..]
-            .iter()
-            .position(|byte| !is_token(*byte))
-            .ok_or(ParseError::Incomplete)?;
-    let mut colon = name_end;
-    // White space before the colon is legal (`HCOLON`) and no part of the name.
-    while matches!(bytes.get(colon), Some(b' ' | b'\t')) {
-        colon += 1;
+/// The parts of one header field.
+struct Line {
+    name_end: usize,
+    value_start: usize,
+    value_end: usize,
+    /// First byte after the CRLF.
+    end: usize,
+}
+
+/// Reads the header field that begins at `at` into the table; returns where the next one begins.
+fn field(bytes: &[u8], at: usize, table: &mut Table) -> Result<usize, ParseError> {
+    let (line, id) = line(bytes, at)?;
+    if id.is_singleton() && table.contains(id) {
+        return Err(ParseError::Duplicate(id));
     }
-    match bytes.get(colon) {
-        Some(b':') if name_end > at => {}
-        Some(0) => return Err(ParseError::Nul),
-        Some(b'\n') => return Err(ParseError::BareLineEnd),
-        _ => return Err(ParseError::HeaderLine),
+    let is_kept = table.push(Entry {
+        id,
+        start: offset(at),
+        name_end: offset(line.name_end),
+        value_start: offset(line.value_start),
+        value_end: offset(line.value_end),
+        end: offset(line.end),
+    });
+    if is_kept {
+        Ok(line.end)
+    } else {
+        Err(ParseError::TooManyHeaders)
     }
+}
+
+/// Divides the header field that begins at `at`, folded lines included.
+#[inline]
+fn line(bytes: &[u8], at: usize) -> Result<(Line, HeaderId), ParseError> {
+    let (id, name_end, colon) = name(bytes, at)?;
     let mut line_end = value_line_end(bytes, colon + 1, colon + 1)?;
     while matches!(bytes.get(line_end + 2), Some(b' ' | b'\t')) {
         let fold = line_end + 2;
@@ -197,20 +200,51 @@ fn field(bytes: &[u8], at: usize) -> Result<Entry, ParseError> {
             return Err(ParseError::HeaderLine);
         }
     }
-    let value = trim(&bytes[colon + 1..line_end]);
-    let value_start = if value.is_empty() {
-        colon + 1
-    } else {
-        value.as_ptr().addr() - bytes.as_ptr().addr()
+    let (mut value_start, mut value_end) = (colon + 1, line_end);
+    while value_start < value_end && is_lws(bytes[value_start]) {
+        value_start += 1;
+    }
+    while value_start < value_end && is_lws(bytes[value_end - 1]) {
+        value_end -= 1;
+    }
+    let line = Line {
+        name_end,
+        value_start,
+        value_end,
+        end: line_end + 2,
     };
-    Ok(Entry {
-        id: HeaderId::from_name(&bytes[at..name_end]),
-        start: offset(at),
-        name_end: offset(name_end),
-        value_start: offset(value_start),
-        value_end: offset(value_start + value.len()),
-        end: offset(line_end + 2),
-    })
+    Ok((line, id))
+}
+
+/// Reads the name that begins at `at`: which it is, where it ends, and where its colon is.
+#[inline]
+fn name(bytes: &[u8], at: usize) -> Result<(HeaderId, usize, usize), ParseError> {
+    let near = &bytes[at..bytes.len().min(at + HEADER_NAME_LEN_MAX)];
+    if let Some(len) = memchr::memchr(b':', near) {
+        // A name that we know needs no look at its characters.
+        let id = HeaderId::from_name(&near[..len]);
+        if id != HeaderId::Other {
+            return Ok((id, at + len, at + len));
+        }
+    }
+    let name_end = at + near.iter().take_while(|byte| is_token(**byte)).count();
+    let colon = late_colon(bytes, at, name_end)?;
+    Ok((HeaderId::from_name(&bytes[at..name_end]), name_end, colon))
+}
+
+/// The colon after a name; white space between them is legal (`HCOLON`) and no part of the name.
+fn late_colon(bytes: &[u8], at: usize, name_end: usize) -> Result<usize, ParseError> {
+    let blanks = bytes[name_end..]
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'));
+    let colon = name_end + blanks.count();
+    match bytes.get(colon) {
+        Some(b':') if name_end > at => Ok(colon),
+        None => Err(ParseError::Incomplete),
+        Some(0) => Err(ParseError::Nul),
+        Some(b'\n') => Err(ParseError::BareLineEnd),
+        Some(_) => Err(ParseError::HeaderLine),
+    }
 }
 
 /// A position in a message, which is never longer than [`MESSAGE_LEN_MAX`].

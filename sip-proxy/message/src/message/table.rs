@@ -17,8 +17,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// All zeros, which is quick to fill a table with.
     const EMPTY: Self = Self {
-        id: HeaderId::Other,
+        id: HeaderId::Accept,
         start: 0,
         name_end: 0,
         value_start: 0,
@@ -50,6 +51,7 @@ impl Table {
     }
 
     /// Adds a field; `false` if there is no room.
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> bool {
         let number = usize::from(self.count);
         if number >= HEADER_COUNT_MAX {
