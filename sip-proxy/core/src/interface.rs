@@ -182,8 +182,8 @@ pub struct MediaCounts {
     pub callee_bytes: u64,
 }
 
-/// One account.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// One account. `Debug` leaves out what is as good as the password.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Account {
     /// User part of its address of record.
     pub user: String,
@@ -191,6 +191,15 @@ pub struct Account {
     pub ha1_md5: String,
     /// `SHA-256(user:realm:password)` in hex.
     pub ha1_sha256: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Account")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One registered contact (RFC 3261 §10).

@@ -1,0 +1,197 @@
+//! Digest authentication without a table of challenges (RFC 7616, RFC 8760, RFC 3261 §22).
+//!
+//! A nonce carries its own proof ([`nonce`]), so challenging costs no memory; only nonces that
+//! were answered rightly are remembered, to refuse replays ([`replay`]). Whoever does not know a
+//! password learns nothing: an unknown user costs the same work and gets the same answer.
+
+mod nonce;
+mod replay;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use sip_proxy_message::{Algorithm, Credentials, Method, Qop};
+use subtle::ConstantTimeEq;
+
+use crate::interface::Account;
+use crate::secret::{Secret, hex};
+use nonce::{Nonces, Validity};
+use replay::Replays;
+
+/// Challenges, and checks the answers.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    realm: String,
+    secret: Secret,
+    nonces: Nonces,
+    replays: Replays,
+    accounts: HashMap<String, Account>,
+}
+
+/// What credentials are worth.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// They are those of this account.
+    Accepted(String),
+    /// They are not; or there are none.
+    Challenge {
+        /// The password is right, but the nonce too old: the phone need not ask its user again.
+        is_stale: bool,
+    },
+}
+
+/// The request that credentials came with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) unix_ms: u64,
+    pub(crate) source: IpAddr,
+    pub(crate) method: Method<'a>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(realm: String, secret: Secret) -> Self {
+        Self {
+            realm,
+            nonces: Nonces::new(secret.clone()),
+            secret,
+            replays: Replays::default(),
+            accounts: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn replace_accounts(&mut self, accounts: Vec<Account>) {
+        self.accounts = accounts
+            .into_iter()
+            .map(|account| (account.user.clone(), account))
+            .collect();
+    }
+
+    pub(crate) fn is_account(&self, user: &str) -> bool {
+        self.accounts.contains_key(user)
+    }
+
+    /// Whether these credentials are for us at all, and not for the next proxy.
+    pub(crate) fn is_for_us(&self, credentials: &Credentials<'_>) -> bool {
+        credentials.realm.as_ref() == self.realm.as_bytes()
+    }
+
+    /// Checks the first credentials of our realm.
+    pub(crate) fn verify<'a>(
+        &mut self,
+        asker: Asker<'_>,
+        mut credentials: impl Iterator<Item = Credentials<'a>>,
+    ) -> Verdict {
+        let refused = Verdict::Challenge { is_stale: false };
+        let Some(credentials) = credentials.find(|credentials| self.is_for_us(credentials)) else {
+            return refused;
+        };
+        let Some(count) = credentials.nonce_count() else {
+            return refused;
+        };
+        if credentials.qop != Some(Qop::Auth) {
+            return refused;
+        }
+        let Some(user) = self.user_with_password(asker.method, &credentials) else {
+            return refused;
+        };
+        let stale = Verdict::Challenge { is_stale: true };
+        match self
+            .nonces
+            .check(asker.unix_ms, asker.source, &credentials.nonce)
+        {
+            Validity::Valid(nonce) if self.replays.accept(nonce, count) => Verdict::Accepted(user),
+            Validity::Valid(_) | Validity::Invalid => stale,
+        }
+    }
+
+    /// The values of the challenge's header fields, best algorithm first (RFC 8760 §2.4).
+    ///
+    /// Some phones in wide use give up when they meet an algorithm that they do not know, or
+    /// look at the first challenge only; they are told by their User-Agent.
+    pub(crate) fn challenges(
+        &self,
+        asker: Asker<'_>,
+        salt: u64,
+        is_stale: bool,
+        user_agent: Option<&[u8]>,
+    ) -> Vec<String> {
+        let nonce = self.nonces.make(asker.unix_ms, asker.source, salt);
+        let realm = &self.realm;
+        let stale = if is_stale { ", stale=true" } else { "" };
+        offered(user_agent)
+            .iter()
+            .map(|algorithm| {
+                format!(
+                    "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, \
+                     qop=\"auth\"{stale}"
+                )
+            })
+            .collect()
+    }
+
+    /// The user, if the response was made with its password. Takes the same time whoever it is.
+    fn user_with_password(
+        &self,
+        method: Method<'_>,
+        credentials: &Credentials<'_>,
+    ) -> Option<String> {
+        let user = String::from_utf8_lossy(&credentials.username).into_owned();
+        let account = self.accounts.get(&user);
+        let nobody = hex(&self.secret.long_code("nobody", &[user.as_bytes()]));
+        let (ha1, hash): (_, Hash) = match credentials.algorithm {
+            Algorithm::Md5 => (account.map(|account| &account.ha1_md5), md5_hex),
+            Algorithm::Sha256 => (account.map(|account| &account.ha1_sha256), sha256_hex),
+            Algorithm::Md5Sess | Algorithm::Sha256Sess | Algorithm::Other => return None,
+        };
+        let expected = response(ha1.unwrap_or(&nobody), hash, method, credentials)?;
+        let given = credentials.response.to_ascii_lowercase();
+        let is_right: bool = expected.as_bytes().ct_eq(&given).into();
+        (is_right && account.is_some()).then_some(user)
+    }
+}
+
+/// Hashes parts with colons between them, to hex.
+type Hash = fn(&[&[u8]]) -> String;
+
+/// RFC 7616 §3.4.1 with `qop=auth`.
+fn response(
+    ha1: &str,
+    hash: Hash,
+    method: Method<'_>,
+    credentials: &Credentials<'_>,
+) -> Option<String> {
+    let ha2 = hash(&[method.name(), &credentials.uri]);
+    Some(hash(&[
+        ha1.as_bytes(),
+        &credentials.nonce,
+        credentials.nc?,
+        credentials.cnonce.as_ref()?,
+        b"auth",
+        ha2.as_bytes(),
+    ]))
+}
+
+/// Libre before 3.0 (baresip 1 and 2) refuses a response that holds a challenge it does not know,
+/// and SIPp before 3.7 aborts if the first one is not MD5.
+const MD5_ONLY: [&[u8]; 4] = [b"baresip v0.", b"baresip v1.", b"baresip v2.", b"SIPp"];
+
+fn offered(user_agent: Option<&[u8]>) -> &'static [&'static str] {
+    match user_agent {
+        Some(name) if MD5_ONLY.iter().any(|prefix| name.starts_with(prefix)) => &["MD5"],
+        Some(_) => &["SHA-256", "MD5"],
+        None => &["MD5", "SHA-256"],
+    }
+}
+
+fn md5_hex(parts: &[&[u8]]) -> String {
+    hex(&Md5::digest(parts.join(&b':')))
+}
+
+fn sha256_hex(parts: &[&[u8]]) -> String {
+    hex(&Sha256::digest(parts.join(&b':')))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

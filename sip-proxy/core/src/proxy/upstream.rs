@@ -1,0 +1,422 @@
+//! Responses on their way back to the sender of a request (RFC 3261 §16.7).
+
+use sip_proxy_message::{Edits, HeaderId, Message};
+
+use crate::Proxy;
+use crate::call::CallNumber;
+use crate::dialog::Leg;
+use crate::fork::{Accepted, Again, BranchState, Final, Kind, Passing};
+use crate::interface::{CdrCause, Now, Source};
+use crate::proxy::reply::Reply;
+use crate::transaction::{Event, EventKind, TransactionId};
+
+/// Different 2xx of one branch.
+const ACCEPTED_COUNT_MAX: usize = 8;
+
+/// Provisional responses that wait for the relay behind each other.
+const UPSTREAM_COUNT_MAX: usize = 32;
+
+impl Proxy {
+    /// A response that its client transaction wants passed on.
+    pub(crate) fn branch_response(
+        &mut self,
+        now: Now,
+        source: Source,
+        id: TransactionId,
+        branch_id: TransactionId,
+        message: &Message<'_>,
+    ) {
+        let Some(status) = message.status() else {
+            return;
+        };
+        match status {
+            100..=199 => self.provisional(now, source, id, branch_id, message, status),
+            200..=299 => self.accepted(now, source, id, branch_id, message, status),
+            _ => {
+                let response = Final::Received {
+                    status,
+                    bytes: without_our_via(message),
+                };
+                self.fail_branch(now, id, branch_id, response);
+            }
+        }
+    }
+
+    fn provisional(
+        &mut self,
+        now: Now,
+        source: Source,
+        id: TransactionId,
+        branch_id: TransactionId,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        let is_decided = fork.is_decided;
+        let Some(branch) = fork.branch_mut(branch_id) else {
+            return;
+        };
+        let is_cancel_due = std::mem::take(&mut branch.is_cancel_due);
+        if is_cancel_due {
+            self.transactions
+                .cancel(now.instant, branch_id, &mut self.out);
+        }
+        if status == 100 || is_decided {
+            return;
+        }
+        self.learn_callee(id, branch_id, message);
+        self.queue(now, source, id, branch_id, message, status);
+    }
+
+    fn accepted(
+        &mut self,
+        now: Now,
+        source: Source,
+        id: TransactionId,
+        branch_id: TransactionId,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        let (is_invite, is_decided, is_failed) = (fork.is_invite, fork.is_decided, fork.is_failed);
+        let Some(branch) = fork.branch_mut(branch_id) else {
+            return;
+        };
+        let to_tag = tag_of(message);
+        if is_invite && branch.accepted.iter().any(|known| known.to_tag == to_tag) {
+            self.accepted_again(now, id, branch_id, &to_tag, status);
+            return;
+        }
+        if !is_invite {
+            branch.state = BranchState::Over;
+            if is_decided {
+                self.forget_if_done(id);
+                return;
+            }
+        } else {
+            branch.state = BranchState::Accepted;
+            if branch.accepted.len() == ACCEPTED_COUNT_MAX {
+                return;
+            }
+            branch.accepted.push(Accepted {
+                to_tag,
+                again: Again::Ignore,
+            });
+            self.learn_callee(id, branch_id, message);
+        }
+        if is_invite && is_failed {
+            // The sender was told that it failed, and cannot acknowledge this.
+            self.refuse_accepted(now, id, branch_id, message);
+            return;
+        }
+        self.cancel_others(now, id, Some(branch_id));
+        if let Some(fork) = self.forks.get_mut(&id) {
+            fork.is_decided = true;
+            fork.groups.clear();
+        }
+        self.queue(now, source, id, branch_id, message, status);
+    }
+
+    /// A 2xx came again: the ACK was lost, or is late.
+    fn accepted_again(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        branch_id: TransactionId,
+        to_tag: &[u8],
+        status: u16,
+    ) {
+        let Some(branch) = self.forks.get(&id).and_then(|fork| fork.branch(branch_id)) else {
+            return;
+        };
+        let Some(known) = branch.accepted.iter().find(|known| known.to_tag == to_tag) else {
+            return;
+        };
+        match (&known.again, branch.destination) {
+            (Again::Acknowledge(ack), Some(destination)) => self.out.send(destination, ack.clone()),
+            (Again::PassOn(bytes), _) => {
+                let bytes = bytes.clone();
+                let out = &mut self.out;
+                self.transactions
+                    .respond(now.instant, id, status, bytes, out);
+            }
+            (Again::Acknowledge(_) | Again::Ignore, _) => {}
+        }
+    }
+
+    /// A branch has its final response, which is no 2xx, or never will.
+    pub(crate) fn fail_branch(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        branch_id: TransactionId,
+        response: Final,
+    ) {
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        let Some(branch) = fork.branch_mut(branch_id) else {
+            return;
+        };
+        if !branch.is_pending() {
+            return;
+        }
+        branch.state = BranchState::Over;
+        let response = if branch.has_rung_out {
+            Final::local(408)
+        } else {
+            response
+        };
+        let is_global = response.status() >= 600;
+        fork.consider(response);
+        self.release_branch_media(id, branch_id);
+        if is_global {
+            self.cancel_others(now, id, None);
+            if let Some(fork) = self.forks.get_mut(&id) {
+                fork.groups.clear();
+            }
+        }
+        self.advance(now, id);
+    }
+
+    /// No branch is left: the best response goes back.
+    pub(crate) fn decide(&mut self, now: Now, id: TransactionId) {
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        let none = Final::local(if fork.is_cancelled { 487 } else { 480 });
+        let response = fork.best.take().unwrap_or(none);
+        let request = fork.request.clone();
+        let (status, bytes) = match response {
+            // "A proxy which receives a 503 SHOULD NOT forward it […] unless it knows that any
+            // subsequent requests would fail too" (RFC 3261 §16.7 step 6).
+            Final::Received { status: 503, .. } => self.local_final(&request, 500, false),
+            Final::Received { status, bytes } => (status, bytes),
+            Final::Local {
+                status,
+                is_overload,
+            } => self.local_final(&request, status, is_overload),
+        };
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        fork.is_decided = true;
+        fork.is_failed = true;
+        fork.upstream.push_back(Passing {
+            branch: None,
+            status,
+            bytes,
+            waits_for: None,
+            to_tag: Vec::new(),
+        });
+        self.flush(now, id);
+    }
+
+    fn local_final(&self, request: &[u8], status: u16, is_overload: bool) -> (u16, Vec<u8>) {
+        let reply = if is_overload {
+            Reply::overloaded()
+        } else {
+            Reply::new(status)
+        };
+        let bytes = Message::parse(request).map(|message| self.emit_reply(&message, &reply));
+        (reply.status, bytes.unwrap_or_default())
+    }
+
+    /// Puts a response behind those that were received before it.
+    fn queue(
+        &mut self,
+        now: Now,
+        source: Source,
+        id: TransactionId,
+        branch_id: TransactionId,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        let mut passing = Passing {
+            branch: Some(branch_id),
+            status,
+            bytes: without_our_via(message),
+            waits_for: None,
+            to_tag: tag_of(message),
+        };
+        let waiting = self.forks.get(&id).map_or(0, |fork| fork.upstream.len());
+        if status < 200 && waiting >= UPSTREAM_COUNT_MAX {
+            self.counters.overloaded += 1;
+            return;
+        }
+        let asked = self.answer_or_pass(source, id, branch_id, message, &mut passing);
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        fork.upstream.push_back(passing);
+        match asked {
+            Ok(()) => self.flush(now, id),
+            Err(error) => self.fail_passing(now, id, fork_len(self, id), &error),
+        }
+    }
+
+    /// Sends what is ready, in order.
+    pub(crate) fn flush(&mut self, now: Now, id: TransactionId) {
+        loop {
+            let Some(fork) = self.forks.get_mut(&id) else {
+                return;
+            };
+            let is_ready = fork
+                .upstream
+                .front()
+                .is_some_and(|passing| passing.waits_for.is_none());
+            if !is_ready {
+                break;
+            }
+            let Some(passing) = fork.upstream.pop_front() else {
+                break;
+            };
+            self.pass(now, id, passing);
+        }
+        self.forget_if_done(id);
+    }
+
+    fn pass(&mut self, now: Now, id: TransactionId, passing: Passing) {
+        let status = passing.status;
+        let Some(fork) = self.forks.get_mut(&id) else {
+            return;
+        };
+        if (200..300).contains(&status)
+            && let Some(branch_id) = passing.branch
+            && let Some(branch) = fork.branch_mut(branch_id)
+            && let Some(known) = branch
+                .accepted
+                .iter_mut()
+                .find(|known| known.to_tag == passing.to_tag)
+        {
+            known.again = Again::PassOn(passing.bytes.clone());
+            branch.sdp = None;
+        }
+        if status >= 200 && fork.groups.is_empty() && !fork.is_pending() {
+            fork.request = [].into();
+        }
+        let first_call = fork.call.filter(|_| fork.kind == Kind::First);
+        let is_cancelled = fork.is_cancelled;
+        let out = &mut self.out;
+        let is_sent = self
+            .transactions
+            .respond(now.instant, id, status, passing.bytes, out);
+        if let Some(call) = first_call
+            && is_sent
+        {
+            self.call_progress(now, call, status, &passing.to_tag, is_cancelled);
+        }
+    }
+
+    /// A response to the INVITE that began a call was passed on.
+    fn call_progress(
+        &mut self,
+        now: Now,
+        number: CallNumber,
+        status: u16,
+        to_tag: &[u8],
+        is_cancelled: bool,
+    ) {
+        match status {
+            100 => {}
+            101..=199 => {
+                if let Some(call) = self.calls.get_mut(number) {
+                    call.rang(now.unix_ms);
+                }
+            }
+            200..=299 => self.call_answered(now, number, to_tag),
+            _ => {
+                let cause = match status {
+                    _ if is_cancelled => CdrCause::Cancelled,
+                    408 => CdrCause::NoAnswer,
+                    _ => CdrCause::Failed,
+                };
+                self.finish_call(now, number, status, cause);
+            }
+        }
+    }
+
+    /// Something happened to a client transaction without a message.
+    pub(crate) fn client_event(&mut self, now: Now, event: Event) {
+        let Some(fork) = self.forks.get_mut(&event.owner) else {
+            return;
+        };
+        let is_cancelled = fork.is_cancelled;
+        let Some(branch) = fork.branch_mut(event.client) else {
+            return;
+        };
+        let lost = if is_cancelled { 487 } else { 408 };
+        match event.kind {
+            EventKind::RingTimeout => branch.has_rung_out = true,
+            EventKind::TimedOut => {
+                self.fail_branch(now, event.owner, event.client, Final::local(lost));
+            }
+            EventKind::Unreachable => {
+                self.fail_branch(now, event.owner, event.client, Final::local(480));
+            }
+            EventKind::Terminated => {
+                branch.state = BranchState::Over;
+                self.forget_if_done(event.owner);
+            }
+        }
+    }
+
+    pub(crate) fn forget_if_done(&mut self, id: TransactionId) {
+        if self.forks.get(&id).is_some_and(crate::fork::Fork::is_done) {
+            self.forks.remove(&id);
+        }
+    }
+
+    /// Remembers who answered, for requests of our own and for where requests are sent.
+    fn learn_callee(&mut self, id: TransactionId, branch_id: TransactionId, message: &Message<'_>) {
+        let Some(fork) = self.forks.get(&id) else {
+            return;
+        };
+        let Some(call) = fork.call.and_then(|call| self.calls.get_mut(call)) else {
+            return;
+        };
+        let Some(flow) = fork.branch(branch_id).and_then(|branch| branch.destination) else {
+            return;
+        };
+        if fork.kind == Kind::InDialog {
+            // Whoever answers a re-INVITE may have moved too.
+            let tag = tag_of(message);
+            if tag == call.caller.tag {
+                call.caller.refresh(message, flow);
+            } else if let Some(callee) = call.callee_by_tag(&tag) {
+                call.callees[callee].refresh(message, flow);
+            }
+            return;
+        }
+        let media_branch = fork
+            .branch(branch_id)
+            .filter(|_| fork.media.is_some())
+            .map(|branch| branch.key.emit());
+        if let Some(leg) = Leg::of_callee(&self.home, message, flow, media_branch) {
+            call.learn_callee(leg);
+        }
+    }
+}
+
+fn fork_len(proxy: &Proxy, id: TransactionId) -> usize {
+    proxy
+        .forks
+        .get(&id)
+        .map_or(0, |fork| fork.upstream.len().saturating_sub(1))
+}
+
+/// The response as the sender of the request is to see it.
+fn without_our_via(message: &Message<'_>) -> Vec<u8> {
+    let mut edits = Edits::new(message);
+    edits.remove_top(HeaderId::Via);
+    edits.to_vec()
+}
+
+fn tag_of(message: &Message<'_>) -> Vec<u8> {
+    let tag = message.to().ok().and_then(|to| to.tag);
+    tag.unwrap_or_default().to_vec()
+}
