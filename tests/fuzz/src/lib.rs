@@ -1,1 +1,5 @@
 //! Fuzz targets, run as tests.
+
+#![forbid(unsafe_code)]
+
+pub mod torture;
