@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 
-use crate::header::Params;
 use crate::header::scan::{is_host, is_uri, is_user, port};
+use crate::header::{Param, Params};
 use crate::limits::URI_LEN_MAX;
 
 /// A URI as it stands in a message.
@@ -197,22 +197,19 @@ impl<'a> Uri<'a> {
         self.read_params(params)
     }
 
-    /// A parameter that changes where a request goes may stand once only.
+    /// No parameter may stand twice (RFC 3261 §19.1.1): the next hop may believe the other one.
     fn read_params(&mut self, params: &'a [u8]) -> Result<(), UriError> {
         if params.is_empty() {
             return Ok(());
         }
-        let mut seen = [false; ROUTING_PARAMS.len()];
-        self.params = Params::parse(params, |param| {
-            let known = ROUTING_PARAMS
-                .iter()
-                .position(|name| param.name.eq_ignore_ascii_case(name));
-            match known {
-                Some(number) if std::mem::replace(&mut seen[number], true) => None,
-                _ => Some(()),
-            }
-        })
-        .ok_or(UriError::Syntax)?;
+        self.params = Params::parse(params, |_| Some(())).ok_or(UriError::Syntax)?;
+        let is_repeated = |(number, param): (usize, Param<'_>)| {
+            let mut earlier = self.params.iter().take(number);
+            earlier.any(|other| other.name.eq_ignore_ascii_case(param.name))
+        };
+        if self.params.iter().enumerate().any(is_repeated) {
+            return Err(UriError::Syntax);
+        }
         Ok(())
     }
 }
@@ -311,9 +308,6 @@ impl fmt::Display for Host<'_> {
         }
     }
 }
-
-/// Parameters by which the next hop chooses where a request goes.
-const ROUTING_PARAMS: [&[u8]; 4] = [b"lr", b"maddr", b"transport", b"ttl"];
 
 fn without_dot(name: &[u8]) -> &[u8] {
     name.strip_suffix(b".").unwrap_or(name)

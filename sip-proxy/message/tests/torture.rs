@@ -16,14 +16,8 @@ use tandem_fuzz::torture::{
 
 /// Goes the way of a datagram through a proxy, as far as the message layer is concerned.
 fn fate(bytes: &[u8]) -> Expectation {
-    let message = match Message::parse(bytes) {
-        Ok(message) => message,
-        Err(_) => {
-            return match salvage(bytes) {
-                Some(broken) => answered(&broken, 400),
-                None => Discard,
-            };
-        }
+    let Ok(message) = Message::parse(bytes) else {
+        return salvage(bytes).map_or(Discard, |broken| answered(&broken, 400));
     };
     let verdict = if message.status().is_some() {
         validate_response(&message)
