@@ -239,16 +239,18 @@ impl Relay {
         after: Option<CallKey>,
         room: usize,
     ) -> Result<Answer, Refusal> {
-        let mut room = room.checked_sub(Answer::CALLS_LEN_MAX);
+        let mut room = room
+            .checked_sub(Answer::CALLS_LEN_MAX)
+            .ok_or(Refusal::TooLong)?;
         let mut calls = Vec::new();
         let mut more = false;
         for (call, Call { record, .. }) in self.calls.page(after) {
             let len = CallRecord::encoded_len_max(record.len());
-            let Some(rest) = room.and_then(|it| it.checked_sub(len)) else {
+            let Some(rest) = room.checked_sub(len) else {
                 more = true;
                 break;
             };
-            room = Some(rest);
+            room = rest;
             let record = record.clone();
             calls.push(CallRecord { call, record });
         }
@@ -269,6 +271,7 @@ impl Relay {
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
+        counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
         WorkerStats {
             calls: self.calls.len() as u64,
             endpoints: self.flows.len() as u64,

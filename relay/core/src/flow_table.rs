@@ -63,6 +63,11 @@ impl FlowTable {
         self.by_port.len() - self.closing
     }
 
+    /// Endpoints whose sockets are being closed.
+    pub(crate) fn closing(&self) -> usize {
+        self.closing
+    }
+
     /// The endpoint of a socket, if it is open: once or twice for each packet.
     pub(crate) fn open(&mut self, socket: SocketId) -> Option<&mut Endpoint> {
         match self.slots.get_mut(socket.index()) {

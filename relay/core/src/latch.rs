@@ -162,6 +162,7 @@ fn is_unicast(address: &SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::start;
 
     const SIGNALLED: &str = "192.0.2.1:4000";
     const SAME_ADDRESS: &str = "192.0.2.1:5000";
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn follows_the_table() {
         for case in CASES {
-            let start = Instant::now();
+            let start = start();
             let mut latch = Latch::new(case.signalled.map(address), case.learning);
             for (at, source, is_accepted) in case.packets {
                 let now = start + Duration::from_millis(*at);
@@ -319,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_same_signalling_again_keeps_the_lock() {
-        let now = Instant::now();
+        let now = start();
         let mut latch = Latch::new(Some(address(SIGNALLED)), Learning::Immediate);
         latch.accept(now, address(SAME_ADDRESS)).unwrap();
         latch.signal(Some(address(SIGNALLED)), Learning::Immediate);
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn other_signalling_begins_anew() {
-        let now = Instant::now();
+        let now = start();
         let mut latch = Latch::new(Some(address(SIGNALLED)), Learning::Immediate);
         latch.accept(now, address(SAME_ADDRESS)).unwrap();
         latch.signal(Some(address(STRANGER)), Learning::Immediate);

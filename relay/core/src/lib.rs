@@ -53,9 +53,14 @@ mod call;
 mod command;
 mod endpoint;
 mod flow_table;
+#[doc(hidden)]
+pub mod fuzz;
 mod latch;
 mod limits;
 mod verdict;
+
+#[cfg(test)]
+mod tests;
 
 pub use command::Outcome;
 pub use limits::Limits;

@@ -1,0 +1,216 @@
+//! Bodies of the fuzz targets: any order of commands, packets and time. Nothing may panic, and
+//! the books must balance.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use relay_wire::{
+    Answer, CallKey, Command, InterfaceId, Learning, Port, PortPartition, WorkerId, WorkerStats,
+};
+
+use crate::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
+
+/// Few enough of each that they meet.
+const CALLS_MAX: usize = 4;
+const ENDPOINTS_MAX: u32 = 6;
+
+/// A worker under fire: each step takes a few bytes of `data`.
+pub fn relay(data: &[u8]) {
+    let mut driver = Driver::new();
+    let mut bytes = data.iter().copied();
+    while let Some(step) = bytes.next() {
+        driver.step(step, &mut bytes);
+        driver.check();
+    }
+}
+
+/// A driver whose sockets are numbers.
+struct Driver {
+    relay: Relay,
+    now: Instant,
+    open: BTreeSet<SocketId>,
+    closing: BTreeSet<SocketId>,
+    packets: u64,
+}
+
+impl Driver {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "std makes an Instant in no other way"
+    )]
+    fn new() -> Self {
+        let limits = Limits {
+            worker: WorkerId(0),
+            partition: PortPartition::new(30_000, 30_007, 1).expect("they are even and enough"),
+            interfaces: vec![Ipv4Addr::LOCALHOST.into()],
+            calls_max: CALLS_MAX,
+            endpoints_max: ENDPOINTS_MAX,
+        };
+        Self {
+            relay: Relay::new(limits),
+            now: Instant::now(),
+            open: BTreeSet::new(),
+            closing: BTreeSet::new(),
+            packets: 0,
+        }
+    }
+
+    fn step(&mut self, step: u8, bytes: &mut impl Iterator<Item = u8>) {
+        match step % 4 {
+            0 => self.packet(bytes),
+            1 => self.pass(bytes.next().unwrap_or(0)),
+            _ => {
+                if let Some(command) = command(bytes) {
+                    self.apply(command, bytes);
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, bytes: &mut impl Iterator<Item = u8>) {
+        let socket = SocketId::new(u32::from(bytes.next().unwrap_or(0) % 8));
+        let source = address(bytes.next().unwrap_or(0));
+        let mut packet: Vec<u8> = bytes.take(12).collect();
+        let ingress = Ingress { socket, source };
+        self.packets += 1;
+        if let Verdict::Forward(egress) = self.relay.handle_packet(self.now, ingress, &mut packet) {
+            assert!(self.open.contains(&socket), "from a socket that is open");
+            assert!(self.open.contains(&egress.socket), "to one that is");
+            assert_ne!(egress.destination.port(), 0);
+        }
+    }
+
+    fn pass(&mut self, ms: u8) {
+        self.now += Duration::from_millis(ms.into());
+        self.relay.handle_timeout(self.now);
+        let deadline = self.relay.poll_timeout();
+        assert!(deadline.is_none_or(|it| it > self.now), "time stands still");
+        while self.relay.poll_event().is_some() {}
+        for socket in std::mem::take(&mut self.closing) {
+            self.relay.handle_closed(socket);
+        }
+    }
+
+    fn apply(&mut self, command: Command, bytes: &mut impl Iterator<Item = u8>) {
+        let room = usize::from(bytes.next().unwrap_or(0)) * 64;
+        match self.relay.handle_command(self.now, command, room) {
+            Ok(Outcome::Done(answer)) => {
+                assert!(answer == Answer::Done || answer.encoded_len_max() <= room);
+            }
+            Ok(Outcome::Bind { socket, .. }) => {
+                assert!(!self.closing.contains(&socket) && !self.open.contains(&socket));
+                let is_bound = bytes.next().unwrap_or(0) >= 64;
+                let result = if is_bound { Ok(()) } else { Err(98) };
+                assert_eq!(self.relay.handle_bound(socket, result).is_ok(), is_bound);
+                if is_bound {
+                    self.open.insert(socket);
+                }
+            }
+            Ok(Outcome::Later(_)) => assert!(!self.closing.is_empty(), "later never comes"),
+            Err(_) => {}
+        }
+        while let Some(socket) = self.relay.poll_close() {
+            assert!(self.open.remove(&socket), "it was open, and closes once");
+            self.closing.insert(socket);
+        }
+    }
+
+    /// What the core counts is what happened.
+    fn check(&mut self) {
+        let stats = self.stats();
+        assert_eq!(stats.endpoints, self.open.len() as u64);
+        assert!(stats.calls <= CALLS_MAX as u64);
+        assert!(self.open.len() + self.closing.len() <= ENDPOINTS_MAX as usize);
+        let dropped = stats.counters.iter();
+        let dropped = dropped.filter(|(name, _)| name.starts_with("dropped_"));
+        let dropped: u64 = dropped.map(|(_, count)| count).sum();
+        assert_eq!(stats.packets_in, self.packets);
+        assert_eq!(stats.packets_out + dropped, self.packets);
+    }
+
+    fn stats(&mut self) -> WorkerStats {
+        let command = Command::QueryWorker;
+        match self.relay.handle_command(self.now, command, 1 << 16) {
+            Ok(Outcome::Done(Answer::Worker(stats))) => stats,
+            other => unreachable!("{other:?}"),
+        }
+    }
+}
+
+fn address(byte: u8) -> SocketAddr {
+    let [low, high] = [byte % 4, byte / 64];
+    SocketAddr::from((Ipv4Addr::new(192, 0, 2, low), u16::from(high)))
+}
+
+fn port(byte: u8) -> Port {
+    Port {
+        interface: InterfaceId(byte / 128),
+        number: 30_000 + u16::from(byte % 10),
+    }
+}
+
+fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
+    let kind = bytes.next()?;
+    let call = CallKey(u64::from(bytes.next()? % 6));
+    let mut next = || bytes.next();
+    Some(match kind % 12 {
+        0 | 1 => Command::CreateCall {
+            call,
+            media_timeout_ms: u32::from(next()?),
+            record: vec![0; usize::from(next()?) * 100],
+        },
+        2 => Command::RemoveCall { call },
+        3 => Command::SetRecord {
+            call,
+            record: vec![0; usize::from(next()?) * 200],
+        },
+        4 => Command::SetMediaTimeout {
+            call,
+            media_timeout_ms: u32::from(next()?),
+        },
+        5 | 6 => Command::OpenEndpoint {
+            call,
+            port: port(next()?),
+        },
+        7 => Command::CloseEndpoint {
+            call,
+            port: port(next()?),
+        },
+        8 => Command::SetRemote {
+            call,
+            port: port(next()?),
+            remote: Some(address(next()?)).filter(|it| it.port() != 3),
+            learning: match next()? % 4 {
+                0 => Learning::Heuristic,
+                1 => Learning::Immediate,
+                2 => Learning::Delayed,
+                _ => Learning::Off,
+            },
+        },
+        9 => Command::Connect {
+            call,
+            ingress: port(next()?),
+            rtp: Some(port(next()?)).filter(|it| it.number % 5 != 4),
+            rtcp: Some(port(next()?)).filter(|it| it.number % 5 != 4),
+        },
+        10 => Command::QueryCall { call },
+        _ => Command::ListCalls {
+            after: Some(call).filter(|it| it.0 > 0),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn the_books_balance_whatever_comes(data in prop::collection::vec(any::<u8>(), 0..600)) {
+            super::relay(&data);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Relays inside this process.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+
+use relay::{Config, Notice, Service, StartError, UringSize};
+use relay_wire::{Interface, PortPartition};
+use tandem_settings::Driver;
+use tempfile::TempDir;
+
+use crate::control::Control;
+
+/// Ports of one relay. Below those that the system gives out by itself.
+const PORTS_EACH: u16 = 256;
+const PORTS_FIRST: u16 = 14_336;
+static PORTS_NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// What a test may want different.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) workers: u8,
+    pub(crate) buffers: u16,
+    pub(crate) interfaces: &'static [&'static str],
+    pub(crate) calls_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            buffers: 64,
+            interfaces: &["127.0.0.1"],
+            calls_max: 1_000,
+        }
+    }
+}
+
+/// A running relay. Stops when it is dropped.
+pub(crate) struct TestRelay {
+    service: Option<Service>,
+    pub(crate) config: Config,
+    pub(crate) notices: Receiver<Notice>,
+    _folder: TempDir,
+}
+
+/// Runs a test on each driver that works here.
+pub(crate) fn on_each_driver(options: Options, test: impl Fn(&TestRelay)) {
+    for driver in [Driver::Poll, Driver::Uring] {
+        if let Some(relay) = TestRelay::start(driver, options) {
+            assert_eq!(relay.driver(), driver_name(driver));
+            test(&relay);
+        }
+    }
+}
+
+/// Runs a test where io_uring works.
+pub(crate) fn on_uring(options: Options, test: impl Fn(&TestRelay)) {
+    if let Some(relay) = TestRelay::start(Driver::Uring, options) {
+        test(&relay);
+    }
+}
+
+fn driver_name(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Poll => "poll",
+        _ => "uring",
+    }
+}
+
+impl TestRelay {
+    /// `None`, and said so, where io_uring does not work.
+    fn start(driver: Driver, options: Options) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(driver, options, folder.path().join("relay.sock"));
+        let (sender, notices) = channel();
+        let service = match Service::start(&config, &sender) {
+            Ok(service) => service,
+            Err(StartError::Worker { source, .. }) if driver == Driver::Uring => {
+                eprintln!("SKIPPED on uring: {source}");
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        Some(Self {
+            service: Some(service),
+            config,
+            notices,
+            _folder: folder,
+        })
+    }
+
+    pub(crate) fn driver(&self) -> &'static str {
+        self.service.as_ref().unwrap().drivers()[0]
+    }
+
+    pub(crate) fn connect(&self) -> Control {
+        Control::connect(&self.config.socket_path)
+    }
+
+    /// Ends all threads, and waits for that.
+    pub(crate) fn stop(&mut self) {
+        if let Some(service) = self.service.take() {
+            service.stop();
+        }
+    }
+}
+
+impl Drop for TestRelay {
+    fn drop(&mut self) {
+        self.stop();
+        assert!(self.notices.try_recv().is_err(), "nothing broke");
+    }
+}
+
+/// The first port of a range that no other test of this process has.
+pub(crate) fn ports() -> u16 {
+    let index = PORTS_NEXT.fetch_add(1, Ordering::Relaxed);
+    let first = PORTS_FIRST + index * PORTS_EACH;
+    assert!(first < 32_000, "too many relays for the range");
+    first
+}
+
+fn config(driver: Driver, options: Options, socket_path: PathBuf) -> Config {
+    let first = ports();
+    let interfaces = options.interfaces.iter().enumerate();
+    let interfaces = interfaces.map(|(index, address)| Interface {
+        name: format!("if{index}"),
+        address: address.parse().unwrap(),
+        advertised: None,
+    });
+    Config {
+        socket_path,
+        interfaces: interfaces.collect(),
+        partition: PortPartition::new(first, first + PORTS_EACH - 1, options.workers).unwrap(),
+        cores: Vec::new(),
+        driver,
+        uring_size: UringSize::with_buffers(options.buffers),
+        calls_per_worker_max: options.calls_max,
+    }
+}

@@ -1,0 +1,14 @@
+//! The relay over real sockets: the same suite on both drivers.
+//!
+//! Each test starts relays of its own inside this process, with ports of their own on loopback.
+//! Where io_uring does not work, its half of the suite is skipped aloud.
+
+mod control;
+mod harness;
+mod phone;
+
+mod calls;
+mod forwarding;
+mod limits;
+mod link;
+mod process;
