@@ -131,6 +131,11 @@ impl Bench {
             .handle_packet(self.now, ingress, &mut packet.to_vec())
     }
 
+    /// A packet arrives, whatever becomes of it.
+    fn arrive(&mut self, socket: u32, source: &str) {
+        let _ = self.packet(socket, source, RTP);
+    }
+
     fn stats(&mut self) -> CallStats {
         match self.apply(Command::QueryCall { call: CallKey(1) }) {
             Ok(Answer::Call(stats)) => stats,

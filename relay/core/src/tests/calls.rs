@@ -36,7 +36,7 @@ fn media_puts_silence_off() {
     bench.create(1, 1_000);
     bench.done(open(1, 30_000));
     for _ in 0..10 {
-        bench.packet(0, ALICE, RTP);
+        bench.arrive(0, ALICE);
         assert_eq!(bench.pass(900), []);
     }
     assert_eq!(bench.pass(60_000), [(100, timeout(1))]);
@@ -48,7 +48,7 @@ fn silence_is_reported_again_after_media_returned() {
     bench.create(1, 1_000);
     bench.done(open(1, 30_000));
     assert_eq!(bench.pass(1_500), [(1_000, timeout(1))]);
-    bench.packet(0, ALICE, RTP);
+    bench.arrive(0, ALICE);
     assert_eq!(bench.pass(60_000), [(1_000, timeout(1))]);
 }
 
@@ -61,7 +61,7 @@ fn packets_of_strangers_are_silence() {
         media_timeout_ms: 1_000,
     });
     bench.pass(900);
-    bench.packet(0, STRANGER, RTP);
+    bench.arrive(0, STRANGER);
     assert_eq!(bench.pass(1_000), [(100, timeout(1))]);
 }
 
@@ -69,7 +69,7 @@ fn packets_of_strangers_are_silence() {
 fn setting_the_time_out_counts_anew() {
     let mut bench = Bench::new();
     bench.create(1, 1_000);
-    let mut set = |bench: &mut Bench, media_timeout_ms| {
+    let set = |bench: &mut Bench, media_timeout_ms| {
         bench.done(Command::SetMediaTimeout {
             call: CallKey(1),
             media_timeout_ms,
@@ -91,7 +91,7 @@ fn closing_an_endpoint_is_no_silence() {
     bench.create(1, 1_000);
     bench.done(open(1, 30_000));
     bench.pass(900);
-    bench.packet(0, ALICE, RTP);
+    bench.arrive(0, ALICE);
     bench.done(Command::CloseEndpoint {
         call: CallKey(1),
         port: port(30_000),

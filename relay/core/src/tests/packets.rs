@@ -151,7 +151,7 @@ fn flows_to_a_closed_endpoint_end_even_if_its_slot_is_used_again() {
 fn a_removed_call_leaves_no_flow() {
     let mut bench = Bench::new();
     bench.call_between_alice_and_bob(Learning::Heuristic);
-    bench.packet(0, ALICE, RTP);
+    bench.arrive(0, ALICE);
     let answer = bench.apply(Command::RemoveCall { call: CallKey(1) });
     let Ok(Answer::Call(stats)) = answer else {
         panic!("{answer:?}");
