@@ -110,6 +110,10 @@ impl Call {
     /// Remembers a callee, or what is new about it.
     pub(crate) fn learn_callee(&mut self, mut leg: Leg) -> Option<usize> {
         if let Some(known) = self.callee_by_tag(&leg.tag) {
+            // Two phones with the same tag: the one that answered is the one we talk to.
+            if self.answered_by == Some(known) && self.callees[known].flow != leg.flow {
+                return Some(known);
+            }
             leg.cseq = self.callees[known].cseq;
             self.callees[known] = leg;
             return Some(known);

@@ -5,11 +5,17 @@ mod phone;
 mod world;
 
 mod basic;
+mod calls;
+mod forking;
+mod lossy;
+mod media;
+mod routing;
+mod security;
 
 use std::time::Instant;
 
-pub(crate) use phone::{Phone, Reaction};
-pub(crate) use world::{Network, World};
+pub(crate) use phone::Reaction;
+pub(crate) use world::{Network, World, config};
 
 /// Where the clock of a test begins.
 #[expect(

@@ -74,7 +74,11 @@ impl Proxy {
             .as_ref()
             .and_then(|way| self.find_dialog(source, message, way));
         let (Some(way), Some(dialog)) = (way, dialog) else {
-            self.counters.acks_stray += 1;
+            // The ACK for a failure that was sent without a transaction has the tag that we gave.
+            let (_, to_tag) = tags(message);
+            if to_tag != self.local_tag(message).as_bytes() {
+                self.counters.acks_stray += 1;
+            }
             return;
         };
         let bytes = self.rewrite_ack(message, &way, dialog.next);

@@ -80,17 +80,15 @@ impl Proxy {
 
     fn receive_request(&mut self, now: Now, source: Source, message: &Message<'_>) {
         self.counters.requests += 1;
-        if let Err(refusal) = validate_request(message) {
-            self.refuse(source, message, refusal);
-            return;
-        }
-        let Some(stamped) = stamp(source, message) else {
+        // Without a usable Via it is not valid either, and answered without `received`.
+        let stamped = stamp(source, message).unwrap_or_else(|| message.bytes().to_vec());
+        let Ok(message) = Message::parse(&stamped) else {
             self.counters.invalid += 1;
             return;
         };
-        match Message::parse(&stamped) {
-            Ok(message) => self.handle_request(now, source, &message),
-            Err(_) => self.counters.invalid += 1,
+        match validate_request(&message) {
+            Ok(()) => self.handle_request(now, source, &message),
+            Err(refusal) => self.refuse(source, &message, refusal),
         }
     }
 

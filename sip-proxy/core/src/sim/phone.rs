@@ -44,7 +44,7 @@ pub(crate) struct Dialog {
     pub(crate) is_over: bool,
     invite: Option<TransactionId>,
     invite_cseq: u32,
-    acks: BTreeMap<String, Vec<u8>>,
+    acks: BTreeMap<(String, u32), Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +83,8 @@ pub(crate) struct Phone {
     pub(crate) password: String,
     pub(crate) address: SocketAddr,
     pub(crate) contact: String,
+    /// After the contact in REGISTER.
+    pub(crate) contact_params: String,
     pub(crate) prefers_md5: bool,
     pub(crate) reaction: Reaction,
     pub(crate) sdp: Option<String>,
@@ -94,6 +96,10 @@ pub(crate) struct Phone {
     /// Methods of requests that came in.
     pub(crate) requests: Vec<String>,
     pub(crate) challenges: usize,
+    /// Whose name stands in From instead of its own.
+    pub(crate) calls_as: Option<String>,
+    /// Hops between the proxy and it, as its responses show them.
+    pub(crate) record_routes_added: Vec<String>,
     transactions: Transactions,
     out: Outbox,
     sent: BTreeMap<TransactionId, Sent>,
@@ -110,6 +116,7 @@ impl Phone {
             password: password.to_owned(),
             address,
             contact: format!("sip:{user}@{address}"),
+            contact_params: String::new(),
             prefers_md5: false,
             reaction: Reaction::Answer(1_000),
             sdp: Some(format!("v=0 {user}\r\n")),
@@ -119,6 +126,8 @@ impl Phone {
             finals: Vec::new(),
             requests: Vec::new(),
             challenges: 0,
+            calls_as: None,
+            record_routes_added: Vec::new(),
             transactions: Transactions::new(1_000),
             out: Outbox::default(),
             sent: BTreeMap::new(),
@@ -133,8 +142,10 @@ impl Phone {
         self.count += 1;
         let fields = format!(
             "From: <sip:{user}@{REALM}>;tag=r{count}\r\nTo: <sip:{user}@{REALM}>\r\n\
-             Call-ID: reg-{address}\r\nContact: <{contact}>\r\nUser-Agent: Sim\r\n",
-            user = self.user,
+             Call-ID: reg-{address}\r\nContact: <{contact}>{params}\r\n\
+             User-Agent: Sim\r\n",
+            user = self.name(),
+            params = self.contact_params,
             count = self.count,
             address = self.address,
             contact = self.contact
@@ -150,6 +161,10 @@ impl Phone {
         self.send(now, sent, "");
     }
 
+    fn name(&self) -> &str {
+        self.calls_as.as_deref().unwrap_or(&self.user)
+    }
+
     /// Calls somebody; the number of the dialog.
     pub(crate) fn call(&mut self, now: Now, callee: &str) -> usize {
         self.count += 1;
@@ -162,7 +177,7 @@ impl Phone {
         let tag = format!("{}-{}", self.user, self.count);
         self.dialogs.push(Dialog {
             call_id: format!("call-{}-{}", self.address, self.count),
-            local: format!("<sip:{}@{REALM}>;tag={tag}", self.user),
+            local: format!("<sip:{}@{REALM}>;tag={tag}", self.name()),
             remote: format!("<{uri}>"),
             target: uri,
             routes: Vec::new(),
@@ -207,6 +222,28 @@ impl Phone {
             fields,
             body: body.to_owned(),
             dialog: Some(number),
+            has_credentials: false,
+        };
+        self.send(now, sent, "");
+    }
+
+    /// A request outside any dialog.
+    pub(crate) fn outside(&mut self, now: Now, method: &str, uri: &str) {
+        self.count += 1;
+        let fields = format!(
+            "From: <sip:{user}@{REALM}>;tag=o{count}\r\nTo: <{uri}>\r\n\
+             Call-ID: out-{count}-{address}\r\nContact: <{contact}>\r\nUser-Agent: Sim\r\n",
+            user = self.user,
+            count = self.count,
+            address = self.address,
+            contact = self.contact
+        );
+        let sent = Sent {
+            method: method.to_owned(),
+            uri: uri.to_owned(),
+            fields,
+            body: String::new(),
+            dialog: None,
             has_credentials: false,
         };
         self.send(now, sent, "");
@@ -382,8 +419,9 @@ impl Phone {
     fn invite_answer(&mut self, number: usize, message: &Message<'_>, status: u16) {
         let dialog = &mut self.dialogs[number];
         let to = String::from_utf8_lossy(message.header(HeaderId::To).unwrap()).into_owned();
+        let ack_key = (to.clone(), message.cseq().unwrap().number);
         if status < 300
-            && let Some(ack) = dialog.acks.get(&to)
+            && let Some(ack) = dialog.acks.get(&ack_key)
         {
             self.out.send(to_proxy(), ack.clone());
             return;
@@ -411,7 +449,7 @@ impl Phone {
             dialog.routes.reverse();
         }
         let ack = self.make_ack(number);
-        self.dialogs[number].acks.insert(to, ack.clone());
+        self.dialogs[number].acks.insert(ack_key, ack.clone());
         self.out.send(to_proxy(), ack);
     }
 
@@ -538,7 +576,7 @@ impl Phone {
 
     fn new_callee(&mut self, message: &Message<'_>) -> usize {
         self.count += 1;
-        let tag = format!("{}-{}", self.user, self.count);
+        let tag = format!("{}-{}-{}", self.user, self.address.ip(), self.count);
         let to = text(message.header(HeaderId::To).unwrap());
         let routes = message.headers(HeaderId::RecordRoute);
         self.dialogs.push(Dialog {
@@ -648,7 +686,12 @@ impl Phone {
         let tag = self.dialogs[number].local.rsplit("tag=").next().unwrap();
         let mut response = Response::new(message, status);
         response.to_tag(tag.as_bytes());
-        response.copy_record_route();
+        for hop in &self.record_routes_added {
+            response.header(HeaderId::RecordRoute, hop.as_bytes());
+        }
+        for hop in message.headers(HeaderId::RecordRoute) {
+            response.header(HeaderId::RecordRoute, hop);
+        }
         response.header(HeaderId::Contact, format!("<{}>", self.contact).as_bytes());
         if let Some(body) = body {
             response.body(b"application/sdp", body.as_bytes());

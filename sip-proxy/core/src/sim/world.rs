@@ -11,8 +11,8 @@ use rand::{Rng, SeedableRng};
 use super::phone::Phone;
 use crate::digest::tests::{REALM, account};
 use crate::interface::{
-    Binding, Cdr, Destination, Listener, ListenerId, MediaCounts, MediaError, MediaReply,
-    MediaRequest, Now, Output, Source, Token, Transport,
+    Binding, Cdr, Listener, ListenerId, MediaCounts, MediaError, MediaReply, MediaRequest, Now,
+    Output, Source, Token, Transport,
 };
 use crate::{Proxy, ProxyConfig};
 
@@ -35,7 +35,6 @@ impl Network {
 /// One message that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) text: String,
 }
@@ -43,7 +42,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 enum Event {
     Media(Token, Result<MediaReply, MediaError>),
-    ToPhone(SocketAddr, SocketAddr, Vec<u8>),
+    ToPhone(SocketAddr, Vec<u8>),
     ToProxy(SocketAddr, ListenerId, Vec<u8>),
 }
 
@@ -58,6 +57,7 @@ pub(crate) struct World {
     pub(crate) stored: Vec<(String, Vec<Binding>)>,
     pub(crate) resolves: Vec<(Token, String)>,
     pub(crate) seen: Vec<Seen>,
+    sent: Vec<(SocketAddr, String)>,
     /// What the relay answers next, instead of an SDP.
     pub(crate) media_errors: VecDeque<MediaError>,
     pub(crate) media_delay_ms: (u64, u64),
@@ -119,6 +119,7 @@ impl World {
             stored: Vec::new(),
             resolves: Vec::new(),
             seen: Vec::new(),
+            sent: Vec::new(),
             media_errors: VecDeque::new(),
             media_delay_ms: (1, 1),
             start: super::start(),
@@ -190,6 +191,14 @@ impl World {
         seen.map(|seen| seen.text.as_str()).collect()
     }
 
+    /// What an address sent with this method.
+    pub(crate) fn sent_by(&self, address: &str, method: &str) -> Vec<String> {
+        let address: SocketAddr = address.parse().unwrap();
+        let sent = self.sent.iter().filter(|(from, _)| *from == address);
+        let texts = sent.map(|(_, text)| text.clone());
+        texts.filter(|text| text.starts_with(method)).collect()
+    }
+
     /// Lets time pass until nothing is due within `ms` milliseconds.
     pub(crate) fn run_ms(&mut self, ms: u64) {
         self.collect();
@@ -239,9 +248,8 @@ impl World {
     fn happen(&mut self, now: Now, event: Event) {
         match event {
             Event::Media(token, reply) => self.proxy.handle_media_reply(now, token, reply),
-            Event::ToPhone(from, to, bytes) => {
+            Event::ToPhone(to, bytes) => {
                 self.seen.push(Seen {
-                    from,
                     to,
                     text: String::from_utf8_lossy(&bytes).into_owned(),
                 });
@@ -267,26 +275,22 @@ impl World {
                 Output::Cdr(cdr) => self.cdrs.push(*cdr),
                 Output::Media { token, request } => self.relay(token, request),
                 Output::Resolve { token, host, .. } => self.resolves.push((token, host)),
-                Output::Send { destination, bytes } => self.from_proxy(destination, bytes),
+                Output::Send { destination, bytes } => {
+                    self.travel(|| Event::ToPhone(destination.address, bytes.clone()));
+                }
                 Output::StoreBindings { user, bindings } => self.stored.push((user, bindings)),
             }
         }
         let addresses: Vec<_> = self.phones.keys().copied().collect();
         for from in addresses {
             while let Some(bytes) = self.phone(from).poll_send() {
-                self.travel(|| Event::ToProxy(from, ListenerId(0), bytes.clone()));
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                self.sent.push((from, text));
+                let is_inside = from.ip().to_string().starts_with("10.9.");
+                let listener = ListenerId(if is_inside { 2 } else { 0 });
+                self.travel(|| Event::ToProxy(from, listener, bytes.clone()));
             }
         }
-    }
-
-    fn from_proxy(&mut self, destination: Destination, bytes: Vec<u8>) {
-        let from = self
-            .proxy
-            .home
-            .listener(destination.listener)
-            .unwrap()
-            .address;
-        self.travel(|| Event::ToPhone(from, destination.address, bytes.clone()));
     }
 
     fn travel(&mut self, event: impl Fn() -> Event) {
