@@ -1,3 +1,42 @@
-//! Calls, ports and SDP; performs no I/O.
+//! Calls, ports and SDP: what control decides. Performs no I/O and reads no clock.
+//!
+//! Requests of SIP proxies and messages of the relay go into [`Control`] by `handle_*`; what is to
+//! be sent comes out by [`Control::poll_output`].
+//!
+//! ```text
+//! 1 in             control::ng_server             a datagram
+//! 2 meaning        control_ng::Request::parse     a command
+//! 3 once only      replies.rs                     a repeated request gets the reply of the first
+//! 4 which call     call.rs, placement.rs          legs by tags and branches
+//! 5 decide         negotiation.rs, sdp/, ports.rs the call as it will be, and the SDP
+//! 6 commands       plan.rs                        what the relay must change
+//! 7 out            control/jobs.rs                Output::Relay, and when it is done, the reply
+//! ```
+//!
+//! Nothing here is lost with the process: the state of each call lies in its record with the relay
+//! ([`record`]), which is changed in the same request as the call itself.
 
 #![forbid(unsafe_code)]
+
+mod call;
+mod control;
+mod events;
+#[doc(hidden)]
+pub mod fuzz;
+mod negotiation;
+mod output;
+mod placement;
+mod plan;
+mod ports;
+mod record;
+mod replies;
+mod sdp;
+mod statistics;
+
+pub use call::Client;
+pub use control::{Config, Control, Counters, Now};
+pub use output::{EndReason, Notice, Output};
+pub use sdp::MEDIA_MAX;
+
+#[cfg(test)]
+mod tests;

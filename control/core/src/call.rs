@@ -1,0 +1,275 @@
+//! A call: who takes part, and which ports of the relay each of them uses.
+//!
+//! This is the whole of what control knows of a call, and all of it goes into the call's record:
+//! what the relay must do follows from it ([`plan`](crate::plan)), so nothing else need be kept.
+//!
+//! ```text
+//!            ports facing the caller │ ports facing a callee
+//!  caller ◄────────────► Leg ◄───────┼───────► Leg ◄──────────► callee
+//!                                    └───────► Leg ◄──────────► callee of another fork
+//! ```
+//!
+//! When a call forks, the legs of the callees have one caller's leg as their peer, and that has as
+//! its peer the callee that answered last: it hears the caller and is heard. Before anyone has
+//! answered, all that the callees send goes to the caller.
+
+use std::net::SocketAddr;
+
+use relay_wire::{InterfaceId, Learning, Port};
+use serde::{Deserialize, Serialize};
+
+use crate::sdp::Transport;
+
+/// Parties of one call, forks included.
+pub(crate) const LEGS_MAX: usize = 16;
+
+/// Other tags by which one party is known.
+pub(crate) const ALIASES_MAX: usize = 8;
+
+/// Deleted forks that are remembered, so that a repeated delete does not end the call.
+const DELETED_BRANCHES_MAX: usize = 16;
+
+/// Names a leg within its call, whatever becomes of others.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub(crate) struct LegId(pub(crate) u16);
+
+/// All that is known of a call.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct CallState {
+    pub(crate) call_id: Vec<u8>,
+    pub(crate) created_unix_ms: u64,
+    pub(crate) last_signal_unix_ms: u64,
+    pub(crate) legs: Vec<Leg>,
+    /// Until then an answer must have come.
+    pub(crate) offer_deadline_unix_ms: Option<u64>,
+    /// When it really ends, having been deleted.
+    pub(crate) delete_at_unix_ms: Option<u64>,
+    /// Who wants to know if media ends.
+    pub(crate) subscriber: Option<Client>,
+    deleted_branches: Vec<Vec<u8>>,
+    legs_created: u16,
+}
+
+/// One participant.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Leg {
+    pub(crate) id: LegId,
+    /// Empty until the party has answered; then its tag, and other tags it is known by.
+    pub(crate) tags: Vec<Vec<u8>>,
+    pub(crate) via_branch: Option<Vec<u8>>,
+    pub(crate) label: Option<Vec<u8>>,
+    pub(crate) interface: InterfaceId,
+    pub(crate) created_unix_ms: u64,
+    /// Whose media it gets.
+    pub(crate) peer: Option<LegId>,
+    /// An offer of this leg was answered, so that its peer is a party and not a guess.
+    pub(crate) is_settled: bool,
+    pub(crate) streams: Vec<Stream>,
+}
+
+/// One m-line of a leg.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Stream {
+    /// Such as `audio`.
+    pub(crate) kind: Vec<u8>,
+    /// Such as `RTP/AVP`.
+    pub(crate) protocol: Vec<u8>,
+    pub(crate) transport: Transport,
+    /// The relay's port that faces the party; that of RTCP is the next one.
+    pub(crate) port: Option<u16>,
+    /// Where the party wants RTP.
+    pub(crate) remote: Option<SocketAddr>,
+    /// Where the party wants RTCP that has a port of its own.
+    pub(crate) remote_rtcp: Option<SocketAddr>,
+    pub(crate) learning: Learning,
+    pub(crate) rtcp_mux: Mux,
+    /// The party put the stream on hold, or was put there.
+    pub(crate) is_held: bool,
+    /// Not refused by the party.
+    pub(crate) is_active: bool,
+}
+
+/// RTCP on the port of RTP, as far as one party is concerned.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Mux {
+    /// It was offered, by or to the party.
+    pub(crate) is_offered: bool,
+    /// The party's offer of it is to be accepted whatever the other party says.
+    pub(crate) accept: bool,
+    /// It was agreed on.
+    pub(crate) is_on: bool,
+}
+
+/// Where a request came from, and so where its reply goes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Client {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// Ours that it sent to.
+    pub local: SocketAddr,
+}
+
+impl CallState {
+    pub(crate) fn new(call_id: &[u8], unix_ms: u64) -> Self {
+        Self {
+            call_id: call_id.to_vec(),
+            created_unix_ms: unix_ms,
+            last_signal_unix_ms: unix_ms,
+            legs: Vec::new(),
+            offer_deadline_unix_ms: None,
+            delete_at_unix_ms: None,
+            subscriber: None,
+            deleted_branches: Vec::new(),
+            legs_created: 0,
+        }
+    }
+
+    /// Adds a leg and returns its name. The caller sees to [`LEGS_MAX`].
+    pub(crate) fn add_leg(&mut self, interface: InterfaceId, unix_ms: u64) -> LegId {
+        let id = LegId(self.legs_created);
+        self.legs_created = self.legs_created.wrapping_add(1);
+        self.legs.push(Leg {
+            id,
+            tags: Vec::new(),
+            via_branch: None,
+            label: None,
+            interface,
+            created_unix_ms: unix_ms,
+            peer: None,
+            is_settled: false,
+            streams: Vec::new(),
+        });
+        id
+    }
+
+    pub(crate) fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.iter().find(|leg| leg.id == id)
+    }
+
+    pub(crate) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.id == id)
+    }
+
+    pub(crate) fn leg_by_tag(&self, tag: &[u8]) -> Option<&Leg> {
+        self.legs.iter().find(|leg| leg.has_tag(tag))
+    }
+
+    pub(crate) fn leg_by_branch(&self, branch: &[u8]) -> Option<&Leg> {
+        let mut legs = self.legs.iter();
+        legs.find(|leg| leg.via_branch.as_deref() == Some(branch))
+    }
+
+    /// The legs whose peer is this one: several if the call forked.
+    pub(crate) fn legs_towards(&self, id: LegId) -> impl Iterator<Item = &Leg> {
+        self.legs.iter().filter(move |leg| leg.peer == Some(id))
+    }
+
+    /// Whether any party has answered.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.legs.iter().any(|leg| leg.is_settled)
+    }
+
+    /// Whether all media rest, so that silence means nothing.
+    pub(crate) fn is_held(&self) -> bool {
+        let mut streams = self.legs.iter().flat_map(|leg| &leg.streams);
+        let mut any = false;
+        let all = streams
+            .by_ref()
+            .filter(|stream| stream.is_active && stream.port.is_some())
+            .all(|stream| {
+                any = true;
+                stream.is_held
+            });
+        any && all
+    }
+
+    /// Takes legs away. A caller whose peer is gone gets another fork, if there is one.
+    pub(crate) fn remove_legs(&mut self, gone: &[LegId]) {
+        for leg in self.legs.iter().filter(|leg| gone.contains(&leg.id)) {
+            if let Some(branch) = &leg.via_branch {
+                self.deleted_branches.push(branch.clone());
+            }
+        }
+        let excess = self
+            .deleted_branches
+            .len()
+            .saturating_sub(DELETED_BRANCHES_MAX);
+        self.deleted_branches.drain(..excess);
+        self.legs.retain(|leg| !gone.contains(&leg.id));
+        for index in 0..self.legs.len() {
+            let leg = &self.legs[index];
+            if leg.peer.is_some_and(|peer| gone.contains(&peer)) {
+                let heir = self.legs_towards(leg.id).last().map(|leg| leg.id);
+                self.legs[index].peer = heir;
+            }
+        }
+    }
+
+    /// Whether a fork of this name was deleted before.
+    pub(crate) fn is_branch_deleted(&self, branch: &[u8]) -> bool {
+        self.deleted_branches
+            .iter()
+            .any(|deleted| deleted == branch)
+    }
+
+    /// All pairs of ports in use, by the port of RTP.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = Port> {
+        self.legs.iter().flat_map(|leg| {
+            let ports = leg.streams.iter().filter_map(|stream| stream.port);
+            ports.map(|number| Port {
+                interface: leg.interface,
+                number,
+            })
+        })
+    }
+}
+
+impl Leg {
+    pub(crate) fn has_tag(&self, tag: &[u8]) -> bool {
+        self.tags.iter().any(|known| known == tag)
+    }
+
+    /// The stream of an m-line, made if it is the first time that this many are spoken of.
+    pub(crate) fn stream_mut(&mut self, index: usize) -> &mut Stream {
+        if self.streams.len() <= index {
+            self.streams.resize_with(index + 1, Stream::default);
+        }
+        &mut self.streams[index]
+    }
+
+    /// The port for RTP (or whatever else) of a stream.
+    pub(crate) fn port(&self, index: usize) -> Option<Port> {
+        let stream = self.streams.get(index)?;
+        Some(Port {
+            interface: self.interface,
+            number: stream.port?,
+        })
+    }
+}
+
+impl Stream {
+    /// The relay's port for RTCP from and to the party.
+    pub(crate) fn rtcp_port(&self) -> Option<u16> {
+        match self.transport {
+            Transport::Rtp if !self.rtcp_mux.is_on => self.port?.checked_add(1),
+            _ => self.port,
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            kind: Vec::new(),
+            protocol: Vec::new(),
+            transport: Transport::Rtp,
+            port: None,
+            remote: None,
+            remote_rtcp: None,
+            learning: Learning::default(),
+            rtcp_mux: Mux::default(),
+            is_held: false,
+            is_active: false,
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The hub: takes requests and the relay's messages, and says what is to be sent.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use control_ng::{Command, Message, Request, RequestError, Unheeded, Value, reply};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use relay_wire::CallKey;
+use rustc_hash::FxHashMap;
+
+use crate::call::Client;
+use crate::events::Events;
+use crate::output::{Notice, Output};
+use crate::placement::Placement;
+use crate::plan::Timeouts;
+use crate::ports::Ports;
+use crate::replies::{Entry, Key, Replies};
+
+use self::jobs::Call;
+use self::link::Link;
+
+mod deletion;
+mod jobs;
+mod link;
+mod requests;
+
+/// Requests that wait for the relay.
+const WAITING_MAX: usize = 4_096;
+
+/// How long a request waits for the relay. Proxies repeat theirs after a second and give up
+/// after five; until then an error in time is worth more to them than a reply too late.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// How long a call on hold may be silent: long enough for any hold, short enough that calls whose
+/// end was lost do not pile up.
+const HELD_TIMEOUT_MS: u32 = 3_600_000;
+
+/// The time of one turn of the driver, read once.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For timers.
+    pub instant: Instant,
+    /// For what outlives the process: milliseconds since 1970 (UTC).
+    pub unix_ms: u64,
+}
+
+impl Now {
+    /// The instant that a point of calendar time is at; now, if it is past.
+    pub(crate) fn at(self, unix_ms: u64) -> Instant {
+        self.instant + Duration::from_millis(unix_ms.saturating_sub(self.unix_ms))
+    }
+}
+
+/// How control is set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// Seconds without any media after which a call is ended; 0 is never.
+    pub media_timeout_s: u32,
+    /// Seconds that a deleted call lives on, unless the request says otherwise.
+    pub delete_delay_s: u32,
+    /// Seconds that an offer waits for an answer before its ports are given back.
+    pub offer_timeout_s: u32,
+    /// Calls at most.
+    pub calls_max: u32,
+    /// From the system's source of randomness: makes ports hard to guess.
+    pub seed: [u8; 32],
+}
+
+/// What was done since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Offers, repeated ones not counted; so with the other commands.
+    pub offers: u64,
+    /// Answers.
+    pub answers: u64,
+    /// Deletes.
+    pub deletes: u64,
+    /// Queries.
+    pub queries: u64,
+    /// Pings.
+    pub pings: u64,
+    /// Lists.
+    pub lists: u64,
+    /// Requests for statistics.
+    pub statistics: u64,
+    /// Requests answered with an error.
+    pub refused: u64,
+    /// Requests that came again.
+    pub repeated: u64,
+    /// Datagrams without a cookie or a document.
+    pub malformed: u64,
+    /// Requests that found a queue full and were dropped.
+    pub dropped: u64,
+    /// Keys and flags that are not acted on.
+    pub unheeded: u64,
+    /// Calls begun.
+    pub calls_started: u64,
+    /// Calls over.
+    pub calls_ended: u64,
+    /// Calls over because no media came.
+    pub media_timeouts: u64,
+    /// Calls over because no answer came.
+    pub offer_timeouts: u64,
+    /// Calls that could not be kept when the relay came back.
+    pub calls_lost: u64,
+    /// Records that could not be read.
+    pub records_unreadable: u64,
+    /// Ports that turned out to be taken by someone else.
+    pub ports_taken: u64,
+    /// Requests that the relay refused for other reasons.
+    pub relay_refusals: u64,
+    /// Packets that went through calls that are over.
+    pub relayed_packets: u64,
+    /// Bytes that went through calls that are over.
+    pub relayed_bytes: u64,
+}
+
+/// Decides about calls.
+///
+/// Performs no I/O and reads no clock: datagrams, the relay's messages and the time come in
+/// through `handle_*`, and what is to be done comes out of [`Self::poll_output`], which the driver
+/// empties after each call.
+#[derive(Debug)]
+pub struct Control {
+    config: Config,
+    rng: StdRng,
+    calls: FxHashMap<CallKey, Call>,
+    /// Clients choose the Call-ID, so its hash must not be one that they can steer.
+    keys: HashMap<Vec<u8>, CallKey>,
+    next_key: u64,
+    link: Link,
+    ports: Ports,
+    placement: Placement,
+    replies: Replies,
+    events: Events,
+    waiting: VecDeque<Held>,
+    timers: BinaryHeap<Reverse<(Instant, CallKey)>>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+    started_unix_ms: Option<u64>,
+}
+
+/// A request that is kept until it is answered.
+#[derive(Clone, Debug)]
+struct Held {
+    client: Client,
+    datagram: Arc<[u8]>,
+    key: Key,
+    deadline: Instant,
+    /// How often it was tried.
+    attempts: u8,
+}
+
+impl Control {
+    /// Control without calls and without a relay.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let mut rng = StdRng::from_seed(config.seed);
+        let nonce = rng.random();
+        Self {
+            config,
+            rng,
+            calls: FxHashMap::default(),
+            keys: HashMap::new(),
+            next_key: 0,
+            link: Link::default(),
+            ports: Ports::default(),
+            placement: Placement::default(),
+            replies: Replies::default(),
+            events: Events::new(nonce),
+            waiting: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            started_unix_ms: None,
+        }
+    }
+
+    /// Takes a datagram of a client.
+    pub fn handle_request(&mut self, now: Now, client: Client, datagram: &[u8]) {
+        self.started_unix_ms.get_or_insert(now.unix_ms);
+        let Some(message) = Message::split(datagram) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let Ok(document) = Value::parse(message.body) else {
+            self.counters.malformed += 1;
+            let reason = match message.body.first() {
+                None => "Invalid data (no payload)",
+                Some(b'd') => "Could not decode bencode dictionary",
+                Some(_) => "Invalid NG data format",
+            };
+            return self.refuse(client, message.cookie, reason);
+        };
+        match Request::parse(&document) {
+            Ok(request) => {
+                self.note_unheeded(client, &request.unheeded);
+                self.dispatch(now, client, message.cookie, &request.command, datagram);
+            }
+            Err(error) => self.refuse_request(client, message.cookie, error),
+        }
+    }
+
+    /// Does what is due. Does nothing before [`Self::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((client, datagram)) = self.events.poll(now.instant) {
+            self.outputs.push_back(Output::Send { client, datagram });
+        }
+        let is_late = |held: &Held| held.deadline <= now.instant;
+        while self.waiting.front().is_some_and(is_late)
+            && let Some(held) = self.waiting.pop_front()
+        {
+            self.give_up_waiting(now, &held);
+        }
+        while let Some(Reverse((due, key))) = self.timers.peek().copied() {
+            if due > now.instant {
+                break;
+            }
+            self.timers.pop();
+            self.handle_call_timeout(now, key);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is next due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let timer = self.timers.peek().map(|Reverse((due, _))| *due);
+        let waiting = self.waiting.front().map(|held| held.deadline);
+        [timer, waiting, self.events.due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Takes the next thing that the driver is to do.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many calls there are now.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the relay is there and everything is known that it does.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// Pairs of ports in use or resting, and all.
+    #[must_use]
+    pub fn port_usage(&mut self, now: Now) -> (usize, usize) {
+        self.ports.usage(now.instant)
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Now,
+        client: Client,
+        cookie: &[u8],
+        command: &Command<'_>,
+        datagram: &[u8],
+    ) {
+        match command {
+            Command::Acknowledge => self.events.acknowledge(client, cookie),
+            Command::List { limit } => self.list(client, cookie, *limit),
+            Command::Ping => {
+                self.counters.pings += 1;
+                self.send(client, reply::pong().encode(cookie));
+            }
+            Command::Statistics => self.send_statistics(now, client, cookie),
+            _ => self.handle_once(now, client, cookie, command, datagram),
+        }
+    }
+
+    /// Carries a request out, unless it was before.
+    fn handle_once(
+        &mut self,
+        now: Now,
+        client: Client,
+        cookie: &[u8],
+        command: &Command<'_>,
+        datagram: &[u8],
+    ) {
+        let key = self.replies.key(client, datagram);
+        match self.replies.begin(now.instant, key) {
+            Some(Entry::InWork) => {
+                self.counters.repeated += 1;
+                return;
+            }
+            Some(Entry::Sent(reply)) => {
+                self.counters.repeated += 1;
+                let datagram = reply.clone();
+                return self.outputs.push_back(Output::Send { client, datagram });
+            }
+            None => {}
+        }
+        let held = Held {
+            client,
+            datagram: datagram.into(),
+            key,
+            deadline: now.instant + WAIT,
+            attempts: 0,
+        };
+        self.count(command);
+        if self.link.is_up() {
+            self.execute(now, held, cookie, command);
+        } else if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(held);
+        } else {
+            self.drop_request(&held);
+        }
+    }
+
+    /// Carries a request out that had to wait.
+    fn resume(&mut self, now: Now, held: Held) {
+        let datagram = Arc::clone(&held.datagram);
+        let message = Message::split(&datagram).expect("it was divided before");
+        let document = Value::parse(message.body).expect("it was parsed before");
+        let request = Request::parse(&document).expect("it was understood before");
+        self.execute(now, held, message.cookie, &request.command);
+    }
+
+    fn execute(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
+        match command {
+            Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
+            Command::Delete(delete) => self.delete(now, held, cookie, delete),
+            Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
+            Command::Query(query) => self.query(now, held, cookie, query),
+            _ => self.replies.forget(held.key),
+        }
+    }
+
+    /// Answers a request and keeps the answer.
+    fn finish(&mut self, now: Now, held: &Held, reply: Vec<u8>) {
+        self.replies.finish(now.instant, held.key, &reply);
+        self.send(held.client, reply);
+    }
+
+    /// Answers a request with an error and keeps that.
+    fn finish_refused(&mut self, now: Now, held: &Held, cookie: &[u8], reason: &str) {
+        self.count_refused(held.client, reason);
+        self.finish(now, held, reply::error(reason).encode(cookie));
+    }
+
+    fn send(&mut self, client: Client, datagram: Vec<u8>) {
+        self.outputs.push_back(Output::Send { client, datagram });
+    }
+
+    fn refuse_request(&mut self, client: Client, cookie: &[u8], error: RequestError) {
+        self.refuse(client, cookie, &error.to_string());
+    }
+
+    fn refuse(&mut self, client: Client, cookie: &[u8], reason: &str) {
+        self.count_refused(client, reason);
+        self.send(client, reply::error(reason).encode(cookie));
+    }
+
+    fn count_refused(&mut self, client: Client, reason: &str) {
+        self.counters.refused += 1;
+        self.notice(Notice::RequestRefused {
+            client,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// A queue was full: the client repeats its request, and may have better luck then.
+    fn drop_request(&mut self, held: &Held) {
+        self.counters.dropped += 1;
+        self.replies.forget(held.key);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.outputs.push_back(Output::Notice(notice));
+    }
+
+    fn note_unheeded(&mut self, client: Client, unheeded: &Unheeded<'_>) {
+        if unheeded.count > 0 {
+            self.counters.unheeded += u64::from(unheeded.count);
+            let names = unheeded.names.join(&b", "[..]);
+            let names = String::from_utf8_lossy(&names).into_owned();
+            self.notice(Notice::Unheeded { client, names });
+        }
+    }
+
+    fn count(&mut self, command: &Command<'_>) {
+        match command {
+            Command::Answer(_) => self.counters.answers += 1,
+            Command::Delete(_) => self.counters.deletes += 1,
+            Command::Offer(_) => self.counters.offers += 1,
+            Command::Query(_) => self.counters.queries += 1,
+            _ => {}
+        }
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        let media_ms = self.config.media_timeout_s.saturating_mul(1_000);
+        let held_ms = match media_ms {
+            0 => 0,
+            media_ms => media_ms.max(HELD_TIMEOUT_MS),
+        };
+        Timeouts { media_ms, held_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Deletes and queries.
+//!
+//! Deletes are frequent, repeated and often for calls that are not there: each of these is a
+//! look-up and a reply.
+
+use control_ng::{Delete, Flag, Message, Query, reply};
+use relay_wire::{CallKey, CallStats, Command};
+
+use crate::call::{CallState, Leg, LegId};
+use crate::output::EndReason;
+use crate::statistics::Report;
+
+use super::jobs::{Job, Kind, Then};
+use super::{Control, Held, Now};
+
+/// The peer's words for a delete that finds nothing.
+const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
+
+/// Which parties a reply tells of.
+#[derive(Clone, Debug)]
+pub(super) enum Scope {
+    /// All.
+    All,
+    /// None, and no counts either.
+    None,
+    /// Those with one of these tags.
+    Tags(Vec<Vec<u8>>),
+}
+
+/// What a delete names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Selection {
+    /// The whole call.
+    All,
+    /// Some of its legs.
+    Legs(Vec<LegId>),
+    /// Nothing that is there.
+    Nothing,
+}
+
+impl Control {
+    /// Carries a delete out.
+    pub(super) fn delete(&mut self, now: Now, held: Held, cookie: &[u8], delete: &Delete<'_>) {
+        let is_fast = delete.flags.has(Flag::Fast);
+        let key = self.keys.get(delete.call_id).copied();
+        let Some((key, call)) = key.and_then(|key| Some((key, self.calls.get(&key)?))) else {
+            return self.delete_nothing(now, &held, cookie, delete);
+        };
+        if call.is_busy() {
+            return self.enqueue(key, held);
+        }
+        if let Some(ended) = &call.ended {
+            let stats = ended.stats.clone();
+            let scope = if is_fast { Scope::None } else { Scope::All };
+            self.reply_report(now, key, Some(held), stats.as_ref(), scope);
+            return self.forget(now, key);
+        }
+        if call.must_restore {
+            self.enqueue(key, held);
+            return self.restore(now, key);
+        }
+        let delay_s = delete.delay_s.unwrap_or(self.config.delete_delay_s);
+        let mut next = call.state.clone();
+        match select(&call.state, delete) {
+            Selection::All if delay_s == 0 => {
+                let reason = Some(EndReason::Deleted);
+                return self.remove(key, Some(held), (reason, is_fast));
+            }
+            Selection::All => {
+                let delay_ms = u64::from(delay_s) * 1_000;
+                next.delete_at_unix_ms = Some(now.unix_ms.saturating_add(delay_ms));
+            }
+            Selection::Legs(gone) => next.remove_legs(&gone),
+            Selection::Nothing => return self.delete_nothing(now, &held, cookie, delete),
+        }
+        let query = vec![Command::QueryCall { call: key }];
+        let then = Then::Report { is_fast };
+        // Less than before never comes to more than the relay takes.
+        let result = self.change(key, held.clone(), (next, then), query);
+        if let Err(error) = result {
+            self.finish_refused(now, &held, cookie, &error.to_string());
+        }
+    }
+
+    fn delete_nothing(&mut self, now: Now, held: &Held, cookie: &[u8], delete: &Delete<'_>) {
+        if delete.flags.has(Flag::Fatal) {
+            return self.finish_refused(now, held, cookie, NOT_FOUND);
+        }
+        let reply = reply::ok().with("warning", NOT_FOUND);
+        self.finish(now, held, reply.encode(cookie));
+    }
+
+    /// Carries a query out.
+    pub(super) fn query(&mut self, now: Now, held: Held, cookie: &[u8], query: &Query<'_>) {
+        let key = self.keys.get(query.call_id).copied();
+        let Some((key, call)) = key.and_then(|key| Some((key, self.calls.get(&key)?))) else {
+            return self.finish_refused(now, &held, cookie, "Unknown call-id");
+        };
+        let tags = query.from_tag.into_iter().chain(query.to_tag);
+        let tags: Vec<_> = tags.map(<[u8]>::to_vec).collect();
+        let scope = if tags.is_empty() {
+            Scope::All
+        } else {
+            Scope::Tags(tags)
+        };
+        if call.is_busy() {
+            return self.enqueue(key, held);
+        }
+        if let Some(ended) = &call.ended {
+            let stats = ended.stats.clone();
+            return self.reply_report(now, key, Some(held), stats.as_ref(), scope);
+        }
+        let stands = self.installed(call);
+        let commands = vec![Command::QueryCall { call: key }];
+        let job = Job::new(Some(held), Kind::Query(scope), stands, commands);
+        self.start(key, job);
+    }
+
+    /// Replies with what is known of a call.
+    pub(super) fn reply_report(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        held: Option<Held>,
+        stats: Option<&CallStats>,
+        scope: Scope,
+    ) {
+        let (Some(held), Some(call)) = (held, self.calls.get(&key)) else {
+            return;
+        };
+        let message = Message::split(&held.datagram).expect("it was divided before");
+        let report = Report {
+            now,
+            state: &call.state,
+            stats,
+            interfaces: &self.link.interfaces,
+        };
+        let reply = match scope {
+            Scope::All => report.reply(|_| true),
+            Scope::None => reply::ok(),
+            Scope::Tags(tags) => report.reply(|leg: &Leg| tags.iter().any(|tag| leg.has_tag(tag))),
+        };
+        let reply = reply.encode(message.cookie);
+        self.finish(now, &held, reply);
+    }
+}
+
+/// Finds what a delete names.
+///
+/// Without a from-tag it is the whole call. A via-branch names one fork. Otherwise the from-tag
+/// names a dialogue, and its other party and forks go too; with the flag `to tag`, only the party
+/// of the to-tag, and whoever is left without anyone to talk to.
+fn select(state: &CallState, delete: &Delete<'_>) -> Selection {
+    let Some(from_tag) = delete.from_tag else {
+        return Selection::All;
+    };
+    let to_tag = delete.to_tag.filter(|_| delete.flags.has(Flag::ToTag));
+    if let Some(branch) = delete.via_branch
+        && to_tag.is_none()
+    {
+        if let Some(leg) = state.leg_by_branch(branch) {
+            return with_forlorn(state, vec![leg.id]);
+        }
+        if state.is_branch_deleted(branch) {
+            return Selection::Nothing;
+        }
+    }
+    let Some(leg) = state.leg_by_tag(to_tag.unwrap_or(from_tag)) else {
+        return Selection::Nothing;
+    };
+    let mut gone = vec![leg.id];
+    if to_tag.is_none() {
+        gone.extend(leg.peer);
+    }
+    with_forlorn(state, gone)
+}
+
+/// Adds the legs that are left without anyone to talk to.
+fn with_forlorn(state: &CallState, mut gone: Vec<LegId>) -> Selection {
+    loop {
+        let is_there = |leg: &&Leg| !gone.contains(&leg.id);
+        let forlorn = state.legs.iter().filter(is_there).find(|leg| {
+            let mut others = state.legs.iter().filter(is_there);
+            !others.any(|other| other.peer == Some(leg.id) || leg.peer == Some(other.id))
+        });
+        match forlorn.map(|leg| leg.id) {
+            Some(id) => gone.push(id),
+            None => break,
+        }
+    }
+    if gone.len() >= state.legs.len() {
+        Selection::All
+    } else {
+        Selection::Legs(gone)
+    }
+}

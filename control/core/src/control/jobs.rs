@@ -1,0 +1,664 @@
+//! What the relay is being asked to do, call by call.
+//!
+//! A call has one job at a time; requests that arrive meanwhile wait in its queue. So each request
+//! sees the call as the one before left it, and each client gets its reply when the relay has done
+//! what the reply says.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use control_ng::{Event, Message};
+use relay_wire::{
+    Answer, COMMANDS_MAX, CallKey, CallStats, Command, CommandError, Failure, Port, Refusal,
+    WorkerId,
+};
+
+use crate::call::CallState;
+use crate::negotiation::ports_added;
+use crate::output::{EndReason, Notice};
+use crate::plan::Plan;
+use crate::record;
+
+use super::deletion::Scope;
+use super::link::Purpose;
+use super::{Control, Held, Now};
+
+/// How often a request is tried with other ports or another worker.
+const ATTEMPTS_MAX: u8 = 16;
+
+/// Requests that wait for one call.
+const QUEUE_MAX: usize = 32;
+
+/// `EADDRINUSE` of Linux: the port belongs to someone else on this host.
+const ADDRESS_IN_USE: i32 = 98;
+
+/// How long the counts of a call that ended by itself can be asked for.
+const ENDED_KEEP_MS: u64 = 60_000;
+
+/// A call, and what is being done about it.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) worker: WorkerId,
+    /// As agreed with the relay. Without legs: nothing is, yet.
+    pub(super) state: CallState,
+    /// What the relay does, if it is not what the state says.
+    pub(super) installed: Option<Plan>,
+    pub(super) job: Option<Box<Job>>,
+    pub(super) queue: VecDeque<Held>,
+    /// It must be installed again before anything else.
+    pub(super) must_restore: bool,
+    /// It ended by itself: the relay knows it no more, but its counts may still be asked for.
+    pub(super) ended: Option<Box<Ended>>,
+    /// The relay said that it is silent while something else was being done.
+    is_silent: bool,
+    /// When it is next looked at.
+    timer: Option<Instant>,
+}
+
+/// What is left of a call that ended by itself.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) stats: Option<CallStats>,
+    until_unix_ms: u64,
+}
+
+/// One thing that the relay is asked to do.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Who waits for it.
+    pub(super) held: Option<Held>,
+    pub(super) kind: Kind,
+    /// What the relay does as far as it has answered.
+    stands: Plan,
+    /// Under way.
+    sent: Vec<Command>,
+    /// To be sent after that.
+    rest: Vec<Command>,
+    /// What it counted, if it was asked.
+    stats: Option<CallStats>,
+}
+
+/// What is done when the relay has done its part.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The call becomes this.
+    Change { next: Box<CallState>, then: Then },
+    /// Reply with what was counted.
+    Query(Scope),
+    /// The call is over; reply with what was counted.
+    Remove {
+        reason: Option<EndReason>,
+        is_fast: bool,
+    },
+    /// The relay does again what the state says.
+    Restore,
+}
+
+/// The reply to a change.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// This one.
+    Reply(Vec<u8>),
+    /// What was counted before the change.
+    Report { is_fast: bool },
+}
+
+impl Call {
+    pub(super) fn new(worker: WorkerId, state: CallState) -> Self {
+        Self {
+            worker,
+            state,
+            installed: None,
+            job: None,
+            queue: VecDeque::new(),
+            must_restore: false,
+            ended: None,
+            is_silent: false,
+            timer: None,
+        }
+    }
+
+    /// Nothing was ever agreed on.
+    pub(super) fn is_new(&self) -> bool {
+        self.state.legs.is_empty()
+    }
+
+    /// A request must wait for the one before it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.job.is_some()
+    }
+
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.state.call_id).into_owned()
+    }
+}
+
+impl Job {
+    pub(super) fn new(
+        held: Option<Held>,
+        kind: Kind,
+        stands: Plan,
+        commands: Vec<Command>,
+    ) -> Self {
+        Self {
+            held,
+            kind,
+            stands,
+            sent: Vec::new(),
+            rest: commands,
+            stats: None,
+        }
+    }
+}
+
+impl Control {
+    /// What the relay does for a call now.
+    pub(super) fn installed(&self, call: &Call) -> Plan {
+        match &call.installed {
+            Some(plan) => plan.clone(),
+            None if call.is_new() => Plan::default(),
+            None => Plan::of(&call.state, self.timeouts()),
+        }
+    }
+
+    /// Has the relay make a call what `next` says. `before` comes first.
+    pub(super) fn change(
+        &mut self,
+        key: CallKey,
+        held: Held,
+        (next, then): (CallState, Then),
+        before: Vec<Command>,
+    ) -> Result<(), CommandError> {
+        let too_long = CommandError::Refused(Refusal::TooLong);
+        let record = record::encode(&next).map_err(|_| too_long)?;
+        let plan = Plan::of(&next, self.timeouts());
+        if plan.endpoints.len() > relay_wire::ENDPOINTS_PER_CALL_MAX {
+            return Err(CommandError::Refused(Refusal::TableFull));
+        }
+        let Some(call) = self.calls.get(&key) else {
+            return Err(CommandError::Refused(Refusal::UnknownCall));
+        };
+        let stands = self.installed(call);
+        let mut commands = before;
+        commands.extend(stands.commands_to(&plan, key, record));
+        let kind = Kind::Change {
+            next: Box::new(next),
+            then,
+        };
+        self.start(key, Job::new(Some(held), kind, stands, commands));
+        Ok(())
+    }
+
+    /// Has the relay end a call.
+    pub(super) fn remove(
+        &mut self,
+        key: CallKey,
+        held: Option<Held>,
+        (reason, is_fast): (Option<EndReason>, bool),
+    ) {
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        let stands = self.installed(call);
+        let commands = vec![Command::RemoveCall { call: key }];
+        let kind = Kind::Remove { reason, is_fast };
+        self.start(key, Job::new(held, kind, stands, commands));
+    }
+
+    /// Has the relay do again what the state of a call says.
+    pub(super) fn restore(&mut self, now: Now, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        call.must_restore = false;
+        let Ok(record) = record::encode(&call.state) else {
+            return self.lose(now, key, "its record is too long");
+        };
+        let call = &self.calls[&key];
+        let stands = self.installed(call);
+        let plan = Plan::of(&call.state, self.timeouts());
+        let commands = stands.commands_to(&plan, key, record);
+        self.start(key, Job::new(None, Kind::Restore, stands, commands));
+    }
+
+    pub(super) fn start(&mut self, key: CallKey, job: Job) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            debug_assert!(call.job.is_none(), "one job at a time");
+            call.job = Some(Box::new(job));
+            self.send_commands(key);
+        }
+    }
+
+    /// Sends the next commands of a call's job.
+    fn send_commands(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let worker = call.worker;
+        if let Some(job) = &mut call.job {
+            let later = job.rest.split_off(job.rest.len().min(COMMANDS_MAX));
+            job.sent = std::mem::replace(&mut job.rest, later);
+            let commands = job.sent.clone();
+            self.ask(worker, commands, Purpose::Call(key));
+        }
+    }
+
+    /// The relay answered a request about a call.
+    pub(super) fn handle_call_reply(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        answers: Vec<Answer>,
+        failure: Option<Failure>,
+    ) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let Some(job) = &mut call.job else {
+            return;
+        };
+        let done = failure.as_ref().map(|failure| usize::from(failure.index));
+        let done = done.unwrap_or(job.sent.len()).min(job.sent.len());
+        for command in &job.sent[..done] {
+            job.stands.apply(command);
+        }
+        let stats = answers.into_iter().find_map(|answer| match answer {
+            Answer::Call(stats) => Some(stats),
+            _ => None,
+        });
+        job.stats = job.stats.take().or(stats);
+        if failure.is_none() && !job.rest.is_empty() {
+            return self.send_commands(key);
+        }
+        let Some(job) = call.job.take() else {
+            return;
+        };
+        let is_change = matches!(job.kind, Kind::Change { .. });
+        match failure {
+            None => self.complete(now, key, *job),
+            Some(failure) => self.fail(now, key, *job, failure),
+        }
+        self.handle_silence(now, key, is_change);
+        self.schedule(now, key);
+        self.handle_queue(now, key);
+    }
+
+    fn complete(&mut self, now: Now, key: CallKey, job: Job) {
+        match job.kind {
+            Kind::Change { next, then } => {
+                self.commit(now, key, job.held, (*next, then), job.stats);
+            }
+            Kind::Query(scope) => {
+                self.reply_report(now, key, job.held, job.stats.as_ref(), scope);
+            }
+            Kind::Remove { reason, is_fast } => {
+                let scope = if is_fast { Scope::None } else { Scope::All };
+                self.count_relayed(job.stats.as_ref());
+                self.reply_report(now, key, job.held, job.stats.as_ref(), scope);
+                self.end(now, key, reason, job.stats);
+            }
+            Kind::Restore => {
+                if let Some(call) = self.calls.get_mut(&key) {
+                    call.installed = None;
+                }
+                self.schedule(now, key);
+                self.restore_more(now);
+            }
+        }
+    }
+
+    /// The relay has made the call what it is to be.
+    fn commit(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        held: Option<Held>,
+        (next, then): (CallState, Then),
+        stats: Option<CallStats>,
+    ) {
+        if let Then::Report { is_fast } = then {
+            let scope = if is_fast { Scope::None } else { Scope::All };
+            self.reply_report(now, key, held.clone(), stats.as_ref(), scope);
+        }
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let is_new = call.is_new();
+        let before = std::mem::replace(&mut call.state, next);
+        call.installed = None;
+        let (worker, name) = (call.worker, call.name());
+        let gone = ports_added(&call.state, &before);
+        for port in gone {
+            self.ports.release(now.instant, worker, port);
+        }
+        if is_new {
+            self.counters.calls_started += 1;
+            self.notice(Notice::CallStarted { call_id: name });
+        }
+        self.schedule(now, key);
+        if let (Then::Reply(reply), Some(held)) = (then, held) {
+            self.finish(now, &held, reply);
+        }
+    }
+
+    fn fail(&mut self, now: Now, key: CallKey, job: Job, failure: Failure) {
+        let command = job.sent.get(usize::from(failure.index)).cloned();
+        let error = failure.error;
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.installed = Some(job.stands.clone());
+            // What the relay does not know does not stand there, whatever we thought.
+            if error == CommandError::Refused(Refusal::UnknownCall) {
+                call.installed = Some(Plan::default());
+            }
+        }
+        match job.kind {
+            Kind::Change { next, .. } => {
+                self.fail_change(now, key, job.held, &next, (command, error));
+            }
+            Kind::Query(scope) => self.reply_report(now, key, job.held, None, scope),
+            // There is nothing left to end.
+            Kind::Remove { reason, .. } => {
+                self.reply_report(now, key, job.held, None, Scope::None);
+                self.end(now, key, reason, None);
+            }
+            Kind::Restore => {
+                self.lose(now, key, &error.to_string());
+                self.restore_more(now);
+            }
+        }
+    }
+
+    /// The relay could not do all of a change. Tries again with other ports if that may help;
+    /// else undoes what was done.
+    fn fail_change(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        held: Option<Held>,
+        next: &CallState,
+        (command, error): (Option<Command>, CommandError),
+    ) {
+        let foreign = match (command, error) {
+            (
+                Some(Command::OpenEndpoint { port, .. }),
+                CommandError::System(ADDRESS_IN_USE) | CommandError::Refused(Refusal::PortOpen),
+            ) => Some(port),
+            _ => None,
+        };
+        self.release_added(now, key, next, foreign);
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let is_full = error == CommandError::Refused(Refusal::TableFull);
+        let is_elsewhere = is_full && call.is_new();
+        let is_forgotten = error == CommandError::Refused(Refusal::UnknownCall);
+        let Some(mut held) = held else {
+            return self.undo(now, key);
+        };
+        held.attempts += 1;
+        if foreign.is_some() {
+            self.counters.ports_taken += 1;
+        }
+        let may_help = foreign.is_some() || is_elsewhere || is_forgotten;
+        if may_help && held.attempts < ATTEMPTS_MAX {
+            if is_elsewhere {
+                self.abandon(now, key);
+            }
+            return self.resume(now, held);
+        }
+        self.counters.relay_refusals += 1;
+        let call_id = self.calls.get(&key).map(Call::name).unwrap_or_default();
+        self.notice(Notice::RelayRefused { call_id, error });
+        self.refuse_overloaded(now, &held);
+        self.undo(now, key);
+    }
+
+    fn refuse_overloaded(&mut self, now: Now, held: &Held) {
+        if let Some(message) = Message::split(&held.datagram) {
+            // Proxies know this text, and try another relay.
+            self.finish_refused(now, held, message.cookie, "Ran out of ports");
+        }
+    }
+
+    /// Gives the ports back that a change took and that came to nothing.
+    pub(super) fn release_added(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        next: &CallState,
+        foreign: Option<Port>,
+    ) {
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        let worker = call.worker;
+        for port in ports_added(&call.state, next) {
+            // Either of a pair may be the one that is taken.
+            let is_foreign = foreign.is_some_and(|taken| {
+                taken.interface == port.interface && taken.number & !1 == port.number
+            });
+            if is_foreign {
+                self.ports.release_foreign(now.instant, worker, port);
+            } else {
+                self.ports.release(now.instant, worker, port);
+            }
+        }
+    }
+
+    /// Has the relay go back to what the state of a call says, or forget it if there is nothing.
+    fn undo(&mut self, now: Now, key: CallKey) {
+        if self.calls.get(&key).is_some_and(Call::is_new) {
+            self.abandon(now, key);
+        } else {
+            self.restore(now, key);
+        }
+    }
+
+    /// Forgets a call, and has the relay forget what it knows of it.
+    fn abandon(&mut self, now: Now, key: CallKey) {
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        if self.installed(call).exists {
+            self.clean_up(call.worker, key);
+        }
+        self.forget(now, key);
+    }
+
+    /// A call is over in the relay.
+    pub(super) fn end(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        reason: Option<EndReason>,
+        stats: Option<CallStats>,
+    ) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if let Some(reason) = reason {
+            let call_id = call.name();
+            self.counters.calls_ended += 1;
+            match reason {
+                EndReason::Deleted => {}
+                EndReason::MediaTimeout => self.counters.media_timeouts += 1,
+                EndReason::OfferTimeout => self.counters.offer_timeouts += 1,
+            }
+            self.notice(Notice::CallEnded { call_id, reason });
+        }
+        if reason == Some(EndReason::MediaTimeout) {
+            self.bury(now, key, stats);
+        } else {
+            self.forget(now, key);
+        }
+    }
+
+    /// Keeps what was counted: the proxy will ask when it ends the call on its side.
+    fn bury(&mut self, now: Now, key: CallKey, stats: Option<CallStats>) {
+        self.release_all(now, key);
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        self.placement.remove(call.worker);
+        call.installed = Some(Plan::default());
+        call.ended = Some(Box::new(Ended {
+            stats,
+            until_unix_ms: now.unix_ms + ENDED_KEEP_MS,
+        }));
+        if let Some(client) = call.state.subscriber {
+            let call_id = &call.state.call_id[..];
+            let event = Event::MediaTimeout { call_id };
+            self.events.push(now.instant, client, &event);
+        }
+        self.schedule(now, key);
+    }
+
+    /// Strikes a call out. Its queue is handled by the caller.
+    pub(super) fn forget(&mut self, now: Now, key: CallKey) {
+        let is_ended = self
+            .calls
+            .get(&key)
+            .is_some_and(|call| call.ended.is_some());
+        if !is_ended {
+            self.release_all(now, key);
+        }
+        let Some(call) = self.calls.remove(&key) else {
+            return;
+        };
+        if !is_ended {
+            self.placement.remove(call.worker);
+        }
+        self.keys.remove(&call.state.call_id);
+        for held in call.queue {
+            self.resume(now, held);
+        }
+    }
+
+    /// A call cannot go on, because the relay cannot do what it did before.
+    pub(super) fn lose(&mut self, now: Now, key: CallKey, reason: &str) {
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        let name = call.name();
+        self.counters.calls_lost += 1;
+        self.notice(Notice::CallLost {
+            call: name,
+            reason: reason.to_owned(),
+        });
+        self.abandon(now, key);
+    }
+
+    fn release_all(&mut self, now: Now, key: CallKey) {
+        if let Some(call) = self.calls.get(&key) {
+            for port in call.state.ports() {
+                self.ports.release(now.instant, call.worker, port);
+            }
+        }
+    }
+
+    /// Keeps a request until the call has time for it.
+    pub(super) fn enqueue(&mut self, key: CallKey, held: Held) {
+        match self.calls.get_mut(&key) {
+            Some(call) if call.queue.len() < QUEUE_MAX => call.queue.push_back(held),
+            _ => self.drop_request(&held),
+        }
+    }
+
+    /// Carries out what has waited for the call, as long as it is not busy again.
+    pub(super) fn handle_queue(&mut self, now: Now, key: CallKey) {
+        while let Some(call) = self.calls.get_mut(&key)
+            && !call.is_busy()
+            && let Some(held) = call.queue.pop_front()
+        {
+            self.resume(now, held);
+        }
+    }
+
+    /// Sees to it that a call is looked at when something of it is due.
+    pub(super) fn schedule(&mut self, now: Now, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let due = call.due_unix_ms().map(|unix_ms| now.at(unix_ms));
+        if let Some(due) = due
+            && call.timer.is_none_or(|timer| due < timer)
+        {
+            call.timer = Some(due);
+            self.timers.push(std::cmp::Reverse((due, key)));
+        }
+    }
+
+    pub(super) fn handle_call_timeout(&mut self, now: Now, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if call.timer.is_some_and(|timer| timer > now.instant) {
+            return;
+        }
+        call.timer = None;
+        let is_due = |due: Option<u64>| due.is_some_and(|due| now.at(due) <= now.instant);
+        if let Some(ended) = &call.ended {
+            if is_due(Some(ended.until_unix_ms)) {
+                return self.forget(now, key);
+            }
+        } else if call.is_busy() || !self.link.is_up() {
+            // Looked at again when it is done.
+            return;
+        } else if is_due(call.state.delete_at_unix_ms) {
+            return self.remove(key, None, (Some(EndReason::Deleted), true));
+        } else if is_due(call.state.offer_deadline_unix_ms) {
+            return self.remove(key, None, (Some(EndReason::OfferTimeout), true));
+        }
+        self.schedule(now, key);
+    }
+
+    /// The relay heard nothing of a call for long.
+    pub(super) fn handle_media_timeout(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if call.is_busy() {
+            call.is_silent = true;
+        } else if call.ended.is_none() {
+            let reason = Some(EndReason::MediaTimeout);
+            self.remove(key, None, (reason, false));
+        }
+    }
+
+    /// Does what is to be done about silence that was reported while a job was under way.
+    fn handle_silence(&mut self, now: Now, key: CallKey, was_change: bool) {
+        let timeouts = self.timeouts();
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if call.is_busy() || !std::mem::take(&mut call.is_silent) {
+            return;
+        }
+        if !was_change {
+            return self.handle_media_timeout(key);
+        }
+        // Who negotiates is alive: the time counts from now.
+        let mut plan = Plan::of(&call.state, timeouts);
+        plan.media_timeout_ms = 0;
+        call.installed = Some(plan);
+        self.restore(now, key);
+    }
+
+    fn count_relayed(&mut self, stats: Option<&CallStats>) {
+        for endpoint in stats.iter().flat_map(|stats| &stats.endpoints) {
+            self.counters.relayed_packets += endpoint.packets_out;
+            self.counters.relayed_bytes += endpoint.bytes_out;
+        }
+    }
+}
+
+impl Call {
+    fn due_unix_ms(&self) -> Option<u64> {
+        if let Some(ended) = &self.ended {
+            return Some(ended.until_unix_ms);
+        }
+        let state = &self.state;
+        let dues = [state.delete_at_unix_ms, state.offer_deadline_unix_ms];
+        dues.into_iter().flatten().min()
+    }
+}

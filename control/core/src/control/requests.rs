@@ -1,0 +1,255 @@
+//! Offers, answers, and what is asked about the daemon as a whole.
+
+use std::time::Duration;
+
+use control_ng::{Command, Dictionary, Message, Negotiation, Request, Support, Value, reply};
+use relay_wire::{CallKey, WorkerId};
+
+use crate::call::{CallState, Client};
+use crate::negotiation::{Negotiator, Refusal};
+
+use super::jobs::{Call, Then};
+use super::{Control, Held, Now};
+
+/// Proxies know this text, and try another relay.
+const SESSIONS: &str = "Parallel session limit reached";
+
+/// Said when the relay stays away.
+const NO_RELAY: &str = "Media relay not available";
+
+/// Call-IDs that `list` names at most, so that the reply fits in a datagram.
+const LIST_BYTES_MAX: usize = 60_000;
+
+/// Deletes remembered until records can be read.
+const DOOMED_MAX: usize = 4_096;
+
+impl Control {
+    /// Carries an offer or an answer out.
+    pub(super) fn negotiate(
+        &mut self,
+        now: Now,
+        held: Held,
+        cookie: &[u8],
+        negotiation: &Negotiation<'_>,
+        is_offer: bool,
+    ) {
+        let mut key = self.keys.get(negotiation.call_id).copied();
+        if let Some(known) = key
+            && let Some(call) = self.calls.get(&known)
+        {
+            if call.is_busy() {
+                return self.enqueue(known, held);
+            }
+            if call.ended.is_some() {
+                // A new call of an old name.
+                self.forget(now, known);
+                key = None;
+            } else if call.must_restore {
+                self.enqueue(known, held);
+                return self.restore(now, known);
+            }
+        }
+        match (key, is_offer) {
+            (Some(key), _) => self.negotiate_known(now, key, held, (cookie, negotiation), is_offer),
+            (None, true) => self.offer_new(now, held, cookie, negotiation),
+            (None, false) => {
+                let reason = Refusal::UnknownCall.to_string();
+                self.finish_refused(now, &held, cookie, &reason);
+            }
+        }
+    }
+
+    fn negotiate_known(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        held: Held,
+        (cookie, negotiation): (&[u8], &Negotiation<'_>),
+        is_offer: bool,
+    ) {
+        let call = &self.calls[&key];
+        let (worker, mut next) = (call.worker, call.state.clone());
+        let mut negotiator = self.negotiator(now, held.client, worker);
+        let sdp = if is_offer {
+            negotiator.offer(&mut next, negotiation)
+        } else {
+            negotiator.answer(&mut next, negotiation)
+        };
+        match sdp {
+            Ok(sdp) => self.agree(now, key, held, cookie, next, &sdp),
+            Err(refusal) => {
+                self.release_added(now, key, &next, None);
+                self.finish_refused(now, &held, cookie, &refusal.to_string());
+            }
+        }
+    }
+
+    /// Begins a call, on the first worker that has ports for it.
+    fn offer_new(&mut self, now: Now, held: Held, cookie: &[u8], offer: &Negotiation<'_>) {
+        if self.call_count() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
+            return self.refuse_load(now, &held, cookie, offer);
+        }
+        let mut workers = self.placement.order();
+        // The workers tried before come last.
+        let tried = usize::from(held.attempts).min(workers.len());
+        workers.rotate_left(tried);
+        for worker in workers {
+            let mut state = CallState::new(offer.call_id, now.unix_ms);
+            let mut negotiator = self.negotiator(now, held.client, worker);
+            match negotiator.offer(&mut state, offer) {
+                Ok(sdp) => {
+                    let key = self.add_call(now, worker, offer.call_id);
+                    return self.agree(now, key, held, cookie, state, &sdp);
+                }
+                Err(refusal) => {
+                    for port in state.ports() {
+                        self.ports.release(now.instant, worker, port);
+                    }
+                    if refusal != Refusal::OutOfPorts {
+                        return self.finish_refused(now, &held, cookie, &refusal.to_string());
+                    }
+                }
+            }
+        }
+        self.finish_refused(now, &held, cookie, &Refusal::OutOfPorts.to_string());
+    }
+
+    fn add_call(&mut self, now: Now, worker: WorkerId, call_id: &[u8]) -> CallKey {
+        let key = CallKey(self.next_key);
+        self.next_key += 1;
+        self.keys.insert(call_id.to_vec(), key);
+        let state = CallState::new(call_id, now.unix_ms);
+        self.calls.insert(key, Call::new(worker, state));
+        self.placement.add(worker);
+        key
+    }
+
+    /// Has the relay do what offer or answer came to.
+    fn agree(
+        &mut self,
+        now: Now,
+        key: CallKey,
+        held: Held,
+        cookie: &[u8],
+        mut next: CallState,
+        sdp: &[u8],
+    ) {
+        if !next.is_settled() && self.config.offer_timeout_s > 0 {
+            let wait = Duration::from_secs(u64::from(self.config.offer_timeout_s));
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            next.offer_deadline_unix_ms = Some(now.unix_ms.saturating_add(wait_ms));
+        }
+        let reply = reply::ok().with("sdp", sdp).encode(cookie);
+        let ports = next.clone();
+        let result = self.change(key, held.clone(), (next, Then::Reply(reply)), Vec::new());
+        if let Err(error) = result {
+            self.release_added(now, key, &ports, None);
+            if self.calls.get(&key).is_some_and(Call::is_new) {
+                self.forget(now, key);
+            }
+            self.finish_refused(now, &held, cookie, &error.to_string());
+        }
+    }
+
+    fn negotiator(&mut self, now: Now, client: Client, worker: WorkerId) -> Negotiator<'_> {
+        Negotiator {
+            now,
+            client,
+            worker,
+            interfaces: &self.link.interfaces,
+            ports: &mut self.ports,
+            rng: &mut self.rng,
+        }
+    }
+
+    /// Sends the client to another relay.
+    fn refuse_load(&mut self, now: Now, held: &Held, cookie: &[u8], offer: &Negotiation<'_>) {
+        if !offer.supports.has(Support::LoadLimit) {
+            return self.finish_refused(now, held, cookie, SESSIONS);
+        }
+        self.count_refused(held.client, SESSIONS);
+        self.finish(now, held, reply::load_limit(SESSIONS).encode(cookie));
+    }
+
+    /// The relay did not come back in time for a request.
+    pub(super) fn give_up_waiting(&mut self, now: Now, held: &Held) {
+        let message = Message::split(&held.datagram).expect("it was divided before");
+        let document = Value::parse(message.body).expect("it was parsed before");
+        let request = Request::parse(&document).expect("it was understood before");
+        match request.command {
+            Command::Offer(offer) => self.refuse_load(now, held, message.cookie, &offer),
+            Command::Delete(delete) => {
+                self.delete_unseen(now, delete.call_id);
+                self.finish(now, held, reply::ok().encode(message.cookie));
+            }
+            _ => self.finish_refused(now, held, message.cookie, NO_RELAY),
+        }
+    }
+
+    /// Ends a call while the relay is away: it is removed there when it is back.
+    fn delete_unseen(&mut self, now: Now, call_id: &[u8]) {
+        if let Some(key) = self.keys.get(call_id).copied() {
+            self.forget(now, key);
+        } else if !self.link.has_adopted() && self.link.doomed.len() < DOOMED_MAX {
+            self.link.doomed.push(call_id.to_vec());
+        }
+    }
+
+    /// `list`
+    pub(super) fn list(&mut self, client: Client, cookie: &[u8], limit: u32) {
+        self.counters.lists += 1;
+        let mut bytes = 0;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let calls = self.calls.values().filter(|call| call.ended.is_none());
+        let names = calls.map(|call| &call.state.call_id[..]).take(limit);
+        let names = names.take_while(|name| {
+            bytes += name.len() + 6;
+            bytes <= LIST_BYTES_MAX
+        });
+        let calls: Vec<_> = names.map(Value::from).collect();
+        let datagram = reply::ok().with("calls", calls).encode(cookie);
+        self.send(client, datagram);
+    }
+
+    /// `statistics`, under the peer's names as far as there is something to say.
+    pub(super) fn send_statistics(&mut self, now: Now, client: Client, cookie: &[u8]) {
+        self.counters.statistics += 1;
+        let counters = self.counters;
+        let started = self.started_unix_ms.unwrap_or(now.unix_ms);
+        let uptime_s = now.unix_ms.saturating_sub(started) / 1_000;
+        let calls = u64::try_from(self.call_count()).unwrap_or(u64::MAX);
+        let (used, all) = self.ports.usage(now.instant);
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let current = Dictionary::new()
+            .with("sessionsown", calls)
+            .with("sessionsforeign", 0_u64)
+            .with("sessionstotal", calls);
+        let total = Dictionary::new()
+            .with("uptime", uptime_s.to_string())
+            .with("managedsessions", counters.calls_ended)
+            .with("rejectedsessions", counters.refused)
+            .with("timeoutsessions", counters.offer_timeouts)
+            .with("silenttimeoutsessions", counters.media_timeouts)
+            .with("relayedpackets", counters.relayed_packets)
+            .with("relayedbytes", counters.relayed_bytes);
+        let control = Dictionary::new()
+            .with("totalpingcount", counters.pings)
+            .with("totaloffercount", counters.offers)
+            .with("totalanswercount", counters.answers)
+            .with("totaldeletecount", counters.deletes)
+            .with("totalquerycount", counters.queries)
+            .with("totallistcount", counters.lists)
+            .with("totalstatscount", counters.statistics);
+        let ports = Dictionary::new()
+            .with("used", count(used) * 2)
+            .with("free", count(all - used) * 2)
+            .with("totals", count(all) * 2);
+        let statistics = Dictionary::new()
+            .with("currentstatistics", current)
+            .with("totalstatistics", total)
+            .with("controlstatistics", control)
+            .with("ports", ports);
+        let reply = reply::ok().with("statistics", statistics);
+        self.send(client, reply.encode(cookie));
+    }
+}

@@ -1,0 +1,348 @@
+//! Deletes, queries and what ends by itself.
+
+use std::time::Duration;
+
+use control_ng::{
+    Command, Delete, Event, Flag, Flags, Message, Negotiation, Query, Support, Value,
+};
+
+use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
+use crate::{Config, EndReason, Notice};
+
+const CALLER: &str = "192.0.2.10";
+const CALLEE: &str = "198.51.100.20";
+
+fn call(sim: &mut Sim) {
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+}
+
+/// Two forks, of which none has answered.
+fn forked(sim: &mut Sim) -> Vec<u16> {
+    let sdp_in = sdp(CALLER, 4_000);
+    let branches = [&b"z9hG4bK1"[..], b"z9hG4bK2"];
+    let forks = branches.map(|branch| {
+        let offer = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes());
+        port(&sim.negotiate(&Command::Offer(offer.via_branch(branch))), 0)
+    });
+    forks.to_vec()
+}
+
+fn delete() -> Delete<'static> {
+    Delete {
+        call_id: b"c1",
+        ..Delete::default()
+    }
+}
+
+#[test]
+fn a_delete_closes_everything_and_counts() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    let caller = sim.reoffer("c1", "bob", "alice", &sdp(CALLEE, 5_000));
+    sim.relay.at(port(&caller, 0)).packets = 50;
+    let deletion = Delete {
+        from_tag: Some(b"alice"),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(deletion), |reply| {
+        assert!(reply.is_ok() && reply.warning().is_none());
+        assert_eq!(reply.totals().unwrap().rtp.packets, 50);
+        assert_eq!(reply.received_from(b"alice").unwrap().rtp.packets, 50);
+        assert_eq!(reply.received_from(b"alice").unwrap().rtp.bytes, 50 * 172);
+        assert_eq!(reply.received_from(b"bob").unwrap().rtp.packets, 0);
+        assert!(reply.dictionary().get("created").is_some());
+        assert!(reply.dictionary().get("last signal").is_some());
+    });
+    assert!(sim.relay.calls.is_empty());
+    assert_eq!(sim.control.call_count(), 0);
+    sim.sleep(Duration::from_secs(6));
+    sim.offer("c2", "alice", &sdp(CALLER, 4_000));
+    assert_eq!(sim.port_usage().0, 2, "the old ports are free again");
+}
+
+#[test]
+fn a_delete_of_nothing_is_fine_unless_it_is_fatal() {
+    let mut sim = Sim::new();
+    let text = "Call-ID not found or tags didn't match";
+    sim.ask(&Command::Delete(delete()), |reply| {
+        assert!(reply.is_ok());
+        assert_eq!(reply.warning().unwrap(), text);
+    });
+    let fatal = Delete {
+        flags: Flags::default().with(Flag::Fatal),
+        ..delete()
+    };
+    assert_eq!(sim.refusal(&Command::Delete(fatal)), text);
+    call(&mut sim);
+    let stranger = Delete {
+        from_tag: Some(b"carol"),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(stranger), |reply| {
+        assert!(reply.warning().is_some());
+    });
+    assert_eq!(sim.control.call_count(), 1);
+}
+
+#[test]
+fn the_callees_bye_ends_the_call_too() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    let bye = Delete {
+        from_tag: Some(b"bob"),
+        to_tag: Some(b"alice"),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(bye), |reply| {
+        assert!(reply.warning().is_none())
+    });
+    assert!(sim.relay.calls.is_empty());
+}
+
+#[test]
+fn a_fast_delete_says_only_ok() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    let fast = Delete {
+        flags: Flags::default().with(Flag::Fast),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(fast), |reply| {
+        assert!(reply.is_ok());
+        assert_eq!(reply.dictionary().len(), 1);
+    });
+}
+
+#[test]
+fn deleting_one_fork_leaves_the_other_and_deleting_the_last_ends_the_call() {
+    let mut sim = Sim::new();
+    let forks = forked(&mut sim);
+    let branch = |name: &'static [u8]| {
+        Command::Delete(Delete {
+            from_tag: Some(b"alice"),
+            via_branch: Some(name),
+            ..delete()
+        })
+    };
+    sim.ask(&branch(b"z9hG4bK1"), |reply| {
+        assert!(reply.totals().is_some())
+    });
+    assert_eq!(sim.pairs_open(), 2);
+    assert!(!sim.relay.open_ports().contains(&forks[0]));
+    // Said again, it must not hit the fork that rings.
+    sim.ask(&branch(b"z9hG4bK1"), |reply| {
+        assert!(reply.warning().is_some())
+    });
+    assert_eq!(sim.pairs_open(), 2);
+    let answer = Negotiation::new(
+        b"c1",
+        b"alice",
+        b"v=0\r\nc=IN IP4 198.51.100.20\r\nm=audio 5000 RTP/AVP 0\r\n",
+    );
+    let answer = answer.to_tag(b"bob").via_branch(b"z9hG4bK2");
+    let caller = port(&sim.negotiate(&Command::Answer(answer)), 0);
+    assert_eq!(sim.relay.at(caller).rtp.unwrap().number, forks[1]);
+    sim.ask(&branch(b"z9hG4bK2"), |reply| assert!(reply.is_ok()));
+    assert!(sim.relay.calls.is_empty());
+}
+
+#[test]
+fn a_hangup_of_a_forked_call_takes_the_forks_along() {
+    let mut sim = Sim::new();
+    forked(&mut sim);
+    let answer = sdp(CALLEE, 5_000);
+    let answer = Negotiation::new(b"c1", b"alice", answer.as_bytes());
+    let answer = answer.to_tag(b"bob").via_branch(b"z9hG4bK1");
+    sim.negotiate(&Command::Answer(answer));
+    let bye = Delete {
+        from_tag: Some(b"bob"),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(bye), |reply| assert!(reply.is_ok()));
+    assert!(sim.relay.calls.is_empty());
+}
+
+#[test]
+fn with_the_flag_the_to_tag_names_the_party() {
+    let mut sim = Sim::new();
+    let forks = forked(&mut sim);
+    for (branch, tag) in [(&b"z9hG4bK1"[..], &b"bob1"[..]), (b"z9hG4bK2", b"bob2")] {
+        let answer = sdp(CALLEE, 5_000);
+        let answer = Negotiation::new(b"c1", b"alice", answer.as_bytes());
+        sim.negotiate(&Command::Answer(answer.to_tag(tag).via_branch(branch)));
+    }
+    let one = Delete {
+        from_tag: Some(b"alice"),
+        to_tag: Some(b"bob2"),
+        flags: Flags::default().with(Flag::ToTag),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(one), |reply| assert!(reply.is_ok()));
+    assert_eq!(sim.pairs_open(), 2);
+    let caller = sim
+        .relay
+        .at(forks[0])
+        .rtp
+        .expect("the other is heard again");
+    assert_eq!(sim.relay.at(caller.number).rtp.unwrap().number, forks[0]);
+}
+
+#[test]
+fn a_delayed_delete_happens_later_unless_the_call_goes_on() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    let later = Delete {
+        delay_s: Some(30),
+        ..delete()
+    };
+    sim.ask(&Command::Delete(later.clone()), |reply| {
+        assert!(reply.totals().is_some());
+    });
+    sim.sleep(Duration::from_secs(29));
+    assert_eq!(sim.relay.calls.len(), 1);
+    sim.sleep(Duration::from_secs(2));
+    assert!(sim.relay.calls.is_empty());
+    assert_eq!(sim.control.call_count(), 0);
+
+    call(&mut sim);
+    sim.ask(&Command::Delete(later), |reply| assert!(reply.is_ok()));
+    sim.sleep(Duration::from_secs(10));
+    sim.reoffer("c1", "alice", "bob", &sdp(CALLER, 4_000));
+    sim.sleep(Duration::from_secs(60));
+    assert_eq!(sim.relay.calls.len(), 1, "the offer took the delete back");
+}
+
+#[test]
+fn an_offer_that_nobody_answers_gives_its_ports_back() {
+    let mut sim = Sim::new();
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    sim.sleep(Duration::from_secs(179));
+    assert_eq!(sim.relay.calls.len(), 1);
+    sim.sleep(Duration::from_secs(2));
+    assert!(sim.relay.calls.is_empty());
+    assert!(sim.notices.contains(&Notice::CallEnded {
+        call_id: "c1".to_owned(),
+        reason: EndReason::OfferTimeout
+    }));
+    call(&mut sim);
+    sim.sleep(Duration::from_secs(600));
+    assert_eq!(sim.relay.calls.len(), 1, "this one was answered");
+}
+
+#[test]
+fn a_query_tells_of_parties_by_tag() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    let query = |from_tag| {
+        Command::Query(Query {
+            call_id: b"c1",
+            from_tag,
+            to_tag: None,
+        })
+    };
+    let tags = |reply: &control_ng::Reply<'_>| {
+        let tags = reply.dictionary().get("tags").unwrap();
+        let tags = tags.as_dictionary().unwrap();
+        tags.iter().map(|(tag, _)| tag.to_vec()).collect::<Vec<_>>()
+    };
+    let all = sim.ask(&query(None), tags);
+    assert_eq!(all, [b"alice".to_vec(), b"bob".to_vec()]);
+    assert_eq!(sim.ask(&query(Some(b"bob")), tags), [b"bob".to_vec()]);
+    let unknown = Query {
+        call_id: b"c9",
+        ..Query::default()
+    };
+    assert_eq!(sim.refusal(&Command::Query(unknown)), "Unknown call-id");
+    assert_eq!(sim.relay.calls.len(), 1);
+}
+
+#[test]
+fn silence_ends_the_call_tells_the_client_and_keeps_the_counts() {
+    let mut sim = Sim::new();
+    let sdp_in = sdp(CALLER, 4_000);
+    let offer = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes());
+    let out = sim.negotiate(&Command::Offer(offer.supports(Support::Events)));
+    sim.relay.at(port(&out, 0)).packets = 9;
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+
+    sim.media_timeout();
+    assert!(sim.relay.calls.is_empty());
+    sim.sleep(Duration::from_millis(1));
+    let (to, datagram) = sim.sent.pop_front().unwrap();
+    assert_eq!(to, sim.client);
+    let message = Message::split(&datagram).unwrap();
+    let document = Value::parse(message.body).unwrap();
+    let call_id = b"c1";
+    assert_eq!(
+        Event::parse(&document),
+        Some(Event::MediaTimeout { call_id })
+    );
+    sim.sleep(Duration::from_millis(1_500));
+    assert_eq!(sim.sent.pop_front().unwrap().1, datagram, "repeated");
+    sim.send(&Event::acknowledge(message.cookie));
+    sim.sleep(Duration::from_secs(5));
+    assert!(sim.sent.is_empty());
+
+    sim.ask(&Command::Delete(delete()), |reply| {
+        assert!(reply.warning().is_none());
+        assert_eq!(reply.totals().unwrap().rtp.packets, 9);
+    });
+    sim.ask(&Command::Delete(delete()), |reply| {
+        assert!(reply.warning().is_some())
+    });
+}
+
+#[test]
+fn a_client_that_knows_no_events_is_not_told() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    sim.media_timeout();
+    sim.sleep(Duration::from_secs(10));
+    assert!(sim.sent.is_empty());
+    assert_eq!(sim.control.counters().media_timeouts, 1);
+    sim.sleep(Duration::from_secs(60));
+    assert_eq!(
+        sim.control.call_count(),
+        0,
+        "its counts are not kept for ever"
+    );
+}
+
+#[test]
+fn an_ended_call_may_begin_anew() {
+    let mut sim = Sim::new();
+    call(&mut sim);
+    sim.media_timeout();
+    call(&mut sim);
+    assert_eq!(sim.relay.calls.len(), 1);
+    assert_eq!(sim.port_usage().0, 4, "those of the old one rest");
+    sim.sleep(Duration::from_secs(100));
+    assert_eq!(sim.relay.calls.len(), 1);
+    assert_eq!(sim.port_usage().0, 2);
+}
+
+#[test]
+fn ports_of_many_finished_calls_are_all_given_back() {
+    let config = Config {
+        calls_max: 1_000,
+        ..CONFIG
+    };
+    let mut sim = Sim::with_relay(config, SimRelay::new(2));
+    for n in 0..1_000 {
+        let name = format!("call{n}");
+        sim.offer(&name, "alice", &sdp(CALLER, 4_000));
+        sim.answer(&name, "alice", "bob", &sdp(CALLEE, 5_000));
+        let whole = Delete {
+            call_id: name.as_bytes(),
+            ..Delete::default()
+        };
+        sim.ask(&Command::Delete(whole), |reply| assert!(reply.is_ok()));
+        sim.sleep(Duration::from_millis(500));
+    }
+    assert!(sim.relay.calls.is_empty());
+    assert_eq!(sim.control.call_count(), 0);
+    let (used, _) = sim.port_usage();
+    assert!(used < 40, "only the last ones rest: {used}");
+    assert_eq!(sim.control.counters().calls_ended, 1_000);
+}

@@ -1,0 +1,46 @@
+//! Bodies of fuzz targets: they must not panic, and they assert what always holds.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::record;
+use crate::sdp::{Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite};
+
+/// Any bytes as a session description: what goes out is one too, and going through once more
+/// changes nothing.
+pub fn sdp(data: &[u8]) {
+    let Ok(sdp) = Sdp::parse(data) else {
+        return;
+    };
+    let sections: Vec<_> = (10_000_u16..)
+        .step_by(2)
+        .zip(sdp.media())
+        .map(|(port, media)| match (media.transport, media.port) {
+            (Transport::Other, _) => Section::Keep,
+            (_, 0) => Section::Refuse,
+            _ => Section::Relay {
+                port,
+                rtcp_port: port + 1,
+                rtcp_mux: media.has_rtcp_mux(),
+            },
+        })
+        .collect();
+    let changes = Rewrite {
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        replace_origin: true,
+        replace_zero: false,
+        rtcp_attribute: RtcpAttribute::Port,
+        sections: &sections,
+    };
+    let once = rewrite(&sdp, &changes);
+    let again = Sdp::parse(&once).expect("what was written can be read");
+    assert_eq!(again.media().len(), sdp.media().len());
+    assert_eq!(rewrite(&again, &changes), once);
+}
+
+/// Any bytes as the record of a call.
+pub fn record(data: &[u8]) {
+    if let Ok(state) = record::decode(data) {
+        let bytes = record::encode(&state);
+        assert!(bytes.is_err() || record::decode(&bytes.unwrap_or_default()) == Ok(state));
+    }
+}

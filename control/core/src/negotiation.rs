@@ -1,0 +1,501 @@
+//! Offers and answers: what becomes of a call, and of the SDP.
+//!
+//! An offer is the offerer's word to the receiver, an answer the answerer's word to the offerer.
+//! Either way the sender's leg learns where its party wants media, and the SDP goes on with the
+//! ports that face the other party.
+
+use std::net::IpAddr;
+
+use control_ng::{
+    AddressFamily, EndpointLearning, Flag, Negotiation, Replace, RtcpMux, Support, Words,
+};
+use rand::rngs::StdRng;
+use relay_wire::{Interface, InterfaceId, Learning, Port, WorkerId};
+
+use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Stream};
+use crate::control::Now;
+use crate::ports::Ports;
+use crate::sdp::{
+    Direction, Media, Rewrite, RtcpAttribute, Sdp, SdpError, Section, Transport, rewrite,
+};
+
+/// Why there is no new SDP. Displayed, it is the `error-reason`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The tags name no parties that talk to one another.
+    #[error("Invalid dialogue association")]
+    Dialogue,
+    /// No port is left.
+    #[error("Ran out of ports")]
+    OutOfPorts,
+    /// The SDP is none.
+    #[error("Failed to parse SDP")]
+    Sdp(#[from] SdpError),
+    /// The call has too many parties already.
+    #[error("Too many branches")]
+    TooManyLegs,
+    /// There is no such call.
+    #[error("Unknown call-id")]
+    UnknownCall,
+}
+
+/// What a negotiation needs of its surroundings.
+#[derive(Debug)]
+pub(crate) struct Negotiator<'a> {
+    pub(crate) now: Now,
+    pub(crate) client: Client,
+    pub(crate) worker: WorkerId,
+    pub(crate) interfaces: &'a [Interface],
+    pub(crate) ports: &'a mut Ports,
+    pub(crate) rng: &'a mut StdRng,
+}
+
+impl Negotiator<'_> {
+    /// Carries an offer out on a call, which is new if it has no legs, and returns the SDP for
+    /// the receiver. After an error the state is not to be used, but ports in it are taken.
+    pub(crate) fn offer(
+        &mut self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let sdp = Sdp::parse(offer.sdp)?;
+        let offerer = self.offerer(state, offer, &sdp)?;
+        let receiver = self.receiver(state, offer, &sdp, offerer)?;
+        let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
+        state.last_signal_unix_ms = self.now.unix_ms;
+        state.delete_at_unix_ms = None;
+        if offer.supports.has(Support::Events) {
+            state.subscriber = Some(self.client);
+        }
+        self.write(state, offer, &sdp, receiver, &sections)
+    }
+
+    /// Carries an answer out on a call and returns the SDP for the offerer.
+    pub(crate) fn answer(
+        &self,
+        state: &mut CallState,
+        answer: &Negotiation<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let sdp = Sdp::parse(answer.sdp)?;
+        let offerer = state.leg_by_tag(answer.from_tag).ok_or(Refusal::Dialogue)?;
+        let offerer = offerer.id;
+        let answerer = answerer(state, answer, offerer).ok_or(Refusal::Dialogue)?;
+        associate(state, offerer, answerer);
+        let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
+        state.last_signal_unix_ms = self.now.unix_ms;
+        state.delete_at_unix_ms = None;
+        state.offer_deadline_unix_ms = None;
+        self.write(state, answer, &sdp, offerer, &sections)
+    }
+
+    /// The leg of who made the offer.
+    fn offerer(
+        &self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+    ) -> Result<LegId, Refusal> {
+        if let Some(leg) = state.leg_by_tag(offer.from_tag) {
+            return Ok(leg.id);
+        }
+        // A callee that has not answered in SDP yet, and now offers (RFC 3311).
+        let known = offer.to_tag.and_then(|tag| state.leg_by_tag(tag));
+        let silent = known.and_then(|leg| {
+            let mut callees = state.legs_towards(leg.id);
+            callees.find(|callee| callee.tags.is_empty())
+        });
+        let id = match silent.map(|leg| leg.id) {
+            Some(id) => id,
+            None => {
+                let family = sdp_family(sdp);
+                let name = offer.direction.map(|[from, _]| from);
+                self.add_leg(state, name, family)?
+            }
+        };
+        let leg = state.leg_mut(id).ok_or(Refusal::Dialogue)?;
+        leg.tags.push(offer.from_tag.to_vec());
+        if let Some(label) = offer.label {
+            leg.label = Some(label.to_vec());
+        }
+        Ok(id)
+    }
+
+    /// The leg that the offer is for.
+    fn receiver(
+        &self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        offerer: LegId,
+    ) -> Result<LegId, Refusal> {
+        let known = receiver(state, offer, offerer);
+        if known == Some(offerer) {
+            return Err(Refusal::Dialogue);
+        }
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let name = offer.direction.map(|[_, to]| to);
+                let family = match offer.address_family {
+                    Some(family) => Some(family == AddressFamily::Ip6),
+                    None => sdp_family(sdp),
+                };
+                self.add_leg(state, name, family)?
+            }
+        };
+        let leg = state.leg_mut(id).ok_or(Refusal::Dialogue)?;
+        leg.peer = Some(offerer);
+        if let Some(tag) = offer.to_tag
+            && leg.tags.is_empty()
+        {
+            leg.tags.push(tag.to_vec());
+        }
+        if leg.via_branch.is_none() && leg.tags.is_empty() {
+            leg.via_branch = offer.via_branch.map(<[u8]>::to_vec);
+        }
+        let offerer = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
+        // A further fork must not cut off the one that has answered, before it answers itself.
+        if !offerer.is_settled || offerer.peer.is_none() || offer.to_tag.is_some() {
+            offerer.peer = Some(id);
+        }
+        Ok(id)
+    }
+
+    fn add_leg(
+        &self,
+        state: &mut CallState,
+        name: Option<&[u8]>,
+        is_ip6: Option<bool>,
+    ) -> Result<LegId, Refusal> {
+        if state.legs.len() >= LEGS_MAX {
+            return Err(Refusal::TooManyLegs);
+        }
+        let interface = self.interface(name, is_ip6).ok_or(Refusal::OutOfPorts)?;
+        Ok(state.add_leg(interface, self.now.unix_ms))
+    }
+
+    /// The first interface of the name and family wanted; else the first of the name; else the
+    /// first of the family; else the first.
+    fn interface(&self, name: Option<&[u8]>, is_ip6: Option<bool>) -> Option<InterfaceId> {
+        let has_name =
+            |interface: &Interface| name.is_some_and(|name| interface.name.as_bytes() == name);
+        let has_family = |interface: &Interface| {
+            is_ip6.is_none_or(|is_ip6| interface.address.is_ipv6() == is_ip6)
+        };
+        let rank = |interface: &Interface| match (has_name(interface), has_family(interface)) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, true) => 2,
+            (false, false) => 3,
+        };
+        let ranked = self.interfaces.iter().enumerate();
+        let (index, _) = ranked.min_by_key(|(_, interface)| rank(interface))?;
+        u8::try_from(index).ok().map(InterfaceId)
+    }
+
+    fn offer_sections(
+        &mut self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (offerer, receiver): (LegId, LegId),
+    ) -> Result<Vec<Section>, Refusal> {
+        let mut sections = Vec::with_capacity(sdp.media().len());
+        for (index, media) in sdp.media().iter().enumerate() {
+            // What a re-offer gives up goes on until the answer gives it up too.
+            if media.port == 0 || media.transport == Transport::Other {
+                sections.push(unrelayed(media));
+                continue;
+            }
+            self.ensure_port(state, offerer, index)?;
+            let port = self.ensure_port(state, receiver, index)?;
+            let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
+            let sender = self.learn(state, offer, sdp, (offerer, index, media));
+            let sender = sender.ok_or(Refusal::Dialogue)?;
+            sender.rtcp_mux.is_offered = mux.is_offered;
+            sender.rtcp_mux.accept = mux.accept;
+            let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
+            let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
+            let receiver = receiver.stream_mut(index);
+            receiver.kind = kind;
+            receiver.protocol = protocol;
+            receiver.transport = media.transport;
+            receiver.rtcp_mux.is_offered = mux.pass_on;
+            receiver.is_active = true;
+            sections.push(Section::Relay {
+                port,
+                rtcp_port: if mux.is_required { port } else { port + 1 },
+                rtcp_mux: mux.pass_on,
+            });
+        }
+        Ok(sections)
+    }
+
+    fn answer_sections(
+        &self,
+        state: &mut CallState,
+        answer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (offerer, answerer): (LegId, LegId),
+    ) -> Result<Vec<Section>, Refusal> {
+        let mut sections = Vec::with_capacity(sdp.media().len());
+        for (index, media) in sdp.media().iter().enumerate() {
+            let port = state.leg(offerer).and_then(|leg| leg.port(index));
+            let (Some(port), true) = (port, media.port != 0) else {
+                refuse(state, index, (offerer, answerer));
+                sections.push(unrelayed(media));
+                continue;
+            };
+            let sender = self.learn(state, answer, sdp, (answerer, index, media));
+            let sender = sender.ok_or(Refusal::Dialogue)?;
+            sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
+            let (is_mux, is_held) = (sender.rtcp_mux.is_on, sender.is_held);
+            let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
+            let receiver = receiver.stream_mut(index);
+            receiver.is_active = true;
+            receiver.is_held |= is_held;
+            receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
+            sections.push(Section::Relay {
+                port: port.number,
+                rtcp_port: receiver.rtcp_port().unwrap_or(port.number),
+                rtcp_mux: receiver.rtcp_mux.is_on,
+            });
+        }
+        Ok(sections)
+    }
+
+    /// Notes what the sender of an SDP says of one medium.
+    fn learn<'s>(
+        &self,
+        state: &'s mut CallState,
+        negotiation: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (leg, index, media): (LegId, usize, &Media),
+    ) -> Option<&'s mut Stream> {
+        let leg = state.leg_mut(leg)?;
+        let interface = self.interfaces.get(usize::from(leg.interface.0))?;
+        let is_ip6 = interface.address.is_ipv6();
+        let source = source(negotiation);
+        let remote = sdp.remote(media, source);
+        let is_zero = sdp.address(media).is_some_and(|a| a.is_unspecified());
+        let stream = leg.stream_mut(index);
+        stream.kind = sdp.text(&media.kind).to_vec();
+        stream.protocol = sdp.text(&media.protocol).to_vec();
+        stream.transport = media.transport;
+        stream.remote = remote.rtp.filter(|remote| remote.is_ipv6() == is_ip6);
+        stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
+        stream.learning = learning(negotiation);
+        stream.is_held = is_zero || sdp.direction(media) != Direction::SendRecv;
+        stream.is_active = true;
+        Some(stream)
+    }
+
+    /// The port of a stream, taken if it has none.
+    fn ensure_port(
+        &mut self,
+        state: &mut CallState,
+        leg: LegId,
+        index: usize,
+    ) -> Result<u16, Refusal> {
+        let leg = state.leg_mut(leg).ok_or(Refusal::Dialogue)?;
+        if let Some(port) = leg.port(index) {
+            return Ok(port.number);
+        }
+        let taken = self
+            .ports
+            .take(self.now.instant, self.worker, leg.interface, self.rng);
+        let number = taken.ok_or(Refusal::OutOfPorts)?;
+        leg.stream_mut(index).port = Some(number);
+        Ok(number)
+    }
+
+    /// The SDP for the party of a leg.
+    fn write(
+        &self,
+        state: &CallState,
+        negotiation: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        to: LegId,
+        sections: &[Section],
+    ) -> Result<Vec<u8>, Refusal> {
+        let leg = state.leg(to).ok_or(Refusal::Dialogue)?;
+        let address = self.advertised(leg.interface, negotiation.media_address);
+        let flags = negotiation.flags;
+        let rtcp_attribute = if flags.has(Flag::NoRtcpAttribute) {
+            RtcpAttribute::None
+        } else if flags.has(Flag::FullRtcpAttribute) {
+            RtcpAttribute::Full
+        } else {
+            RtcpAttribute::Port
+        };
+        let replace = negotiation.replace;
+        let changes = Rewrite {
+            address: address.ok_or(Refusal::OutOfPorts)?,
+            replace_origin: replace.has(Replace::Origin) || replace.has(Replace::OriginFull),
+            replace_zero: replace.has(Replace::ZeroAddress),
+            rtcp_attribute,
+            sections,
+        };
+        Ok(rewrite(sdp, &changes))
+    }
+
+    fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {
+        let interface = self.interfaces.get(usize::from(interface.0))?;
+        Some(
+            instead
+                .or(interface.advertised)
+                .unwrap_or(interface.address),
+        )
+    }
+}
+
+/// Finds the leg that an offer is for, if there is one.
+fn receiver(state: &CallState, offer: &Negotiation<'_>, offerer: LegId) -> Option<LegId> {
+    if let Some(leg) = offer.to_tag.and_then(|tag| state.leg_by_tag(tag)) {
+        return Some(leg.id);
+    }
+    let peers = || state.legs_towards(offerer);
+    if let Some(branch) = offer.via_branch {
+        // A new branch is a new fork, unless the dialogue is there already.
+        let mut branches = peers();
+        let leg = branches.find(|leg| leg.via_branch.as_deref() == Some(branch));
+        if leg.is_some() || offer.to_tag.is_none() {
+            return leg.map(|leg| leg.id);
+        }
+    }
+    let silent = peers().find(|leg| leg.tags.is_empty());
+    if let (Some(leg), Some(_)) = (silent, offer.to_tag) {
+        return Some(leg.id);
+    }
+    state.leg(offerer)?.peer
+}
+
+/// Finds the leg that an answer is from, and notes its tag.
+fn answerer(state: &mut CallState, answer: &Negotiation<'_>, offerer: LegId) -> Option<LegId> {
+    let tag = answer.to_tag?;
+    let known = state.leg_by_tag(tag).map(|leg| leg.id);
+    let by_branch = || {
+        let branch = answer.via_branch?;
+        let mut peers = state.legs_towards(offerer);
+        peers.find(|leg| leg.via_branch.as_deref() == Some(branch))
+    };
+    let silent = || {
+        let peers = state.legs_towards(offerer);
+        peers.filter(|leg| leg.tags.is_empty()).last()
+    };
+    // From a tag never seen: the party that the SDP went to, under another name. It was given
+    // one set of ports, whoever uses them.
+    let alias = || state.leg(state.leg(offerer)?.peer?);
+    let id = match known {
+        Some(id) => id,
+        None => by_branch().or_else(silent).or_else(alias)?.id,
+    };
+    if id == offerer {
+        return None;
+    }
+    let leg = state.leg_mut(id)?;
+    if !leg.has_tag(tag) && leg.tags.len() < ALIASES_MAX {
+        leg.tags.push(tag.to_vec());
+    }
+    Some(id)
+}
+
+/// From now on these two talk to one another.
+fn associate(state: &mut CallState, offerer: LegId, answerer: LegId) {
+    if let Some(leg) = state.leg_mut(offerer) {
+        leg.peer = Some(answerer);
+        leg.is_settled = true;
+    }
+    if let Some(leg) = state.leg_mut(answerer) {
+        leg.peer = Some(offerer);
+    }
+}
+
+/// A medium that one party will not have needs no ports, unless another fork uses them.
+fn refuse(state: &mut CallState, index: usize, (offerer, answerer): (LegId, LegId)) {
+    drop_port(state, answerer, index);
+    let is_wanted = |leg: &Leg| leg.port(index).is_some();
+    if !state.legs_towards(offerer).any(is_wanted) {
+        drop_port(state, offerer, index);
+    }
+}
+
+fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
+    let leg = state.leg_mut(leg);
+    if let Some(stream) = leg.and_then(|leg| leg.streams.get_mut(index)) {
+        stream.port = None;
+        stream.is_active = false;
+        stream.rtcp_mux = call::Mux::default();
+    }
+}
+
+/// What becomes of a section that gets no port.
+fn unrelayed(media: &Media) -> Section {
+    match media.transport {
+        Transport::Other => Section::Keep,
+        Transport::Rtp | Transport::Udp => Section::Refuse,
+    }
+}
+
+/// The address that stands in for those in the SDP, if the proxy knows better.
+fn source(negotiation: &Negotiation<'_>) -> Option<IpAddr> {
+    let flags = negotiation.flags;
+    let wanted = flags.has(Flag::SipSourceAddress) && !flags.has(Flag::TrustAddress);
+    negotiation.received_from.filter(|_| wanted)
+}
+
+fn learning(negotiation: &Negotiation<'_>) -> Learning {
+    match negotiation.endpoint_learning {
+        Some(EndpointLearning::Delayed) => Learning::Delayed,
+        Some(EndpointLearning::Immediate) => Learning::Immediate,
+        Some(EndpointLearning::Off) => Learning::Off,
+        _ => Learning::Heuristic,
+    }
+}
+
+/// Whether the addresses in an SDP are IPv6; `None` if it names none.
+fn sdp_family(sdp: &Sdp<'_>) -> Option<bool> {
+    let mut addresses = sdp.media().iter().filter_map(|media| sdp.address(media));
+    addresses.next().map(|address| address.is_ipv6())
+}
+
+/// What becomes of RTCP on the port of RTP in an offer.
+#[derive(Clone, Copy, Debug)]
+struct Mux {
+    is_offered: bool,
+    accept: bool,
+    pass_on: bool,
+    is_required: bool,
+}
+
+impl Mux {
+    fn offer(is_offered: bool, wish: Words<RtcpMux>) -> Self {
+        let demux = wish.has(RtcpMux::Demux);
+        let reject = wish.has(RtcpMux::Reject);
+        let is_required = wish.has(RtcpMux::Require);
+        let is_added = is_required || wish.has(RtcpMux::Offer);
+        Self {
+            is_offered: is_offered && !reject,
+            accept: is_offered && !reject && (demux || wish.has(RtcpMux::Accept)),
+            pass_on: is_added || (is_offered && !demux && !reject),
+            is_required,
+        }
+    }
+
+    /// Whether the offerer is told that it is agreed on.
+    fn answer(offered: call::Mux, other_accepts: bool, wish: Words<RtcpMux>) -> bool {
+        let accept = offered.accept
+            || other_accepts
+            || wish.has(RtcpMux::Accept)
+            || wish.has(RtcpMux::Demux);
+        offered.is_offered && accept && !wish.has(RtcpMux::Reject)
+    }
+}
+
+/// The pairs of ports that one state has and another has not.
+pub(crate) fn ports_added(before: &CallState, after: &CallState) -> Vec<Port> {
+    let added = after.ports();
+    added
+        .filter(|port| !before.ports().any(|other| other == *port))
+        .collect()
+}

@@ -1,0 +1,250 @@
+//! What the relay is to do for a call, and the commands that lead there from what it does now.
+//!
+//! A [`Plan`] follows from a [`CallState`] alone. So a change of a call, its first installation,
+//! its installation anew in a relay that was restarted, and the way back after half of a request
+//! failed are all the same thing: the difference between two plans.
+
+use std::net::SocketAddr;
+
+use relay_wire::{CallKey, Command, Learning, Port};
+
+use crate::call::{CallState, Leg, Stream};
+use crate::sdp::Transport;
+
+/// What the relay is to do for a call.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Plan {
+    /// The call is there.
+    pub(crate) exists: bool,
+    pub(crate) media_timeout_ms: u32,
+    /// In order of their ports.
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// One port of the relay.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Endpoint {
+    pub(crate) port: Port,
+    /// `None`: nothing was said about it yet.
+    pub(crate) remote: Option<(Option<SocketAddr>, Learning)>,
+    pub(crate) egress: Egress,
+}
+
+/// Where packets that arrive at a port leave.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Egress {
+    rtp: Option<Port>,
+    rtcp: Option<Port>,
+}
+
+/// How long a call may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// When media flows.
+    pub(crate) media_ms: u32,
+    /// When all media is on hold.
+    pub(crate) held_ms: u32,
+}
+
+impl Plan {
+    /// What a call needs.
+    pub(crate) fn of(state: &CallState, timeouts: Timeouts) -> Self {
+        let mut endpoints = Vec::new();
+        for leg in &state.legs {
+            let peer = leg.peer.and_then(|peer| state.leg(peer));
+            // A fork that lost is not heard any more.
+            let peer = peer.filter(|peer| peer.peer == Some(leg.id) || !peer.is_settled);
+            for index in 0..leg.streams.len() {
+                endpoints_of(leg, peer, index, &mut endpoints);
+            }
+        }
+        endpoints.sort_by_key(|endpoint| endpoint.port);
+        // Nobody need send anything before an answer; the offer's own time-out stands for it.
+        let media_timeout_ms = match (state.is_settled(), state.is_held()) {
+            (false, _) => 0,
+            (true, false) => timeouts.media_ms,
+            (true, true) => timeouts.held_ms,
+        };
+        Self {
+            exists: true,
+            media_timeout_ms,
+            endpoints,
+        }
+    }
+
+    /// The commands that lead from this plan to another, which leaves `record` with the call.
+    pub(crate) fn commands_to(&self, next: &Self, call: CallKey, record: Vec<u8>) -> Vec<Command> {
+        let mut commands = vec![if self.exists {
+            Command::SetRecord { call, record }
+        } else {
+            Command::CreateCall {
+                call,
+                media_timeout_ms: next.media_timeout_ms,
+                record,
+            }
+        }];
+        if self.exists && self.media_timeout_ms != next.media_timeout_ms {
+            commands.push(Command::SetMediaTimeout {
+                call,
+                media_timeout_ms: next.media_timeout_ms,
+            });
+        }
+        let gone = self.endpoints.iter().map(|endpoint| endpoint.port);
+        commands.extend(
+            gone.filter(|port| next.endpoint(*port).is_none())
+                .map(|port| Command::CloseEndpoint { call, port }),
+        );
+        for endpoint in &next.endpoints {
+            self.push_endpoint(endpoint, call, &mut commands);
+        }
+        for endpoint in &next.endpoints {
+            self.push_egress(endpoint, call, &mut commands);
+        }
+        commands
+    }
+
+    fn push_endpoint(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let port = endpoint.port;
+        let before = self.endpoint(port);
+        if before.is_none() {
+            commands.push(Command::OpenEndpoint { call, port });
+        }
+        if let Some((remote, learning)) = endpoint.remote
+            && before.and_then(|before| before.remote) != endpoint.remote
+        {
+            commands.push(Command::SetRemote {
+                call,
+                port,
+                remote,
+                learning,
+            });
+        }
+    }
+
+    fn push_egress(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let before = self.endpoint(endpoint.port);
+        if before.map(|before| before.egress).unwrap_or_default() != endpoint.egress {
+            commands.push(Command::Connect {
+                call,
+                ingress: endpoint.port,
+                rtp: endpoint.egress.rtp,
+                rtcp: endpoint.egress.rtcp,
+            });
+        }
+    }
+
+    /// Makes this plan say what a command did that the relay has carried out.
+    pub(crate) fn apply(&mut self, command: &Command) {
+        match *command {
+            Command::CreateCall {
+                media_timeout_ms, ..
+            } => {
+                self.exists = true;
+                self.media_timeout_ms = media_timeout_ms;
+            }
+            Command::RemoveCall { .. } => *self = Self::default(),
+            Command::SetMediaTimeout {
+                media_timeout_ms, ..
+            } => self.media_timeout_ms = media_timeout_ms,
+            Command::OpenEndpoint { port, .. } => {
+                let at = self.endpoints.partition_point(|other| other.port < port);
+                self.endpoints.insert(at, Endpoint::new(port));
+            }
+            Command::CloseEndpoint { port, .. } => {
+                self.endpoints.retain(|endpoint| endpoint.port != port);
+                for endpoint in &mut self.endpoints {
+                    endpoint.egress.forget(port);
+                }
+            }
+            Command::SetRemote {
+                port,
+                remote,
+                learning,
+                ..
+            } => self.change(port, |endpoint| endpoint.remote = Some((remote, learning))),
+            Command::Connect {
+                ingress, rtp, rtcp, ..
+            } => self.change(ingress, |endpoint| endpoint.egress = Egress { rtp, rtcp }),
+            Command::ListCalls { .. }
+            | Command::QueryCall { .. }
+            | Command::QueryWorker
+            | Command::SetRecord { .. } => {}
+        }
+    }
+
+    fn endpoint(&self, port: Port) -> Option<&Endpoint> {
+        let at = self
+            .endpoints
+            .binary_search_by_key(&port, |endpoint| endpoint.port)
+            .ok()?;
+        self.endpoints.get(at)
+    }
+
+    fn change(&mut self, port: Port, change: impl FnOnce(&mut Endpoint)) {
+        let mut endpoints = self.endpoints.iter_mut();
+        if let Some(endpoint) = endpoints.find(|endpoint| endpoint.port == port) {
+            change(endpoint);
+        }
+    }
+}
+
+impl Endpoint {
+    fn new(port: Port) -> Self {
+        Self {
+            port,
+            remote: None,
+            egress: Egress::default(),
+        }
+    }
+}
+
+impl Egress {
+    /// The relay ends flows to a port that is closed.
+    fn forget(&mut self, port: Port) {
+        self.rtp = self.rtp.filter(|egress| *egress != port);
+        self.rtcp = self.rtcp.filter(|egress| *egress != port);
+    }
+}
+
+/// Adds the one or two endpoints of a stream.
+fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec<Endpoint>) {
+    let (Some(stream), Some(port)) = (leg.streams.get(index), leg.port(index)) else {
+        return;
+    };
+    let egress = egress_of(stream, peer, index);
+    endpoints.push(Endpoint {
+        port,
+        remote: Some((stream.remote, stream.learning)),
+        egress,
+    });
+    let rtcp_port = stream.rtcp_port().filter(|number| *number != port.number);
+    if let Some(number) = rtcp_port {
+        endpoints.push(Endpoint {
+            port: Port { number, ..port },
+            remote: Some((stream.remote_rtcp, stream.learning)),
+            egress: Egress {
+                rtp: None,
+                rtcp: egress.rtcp,
+            },
+        });
+    }
+}
+
+fn egress_of(stream: &Stream, peer: Option<&Leg>, index: usize) -> Egress {
+    let to = peer.and_then(|peer| Some((peer.streams.get(index)?, peer.port(index)?)));
+    let Some((to, port)) = to.filter(|(to, _)| stream.is_active && to.is_active) else {
+        return Egress::default();
+    };
+    // What is not RTP goes out by the one port there is, whatever its bytes look like.
+    let rtcp_number = match stream.transport {
+        Transport::Rtp => to.rtcp_port(),
+        _ => Some(port.number),
+    };
+    Egress {
+        rtp: Some(port),
+        rtcp: rtcp_number.map(|number| Port { number, ..port }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+use relay_wire::InterfaceId;
+
+use super::*;
+
+const CALL: CallKey = CallKey(1);
+
+fn port(number: u16) -> Port {
+    Port {
+        interface: InterfaceId(0),
+        number,
+    }
+}
+
+/// A plan of endpoints `(port, where its RTP goes)`.
+fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
+    let endpoints = endpoints.iter().map(|&(number, egress)| Endpoint {
+        port: port(number),
+        remote: Some((
+            Some(SocketAddr::from(([192, 0, 2, 1], number))),
+            Learning::Heuristic,
+        )),
+        egress: Egress {
+            rtp: egress.map(port),
+            rtcp: None,
+        },
+    });
+    Plan {
+        exists: true,
+        media_timeout_ms,
+        endpoints: endpoints.collect(),
+    }
+}
+
+/// Applying the commands that lead from one plan to another gives the other.
+#[test]
+fn the_commands_lead_where_they_should_from_anywhere() {
+    let plans = [
+        Plan::default(),
+        plan(&[], 0),
+        plan(&[(10, None)], 60),
+        plan(&[(10, Some(20)), (20, Some(10))], 60),
+        plan(&[(10, Some(30)), (20, None), (30, Some(10))], 0),
+        plan(&[(5, Some(20)), (20, Some(5))], 60),
+    ];
+    for from in &plans {
+        for to in plans.iter().filter(|to| to.exists) {
+            let mut stands = from.clone();
+            for command in from.commands_to(to, CALL, Vec::new()) {
+                stands.apply(&command);
+            }
+            assert_eq!(&stands, to, "from {from:?}");
+        }
+    }
+}
+
+#[test]
+fn after_half_of_the_commands_the_rest_is_found_anew() {
+    let from = plan(&[(10, Some(20)), (20, Some(10))], 60);
+    let to = plan(&[(20, Some(30)), (30, Some(20))], 0);
+    let commands = from.commands_to(&to, CALL, Vec::new());
+    for done in 0..commands.len() {
+        let mut stands = from.clone();
+        for command in &commands[..done] {
+            stands.apply(command);
+        }
+        for command in stands.commands_to(&to, CALL, Vec::new()) {
+            stands.apply(&command);
+        }
+        assert_eq!(stands, to);
+    }
+}
+
+#[test]
+fn nothing_but_the_record_is_sent_when_nothing_changed() {
+    let plan = plan(&[(10, Some(20)), (20, Some(10))], 60);
+    let commands = plan.commands_to(&plan, CALL, vec![1]);
+    let record = vec![1];
+    assert_eq!(commands, [Command::SetRecord { call: CALL, record }]);
+}

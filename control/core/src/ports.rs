@@ -1,0 +1,281 @@
+//! Which ports are free.
+//!
+//! Ports are handed out in pairs, an even one for RTP and the next for RTCP, at random, so that a
+//! stranger cannot guess where the next call will be. A pair that was given back rests for a
+//! while: late packets of the old call must not reach a new one.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use relay_wire::{InterfaceId, Port, PortPartition, WorkerId};
+
+/// How long a pair rests. Phones retransmit BYE for 32 s, but stop media at once.
+const QUARANTINE: Duration = Duration::from_secs(5);
+
+/// How long it rests at least, when no other is left.
+const QUARANTINE_MIN: Duration = Duration::from_secs(1);
+
+/// How long a pair rests that someone else on this host has taken.
+const QUARANTINE_FOREIGN: Duration = Duration::from_secs(60);
+
+/// The free pairs of all workers and interfaces.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    /// By worker, then by interface.
+    pools: Vec<Vec<Pool>>,
+}
+
+impl Ports {
+    /// All ports of a relay, none in use.
+    pub(crate) fn new(partition: &PortPartition, interface_count: usize) -> Self {
+        let slices = (0..partition.workers()).filter_map(|n| partition.slice(WorkerId(n)));
+        let pools = slices.map(|slice| vec![Pool::new(&slice); interface_count]);
+        Self {
+            pools: pools.collect(),
+        }
+    }
+
+    /// Takes a free pair; its RTP port.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        interface: InterfaceId,
+        rng: &mut StdRng,
+    ) -> Option<u16> {
+        self.pool(worker, interface)?.take(now, rng)
+    }
+
+    /// Takes one pair, named by its RTP port. `false` if it is not free.
+    pub(crate) fn reserve(&mut self, worker: WorkerId, port: Port) -> bool {
+        self.pool(worker, port.interface)
+            .is_some_and(|pool| pool.reserve(port.number))
+    }
+
+    /// Gives a pair back.
+    pub(crate) fn release(&mut self, now: Instant, worker: WorkerId, port: Port) {
+        if let Some(pool) = self.pool(worker, port.interface) {
+            pool.release(now + QUARANTINE, port.number);
+        }
+    }
+
+    /// Gives a pair back that someone else uses.
+    pub(crate) fn release_foreign(&mut self, now: Instant, worker: WorkerId, port: Port) {
+        if let Some(pool) = self.pool(worker, port.interface) {
+            pool.release(now + QUARANTINE_FOREIGN, port.number);
+        }
+    }
+
+    /// Pairs in use or resting, and all.
+    pub(crate) fn usage(&mut self, now: Instant) -> (usize, usize) {
+        let pools = self.pools.iter_mut().flatten();
+        pools.fold((0, 0), |(used, all), pool| {
+            pool.wake(now);
+            (
+                used + pool.places.len() - pool.free.len(),
+                all + pool.places.len(),
+            )
+        })
+    }
+
+    fn pool(&mut self, worker: WorkerId, interface: InterfaceId) -> Option<&mut Pool> {
+        let pools = self.pools.get_mut(usize::from(worker.0))?;
+        pools.get_mut(usize::from(interface.0))
+    }
+}
+
+/// The pairs of one worker on one interface. Taking, reserving and releasing take the same time
+/// however many there are.
+#[derive(Clone, Debug)]
+struct Pool {
+    first: u16,
+    /// Numbers of free pairs, in no order.
+    free: Vec<u16>,
+    /// By number of the pair.
+    places: Vec<Place>,
+    /// In the order of their ends, but for those of foreign pairs.
+    resting: VecDeque<(Instant, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// At this index of the free ones.
+    Free(u16),
+    Resting,
+    Used,
+}
+
+impl Pool {
+    fn new(slice: &RangeInclusive<u16>) -> Self {
+        let ports = u32::from(*slice.end()) + 1 - u32::from(*slice.start());
+        let pairs = u16::try_from(ports / 2).expect("half of all ports there are");
+        Self {
+            first: *slice.start(),
+            free: (0..pairs).collect(),
+            places: (0..pairs).map(Place::Free).collect(),
+            resting: VecDeque::new(),
+        }
+    }
+
+    fn take(&mut self, now: Instant, rng: &mut StdRng) -> Option<u16> {
+        self.wake(now);
+        if self.free.is_empty() {
+            self.wake(now + (QUARANTINE - QUARANTINE_MIN));
+        }
+        if self.free.is_empty() {
+            return None;
+        }
+        let pair = self.free[rng.random_range(0..self.free.len())];
+        self.occupy(pair);
+        Some(self.first + 2 * pair)
+    }
+
+    fn reserve(&mut self, port: u16) -> bool {
+        let Some(pair) = self.pair(port) else {
+            return false;
+        };
+        match self.places[usize::from(pair)] {
+            Place::Free(_) => self.occupy(pair),
+            Place::Resting => {
+                self.resting.retain(|(_, resting)| *resting != pair);
+                self.places[usize::from(pair)] = Place::Used;
+            }
+            Place::Used => return false,
+        }
+        true
+    }
+
+    fn release(&mut self, until: Instant, port: u16) {
+        let Some(pair) = self.pair(port) else {
+            return;
+        };
+        if self.places[usize::from(pair)] == Place::Used {
+            self.places[usize::from(pair)] = Place::Resting;
+            self.resting.push_back((until, pair));
+        }
+    }
+
+    /// Makes those free that have rested.
+    fn wake(&mut self, now: Instant) {
+        // Foreign ones rest longer and would hold up those behind them: they go round again.
+        for _ in 0..self.resting.len() {
+            match self.resting.front().copied() {
+                Some((until, pair)) if until <= now => {
+                    self.resting.pop_front();
+                    self.vacate(pair);
+                }
+                Some((until, _)) if until > now + QUARANTINE => self.resting.rotate_left(1),
+                _ => break,
+            }
+        }
+    }
+
+    fn occupy(&mut self, pair: u16) {
+        if let Place::Free(index) = self.places[usize::from(pair)] {
+            self.free.swap_remove(usize::from(index));
+            if let Some(moved) = self.free.get(usize::from(index)) {
+                self.places[usize::from(*moved)] = Place::Free(index);
+            }
+            self.places[usize::from(pair)] = Place::Used;
+        }
+    }
+
+    fn vacate(&mut self, pair: u16) {
+        let index = u16::try_from(self.free.len()).expect("there are fewer pairs than ports");
+        self.free.push(pair);
+        self.places[usize::from(pair)] = Place::Free(index);
+    }
+
+    fn pair(&self, port: u16) -> Option<u16> {
+        let offset = port.checked_sub(self.first)?;
+        let pair = offset / 2;
+        (offset % 2 == 0 && usize::from(pair) < self.places.len()).then_some(pair)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::tests::start;
+
+    const WORKER: WorkerId = WorkerId(0);
+    const INTERFACE: InterfaceId = InterfaceId(0);
+
+    fn ports(last: u16) -> (Ports, StdRng, Instant) {
+        let partition = PortPartition::new(30_000, last, 1).unwrap();
+        let rng = StdRng::seed_from_u64(1);
+        (Ports::new(&partition, 1), rng, start())
+    }
+
+    fn port(number: u16) -> Port {
+        Port {
+            interface: INTERFACE,
+            number,
+        }
+    }
+
+    #[test]
+    fn hands_out_each_even_port_once_and_then_none() {
+        let (mut ports, mut rng, now) = ports(30_019);
+        let mut taken: Vec<_> = (0..10)
+            .map(|_| ports.take(now, WORKER, INTERFACE, &mut rng).unwrap())
+            .collect();
+        assert_eq!(ports.take(now, WORKER, INTERFACE, &mut rng), None);
+        assert_eq!(ports.usage(now), (10, 10));
+        assert!(!taken.is_sorted(), "in random order");
+        taken.sort_unstable();
+        assert_eq!(taken, (30_000..30_020).step_by(2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pair_given_back_rests_before_it_is_used_again() {
+        let (mut ports, mut rng, now) = ports(30_003);
+        let first = ports.take(now, WORKER, INTERFACE, &mut rng).unwrap();
+        ports.release(now, WORKER, port(first));
+        let second = ports.take(now, WORKER, INTERFACE, &mut rng).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(ports.take(now, WORKER, INTERFACE, &mut rng), None);
+        let later = now + QUARANTINE_MIN;
+        let again = ports.take(later, WORKER, INTERFACE, &mut rng);
+        assert_eq!(again, Some(first), "sooner, since no other is left");
+    }
+
+    #[test]
+    fn a_foreign_pair_does_not_hold_up_others() {
+        let (mut ports, mut rng, now) = ports(30_003);
+        let first = ports.take(now, WORKER, INTERFACE, &mut rng).unwrap();
+        let second = ports.take(now, WORKER, INTERFACE, &mut rng).unwrap();
+        ports.release_foreign(now, WORKER, port(first));
+        ports.release(now, WORKER, port(second));
+        let later = now + QUARANTINE;
+        assert_eq!(ports.take(later, WORKER, INTERFACE, &mut rng), Some(second));
+        assert_eq!(ports.take(later, WORKER, INTERFACE, &mut rng), None);
+    }
+
+    #[test]
+    fn a_reserved_pair_is_not_handed_out() {
+        let (mut ports, mut rng, now) = ports(30_003);
+        assert!(ports.reserve(WORKER, port(30_002)));
+        assert!(!ports.reserve(WORKER, port(30_002)), "twice");
+        assert!(!ports.reserve(WORKER, port(30_001)), "odd");
+        assert!(!ports.reserve(WORKER, port(40_000)), "outside");
+        let taken = ports.take(now, WORKER, INTERFACE, &mut rng);
+        assert_eq!(taken, Some(30_000));
+        assert_eq!(ports.take(now, WORKER, INTERFACE, &mut rng), None);
+    }
+
+    #[test]
+    fn what_was_not_taken_cannot_be_given_back() {
+        let (mut ports, mut rng, now) = ports(30_001);
+        ports.release(now, WORKER, port(30_000));
+        ports.release(now, WORKER, port(30_000));
+        let later = now + QUARANTINE;
+        assert!(ports.take(later, WORKER, INTERFACE, &mut rng).is_some());
+        assert!(ports.take(later, WORKER, INTERFACE, &mut rng).is_none());
+    }
+}

@@ -1,0 +1,29 @@
+//! What the tests of this crate share: a clock that is set by hand, clients, a simulated relay.
+
+mod sim;
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::Client;
+
+pub(crate) use sim::{CONFIG, Sim, SimRelay, on, port, sdp};
+
+/// An instant to count from.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "somewhere to count from; nothing is measured"
+)]
+pub(crate) fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+/// A client, by number.
+pub(crate) fn client(number: u16) -> Client {
+    Client {
+        remote: SocketAddr::from(([127, 0, 0, 1], 20_000 + number)),
+        local: SocketAddr::from(([127, 0, 0, 1], 2_223)),
+    }
+}
