@@ -38,7 +38,7 @@ pub enum Notice {
 pub struct Service {
     workers: Vec<Thread>,
     mailboxes: Vec<Arc<Mailbox>>,
-    link: Thread,
+    link: Option<Thread>,
     link_wake: Arc<Wake>,
     is_link_stopping: Arc<AtomicBool>,
     drivers: Vec<&'static str>,
@@ -64,7 +64,7 @@ impl Service {
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),
-            link: spawn("link", || Ok(()))?,
+            link: None,
             link_wake: Arc::clone(&link_wake),
             is_link_stopping: Arc::default(),
             drivers: Vec::new(),
@@ -83,7 +83,13 @@ impl Service {
             Arc::clone(&service.is_link_stopping),
         );
         let notices = notices.clone();
-        service.link = spawn("link", move || watched(&notices, || link.run()))?;
+        match spawn("link", move || watched(&notices, || link.run())) {
+            Ok(thread) => service.link = Some(thread),
+            Err(error) => {
+                service.stop();
+                return Err(error);
+            }
+        }
         Ok(service)
     }
 
@@ -94,7 +100,7 @@ impl Service {
         }
         self.is_link_stopping.store(true, Ordering::Release);
         self.link_wake.wake();
-        for thread in self.workers.into_iter().chain([self.link]) {
+        for thread in self.workers.into_iter().chain(self.link) {
             // Its error, if any, was said when it came.
             let _ = thread.join();
         }

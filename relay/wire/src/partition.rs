@@ -10,10 +10,45 @@ use crate::WorkerId;
 ///
 /// Slices begin at even ports, so that an RTP port and the RTCP port after it have one owner.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "Parts")]
 pub struct PortPartition {
     first: u16,
     slice_len: u16,
     workers: u8,
+}
+
+/// A partition as it comes from outside: not checked.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Parts {
+    first: u16,
+    slice_len: u16,
+    workers: u8,
+}
+
+impl TryFrom<Parts> for PortPartition {
+    type Error = PartitionError;
+
+    fn try_from(parts: Parts) -> Result<Self, PartitionError> {
+        let Parts {
+            first,
+            slice_len,
+            workers,
+        } = parts;
+        let count = u32::from(slice_len) * u32::from(workers);
+        let last = (u32::from(first) + count).saturating_sub(1);
+        let too_few = PartitionError::TooFew {
+            first,
+            last: u16::MAX,
+            workers,
+        };
+        let partition = Self::new(first, u16::try_from(last).map_err(|_| too_few)?, workers)?;
+        // `new` would have rounded an odd length down.
+        if partition.slice_len == slice_len {
+            Ok(partition)
+        } else {
+            Err(too_few)
+        }
+    }
 }
 
 /// Why a range cannot be divided.
@@ -93,6 +128,7 @@ impl PortPartition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DecodeError, decode, encode};
 
     #[test]
     fn every_port_of_a_slice_has_its_worker_as_owner() {
@@ -138,5 +174,24 @@ mod tests {
         assert!(PortPartition::new(2_000, 2_003, 3).is_err());
         assert!(PortPartition::new(2_000, 1_000, 1).is_err());
         assert!(PortPartition::new(2_000, 3_000, 0).is_err());
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_checked() {
+        let partition = PortPartition::new(30_000, 39_999, 3).unwrap();
+        let mut bytes = Vec::new();
+        encode(&partition, &mut bytes);
+        assert_eq!(decode(&bytes), Ok(partition));
+        for parts in [
+            (30_000_u16, 0_u16, 1_u8),
+            (30_000, 2, 0),
+            (30_000, 3, 1),
+            (30_001, 2, 1),
+            (60_000, 30_000, 2),
+        ] {
+            encode(&parts, &mut bytes);
+            let decoded = decode::<PortPartition>(&bytes);
+            assert_eq!(decoded, Err(DecodeError::Malformed), "{parts:?}");
+        }
     }
 }
