@@ -62,7 +62,7 @@ fn control_survives_what_is_not_ng_and_what_is_not_sdp() {
     phones.call_once();
     let before = memory(&tandem);
 
-    let mut client = NgClient::new(tandem.ng());
+    let client = NgClient::new(tandem.ng());
     let media = RtpEndpoint::new(site.ip(STRANGER));
     let sdp = offer_sdp(&media, 1, "sendrecv");
     let offer = offer_of(sdp.as_bytes());
@@ -74,16 +74,16 @@ fn control_survives_what_is_not_ng_and_what_is_not_sdp() {
     payloads.extend(mutations(4, &offer, 200));
     payloads.extend(NESTED_AND_OVERLONG.iter().map(|payload| payload.to_vec()));
     for payload in &payloads {
-        answers_in_form(&mut client, payload);
+        answers_in_form(&client, payload);
     }
     // Well-formed ng with an SDP that is not.
     let mut descriptions = truncations(sdp.as_bytes(), 60);
     descriptions.extend(mutations(5, sdp.as_bytes(), 300));
     descriptions.extend(random_datagrams(6, 40));
     for sdp in &descriptions {
-        answers_in_form(&mut client, &offer_of(sdp));
+        answers_in_form(&client, &offer_of(sdp));
     }
-    delete_all(&mut client);
+    delete_all(&client);
     phones.call_once();
     assert_unharmed(&tandem, before);
     tandem.stop_with_log_limit(LOG_BYTES_MAX);
@@ -212,7 +212,7 @@ fn assert_unharmed(tandem: &Tandem, before: [u64; 3]) {
 
 /// Whatever is asked, the reply has the form of one: bencode with a result.
 #[track_caller]
-fn answers_in_form(client: &mut NgClient, payload: &[u8]) {
+fn answers_in_form(client: &NgClient, payload: &[u8]) {
     let reply = client.exchange(payload, Duration::from_secs(5));
     let shown = String::from_utf8_lossy(payload);
     let Some(reply) = reply else {
@@ -233,7 +233,7 @@ fn answers_in_form(client: &mut NgClient, payload: &[u8]) {
 }
 
 /// Some of the offers were good enough.
-fn delete_all(client: &mut NgClient) {
+fn delete_all(client: &NgClient) {
     let reply = client.request("list", &[("limit", "20000")]);
     for call in reply.find("calls").into_iter().flat_map(Value::entries) {
         if let Value::Text(id) = call {

@@ -66,7 +66,7 @@ fn the_record_of_an_answered_call_has_its_times_and_counts() {
 #[test]
 fn records_say_who_hung_up_and_why_a_call_failed() {
     let site = Site::new();
-    let tandem = Tandem::start_with(&site, |file| file.sip_proxy.ring_timeout_s = 2);
+    let tandem = Tandem::start_with(&site, |file| file.sip_proxy.ring_timeout_s = 5);
     let mut phones = TwoPhones::new(&site, &tandem);
 
     let mut call = phones.connect();

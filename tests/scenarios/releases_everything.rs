@@ -30,19 +30,19 @@ fn a_thousand_finished_calls_leave_no_port_descriptor_or_flow() {
     let site = Site::new();
     let tandem = Tandem::start(&site);
     let mut phones = TwoPhones::new(&site, &tandem);
-    let mut client = NgClient::new(tandem.ng());
+    let client = NgClient::new(tandem.ng());
     let ends: Vec<[RtpEndpoint; 2]> = (0..BATCH)
         .map(|_| [20, 21].map(|host| RtpEndpoint::new(site.ip(host))))
         .collect();
 
     // The first of everything: tables and pools take their size.
-    run_batch(&tandem, &mut client, &ends, 0);
+    run_batch(&tandem, &client, &ends, 0);
     call_over_sip(&mut phones, 5);
     assert_released(&tandem);
     let before = usage(&tandem);
 
     for batch in 1..=BATCHES {
-        run_batch(&tandem, &mut client, &ends, batch);
+        run_batch(&tandem, &client, &ends, batch);
     }
     call_over_sip(&mut phones, SIP_CALLS);
     assert_released(&tandem);
@@ -56,7 +56,7 @@ fn a_thousand_finished_calls_leave_no_port_descriptor_or_flow() {
 }
 
 /// A hundred calls at once: each is set up, carries packets both ways, and is deleted.
-fn run_batch(tandem: &Tandem, client: &mut NgClient, ends: &[[RtpEndpoint; 2]], batch: usize) {
+fn run_batch(tandem: &Tandem, client: &NgClient, ends: &[[RtpEndpoint; 2]], batch: usize) {
     let ids: Vec<String> = (0..ends.len())
         .map(|call| format!("{batch}-{call}"))
         .collect();
@@ -88,7 +88,7 @@ fn run_batch(tandem: &Tandem, client: &mut NgClient, ends: &[[RtpEndpoint; 2]], 
 }
 
 /// Offer and answer. Gives where each end is to send to.
-fn set_up(client: &mut NgClient, id: &str, ends: &[RtpEndpoint; 2]) -> [std::net::SocketAddr; 2] {
+fn set_up(client: &NgClient, id: &str, ends: &[RtpEndpoint; 2]) -> [std::net::SocketAddr; 2] {
     let [offer, answer] = ends.each_ref().map(|end| offer_sdp(end, 1, "sendrecv"));
     let call = [("call-id", id), ("from-tag", "a")];
     let offered = client.request("offer", &[&call[..], &[("sdp", &offer)]].concat());

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use tandem_tests::{
-    CallRecord, Exchange, Reference, Sink, Sipp, SippScenario, Site, Tandem, audio, capture,
-    g711_frames, has_raw_sockets, skip,
+    CallRecord, Exchange, Received, Reference, Sink, Sipp, SippScenario, Site, Tandem, audio,
+    capture, g711_frames, has_raw_sockets, skip,
 };
 
 /// Calls of each half.
@@ -95,12 +95,20 @@ pub(crate) fn run_half_with_speech(site: &Site, caller: &Sipp, callee: &Sipp) {
         let heard = sink.finish();
         assert_eq!(heard.len(), CALLS as usize);
         for packets in heard {
-            let payloads: Vec<&Vec<u8>> = packets.iter().map(|packet| &packet.payload).collect();
-            assert_eq!(payloads, frames.iter().collect::<Vec<_>>());
-            let sources = packets.iter().map(|packet| packet.from);
-            let first = packets[0].from;
-            assert!(sources.clone().all(|from| from == first), "one relay port");
+            assert_speech(&packets, &frames);
         }
+    }
+}
+
+/// All frames came, in order and untouched, from one port of the relay.
+fn assert_speech(packets: &[Received], frames: &[Vec<u8>]) {
+    let sequences = packets.iter().map(|packet| usize::from(packet.sequence));
+    let sequences: Vec<usize> = sequences.collect();
+    let sent: Vec<usize> = (0..frames.len()).collect();
+    assert_eq!(sequences, sent, "sequence numbers that arrived");
+    for (packet, frame) in packets.iter().zip(frames) {
+        assert!(packet.payload == *frame, "packet {}", packet.sequence);
+        assert_eq!(packet.from, packets[0].from, "packet {}", packet.sequence);
     }
 }
 

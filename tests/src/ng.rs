@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Time that control has for a reply.
@@ -71,7 +72,6 @@ impl Value {
 #[derive(Debug)]
 pub struct NgClient {
     socket: UdpSocket,
-    cookie: u32,
 }
 
 impl NgClient {
@@ -84,7 +84,7 @@ impl NgClient {
     pub fn new(server: SocketAddr) -> Self {
         let socket = UdpSocket::bind((server.ip(), 0)).expect("loopback has free ports");
         socket.connect(server).expect("loopback is connected");
-        Self { socket, cookie: 0 }
+        Self { socket }
     }
 
     /// Asks and waits for the answer, sending again each second as proxies do.
@@ -93,7 +93,7 @@ impl NgClient {
     ///
     /// When no answer comes.
     #[track_caller]
-    pub fn request(&mut self, command: &str, entries: &[(&str, &str)]) -> Value {
+    pub fn request(&self, command: &str, entries: &[(&str, &str)]) -> Value {
         let mut payload = format!("d7:command{}:{command}", command.len());
         for (key, value) in entries {
             let (key_len, value_len) = (key.len(), value.len());
@@ -109,9 +109,8 @@ impl NgClient {
     }
 
     /// Sends a payload under a cookie of its own and waits for the reply's payload.
-    pub fn exchange(&mut self, payload: &[u8], limit: Duration) -> Option<Vec<u8>> {
-        self.cookie += 1;
-        let cookie = format!("{}_{} ", std::process::id(), self.cookie);
+    pub fn exchange(&self, payload: &[u8], limit: Duration) -> Option<Vec<u8>> {
+        let cookie = format!("{}_{} ", std::process::id(), next_cookie());
         let mut message = cookie.clone().into_bytes();
         message.extend_from_slice(payload);
         let deadline = Instant::now() + limit;
@@ -136,7 +135,7 @@ impl NgClient {
     }
 
     /// Whether the server answers a ping in time.
-    pub fn is_alive(&mut self, limit: Duration) -> bool {
+    pub fn is_alive(&self, limit: Duration) -> bool {
         self.exchange(b"d7:command4:pinge", limit)
             .is_some_and(|reply| reply == b"d6:result4:ponge")
     }
@@ -161,6 +160,13 @@ impl NgClient {
             }
         }
     }
+}
+
+/// Unlike any other of this process: rtpengine takes requests with the same cookie for the same
+/// request, whoever sends them.
+fn next_cookie() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Nesting that no reply needs more of.

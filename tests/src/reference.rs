@@ -97,7 +97,7 @@ impl Rtpengine {
     pub fn start(site: &Site) -> Option<Self> {
         let program = tool("rtpengine")?;
         let ng = site.address(RELAY_HOST, 2_223);
-        let mut client = NgClient::new(ng);
+        let client = NgClient::new(ng);
         let mut daemon = Launch::new("rtpengine", &program, site.folder())
             .args([
                 "--config-file=none",

@@ -18,6 +18,9 @@ use crate::{
 /// Host number of the daemons in their site.
 const HOST: u8 = 1;
 
+/// Accounts of every site.
+const ACCOUNTS: [&str; 5] = ["alice", "bob", "carol", "dave", "mallory"];
+
 /// Time that a daemon has to be ready. Generous: the machine may be busy with a build.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -96,7 +99,7 @@ impl Tandem {
         let config = site.path("tandem.toml");
         let text = toml::to_string(&file).expect("settings can be written");
         fs::write(&config, text).expect("the scenario's folder takes files");
-        Self {
+        let tandem = Self {
             config,
             folder: site.folder().to_owned(),
             file,
@@ -104,7 +107,11 @@ impl Tandem {
             relay: None,
             control: None,
             sip_proxy: None,
+        };
+        for user in ACCOUNTS {
+            tandem.add_account(user);
         }
+        tandem
     }
 
     /// Whether this machine has what [`Self::run_as`] needs.
@@ -130,7 +137,7 @@ impl Tandem {
     /// Starts control and waits until it takes calls: until it has found its relay.
     #[track_caller]
     pub fn start_control(&mut self) {
-        let mut client = NgClient::new(self.ng());
+        let client = NgClient::new(self.ng());
         let mut control = self.launch("tandem-control").start();
         control.ready("ng answers pings", START_LIMIT, || {
             let alive = client.is_alive(Duration::from_millis(200));
@@ -268,7 +275,9 @@ impl Tandem {
     #[track_caller]
     pub fn call_count(&self) -> usize {
         let reply = NgClient::new(self.ng()).request("list", &[("limit", "20000")]);
-        let calls = reply.find("calls").expect("list gives calls");
+        let Some(calls) = reply.find("calls") else {
+            panic!("no calls: {reply:?}");
+        };
         calls.entries().count()
     }
 
@@ -315,6 +324,13 @@ impl Tandem {
         }
     }
 
+    #[track_caller]
+    fn add_account(&self, user: &str) {
+        let mut command = self.command();
+        command.args(["user", "add", user, "--stdin"]);
+        feed(command, &password_of(user));
+    }
+
     /// The operator's command line, run by whoever runs the daemons.
     fn command(&self) -> Command {
         let mut command = Command::new(binary("tandem"));
@@ -347,7 +363,7 @@ impl Tandem {
     /// Whether an offer gets ports now.
     #[must_use]
     pub fn places_calls(&self) -> bool {
-        let mut client = NgClient::new(self.ng());
+        let client = NgClient::new(self.ng());
         if !client.is_alive(Duration::from_millis(200)) {
             return false;
         }
@@ -373,19 +389,18 @@ impl Exchange for Tandem {
         self.file.sip_proxy.domains[0].clone()
     }
 
-    #[track_caller]
     fn account(&self, user: &str) -> Account {
-        let password = format!("{user}-s3cret-words");
-        let mut command = self.command();
-        command.args(["user", "add", user, "--stdin"]);
-        let account = Account {
+        assert!(ACCOUNTS.contains(&user), "{user} has no account");
+        Account {
             user: user.to_owned(),
-            password,
+            password: password_of(user),
             domain: self.domain(),
-        };
-        feed(command, &account.password);
-        account
+        }
     }
+}
+
+fn password_of(user: &str) -> String {
+    format!("{user}-s3cret-words")
 }
 
 /// Runs a command with a line on its standard input.
