@@ -5,12 +5,16 @@
 mod bad_input;
 mod baresip_speech;
 mod call_cancel;
+mod call_fork;
 mod call_hold;
 mod cdr_complete;
 mod control_killed;
+mod early_media;
 mod kamailio_drop_in;
 mod make_run;
+mod proxy_killed;
 mod register_digest;
+mod relay_drivers;
 mod releases_everything;
 mod rtp_timeout;
 mod sipp_calls;

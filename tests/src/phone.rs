@@ -203,7 +203,7 @@ impl Phone {
         invitation
     }
 
-    /// As [`Self::invite`], but leaves every response after the challenge to be read.
+    /// As [`Self::invite`] (an empty SDP: without one), but leaves every response after the challenge to be read.
     ///
     /// # Panics
     ///
@@ -220,8 +220,12 @@ impl Phone {
             .with("Call-ID", token())
             .with("CSeq", "1 INVITE")
             .with("Contact", contact)
-            .with("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE")
-            .with_sdp(sdp);
+            .with("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
+        let request = if sdp.is_empty() {
+            request
+        } else {
+            request.with_sdp(sdp)
+        };
         self.send(&request);
         let challenge = self.await_response(&request);
         assert_eq!(challenge.status(), Some(407), "{challenge:?}");
@@ -259,9 +263,23 @@ impl Phone {
     /// Acknowledges the answer to an INVITE: the call stands.
     #[track_caller]
     pub fn acknowledge(&mut self, invitation: &Invitation, answer: &Message) -> Dialog {
+        self.acknowledge_with(invitation, answer, None)
+    }
+
+    /// As [`Self::acknowledge`], with the answer to an offer that came with the response.
+    #[track_caller]
+    pub fn acknowledge_with(
+        &mut self,
+        invitation: &Invitation,
+        answer: &Message,
+        sdp: Option<&str>,
+    ) -> Dialog {
         let dialog = Dialog::of_caller(&invitation.request, answer);
         let cseq = format!("{} ACK", dialog.cseq);
-        let acknowledgement = self.within_dialog(&dialog, "ACK").with("CSeq", cseq);
+        let mut acknowledgement = self.within_dialog(&dialog, "ACK").with("CSeq", cseq);
+        if let Some(sdp) = sdp {
+            acknowledgement = acknowledgement.with_sdp(sdp);
+        }
         self.send(&acknowledgement);
         dialog
     }

@@ -198,6 +198,18 @@ impl Tandem {
         self.control.take().expect("control runs").kill();
     }
 
+    /// Kills the proxy without warning.
+    ///
+    /// # Panics
+    ///
+    /// When it is not running.
+    #[track_caller]
+    pub fn kill_sip_proxy(&mut self) {
+        self.sip_proxy.take().expect("the proxy runs").kill();
+        // A socket file that nobody holds must not pass for a proxy that is ready.
+        let _ = fs::remove_file(self.runtime_dir().join("sip-proxy.sock"));
+    }
+
     /// Where ng goes.
     #[must_use]
     pub fn ng(&self) -> SocketAddr {
