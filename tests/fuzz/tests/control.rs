@@ -1,0 +1,28 @@
+//! Control: ng from proxies, session descriptions from phones, records that it left with the relay.
+
+use tandem_fuzz::{seeds, target};
+
+target!(
+    ng_bencode,
+    seeds::bencode(),
+    60_000,
+    control_ng::fuzz::bencode
+);
+target!(
+    ng_request,
+    seeds::ng_messages(),
+    60_000,
+    control_ng::fuzz::request
+);
+target!(
+    sdp,
+    seeds::session_descriptions(),
+    12_000,
+    control_core::fuzz::sdp
+);
+target!(
+    call_record,
+    seeds::scripts(),
+    60_000,
+    control_core::fuzz::record
+);

@@ -1,0 +1,117 @@
+//! The relay: packets from anybody, messages from control.
+
+use relay_wire::{FromRelay, ToRelay, decode, encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tandem_fuzz::{Input, seeds, target};
+
+target!(
+    rtp_packet,
+    seeds::rtp_packets(),
+    200_000,
+    relay_rtp::fuzz::packet
+);
+target!(
+    rtcp_compound,
+    seeds::rtcp_packets(),
+    200_000,
+    relay_rtp::fuzz::compound
+);
+target!(
+    rtp_demux,
+    seeds::rtp_packets(),
+    100_000,
+    relay_rtp::fuzz::demux
+);
+target!(relay_core, seeds::scripts(), 3_000, relay_core::fuzz::relay);
+target!(wire_to_relay, to_relay(), 60_000, wire_message::<ToRelay>);
+target!(
+    wire_from_relay,
+    from_relay(),
+    60_000,
+    wire_message::<FromRelay>
+);
+
+/// What can be decoded, is the same after being encoded and decoded again.
+fn wire_message<M: DeserializeOwned + Eq + Serialize + std::fmt::Debug>(data: &[u8]) {
+    let Ok(message) = decode::<M>(data) else {
+        return;
+    };
+    let mut bytes = Vec::new();
+    encode(&message, &mut bytes);
+    assert_eq!(decode::<M>(&bytes).expect("our own bytes"), message);
+}
+
+fn to_relay() -> Vec<Input> {
+    use relay_wire::{CallKey, Command, InterfaceId, Port, Request, WorkerId};
+    let call = CallKey(7);
+    let port = |number| Port {
+        interface: InterfaceId(1),
+        number,
+    };
+    let commands = vec![
+        Command::CreateCall {
+            call,
+            media_timeout_ms: 60_000,
+            record: b"opaque".to_vec(),
+        },
+        Command::OpenEndpoint {
+            call,
+            port: port(30_000),
+        },
+        Command::Connect {
+            call,
+            ingress: port(30_000),
+            rtp: Some(port(30_002)),
+            rtcp: None,
+        },
+        Command::QueryCall { call },
+        Command::ListCalls { after: Some(call) },
+        Command::RemoveCall { call },
+    ];
+    let request = Request {
+        id: 9,
+        worker: WorkerId(1),
+        commands,
+    };
+    [ToRelay::Hello { version: 1 }, ToRelay::Request(request)]
+        .map(|message| bytes_of(&message))
+        .to_vec()
+}
+
+fn from_relay() -> Vec<Input> {
+    use relay_wire::{CallKey, Event, Hello, Interface, PortPartition, Reply, WorkerId};
+    let hello = Hello {
+        version: 1,
+        instance: u64::MAX,
+        interfaces: vec![Interface {
+            name: "lan".to_owned(),
+            address: [192, 0, 2, 1].into(),
+            advertised: Some([203, 0, 113, 1].into()),
+        }],
+        partition: PortPartition::new(30_000, 39_998, 4).expect("even and enough"),
+    };
+    let event = Event::MediaTimeout { call: CallKey(7) };
+    let reply = Reply {
+        id: 9,
+        answers: Vec::new(),
+        failure: None,
+    };
+    [
+        FromRelay::Hello(hello),
+        FromRelay::VersionMismatch { version: 2 },
+        FromRelay::Reply(reply),
+        FromRelay::Event {
+            worker: WorkerId(0),
+            event,
+        },
+    ]
+    .map(|message| bytes_of(&message))
+    .to_vec()
+}
+
+fn bytes_of<M: Serialize>(message: &M) -> Input {
+    let mut bytes = Vec::new();
+    encode(message, &mut bytes);
+    bytes
+}
