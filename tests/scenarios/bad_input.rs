@@ -11,9 +11,10 @@ use std::time::Duration;
 use rustix::net::{
     AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with,
 };
+use tandem_fuzz::torture::{self, Expectation};
 use tandem_tests::{
-    Daemon, Exchange, NgClient, RtpEndpoint, Site, Tandem, TwoPhones, Value, mutations, offer_sdp,
-    random_datagrams, truncations, until,
+    Daemon, Exchange, Message, NgClient, RtpEndpoint, Site, Tandem, TwoPhones, Value, mutations,
+    offer_sdp, random_datagrams, truncations, until,
 };
 
 /// Bytes of log that any daemon may write in one of these scenarios: thousands of mistakes must
@@ -47,8 +48,40 @@ fn the_proxy_survives_what_is_not_sip() {
         pace();
     }
     for message in rubbish.iter().step_by(4) {
-        send_over_tcp(tandem.sip(), message);
+        let connection = TcpStream::connect(tandem.sip());
+        send_over_tcp(connection.expect("the proxy takes connections"), message);
     }
+    phones.call_once();
+    assert_unharmed(&tandem, before);
+    tandem.stop_with_log_limit(LOG_BYTES_MAX);
+}
+
+/// The messages of RFC 4475, from a stranger at the port that most of their Vias name.
+#[test]
+fn the_proxy_answers_each_torture_message_as_it_deserves() {
+    let site = Site::new();
+    let tandem = Tandem::start(&site);
+    let mut phones = TwoPhones::new(&site, &tandem);
+    let before = memory(&tandem);
+    let socket = UdpSocket::bind(site.address(STRANGER, 5_060)).expect("the address is free");
+    let mut wrong = Vec::new();
+    for case in torture::messages() {
+        let status = status_of(&socket, tandem.sip(), &case.bytes);
+        let is_right = match case.expectation {
+            Expectation::Accept => true,
+            Expectation::Answer(expected) => status == Some(expected),
+            Expectation::Discard => status.is_none(),
+        };
+        if !is_right {
+            wrong.push((case.name, case.expectation, status));
+        }
+        let connection = TcpStream::connect(tandem.sip());
+        send_over_tcp(
+            connection.expect("the proxy takes connections"),
+            &case.bytes,
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     phones.call_once();
     assert_unharmed(&tandem, before);
     tandem.stop_with_log_limit(LOG_BYTES_MAX);
@@ -255,7 +288,7 @@ fn offer_of(sdp: &[u8]) -> Vec<u8> {
 fn valid_invite(site: &Site, tandem: &Tandem) -> Vec<u8> {
     let media = RtpEndpoint::new(site.ip(STRANGER));
     let (domain, local) = (tandem.domain(), site.address(STRANGER, 5_060));
-    tandem_tests::Message::new(format!("INVITE sip:bob@{domain} SIP/2.0"))
+    Message::new(format!("INVITE sip:bob@{domain} SIP/2.0"))
         .with(
             "Via",
             format!("SIP/2.0/UDP {local};branch=z9hG4bKbad;rport"),
@@ -282,9 +315,27 @@ fn oversized(invite: &[u8]) -> Vec<Vec<u8>> {
     ]
 }
 
+/// The final status that a datagram is answered with, if it is answered.
+fn status_of(socket: &UdpSocket, proxy: SocketAddr, datagram: &[u8]) -> Option<u16> {
+    socket
+        .send_to(datagram, proxy)
+        .expect("loopback takes packets");
+    let limit = Duration::from_millis(250);
+    socket
+        .set_read_timeout(Some(limit))
+        .expect("it is not zero");
+    let mut buffer = [0; 65_536];
+    loop {
+        let (len, _) = socket.recv_from(&mut buffer).ok()?;
+        let status = Message::parse(&buffer[..len]).status();
+        if status.is_some_and(|status| status >= 200) {
+            return status;
+        }
+    }
+}
+
 /// One connection a message; the proxy may close it at once, or answer.
-fn send_over_tcp(proxy: SocketAddr, message: &[u8]) {
-    let mut stream = TcpStream::connect(proxy).expect("the proxy takes connections");
+fn send_over_tcp(mut stream: TcpStream, message: &[u8]) {
     let _ = stream.set_read_timeout(Some(Duration::from_millis(5)));
     let _ = stream.write_all(message);
     let _ = stream.shutdown(Shutdown::Write);

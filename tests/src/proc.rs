@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -115,6 +116,18 @@ fn all_processes() -> impl Iterator<Item = Process> {
         .map(|pid| Process { pid })
 }
 
+/// Whether a process listens on a Unix socket; its file alone does not say so.
+#[must_use]
+pub fn is_listening(path: &Path) -> bool {
+    let table = fs::read_to_string("/proc/net/unix").expect("Linux has /proc/net/unix");
+    let path = path.to_string_lossy();
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // The fourth field is the flags; this one is __SO_ACCEPTCON.
+        fields.get(3) == Some(&"00010000") && fields.last() == Some(&&*path)
+    })
+}
+
 /// Local ports of the UDP sockets that are bound to an address, in order.
 ///
 /// # Panics
@@ -147,6 +160,7 @@ fn local_address(line: &str) -> Option<(Ipv4Addr, u16)> {
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -157,6 +171,16 @@ mod tests {
         assert_eq!(udp_sockets_on("127.9.8.7".parse().unwrap()), [port]);
         drop(socket);
         assert!(udp_sockets_on("127.9.8.7".parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_socket_file_without_its_process_is_not_listening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_listening(&path));
+        drop(listener);
+        assert!(path.exists() && !is_listening(&path));
     }
 
     #[test]

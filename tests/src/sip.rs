@@ -1,6 +1,7 @@
 //! SIP messages as a test sees them: text, taken apart without mercy for the unusual.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::RtpEndpoint;
 
@@ -52,6 +53,8 @@ impl Message {
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             panic!("no end of the headers: {text}");
         };
+        // Lines that go on, from requests that are echoed (RFC 3261 §7.3.1).
+        let head = head.replace("\r\n ", " ").replace("\r\n\t", " ");
         let mut lines = head.split("\r\n");
         let mut message = Self::new(lines.next().unwrap_or_default());
         body.clone_into(&mut message.body);
@@ -176,6 +179,18 @@ pub(crate) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     pairs
         .find(|(other, _)| other.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
+}
+
+/// A word that was not used before: for tags, branches, Call-IDs.
+pub(crate) fn token() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}x{count:x}", std::process::id())
+}
+
+/// The target of a request.
+pub(crate) fn request_uri(request: &Message) -> &str {
+    uri(request.start.split(' ').nth(1).unwrap_or_default())
 }
 
 /// What is between the angle brackets.

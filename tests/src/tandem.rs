@@ -11,8 +11,8 @@ use tandem_settings::File;
 
 use crate::daemon::SETPRIV;
 use crate::{
-    Account, CallRecord, Daemon, Launch, NgClient, Phone, Site, binary, call_records, is_root,
-    udp_sockets_on, within,
+    Account, CallRecord, Daemon, Launch, NgClient, Phone, Site, binary, call_records, is_listening,
+    is_root, udp_sockets_on, within,
 };
 
 /// Host number of the daemons in their site.
@@ -130,7 +130,9 @@ impl Tandem {
     pub fn start_relay(&mut self) {
         let socket = self.runtime_dir().join("relay.sock");
         let mut relay = self.launch("tandem-relay").start();
-        relay.ready("relay.sock", START_LIMIT, || socket.exists().then_some(()));
+        relay.ready("relay.sock", START_LIMIT, || {
+            is_listening(&socket).then_some(())
+        });
         self.relay = Some(relay);
     }
 
@@ -153,7 +155,7 @@ impl Tandem {
         let socket = self.runtime_dir().join("sip-proxy.sock");
         let mut proxy = self.launch("tandem-sip-proxy").start();
         proxy.ready("sip-proxy.sock", START_LIMIT, || {
-            socket.exists().then_some(())
+            is_listening(&socket).then_some(())
         });
         self.sip_proxy = Some(proxy);
     }
@@ -206,8 +208,6 @@ impl Tandem {
     #[track_caller]
     pub fn kill_sip_proxy(&mut self) {
         self.sip_proxy.take().expect("the proxy runs").kill();
-        // A socket file that nobody holds must not pass for a proxy that is ready.
-        let _ = fs::remove_file(self.runtime_dir().join("sip-proxy.sock"));
     }
 
     /// Where ng goes.
