@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
 
-use anyhow::Context;
+use anyhow::{anyhow, bail};
 use clap::Parser;
 use relay::{Config, Notice, Service};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -37,7 +37,8 @@ fn main() -> ExitCode {
     match run(&loaded, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tandem-relay: {error:#}");
+            // Our errors name their causes themselves.
+            eprintln!("tandem-relay: {error}");
             ExitCode::FAILURE
         }
     }
@@ -54,7 +55,8 @@ fn run(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
     loaded.create_runtime_dir()?;
     let (notices, received) = channel();
     // Before the threads start, so that no signal finds us unprepared.
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot watch for signals")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| anyhow!("cannot watch for signals: {error}"))?;
     let service = Service::start(config, &notices)?;
     info!(
         socket = %config.socket_path.display(),
@@ -69,13 +71,13 @@ fn run(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
             let _ = notices.send(Notice::Signal(signal));
         }
     });
-    let notice = received.recv().context("no thread is left")?;
+    let notice = received.recv()?;
     service.stop();
     match notice {
         Notice::Signal(signal) => {
             info!(signal, "stopped");
             Ok(())
         }
-        _ => anyhow::bail!("a part of the relay has broken; its last words are above"),
+        _ => bail!("a part of the relay has broken; its last words are above"),
     }
 }

@@ -134,7 +134,14 @@ impl Service {
         let thread = spawn(&name, move || watched(&notices, || seed.run(&sender)))?;
         self.workers.push(thread);
         self.mailboxes.push(mailbox);
-        let driver = ready(worker, &receiver)?;
+        let (driver, fallback) = ready(worker, &receiver)?;
+        match fallback {
+            // The reason is the same for all.
+            Some(reason) if self.drivers.is_empty() => {
+                warn!(driver, %reason, "the workers run without io_uring");
+            }
+            _ => info!(worker, driver, "worker runs"),
+        }
         self.drivers.push(driver);
         Ok(())
     }
@@ -187,17 +194,12 @@ impl Seed {
 }
 
 /// Waits until a worker says how it goes.
-fn ready(worker: u8, receiver: &Receiver<Ready>) -> Result<&'static str, StartError> {
+fn ready(
+    worker: u8,
+    receiver: &Receiver<Ready>,
+) -> Result<(&'static str, Option<SetupError>), StartError> {
     match receiver.recv() {
-        Ok(Ok((driver, None))) => {
-            info!(worker, driver, "worker runs");
-            Ok(driver)
-        }
-        Ok(Ok((driver, Some(reason)))) => {
-            warn!(worker, driver, %reason, "worker runs without io_uring");
-            Ok(driver)
-        }
-        Ok(Err(source)) => Err(StartError::Worker { worker, source }),
+        Ok(ready) => ready.map_err(|source| StartError::Worker { worker, source }),
         Err(_) => Err(StartError::System {
             doing: "start a worker",
             source: io::ErrorKind::BrokenPipe.into(),

@@ -35,7 +35,7 @@ pub(super) fn write_address(address: SocketAddr, out: &mut [u8; ADDRESS_LEN_MAX]
         }
         SocketAddr::V6(address) => {
             out[..2].copy_from_slice(&FAMILY_V6.to_ne_bytes());
-            out[4..8].copy_from_slice(&address.flowinfo().to_be_bytes());
+            out[4..8].copy_from_slice(&address.flowinfo().to_ne_bytes());
             out[8..24].copy_from_slice(&address.ip().octets());
             out[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
             ADDRESS_LEN_MAX
@@ -53,7 +53,7 @@ pub(super) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
             Some(SocketAddrV4::new(Ipv4Addr::from(ip), port).into())
         }
         FAMILY_V6 => {
-            let flowinfo = u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+            let flowinfo = u32::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
             let ip: [u8; 16] = *bytes.get(8..)?.first_chunk()?;
             let scope = u32::from_ne_bytes(*bytes.get(24..)?.first_chunk()?);
             Some(SocketAddrV6::new(Ipv6Addr::from(ip), port, flowinfo, scope).into())
@@ -83,8 +83,8 @@ mod tests {
     /// The kernel's own opinion, by way of a socket.
     #[test]
     fn agrees_with_another_implementation() {
-        for text in ["192.0.2.1:4000", "[2001:db8::1%3]:4000"] {
-            let address: SocketAddr = text.parse().unwrap();
+        let six = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 4_000, 0x12345, 3);
+        for address in ["192.0.2.1:4000".parse().unwrap(), SocketAddr::from(six)] {
             let theirs = socket2::SockAddr::from(address);
             let mut bytes = [0; ADDRESS_LEN_MAX];
             let len = write_address(address, &mut bytes);

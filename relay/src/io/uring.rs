@@ -364,6 +364,12 @@ impl Drop for Uring {
         if !self.is_idle() {
             self.pool.leak();
         }
+        // The kernel would do that, too, but in its own time, and ports are wanted again at once.
+        let taken = self.slots.iter().enumerate();
+        let taken = taken.filter(|(_, slot)| !matches!(slot, Slot::Empty));
+        for slot in taken.filter_map(|(index, _)| u32::try_from(index).ok()) {
+            let _ = self.ring.clear_file(SocketId::new(slot));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Relays inside this process.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -14,6 +15,7 @@ use crate::control::Control;
 /// Ports of one relay. Below those that the system gives out by itself.
 const PORTS_EACH: u16 = 256;
 const PORTS_FIRST: u16 = 14_336;
+const RANGES: u16 = 64;
 static PORTS_NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// What a test may want different.
@@ -42,6 +44,7 @@ pub(crate) struct TestRelay {
     pub(crate) config: Config,
     pub(crate) notices: Receiver<Notice>,
     _folder: TempDir,
+    _ports: Ports,
 }
 
 /// Runs a test on each driver that works here.
@@ -70,9 +73,10 @@ fn driver_name(driver: Driver) -> &'static str {
 
 impl TestRelay {
     /// `None`, and said so, where io_uring does not work.
-    fn start(driver: Driver, options: Options) -> Option<Self> {
+    pub(crate) fn start(driver: Driver, options: Options) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(driver, options, folder.path().join("relay.sock"));
+        let ports = Ports::claim();
+        let config = config(driver, options, &ports, folder.path().join("relay.sock"));
         let (sender, notices) = channel();
         let service = match Service::start(&config, &sender) {
             Ok(service) => service,
@@ -87,6 +91,7 @@ impl TestRelay {
             config,
             notices,
             _folder: folder,
+            _ports: ports,
         })
     }
 
@@ -113,16 +118,34 @@ impl Drop for TestRelay {
     }
 }
 
-/// The first port of a range that no other test of this process has.
-pub(crate) fn ports() -> u16 {
-    let index = PORTS_NEXT.fetch_add(1, Ordering::Relaxed);
-    let first = PORTS_FIRST + index * PORTS_EACH;
-    assert!(first < 32_000, "too many relays for the range");
-    first
+/// A range of UDP ports that no other test has, in this process or another.
+pub(crate) struct Ports {
+    pub(crate) first: u16,
+    /// Says to the others that the range is taken. Nobody needs this TCP port.
+    _claim: TcpListener,
 }
 
-fn config(driver: Driver, options: Options, socket_path: PathBuf) -> Config {
-    let first = ports();
+impl Ports {
+    pub(crate) fn claim() -> Self {
+        loop {
+            let index = PORTS_NEXT.fetch_add(1, Ordering::Relaxed);
+            let first = PORTS_FIRST + index % RANGES * PORTS_EACH;
+            assert!(index < 10 * RANGES, "no range is free");
+            if let Ok(claim) = TcpListener::bind(("127.0.0.1", first)) {
+                return Self {
+                    first,
+                    _claim: claim,
+                };
+            }
+        }
+    }
+
+    pub(crate) fn last(&self) -> u16 {
+        self.first + PORTS_EACH - 1
+    }
+}
+
+fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf) -> Config {
     let interfaces = options.interfaces.iter().enumerate();
     let interfaces = interfaces.map(|(index, address)| Interface {
         name: format!("if{index}"),
@@ -132,7 +155,7 @@ fn config(driver: Driver, options: Options, socket_path: PathBuf) -> Config {
     Config {
         socket_path,
         interfaces: interfaces.collect(),
-        partition: PortPartition::new(first, first + PORTS_EACH - 1, options.workers).unwrap(),
+        partition: PortPartition::new(ports.first, ports.last(), options.workers).unwrap(),
         cores: Vec::new(),
         driver,
         uring_size: UringSize::with_buffers(options.buffers),

@@ -3,9 +3,10 @@
 use std::net::UdpSocket;
 
 use relay_wire::{CommandError, Refusal};
+use tandem_settings::Driver;
 
 use crate::control::{Control, create, open, port, remove};
-use crate::harness::{Options, on_each_driver, on_uring};
+use crate::harness::{Options, TestRelay, on_each_driver, on_uring};
 use crate::phone::{Phone, rtp};
 
 /// A call between two new phones on the first ports.
@@ -190,6 +191,26 @@ fn all_ports_are_given_back() {
             UdpSocket::bind(("127.0.0.1", number)).unwrap();
         }
     });
+}
+
+#[test]
+fn a_stopped_relay_has_let_go_of_everything() {
+    for driver in [Driver::Poll, Driver::Uring] {
+        let Some(mut relay) = TestRelay::start(driver, Options::default()) else {
+            continue;
+        };
+        let mut control = relay.connect();
+        let first = control.first_port();
+        let mut commands = vec![create(1)];
+        commands.extend((0..100).map(|it| open(1, port(first + it))));
+        control.apply(0, commands);
+        relay.stop();
+        assert!(control.is_closed());
+        assert!(!relay.config.socket_path.exists());
+        for number in first..first + 100 {
+            UdpSocket::bind(("127.0.0.1", number)).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -8,25 +8,31 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::control::{Control, create, open, port, remove};
-use crate::harness::ports;
+use crate::harness::Ports;
 
 struct Daemon {
     child: Child,
     folder: tempfile::TempDir,
+    _ports: Ports,
 }
 
 impl Daemon {
     fn start(driver: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let first = ports();
+        let ports = Ports::claim();
         let settings = format!(
             "[tandem]\ndata_dir = \".\"\n[relay]\ninterfaces = [\"127.0.0.1\"]\nworkers = 1\n\
-             ports = [{first}, {}]\ndriver = \"{driver}\"\n",
-            first + 255
+             ports = [{}, {}]\ndriver = \"{driver}\"\n",
+            ports.first,
+            ports.last()
         );
         fs::write(folder.path().join("tandem.toml"), settings).unwrap();
         let child = command(&folder).stderr(Stdio::piped()).spawn().unwrap();
-        Self { child, folder }
+        Self {
+            child,
+            folder,
+            _ports: ports,
+        }
     }
 
     fn connect(&self) -> Control {
