@@ -34,13 +34,13 @@ struct Splice {
 }
 
 /// The order of splices at the same place.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     /// The last one made goes first.
     Prepend,
     /// The last one made wins.
     Replace,
-    /// Part of the topmost Via.
+    /// Part of the topmost Via. The first one made goes first.
     Received,
     /// The first one made goes first. For a header that is to stand once, which one it is.
     Append(HeaderId),
@@ -214,7 +214,7 @@ impl<'m, 'a> Edits<'m, 'a> {
         out
     }
 
-    /// Records a splice, before those of its place that were made earlier, but for [`Kind::Append`].
+    /// Records a splice at its place in the order that [`Kind`] says.
     fn splice(
         &mut self,
         place: Range<usize>,
@@ -223,11 +223,11 @@ impl<'m, 'a> Edits<'m, 'a> {
     ) -> &mut Self {
         let text_start = self.text.len();
         write(&mut self.text);
-        let is_append = matches!(kind, Kind::Append(_));
+        let is_in_order = matches!(kind, Kind::Append(_) | Kind::Received);
         let key = (place.start, rank(kind));
         let number = self.splices.partition_point(|other| {
             let other = (other.place.start, rank(other.kind));
-            other < key || (is_append && other == key)
+            other < key || (is_in_order && other == key)
         });
         let text = text_start..self.text.len();
         self.splices.insert(number, Splice { place, kind, text });
@@ -289,3 +289,6 @@ const fn rank(kind: Kind) -> u8 {
         Kind::Append(_) => 3,
     }
 }
+
+#[cfg(test)]
+mod tests;

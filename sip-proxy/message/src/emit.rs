@@ -15,8 +15,9 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     }));
 }
 
-/// Appends `Name: value` and CRLF. In a name, what is no token becomes `_`.
+/// Appends `Name: value` and CRLF. In a name, what is no token becomes `_`, and so does no name.
 pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let name = if name.is_empty() { b"_" } else { name };
     out.extend(
         name.iter()
             .map(|byte| if is_token(*byte) { *byte } else { b'_' }),

@@ -187,3 +187,6 @@ fn is_sip_so_far(pending: &[u8]) -> bool {
         .is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/"));
     is_status || is_request
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ pub fn cancel_for(request: &Message<'_>) -> Result<Request, HeaderError> {
     let to = to.ok_or(HeaderError::Missing(HeaderId::To))?;
     Request::alongside(request, Method::Cancel, to)
 }
+
+#[cfg(test)]
+mod tests;

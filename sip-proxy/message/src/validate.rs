@@ -237,3 +237,6 @@ const fn bad(reason: &'static str) -> Refusal {
 const fn drop(reason: &'static str) -> Refusal {
     Refusal::Drop { reason }
 }
+
+#[cfg(test)]
+mod tests;

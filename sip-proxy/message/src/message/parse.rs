@@ -333,3 +333,6 @@ fn broken_request_line(line: &[u8]) -> Option<StartLine<'_>> {
         uri: trim(&rest[..version]),
     })
 }
+
+#[cfg(test)]
+mod tests;
