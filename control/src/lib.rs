@@ -1,1 +1,24 @@
-//! The control daemon: ng over UDP, the link to the relay.
+//! The control daemon: ng over UDP on one side, the relay on the other, decisions in between.
+//!
+//! ```text
+//! proxies ◄─ng─► ng_server ─► ┌──────────────────────┐ ─► relay_link ◄─SOCK_SEQPACKET─► relay
+//!                             │ control_core::Control │
+//!                clock ─────► └──────────────────────┘ ─► journal ─► log
+//! ```
+//!
+//! One thread does it all: [`service`] waits for whichever comes first, hands it to the core and
+//! does what the core says.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod journal;
+mod ng_server;
+mod ng_socket;
+mod relay_link;
+mod service;
+
+pub use config::Config;
+pub use error::StartError;
+pub use service::run;

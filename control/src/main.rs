@@ -1,3 +1,50 @@
-//! The control daemon: ng over UDP, the link to the relay.
+//! Arguments → settings → serve until a signal; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use control::{Config, StartError};
+use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, SettingsError};
+
+/// Answers SIP proxies that speak ng, and tells the relay which media goes where.
+///
+/// Runs in the foreground and logs to standard error. SIGINT and SIGTERM stop it cleanly; calls
+/// that are up keep their media, and the next control takes them over.
+#[derive(Debug, Parser)]
+#[command(name = "tandem-control", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+fn main() -> ExitCode {
+    match start(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tandem-control: {failure}");
+            match failure {
+                Failure::Settings(_) => ExitCode::from(EXIT_CODE_USAGE),
+                Failure::Start(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = arguments.daemon.load()?;
+    let config = Config::check(&loaded)?;
+    if arguments.daemon.check_config {
+        loaded.print_is_fine();
+        return Ok(());
+    }
+    loaded.init_logging()?;
+    Ok(control::run(&config)?)
+}

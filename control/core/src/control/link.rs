@@ -31,6 +31,9 @@ use super::{Control, Now, WAITING_MAX};
 /// Calls that are installed again at the same time.
 const RESTORES_MAX: usize = 256;
 
+/// Silent calls remembered while calls are listed. The relay tells of them once for each list.
+const SILENT_MAX: usize = 65_536;
+
 /// What is known of the relay.
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -45,6 +48,8 @@ pub(super) struct Link {
     lists_open: usize,
     restores: VecDeque<CallKey>,
     restores_open: usize,
+    /// Calls reported silent before it was known whose they are.
+    silent: Vec<CallKey>,
     /// Call-IDs whose delete came before their records could be read.
     pub(super) doomed: Vec<Vec<u8>>,
 }
@@ -121,6 +126,11 @@ impl Control {
     /// The relay says that something happened.
     pub fn handle_relay_event(&mut self, _now: Now, event: Event) {
         match event {
+            Event::MediaTimeout { call } if self.link.state == State::Listing => {
+                if self.link.silent.len() < SILENT_MAX {
+                    self.link.silent.push(call);
+                }
+            }
             Event::MediaTimeout { call } => self.handle_media_timeout(call),
         }
     }
@@ -131,6 +141,7 @@ impl Control {
         self.link.requests.clear();
         self.link.restores.clear();
         self.link.restores_open = 0;
+        self.link.silent.clear();
         let interrupted: Vec<_> = self
             .calls
             .iter()
@@ -321,6 +332,9 @@ impl Control {
         let keys: Vec<_> = self.calls.keys().copied().collect();
         for key in keys {
             self.schedule(now, key);
+        }
+        for key in std::mem::take(&mut self.link.silent) {
+            self.handle_media_timeout(key);
         }
         for held in std::mem::take(&mut self.waiting) {
             self.resume(now, held);

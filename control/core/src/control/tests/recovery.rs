@@ -252,3 +252,19 @@ fn a_delete_cut_off_by_the_relay_is_finished() {
     assert!(sim.relay.calls.is_empty());
     assert_eq!(sim.control.call_count(), 0);
 }
+
+#[test]
+fn a_call_that_fell_silent_while_control_was_away_is_ended() {
+    let mut sim = Sim::new();
+    call(&mut sim, "c1");
+    let key = *sim.relay.calls.keys().next().unwrap();
+    sim.control = crate::Control::new(CONFIG);
+    sim.is_slow = true;
+    sim.connect();
+    // The relay tells of it again because it is asked for its calls.
+    let event = relay_wire::Event::MediaTimeout { call: key };
+    sim.control.handle_relay_event(sim.now(), event);
+    sim.deliver_all();
+    assert!(sim.relay.calls.is_empty());
+    assert_eq!(sim.control.counters().media_timeouts, 1);
+}

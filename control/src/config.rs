@@ -1,0 +1,146 @@
+//! Settings, checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tandem_settings::{Loaded, SettingsError};
+
+/// Addresses that ng is received on at most.
+const LISTEN_MAX: usize = 16;
+
+/// Longest time-out, in seconds: a week. Longer ones are slips of the pen.
+const SECONDS_MAX: u32 = 604_800;
+
+/// Settings that cannot be wrong.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// Where ng is received.
+    pub listen: Vec<SocketAddr>,
+    /// The relay's socket.
+    pub relay_socket: PathBuf,
+    /// Seconds without media after which a call ends; 0 is never.
+    pub media_timeout_s: u32,
+    /// Seconds that a deleted call lives on.
+    pub delete_delay_s: u32,
+    /// Seconds that an offer waits for an answer.
+    pub offer_timeout_s: u32,
+    /// Calls at most.
+    pub calls_max: u32,
+}
+
+impl Config {
+    /// Checks what the file says.
+    ///
+    /// # Errors
+    ///
+    /// When a value cannot be used; the error names it, its line and the cure.
+    pub fn check(loaded: &Loaded) -> Result<Self, SettingsError> {
+        let file = &loaded.file.control;
+        let config = Self {
+            listen: file.listen.clone(),
+            relay_socket: loaded.relay_socket(),
+            media_timeout_s: file.media_timeout_s,
+            delete_delay_s: file.delete_delay_s,
+            offer_timeout_s: file.offer_timeout_s,
+            calls_max: file.calls_max,
+        };
+        config.check_listen(loaded)?;
+        config.check_numbers(loaded)?;
+        Ok(config)
+    }
+
+    fn check_listen(&self, loaded: &Loaded) -> Result<(), SettingsError> {
+        let wrong = |index: usize, problem: String| {
+            let key = format!("control.listen[{index}]");
+            let cure =
+                "write the address and port that the proxies send to, such as 127.0.0.1:2223";
+            Err(loaded.wrong(&key, problem, cure))
+        };
+        if self.listen.is_empty() || self.listen.len() > LISTEN_MAX {
+            let problem = format!(
+                "{} addresses; 1 to {LISTEN_MAX} can be used",
+                self.listen.len()
+            );
+            let cure = "use [\"127.0.0.1:2223\"]";
+            return Err(loaded.wrong("control.listen", problem, cure));
+        }
+        for (index, address) in self.listen.iter().enumerate() {
+            if address.port() == 0 {
+                return wrong(index, format!("{address} has no port"));
+            }
+            if address.ip().is_multicast() {
+                return wrong(index, format!("{} is a group, not a host", address.ip()));
+            }
+            if self.listen[..index].contains(address) {
+                return wrong(index, format!("{address} stands there twice"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self, loaded: &Loaded) -> Result<(), SettingsError> {
+        let wrong = |key: &str, problem: String, cure: &str| Err(loaded.wrong(key, problem, cure));
+        if self.calls_max == 0 {
+            let cure = "use 20000, or stop control instead";
+            return wrong(
+                "control.calls_max",
+                "no call could be made".to_owned(),
+                cure,
+            );
+        }
+        if self.offer_timeout_s == 0 {
+            let cure = "use 180: longer than any phone rings";
+            let problem = "every call would end before it is answered".to_owned();
+            return wrong("control.offer_timeout_s", problem, cure);
+        }
+        let times = [
+            ("control.media_timeout_s", self.media_timeout_s),
+            ("control.delete_delay_s", self.delete_delay_s),
+            ("control.offer_timeout_s", self.offer_timeout_s),
+        ];
+        for (key, seconds) in times {
+            if seconds > SECONDS_MAX {
+                let problem = format!("{seconds} s is more than a week");
+                return wrong(key, problem, "the value is in seconds");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<Config, String> {
+        let loaded = Loaded::parse(Path::new("/etc/tandem/tandem.toml"), text).unwrap();
+        Config::check(&loaded).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_fine() {
+        let config = check("").unwrap();
+        assert_eq!(config.listen, ["127.0.0.1:2223".parse().unwrap()]);
+        assert!(config.relay_socket.ends_with("data/run/relay.sock"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line_and_its_cure() {
+        let cases = [
+            ("listen = []", "0 addresses"),
+            ("listen = [\"127.0.0.1:0\"]", "no port"),
+            ("listen = [\"224.0.0.1:2223\"]", "a group"),
+            ("listen = [\"127.0.0.1:2223\", \"127.0.0.1:2223\"]", "twice"),
+            ("calls_max = 0", "no call"),
+            ("offer_timeout_s = 0", "before it is answered"),
+            ("media_timeout_s = 60000000", "more than a week"),
+        ];
+        for (line, problem) in cases {
+            let error = check(&format!("[control]\n{line}\n")).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+            assert!(error.contains("tandem.toml:2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Why control cannot run.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why control cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address of `control.listen` cannot be used.
+    #[error(
+        "cannot receive ng on {address}: {source}. Is another control (or rtpengine) running, or \
+         is the address not this host's? Change control.listen in tandem.toml"
+    )]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No randomness, no signals, no event loop.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What could not be done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// For `map_err`.
+    pub(crate) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { doing, source }
+    }
+}

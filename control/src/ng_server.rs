@@ -1,0 +1,94 @@
+//! ng over UDP: datagrams in, datagrams out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use control_core::Client;
+use tracing::{debug, info, warn};
+
+use crate::error::StartError;
+use crate::ng_socket::NgSocket;
+
+/// Bytes of the longest UDP datagram.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// All sockets that ng is received on.
+#[derive(Debug)]
+pub(crate) struct NgServer {
+    sockets: Vec<NgSocket>,
+    /// Which socket is looked at first: each in turn.
+    first: usize,
+    buffer: Vec<u8>,
+}
+
+impl NgServer {
+    /// Binds all addresses.
+    pub(crate) fn bind(listen: &[SocketAddr]) -> Result<Self, StartError> {
+        let mut sockets = Vec::with_capacity(listen.len());
+        for &address in listen {
+            let socket = NgSocket::bind(address);
+            let socket = socket.map_err(|source| StartError::Listen { address, source })?;
+            if !address.ip().is_loopback() {
+                warn!(
+                    %address,
+                    "whoever can send to this address directs media: let only the proxies reach it"
+                );
+            }
+            info!(address = %socket.local(), "listening for ng");
+            sockets.push(socket);
+        }
+        Ok(Self {
+            sockets,
+            first: 0,
+            buffer: vec![0; DATAGRAM_BYTES_MAX],
+        })
+    }
+
+    /// Waits for a datagram. Its bytes are those of [`Self::datagram`].
+    pub(crate) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<(Client, usize)> {
+        let count = self.sockets.len();
+        for turn in 0..count {
+            let index = (self.first + turn) % count;
+            let received = self.sockets[index].poll_receive(context, &mut self.buffer);
+            let Poll::Ready(received) = received else {
+                continue;
+            };
+            match received {
+                Ok(received) => {
+                    self.first = index + 1;
+                    let client = Client {
+                        remote: received.remote,
+                        local: received.local,
+                    };
+                    return Poll::Ready((client, received.len));
+                }
+                Err(error) => {
+                    debug!(%error, "a datagram could not be read");
+                    context.waker().wake_by_ref();
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The bytes of the datagram received last.
+    pub(crate) fn datagram(&self, len: usize) -> &[u8] {
+        &self.buffer[..len]
+    }
+
+    /// Sends a datagram.
+    pub(crate) fn send(&self, client: Client, datagram: &[u8]) {
+        let mut sockets = self.sockets.iter();
+        let Some(socket) = sockets.find(|socket| socket.serves(client.local)) else {
+            debug!(local = %client.local, "no longer listening there");
+            return;
+        };
+        match socket.send(client.local, client.remote, datagram) {
+            Ok(()) => {}
+            // As if lost on the way: the client asks again.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => warn!(to = %client.remote, %error, "a reply could not be sent"),
+        }
+    }
+}
