@@ -1,3 +1,156 @@
-//! The operator's command line.
+//! `tandem`, the operator's command line.
+//!
+//! ```text
+//! run ─► relay, control, sip-proxy as children          (run/)
+//! status, calls, ng ─► control, by ng over UDP           (ng_client)
+//! status, calls ─► sip-proxy, by its admin socket        (admin)
+//! user, cdr, registrations ─► the database               (sip-proxy-store)
+//! ```
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod admin;
+mod calls;
+mod cdr;
+mod config;
+mod failure;
+mod man;
+mod ng;
+mod ng_client;
+mod output;
+mod password;
+mod registrations;
+mod run;
+mod status;
+mod time;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::remark;
+
+/// Turns `"command" => "what it is for"` pairs into the examples below a help text.
+macro_rules! examples {
+    ($($command:literal => $purpose:literal),+ $(,)?) => {
+        concat!("Examples:\n", $("  ", $command, "\n      ", $purpose, "\n",)+)
+    };
+}
+pub(crate) use examples;
+
+/// Operate Tandem: run its three daemons, see what they do, keep the accounts.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tandem",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = false,
+    max_term_width = 100,
+    after_help = concat!(
+        "Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 a daemon does not answer.\n\n",
+        examples!(
+            "tandem run --demo" => "start everything, with two accounts to try",
+            "tandem status" => "what runs, and what it does",
+            "tandem user add carol" => "one more account",
+            "tandem help ng offer" => "help on any command"
+        )
+    )
+)]
+struct Cli {
+    #[command(flatten)]
+    context: Context,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(clap::Args, Debug)]
+struct Context {
+    /// Settings file. Without it: $TANDEM_CONFIG, ./tandem.toml, /etc/tandem/tandem.toml, and the
+    /// defaults if none of these is there
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print JSON where there is something to print
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start relay, control and SIP proxy, and keep them running
+    ///
+    /// Each is started when the one before it is ready. One that dies is started again: after
+    /// 0.2 s at first, up to 10 s if it keeps dying. SIGINT (Ctrl-C) and SIGTERM stop the SIP
+    /// proxy, then control, then the relay; a second one stops them at once. If this process is
+    /// killed they stop by themselves.
+    ///
+    /// The log of all three goes to standard error: as text with the daemon's name before each
+    /// line, or as JSON (log.format).
+    Run(run::RunArgs),
+    /// Show what runs, and what it does
+    ///
+    /// Asks control and the SIP proxy; what the relay counts is told by control. The exit code is
+    /// 3 if any of them is down.
+    Status(status::StatusArgs),
+    /// Show the calls in progress
+    ///
+    /// TIME counts from the answer, or from the beginning of a call that is not answered yet.
+    /// PACKETS are the RTP packets that each party sent. SILENT is the time since the newest
+    /// packet of anybody.
+    Calls(calls::CallsArgs),
+    /// Show which phones are registered
+    ///
+    /// Read from the database, so that it works while the SIP proxy is down, too.
+    Registrations(registrations::RegistrationsArgs),
+    /// Show the records of finished calls
+    ///
+    /// Newest first. PACKETS are those of the caller and of the callee that went through the
+    /// relay.
+    Cdr(cdr::CdrArgs),
+    /// Keep the accounts
+    ///
+    /// What is changed here holds at once; the SIP proxy need not be restarted. Passwords are not
+    /// stored, only what digest authentication makes of them for the realm, which is the first of
+    /// sip_proxy.domains or "tandem".
+    User(user::UserArgs),
+    /// Check and explain the settings
+    Config(config::ConfigArgs),
+    /// Speak the ng protocol to control, or to any ng server
+    ///
+    /// ng is the protocol by which SIP proxies direct rtpengine, and Tandem's control daemon.
+    Ng(ng::NgArgs),
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    Man(man::ManArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    dispatch(&cli).unwrap_or_else(|failure| {
+        if failure.is_worth_telling() {
+            remark(&format!("tandem: {failure}"));
+        }
+        failure.exit_code()
+    })
+}
+
+fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
+    let context = &cli.context;
+    match &cli.command {
+        Command::Run(args) => return run::run(context, args),
+        Command::Status(args) => status::run(context, args),
+        Command::Calls(args) => calls::run(context, args),
+        Command::Registrations(args) => registrations::run(context, args),
+        Command::Cdr(args) => cdr::run(context, args),
+        Command::User(args) => user::run(context, args),
+        Command::Config(args) => config::run(context, args),
+        Command::Ng(args) => ng::run(context, args),
+        Command::Man(args) => man::run(args),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -122,7 +122,9 @@ pub struct SipProxy {
     /// Domains that are ours besides the addresses listened on. The first is the realm of
     /// digest authentication.
     pub domains: Vec<String>,
-    /// The control daemon's ng address. Empty: media is not relayed.
+    /// The control daemon's ng address. Empty (`""`): media is not relayed.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
     pub control: Option<SocketAddr>,
     /// Milliseconds that an ng request may take, retransmissions included, before the call is
     /// refused.
@@ -206,6 +208,38 @@ impl Default for SipProxy {
             requests_per_second_max: 100,
             calls_max: 20_000,
             connections_max: 4_000,
+        }
+    }
+}
+
+/// An address, or `""` where TOML has no way to say that there is none.
+mod empty_is_none {
+    use std::net::SocketAddr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "" => Ok(None),
+            address => address.parse().map(Some).map_err(D::Error::custom),
+        }
+    }
+
+    #[expect(
+        clippy::ref_option,
+        reason = "serde calls it with a reference to the field"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_str(""),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -141,10 +142,12 @@ impl Loaded {
 
     /// Says on standard output that the settings are fine, and which they are.
     pub fn print_is_fine(&self) {
-        match self.path() {
-            Some(path) => println!("{}: fine", path.display()),
-            None => println!("no tandem.toml: the defaults are fine"),
-        }
+        let text = match self.path() {
+            Some(path) => format!("{}: fine", path.display()),
+            None => "there is no settings file; the defaults hold".to_owned(),
+        };
+        // Not println, which panics when nobody reads.
+        let _ = writeln!(io::stdout(), "{text}");
     }
 
     /// Sets logging up as the file says. Call once, before anything is logged.
@@ -177,12 +180,12 @@ impl Source {
         if let Some((name, known)) = unknown_word(error.message(), "unknown field `") {
             let key = self.spans.key_at(&span).unwrap_or(name);
             let problem = format!("{key}: unknown key");
-            return self.wrong(&span, problem, nearest(name, &known));
+            return self.wrong(&span, problem, suggestion(name, &known));
         }
         if let Some((name, known)) = unknown_word(error.message(), "unknown variant `") {
             let key = self.spans.key_at(&span).unwrap_or_default();
             let problem = format!("{key}: unknown value {name:?}");
-            return self.wrong(&span, problem, nearest(name, &known));
+            return self.wrong(&span, problem, suggestion(name, &known));
         }
         let message = error.message().replace('\n', ", ");
         let Some(key) = self.spans.key_at(&span) else {
@@ -204,30 +207,31 @@ fn unknown_word<'a>(message: &'a str, prefix: &str) -> Option<(&'a str, Vec<&'a 
 }
 
 /// What to write instead of `name`.
-fn nearest(name: &str, known: &[&str]) -> String {
-    let similarity = |known: &str| strsim::jaro_winkler(name, known);
-    let best = known
-        .iter()
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
-        .filter(|best| similarity(best) > SIMILARITY_MIN);
-    match best {
-        Some(best) => format!("did you mean {best}?"),
+fn suggestion(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(nearest) => format!("did you mean {nearest}?"),
         None => format!("known here: {}", known.join(", ")),
     }
+}
+
+/// The word that was probably meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(similarity, _)| *similarity > SIMILARITY_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| known)
 }
 
 /// Below this a suggestion confuses more than it helps. Found by trial with slips of the pen.
 const SIMILARITY_MIN: f64 = 0.75;
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
+fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let mut file = fs::File::open(path)?.take(FILE_SIZE_MAX + 1);
     file.read_to_string(&mut text)?;
     if text.len() as u64 > FILE_SIZE_MAX {
-        return Err(std::io::Error::other(
-            "larger than 1 MiB: not a settings file",
-        ));
+        return Err(io::Error::other("larger than 1 MiB: not a settings file"));
     }
     Ok(text)
 }

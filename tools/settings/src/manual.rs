@@ -21,6 +21,14 @@ pub struct Key {
     pub text: String,
 }
 
+impl Key {
+    /// As errors and arguments name it: `relay.ports`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.table, self.name)
+    }
+}
+
 /// One table of `tandem.toml`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Table {
@@ -77,6 +85,48 @@ fn default_in(defaults: &toml::Table, path: &[&str]) -> Option<String> {
     table.get(key).map(ToString::to_string)
 }
 
+/// The key or table that was probably meant.
+#[must_use]
+pub fn nearest_key(name: &str) -> Option<String> {
+    let paths = tables().into_iter().flat_map(|table| {
+        let keys: Vec<String> = table.keys.iter().map(Key::path).collect();
+        std::iter::once(table.name).chain(keys)
+    });
+    let paths: Vec<String> = paths.collect();
+    crate::load::nearest(name, paths.iter().map(String::as_str)).map(ToOwned::to_owned)
+}
+
+/// A settings file that says what holds anyway: every key with its meaning, commented out.
+#[must_use]
+pub fn example_file() -> String {
+    let mut file = String::from(EXAMPLE_PREFACE);
+    for table in tables() {
+        let _ = write!(file, "\n{}[{}]\n", comment(&table.text), table.name);
+        for key in table.keys {
+            let default = key.default.unwrap_or_else(|| "…".to_owned());
+            let text = comment(&key.text);
+            let _ = write!(
+                file,
+                "\n{text}# ({})\n#{} = {default}\n",
+                key.kind.replace('`', ""),
+                key.name
+            );
+        }
+    }
+    file
+}
+
+fn comment(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("# {line}\n").replace(" \n", "\n"))
+        .collect()
+}
+
+const EXAMPLE_PREFACE: &str = "\
+# The settings of Tandem. What is commented out is the default.
+# `tandem config check` says whether the file is right.
+";
+
 /// The manual as a Markdown page: `docs/configuration.md`.
 #[must_use]
 pub fn markdown() -> String {
@@ -100,7 +150,7 @@ pub fn markdown() -> String {
 const PREFACE: &str = "\
 # Configuration
 
-<!-- Made by `cargo xtask manual` from the comments in tools/settings/src/file.rs. Edit those. -->
+<!-- Made by `cargo xtask docs` from the comments in tools/settings/src/file.rs. Edit those. -->
 
 One file, `tandem.toml`, is read by all three daemons and by `tandem`. It is looked for in this
 order: `--config FILE`, `$TANDEM_CONFIG`, `./tandem.toml`, `/etc/tandem/tandem.toml`. If none is

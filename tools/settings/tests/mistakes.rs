@@ -169,3 +169,17 @@ fn a_folder_that_strangers_may_write_to_is_closed() {
     let mode = fs::metadata(&data).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
 }
+
+#[test]
+fn relaying_can_be_switched_off_and_the_file_read_back() {
+    let path = Path::new("tandem.toml");
+    let loaded = Loaded::parse(path, "[sip_proxy]\ncontrol = \"\"\n").unwrap();
+    assert_eq!(loaded.file.sip_proxy.control, None);
+    let written = toml::to_string(&loaded.file).unwrap();
+    assert_eq!(Loaded::parse(path, &written).unwrap().file, loaded.file);
+    let text = complaint("[sip_proxy]\ncontrol = \"localhost\"\n");
+    assert!(
+        text.contains(":2:11: sip_proxy.control: invalid socket address"),
+        "{text}"
+    );
+}

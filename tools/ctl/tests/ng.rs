@@ -1,0 +1,181 @@
+//! `tandem ng` against a server that is not ours.
+
+mod harness;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use harness::{Place, assert_snapshot};
+
+/// Answers so many datagrams, each by a function of its cookie and body, and returns them.
+fn serve(
+    count: usize,
+    answer: impl Fn(&str, &str) -> Option<String> + Send + 'static,
+) -> (SocketAddr, JoinHandle<Vec<String>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let address = socket.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let mut heard = Vec::new();
+        let mut buffer = vec![0; 65_535];
+        while heard.len() < count {
+            let (len, client) = socket.recv_from(&mut buffer).unwrap();
+            let datagram = String::from_utf8(buffer[..len].to_vec()).unwrap();
+            let (cookie, body) = datagram.split_once(' ').unwrap();
+            if let Some(reply) = answer(cookie, body) {
+                socket.send_to(reply.as_bytes(), client).unwrap();
+            }
+            heard.push(datagram);
+        }
+        heard
+    });
+    (address, server)
+}
+
+fn ng(place: &Place, server: SocketAddr, arguments: &[&str]) -> harness::Ran {
+    let server = server.to_string();
+    let all = [&["ng"], arguments, &["--server", &server]].concat();
+    place.run(&all)
+}
+
+#[test]
+fn pings() {
+    let place = Place::new("");
+    let (server, heard) = serve(1, |cookie, _| Some(format!("{cookie} d6:result4:ponge")));
+    assert_eq!(ng(&place, server, &["ping"]).ok(), "pong\n");
+    let heard = heard.join().unwrap();
+    assert!(heard[0].ends_with(" d7:command4:pinge"), "{heard:?}");
+}
+
+#[test]
+fn an_offer_carries_flags_and_settings_and_its_sdp_comes_back_alone() {
+    let place = Place::new("");
+    std::fs::write(place.path("offer.sdp"), "v=0\ns=-\n").unwrap();
+    let (server, heard) = serve(1, |cookie, _| {
+        Some(format!(
+            "{cookie} d3:sdp10:v=0\r\ns=x\r\n7:warning4:odd!6:result2:oke"
+        ))
+    });
+    let ran = ng(
+        &place,
+        server,
+        &[
+            "offer",
+            "--call-id",
+            "c1",
+            "--from-tag",
+            "a",
+            "--sdp",
+            "offer.sdp",
+            "--flag",
+            "trust-address",
+            "--flag",
+            "loop-protect",
+            "--set",
+            "ICE=remove",
+            "--set",
+            "replace=[origin]",
+        ],
+    );
+    assert!(ran.err.contains("warning of the server: odd!"), "{ran:?}");
+    assert_eq!(ran.ok(), "v=0\r\ns=x\r\n");
+    let heard = heard.join().unwrap().remove(0);
+    let (_, body) = heard.split_once(' ').unwrap();
+    assert_eq!(
+        body,
+        "d7:command5:offer7:call-id2:c18:from-tag1:a5:flagsl13:trust-address12:loop-protecte\
+         3:ICE6:remove7:replacel6:origine3:sdp10:v=0\r\ns=-\r\ne"
+    );
+}
+
+#[test]
+fn an_answer_takes_its_sdp_from_standard_input() {
+    let place = Place::new("");
+    let (server, heard) = serve(1, |cookie, _| {
+        Some(format!("{cookie} d3:sdp5:v=0\r\n6:result2:oke"))
+    });
+    let server = server.to_string();
+    let arguments = [
+        "ng",
+        "answer",
+        "--call-id",
+        "c1",
+        "--from-tag",
+        "a",
+        "--to-tag",
+        "b",
+        "--server",
+        &server,
+    ];
+    assert_eq!(place.run_with_input(&arguments, "v=0\r\n").ok(), "v=0\r\n");
+    let heard = heard.join().unwrap();
+    assert!(
+        heard[0].contains("8:from-tag1:a6:to-tag1:b3:sdp5:v=0\r\n"),
+        "{heard:?}"
+    );
+    let empty = place.run_with_input(&arguments, "");
+    empty.failed(2, "the SDP in - is empty");
+}
+
+#[test]
+fn a_request_is_repeated_byte_for_byte_until_the_right_reply_comes() {
+    let place = Place::new("");
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let (server, heard) = serve(3, move |cookie, _| {
+        match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => None,
+            1 => Some("another d6:result4:ponge".to_owned()),
+            _ => Some(format!("{cookie} d6:result4:ponge")),
+        }
+    });
+    assert_eq!(ng(&place, server, &["ping"]).ok(), "pong\n");
+    let heard = heard.join().unwrap();
+    assert_eq!(heard[0], heard[1]);
+    assert_eq!(heard[0], heard[2]);
+}
+
+#[test]
+fn refusals_silence_and_nonsense_have_their_own_exit_codes() {
+    let place = Place::new("");
+    let refusal = "d6:result5:error12:error-reason15:Unknown call-ide";
+    let (server, _heard) = serve(1, move |cookie, _| Some(format!("{cookie} {refusal}")));
+    let query = ["query", "--call-id", "c9"];
+    ng(&place, server, &query).failed(1, "the server refused: Unknown call-id");
+    let (server, _heard) = serve(1, |cookie, _| Some(format!("{cookie} nonsense")));
+    ng(&place, server, &["ping"]).failed(1, "makes no sense");
+    let (server, _heard) = serve(9, |_, _| None);
+    let ran = ng(&place, server, &["ping", "--timeout", "600"]);
+    ran.failed(3, "no answer from the ng server");
+}
+
+#[test]
+fn counts_are_outlined_for_people_and_json_for_programs() {
+    let place = Place::new("");
+    let reply = "d7:createdi1795219200e4:tagsd1:ad6:mediasld5:indexi1e7:streamsl\
+        d10:local porti30000e5:flagsl3:RTPe5:statsd7:packetsi50eeeeeeee6:result2:oke";
+    let (server, _heard) = serve(2, move |cookie, _| Some(format!("{cookie} {reply}")));
+    let query = ["query", "--call-id", "c1"];
+    assert_snapshot("ng-query", &ng(&place, server, &query).ok());
+    let json = ng(&place, server, &["query", "--call-id", "c1", "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        json["tags"]["a"]["medias"][0]["streams"][0]["stats"]["packets"],
+        50
+    );
+}
+
+#[test]
+fn calls_are_named() {
+    let place = Place::new("");
+    let (server, heard) = serve(1, |cookie, _| {
+        Some(format!("{cookie} d5:callsl2:c12:c2e6:result2:oke"))
+    });
+    assert_eq!(
+        ng(&place, server, &["list", "--limit", "5"]).ok(),
+        "c1\nc2\n"
+    );
+    assert!(heard.join().unwrap()[0].ends_with(" d7:command4:list5:limiti5ee"));
+}
