@@ -3,8 +3,8 @@
 use memchr::memmem;
 
 use crate::header::scan::is_token;
-use crate::limits::MESSAGE_LEN_MAX;
-use crate::message::{ParseError, parse};
+use crate::limits::{MESSAGE_LEN_MAX, START_LINE_LEN_MAX};
+use crate::message::parse;
 
 /// What was found in a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +43,8 @@ pub struct Framer {
     consumed: usize,
     /// Bytes after `consumed` that hold no end of a header.
     searched: usize,
+    /// Length of the message that begins at `consumed`, once its header is there.
+    awaited: Option<usize>,
     /// The last thing that came was half of a ping.
     after_pong: bool,
     failure: Option<FrameError>,
@@ -120,24 +122,24 @@ impl Framer {
             _ => {}
         }
         self.after_pong = false;
-        let from = self.searched.saturating_sub(3);
-        let Some(found) = memmem::find(&pending[from..], b"\r\n\r\n") else {
-            self.searched = pending.len();
-            return if pending.len() > MESSAGE_LEN_MAX {
-                Err(FrameError::TooLong)
-            } else {
-                is_sip_so_far(pending)
-                    .then_some(None)
-                    .ok_or(FrameError::NotSip)
-            };
+        let len = match self.awaited {
+            Some(len) => len,
+            None => {
+                check_first_line(pending)?;
+                let from = self.searched.saturating_sub(3);
+                let Some(found) = memmem::find(&pending[from..], b"\r\n\r\n") else {
+                    self.searched = pending.len();
+                    let is_bounded = pending.len() <= MESSAGE_LEN_MAX;
+                    return is_bounded.then_some(None).ok_or(FrameError::TooLong);
+                };
+                message_len(&pending[..from + found + 4])?
+            }
         };
-        let header_len = from + found + 4;
-        // Not searched again while the body is awaited.
-        self.searched = header_len - 1;
-        let len = message_len(&pending[..header_len.min(pending.len())])?;
         if pending.len() < len {
+            self.awaited = Some(len);
             return Ok(None);
         }
+        self.awaited = None;
         self.searched = 0;
         Ok(Some(Found::Message(len)))
     }
@@ -151,16 +153,7 @@ enum Found {
 
 /// Length of the message whose header section `header` is.
 fn message_len(header: &[u8]) -> Result<usize, FrameError> {
-    if !is_sip_so_far(header) {
-        return Err(FrameError::NotSip);
-    }
-    if header.len() > MESSAGE_LEN_MAX {
-        return Err(FrameError::TooLong);
-    }
-    let announced = parse::announced_length(header).map_err(|error| match error {
-        ParseError::TooLong => FrameError::TooLong,
-        _ => FrameError::ContentLength,
-    })?;
+    let announced = parse::announced_length(header).map_err(|_| FrameError::ContentLength)?;
     let body_len = announced.ok_or(FrameError::ContentLength)?;
     let len = header.len().saturating_add(body_len);
     if len > MESSAGE_LEN_MAX {
@@ -171,21 +164,22 @@ fn message_len(header: &[u8]) -> Result<usize, FrameError> {
 
 /// Whether the first line, if it is complete, names SIP at its beginning or end: HTTP and the
 /// like are seen off at once.
-fn is_sip_so_far(pending: &[u8]) -> bool {
-    let Some(end) = memmem::find(pending, b"\r\n") else {
-        return true;
+fn check_first_line(pending: &[u8]) -> Result<(), FrameError> {
+    let near = &pending[..pending.len().min(START_LINE_LEN_MAX + 2)];
+    let Some(end) = memmem::find(near, b"\r\n") else {
+        let may_go_on = near.len() == pending.len();
+        return may_go_on.then_some(()).ok_or(FrameError::TooLong);
     };
-    let line = &pending[..end];
-    let is_status = line
-        .get(..4)
-        .is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/"));
+    let names_sip = |word: &[u8]| {
+        let name = word.get(..4);
+        name.is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/"))
+    };
+    let line = &near[..end];
     let last_word = line
         .rsplit(|byte| *byte == b' ')
         .find(|word| !word.is_empty());
-    let is_request = last_word
-        .and_then(|word| word.get(..4))
-        .is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/"));
-    is_status || is_request
+    let is_sip = names_sip(line) || last_word.is_some_and(names_sip);
+    is_sip.then_some(()).ok_or(FrameError::NotSip)
 }
 
 #[cfg(test)]

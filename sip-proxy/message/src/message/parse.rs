@@ -120,37 +120,34 @@ fn line_end(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
     }
 }
 
-/// As [`line_end`], for a header value that began at `start`: `\` NUL in a quoted string is
-/// legal (RFC 3261 §25.1 `quoted-pair`), however odd.
-fn value_line_end(bytes: &[u8], start: usize, from: usize) -> Result<usize, ParseError> {
-    let mut from = from;
-    loop {
-        match line_end(bytes, from) {
-            Err(ParseError::Nul) => {
-                let nul = from + memchr::memchr(0, &bytes[from..]).ok_or(ParseError::Nul)?;
-                if !is_quoted_pair(&bytes[start..nul]) {
-                    return Err(ParseError::Nul);
-                }
-                from = nul + 1;
-            }
-            other => return other,
+/// As [`line_end`], for a header value, in which a NUL may be legal; whether it is, is seen when
+/// the whole value is known.
+fn value_line_end(bytes: &[u8], from: usize, has_nul: &mut bool) -> Result<usize, ParseError> {
+    match line_end(bytes, from) {
+        Err(ParseError::Nul) => {
+            *has_nul = true;
+            let found = memchr::memchr2(b'\r', b'\n', &bytes[from..]);
+            line_end(bytes, from + found.ok_or(ParseError::Incomplete)?)
         }
+        other => other,
     }
 }
 
-/// Whether the byte after `value` is in a quoted string and taken literally.
-fn is_quoted_pair(value: &[u8]) -> bool {
+/// Whether each NUL is in a quoted string and escaped, which is legal (RFC 3261 §25.1
+/// `quoted-pair`), however odd.
+fn are_nuls_quoted(value: &[u8]) -> bool {
     let mut is_quoted = false;
     let mut is_escaped = false;
     for byte in value {
         match byte {
             _ if is_escaped => is_escaped = false,
+            0 => return false,
             b'\\' if is_quoted => is_escaped = true,
             b'"' => is_quoted = !is_quoted,
             _ => {}
         }
     }
-    is_escaped
+    true
 }
 
 fn next_line(bytes: &[u8], at: usize) -> usize {
@@ -191,14 +188,18 @@ fn field(bytes: &[u8], at: usize, table: &mut Table) -> Result<usize, ParseError
 #[inline]
 fn line(bytes: &[u8], at: usize) -> Result<(Line, HeaderId), ParseError> {
     let (id, name_end, colon) = name(bytes, at)?;
-    let mut line_end = value_line_end(bytes, colon + 1, colon + 1)?;
+    let mut has_nul = false;
+    let mut line_end = value_line_end(bytes, colon + 1, &mut has_nul)?;
     while matches!(bytes.get(line_end + 2), Some(b' ' | b'\t')) {
         let fold = line_end + 2;
-        line_end = value_line_end(bytes, colon + 1, fold)?;
+        line_end = value_line_end(bytes, fold, &mut has_nul)?;
         // Some take a folded line of nothing for the end of the header section.
         if trim(&bytes[fold..line_end]).is_empty() {
             return Err(ParseError::HeaderLine);
         }
+    }
+    if has_nul && !are_nuls_quoted(&bytes[colon + 1..line_end]) {
+        return Err(ParseError::Nul);
     }
     let (mut value_start, mut value_end) = (colon + 1, line_end);
     while value_start < value_end && is_lws(bytes[value_start]) {
