@@ -19,6 +19,7 @@ fn a_call_goes_through_daemons_without_any_privilege() {
         give_away(&site, &tandem);
         tandem.run_as(NOBODY);
     }
+    tandem.add_accounts();
     tandem.start_relay();
     tandem.start_control();
     tandem.start_sip_proxy();

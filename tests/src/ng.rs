@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -75,14 +75,19 @@ pub struct NgClient {
 }
 
 impl NgClient {
-    /// A client on the address of its server.
+    /// A client of a server on loopback, at an address near it: on the server's own, its port
+    /// might pass for one of the media.
     ///
     /// # Panics
     ///
     /// When the system has no sockets left.
     #[must_use]
     pub fn new(server: SocketAddr) -> Self {
-        let socket = UdpSocket::bind((server.ip(), 0)).expect("loopback has free ports");
+        let IpAddr::V4(ip) = server.ip() else {
+            panic!("{server}: a site's network is IPv4");
+        };
+        let local = Ipv4Addr::from_bits(ip.to_bits() + 100);
+        let socket = UdpSocket::bind((local, 0)).expect("loopback has free ports");
         socket.connect(server).expect("loopback is connected");
         Self { socket }
     }

@@ -71,6 +71,7 @@ impl Tandem {
     #[track_caller]
     pub fn start_with(site: &Site, edit: impl FnOnce(&mut File)) -> Self {
         let mut tandem = Self::prepare(site, edit);
+        tandem.add_accounts();
         tandem.start_relay();
         tandem.start_control();
         tandem.start_sip_proxy();
@@ -99,7 +100,7 @@ impl Tandem {
         let config = site.path("tandem.toml");
         let text = toml::to_string(&file).expect("settings can be written");
         fs::write(&config, text).expect("the scenario's folder takes files");
-        let tandem = Self {
+        Self {
             config,
             folder: site.folder().to_owned(),
             file,
@@ -107,11 +108,15 @@ impl Tandem {
             relay: None,
             control: None,
             sip_proxy: None,
-        };
-        for user in ACCOUNTS {
-            tandem.add_account(user);
         }
-        tandem
+    }
+
+    /// Makes the accounts of [`Exchange::account`].
+    #[track_caller]
+    pub fn add_accounts(&self) {
+        for user in ACCOUNTS {
+            self.add_account(user);
+        }
     }
 
     /// Whether this machine has what [`Self::run_as`] needs.
