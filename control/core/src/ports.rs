@@ -62,6 +62,13 @@ impl Ports {
         }
     }
 
+    /// Gives a pair back that no packet can have reached: it need not rest.
+    pub(crate) fn release_unused(&mut self, worker: WorkerId, port: Port) {
+        if let Some(pool) = self.pool(worker, port.interface) {
+            pool.restore(port.number);
+        }
+    }
+
     /// Gives a pair back that someone else uses.
     pub(crate) fn release_foreign(&mut self, now: Instant, worker: WorkerId, port: Port) {
         if let Some(pool) = self.pool(worker, port.interface) {
@@ -155,6 +162,14 @@ impl Pool {
         if self.places[usize::from(pair)] == Place::Used {
             self.places[usize::from(pair)] = Place::Resting;
             self.resting.push_back((until, pair));
+        }
+    }
+
+    fn restore(&mut self, port: u16) {
+        if let Some(pair) = self.pair(port)
+            && self.places[usize::from(pair)] == Place::Used
+        {
+            self.vacate(pair);
         }
     }
 

@@ -440,7 +440,7 @@ impl Control {
             if is_foreign {
                 self.ports.release_foreign(now.instant, worker, port);
             } else {
-                self.ports.release(now.instant, worker, port);
+                self.ports.release_unused(worker, port);
             }
         }
     }

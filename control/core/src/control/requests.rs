@@ -103,7 +103,7 @@ impl Control {
                 }
                 Err(refusal) => {
                     for port in state.ports() {
-                        self.ports.release(now.instant, worker, port);
+                        self.ports.release_unused(worker, port);
                     }
                     if refusal != Refusal::OutOfPorts {
                         return self.finish_refused(now, &held, cookie, &refusal.to_string());
