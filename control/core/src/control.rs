@@ -24,6 +24,7 @@ use self::link::Link;
 
 mod deletion;
 mod jobs;
+mod lifetime;
 mod link;
 mod requests;
 

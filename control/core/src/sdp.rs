@@ -13,4 +13,4 @@ pub(crate) use parse::{Direction, Media, Sdp, Transport};
 pub(crate) use rewrite::{Rewrite, RtcpAttribute, Section, rewrite};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use control_ng::{Event, Message};
+use control_ng::Message;
 use relay_wire::{
     Answer, COMMANDS_MAX, CallKey, CallStats, Command, CommandError, Failure, Port, Refusal,
     WorkerId,
@@ -26,14 +26,8 @@ use super::{Control, Held, Now};
 /// How often a request is tried with other ports or another worker.
 const ATTEMPTS_MAX: u8 = 16;
 
-/// Requests that wait for one call.
-const QUEUE_MAX: usize = 32;
-
 /// `EADDRINUSE` of Linux: the port belongs to someone else on this host.
 const ADDRESS_IN_USE: i32 = 98;
-
-/// How long the counts of a call that ended by itself can be asked for.
-const ENDED_KEEP_MS: u64 = 60_000;
 
 /// A call, and what is being done about it.
 #[derive(Debug)]
@@ -50,16 +44,16 @@ pub(super) struct Call {
     /// It ended by itself: the relay knows it no more, but its counts may still be asked for.
     pub(super) ended: Option<Box<Ended>>,
     /// The relay said that it is silent while something else was being done.
-    is_silent: bool,
+    pub(super) is_silent: bool,
     /// When it is next looked at.
-    timer: Option<Instant>,
+    pub(super) timer: Option<Instant>,
 }
 
 /// What is left of a call that ended by itself.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) stats: Option<CallStats>,
-    until_unix_ms: u64,
+    pub(super) until_unix_ms: u64,
 }
 
 /// One thing that the relay is asked to do.
@@ -128,7 +122,7 @@ impl Call {
         self.job.is_some()
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         String::from_utf8_lossy(&self.state.call_id).into_owned()
     }
 }
@@ -455,7 +449,7 @@ impl Control {
     }
 
     /// Forgets a call, and has the relay forget what it knows of it.
-    fn abandon(&mut self, now: Now, key: CallKey) {
+    pub(super) fn abandon(&mut self, now: Now, key: CallKey) {
         let Some(call) = self.calls.get(&key) else {
             return;
         };
@@ -463,202 +457,5 @@ impl Control {
             self.clean_up(call.worker, key);
         }
         self.forget(now, key);
-    }
-
-    /// A call is over in the relay.
-    pub(super) fn end(
-        &mut self,
-        now: Now,
-        key: CallKey,
-        reason: Option<EndReason>,
-        stats: Option<CallStats>,
-    ) {
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        if let Some(reason) = reason {
-            let call_id = call.name();
-            self.counters.calls_ended += 1;
-            match reason {
-                EndReason::Deleted => {}
-                EndReason::MediaTimeout => self.counters.media_timeouts += 1,
-                EndReason::OfferTimeout => self.counters.offer_timeouts += 1,
-            }
-            self.notice(Notice::CallEnded { call_id, reason });
-        }
-        if reason == Some(EndReason::MediaTimeout) {
-            self.bury(now, key, stats);
-        } else {
-            self.forget(now, key);
-        }
-    }
-
-    /// Keeps what was counted: the proxy will ask when it ends the call on its side.
-    fn bury(&mut self, now: Now, key: CallKey, stats: Option<CallStats>) {
-        self.release_all(now, key);
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        self.placement.remove(call.worker);
-        call.installed = Some(Plan::default());
-        call.ended = Some(Box::new(Ended {
-            stats,
-            until_unix_ms: now.unix_ms + ENDED_KEEP_MS,
-        }));
-        if let Some(client) = call.state.subscriber {
-            let call_id = &call.state.call_id[..];
-            let event = Event::MediaTimeout { call_id };
-            self.events.push(now.instant, client, &event);
-        }
-        self.schedule(now, key);
-    }
-
-    /// Strikes a call out. Its queue is handled by the caller.
-    pub(super) fn forget(&mut self, now: Now, key: CallKey) {
-        let is_ended = self
-            .calls
-            .get(&key)
-            .is_some_and(|call| call.ended.is_some());
-        if !is_ended {
-            self.release_all(now, key);
-        }
-        let Some(call) = self.calls.remove(&key) else {
-            return;
-        };
-        if !is_ended {
-            self.placement.remove(call.worker);
-        }
-        self.keys.remove(&call.state.call_id);
-        for held in call.queue {
-            self.resume(now, held);
-        }
-    }
-
-    /// A call cannot go on, because the relay cannot do what it did before.
-    pub(super) fn lose(&mut self, now: Now, key: CallKey, reason: &str) {
-        let Some(call) = self.calls.get(&key) else {
-            return;
-        };
-        let name = call.name();
-        self.counters.calls_lost += 1;
-        self.notice(Notice::CallLost {
-            call: name,
-            reason: reason.to_owned(),
-        });
-        self.abandon(now, key);
-    }
-
-    fn release_all(&mut self, now: Now, key: CallKey) {
-        if let Some(call) = self.calls.get(&key) {
-            for port in call.state.ports() {
-                self.ports.release(now.instant, call.worker, port);
-            }
-        }
-    }
-
-    /// Keeps a request until the call has time for it.
-    pub(super) fn enqueue(&mut self, key: CallKey, held: Held) {
-        match self.calls.get_mut(&key) {
-            Some(call) if call.queue.len() < QUEUE_MAX => call.queue.push_back(held),
-            _ => self.drop_request(&held),
-        }
-    }
-
-    /// Carries out what has waited for the call, as long as it is not busy again.
-    pub(super) fn handle_queue(&mut self, now: Now, key: CallKey) {
-        while let Some(call) = self.calls.get_mut(&key)
-            && !call.is_busy()
-            && let Some(held) = call.queue.pop_front()
-        {
-            self.resume(now, held);
-        }
-    }
-
-    /// Sees to it that a call is looked at when something of it is due.
-    pub(super) fn schedule(&mut self, now: Now, key: CallKey) {
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        let due = call.due_unix_ms().map(|unix_ms| now.at(unix_ms));
-        if let Some(due) = due
-            && call.timer.is_none_or(|timer| due < timer)
-        {
-            call.timer = Some(due);
-            self.timers.push(std::cmp::Reverse((due, key)));
-        }
-    }
-
-    pub(super) fn handle_call_timeout(&mut self, now: Now, key: CallKey) {
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        if call.timer.is_some_and(|timer| timer > now.instant) {
-            return;
-        }
-        call.timer = None;
-        let is_due = |due: Option<u64>| due.is_some_and(|due| now.at(due) <= now.instant);
-        if let Some(ended) = &call.ended {
-            if is_due(Some(ended.until_unix_ms)) {
-                return self.forget(now, key);
-            }
-        } else if call.is_busy() || !self.link.is_up() {
-            // Looked at again when it is done.
-            return;
-        } else if is_due(call.state.delete_at_unix_ms) {
-            return self.remove(key, None, (Some(EndReason::Deleted), true));
-        } else if is_due(call.state.offer_deadline_unix_ms) {
-            return self.remove(key, None, (Some(EndReason::OfferTimeout), true));
-        }
-        self.schedule(now, key);
-    }
-
-    /// The relay heard nothing of a call for long.
-    pub(super) fn handle_media_timeout(&mut self, key: CallKey) {
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        if call.is_busy() {
-            call.is_silent = true;
-        } else if call.ended.is_none() {
-            let reason = Some(EndReason::MediaTimeout);
-            self.remove(key, None, (reason, false));
-        }
-    }
-
-    /// Does what is to be done about silence that was reported while a job was under way.
-    fn handle_silence(&mut self, now: Now, key: CallKey, was_change: bool) {
-        let timeouts = self.timeouts();
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        if call.is_busy() || !std::mem::take(&mut call.is_silent) {
-            return;
-        }
-        if !was_change {
-            return self.handle_media_timeout(key);
-        }
-        // Who negotiates is alive: the time counts from now.
-        let mut plan = Plan::of(&call.state, timeouts);
-        plan.media_timeout_ms = 0;
-        call.installed = Some(plan);
-        self.restore(now, key);
-    }
-
-    fn count_relayed(&mut self, stats: Option<&CallStats>) {
-        for endpoint in stats.iter().flat_map(|stats| &stats.endpoints) {
-            self.counters.relayed_packets += endpoint.packets_out;
-            self.counters.relayed_bytes += endpoint.bytes_out;
-        }
-    }
-}
-
-impl Call {
-    fn due_unix_ms(&self) -> Option<u64> {
-        if let Some(ended) = &self.ended {
-            return Some(ended.until_unix_ms);
-        }
-        let state = &self.state;
-        let dues = [state.delete_at_unix_ms, state.offer_deadline_unix_ms];
-        dues.into_iter().flatten().min()
     }
 }

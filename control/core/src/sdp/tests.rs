@@ -276,7 +276,7 @@ fn any_line() -> impl Strategy<Value = String> {
     prop_oneof![4 => fixed.prop_map(str::to_owned), 1 => "[ -~]{0,30}"]
 }
 
-fn any_description() -> impl Strategy<Value = String> {
+pub(crate) fn any_description() -> impl Strategy<Value = String> {
     let ends = prop::sample::select(&["\r\n", "\n"][..]);
     let lines = prop::collection::vec(any_line(), 0..24);
     (lines, ends, any::<bool>()).prop_map(|(lines, end, last)| {

@@ -3,8 +3,10 @@
 use control_ng::{
     AddressFamily, Command, EndpointLearning, Flag, Negotiation, RtcpMux, Support, Words,
 };
+use proptest::prelude::*;
 use relay_wire::Learning;
 
+use crate::sdp::tests::any_description;
 use crate::tests::{CONFIG, Sim, SimRelay, on, port, sdp};
 use crate::{Config, Notice};
 
@@ -505,4 +507,38 @@ fn lists_calls_and_counts() {
         let sessions = current.unwrap().as_dictionary().unwrap().get("sessionsown");
         assert_eq!(sessions.unwrap().as_integer(), Some(2));
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Whatever phones say to one another, each gets an SDP with as many media, or an error; the
+    /// relay is never asked for what it must refuse.
+    #[test]
+    fn any_descriptions_can_be_exchanged(
+        exchange in prop::collection::vec((any_description(), 0..4_u8), 1..8),
+    ) {
+        let mut sim = Sim::new();
+        for (text, kind) in &exchange {
+            let (from, to) = if kind % 2 == 0 { ("alice", "bob") } else { ("bob", "alice") };
+            let said = Negotiation::new(b"c1", from.as_bytes(), text.as_bytes());
+            let command = match kind {
+                0 => Command::Offer(said),
+                1 => Command::Offer(said.to_tag(to.as_bytes())),
+                _ => Command::Answer(said.to_tag(to.as_bytes())),
+            };
+            let media = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
+            sim.ask(&command, |reply| {
+                if let Some(sdp) = reply.sdp() {
+                    let sdp = std::str::from_utf8(sdp).unwrap();
+                    assert_eq!(media(sdp), media(text));
+                } else {
+                    assert!(reply.error_reason().is_some());
+                }
+            });
+        }
+        prop_assert_eq!(sim.control.counters().relay_refusals, 0);
+        let open = sim.relay.open_ports().len();
+        prop_assert!(open <= 2 * sim.port_usage().0, "no endpoint without a port");
+    }
 }
