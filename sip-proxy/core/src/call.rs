@@ -24,6 +24,29 @@ pub(crate) enum Side {
     Caller,
 }
 
+/// A call, for whoever asks which there are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CallInfo {
+    /// Call-ID.
+    pub call_id: String,
+    /// Address of record of the caller, `user@host`.
+    pub caller: String,
+    /// Whom the caller asked for, `user@host`.
+    pub callee: String,
+    /// Where the first INVITE came from.
+    pub caller_address: SocketAddr,
+    /// Where the answered (or last tried) branch went.
+    pub callee_address: Option<SocketAddr>,
+    /// The first INVITE arrived: milliseconds since 1970.
+    pub start_unix_ms: u64,
+    /// It rang, if it did.
+    pub ring_unix_ms: Option<u64>,
+    /// It was answered, if it was.
+    pub answer_unix_ms: Option<u64>,
+    /// It is over, and only waits for the relay's counts.
+    pub is_ending: bool,
+}
+
 /// Callees of one call: each fork that answered anything is one.
 const CALLEE_COUNT_MAX: usize = 32;
 
@@ -151,6 +174,21 @@ impl Call {
         }
         self.record.end = Some((unix_ms, status, cause));
         true
+    }
+
+    pub(crate) fn info(&self) -> CallInfo {
+        let record = &self.record;
+        CallInfo {
+            call_id: self.media_id(),
+            caller: record.caller.clone(),
+            callee: record.callee.clone(),
+            caller_address: record.caller_address,
+            callee_address: record.callee_address,
+            start_unix_ms: record.start_unix_ms,
+            ring_unix_ms: record.ring_unix_ms,
+            answer_unix_ms: record.answer_unix_ms,
+            is_ending: self.is_over(),
+        }
     }
 
     /// The record; `None` if the call is not over.

@@ -33,6 +33,10 @@ mod secret;
 mod sim;
 mod transaction;
 
+#[doc(hidden)]
+pub mod fuzz;
+
+pub use call::CallInfo;
 pub use counters::Counters;
 pub use interface::{
     Account, Binding, Cdr, CdrCause, ConnectionId, Destination, Listener, ListenerId, MediaCounts,
@@ -268,6 +272,18 @@ impl Proxy {
             bindings_now: self.location.binding_count() as u64,
             ..self.counters
         }
+    }
+
+    /// Calls now, oldest first, at most `limit`.
+    #[must_use]
+    pub fn calls(&self, limit: usize) -> Vec<CallInfo> {
+        self.calls.infos(limit)
+    }
+
+    /// Accounts with contacts, by name, at most `limit`.
+    #[must_use]
+    pub fn registrations(&self, limit: usize) -> Vec<(&str, &[Binding])> {
+        self.location.registrations(limit)
     }
 
     fn random(&mut self) -> u64 {

@@ -130,7 +130,7 @@ mod tests {
     fn made_up_addresses_do_not_grow_the_table() {
         let now = crate::sim::start();
         let mut limits = SourceLimits::new(1);
-        let count = SOURCE_COUNT_MAX as u32 + 500;
+        let count = u32::try_from(SOURCE_COUNT_MAX).unwrap() + 500;
         let accepted = (0..count)
             .filter(|&i| limits.accept(now, address(i), false))
             .count();

@@ -13,6 +13,9 @@ use crate::deadlines::{Armed, Deadlines};
 use crate::interface::{Binding, ConnectionId, Now, Output};
 use crate::outbox::Outbox;
 
+/// When a contact is looked at even if it has not ended, whatever a stored time says.
+const LOOK_AGAIN: Duration = Duration::from_secs(86_400);
+
 /// All contacts. Only accounts have any, so their number is bounded by that of the accounts.
 #[derive(Debug)]
 pub(crate) struct Location {
@@ -63,6 +66,18 @@ impl Location {
                     .collect()
             })
             .unwrap_or_default()
+    }
+
+    /// Accounts with contacts, by name.
+    pub(crate) fn registrations(&self, limit: usize) -> Vec<(&str, &[Binding])> {
+        let mut all: Vec<_> = self
+            .records
+            .values()
+            .map(|record| (record.user.as_str(), record.bindings.as_slice()))
+            .collect();
+        all.sort_unstable_by_key(|(user, _)| *user);
+        all.truncate(limit);
+        all
     }
 
     pub(crate) const fn binding_count(&self) -> usize {
@@ -255,7 +270,8 @@ impl Location {
             .map(|binding| binding.expires_unix_ms)
             .min();
         let deadline = first.map(|unix_ms| {
-            now.instant + Duration::from_millis(unix_ms.saturating_sub(now.unix_ms))
+            let left = Duration::from_millis(unix_ms.saturating_sub(now.unix_ms));
+            now.instant + left.min(LOOK_AGAIN)
         });
         self.deadlines.arm(&mut record.armed, id, deadline);
     }

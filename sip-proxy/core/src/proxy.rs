@@ -2,6 +2,7 @@
 
 mod admit;
 mod begin;
+mod branch;
 mod cancel;
 mod hang_up;
 mod in_dialog;

@@ -7,10 +7,12 @@ mod world;
 mod basic;
 mod calls;
 mod forking;
+mod junk;
 mod lossy;
 mod media;
 mod routing;
 mod security;
+mod tcp;
 
 use std::time::Instant;
 

@@ -5,22 +5,25 @@
 
 pub(crate) mod client;
 pub(crate) mod client_invite;
+mod entry;
 pub(crate) mod key;
 pub(crate) mod server;
 pub(crate) mod server_invite;
 pub(crate) mod timer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
-use sip_proxy_message::{Message, ack_for, cancel_for};
+use sip_proxy_message::{Message, cancel_for};
 
 use crate::deadlines::{Armed, Deadlines};
 use crate::interface::Destination;
 use crate::outbox::Outbox;
 use client::Client;
 use client_invite::{Fired, InviteClient, Reaction};
+use entry::{Entry, Machine};
 use key::{Branch, ServerKey};
 use server::Server;
 use server_invite::{InviteServer, Resend};
@@ -41,32 +44,11 @@ impl TransactionId {
 pub(crate) struct Transactions {
     entries: FxHashMap<TransactionId, Entry>,
     servers: HashMap<ServerKey, TransactionId>,
+    /// Clients without any response yet, by where they were sent.
+    unanswered: BTreeSet<(SocketAddr, TransactionId)>,
     deadlines: Deadlines<TransactionId>,
     next: u64,
     max: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    machine: Machine,
-    peer: Destination,
-    /// What may have to be sent again: a client's request or ACK, a server's last response.
-    bytes: Vec<u8>,
-    armed: Armed,
-    /// Of a server: its place in the table of keys.
-    key: Option<ServerKey>,
-    /// Of a client: what its branch must hold.
-    secret: u64,
-    /// Of a client: the server transaction that it works for; `None` for requests of our own.
-    owner: Option<TransactionId>,
-}
-
-#[derive(Debug)]
-enum Machine {
-    Client(Client),
-    InviteClient(InviteClient),
-    InviteServer(InviteServer),
-    Server(Server),
 }
 
 /// What became of a response that arrived.
@@ -120,6 +102,7 @@ impl Transactions {
         Self {
             entries: FxHashMap::default(),
             servers: HashMap::new(),
+            unanswered: BTreeSet::new(),
             deadlines: Deadlines::new(),
             next: 2,
             max,
@@ -254,6 +237,7 @@ impl Transactions {
             None => Machine::Client(Client::new(now, departure.is_reliable)),
         };
         let id = departure.branch.id;
+        self.unanswered.insert((departure.destination.address, id));
         let entry = Entry {
             machine,
             peer: departure.destination,
@@ -321,6 +305,7 @@ impl Transactions {
         if entry.secret != branch.secret {
             return Arrived::Stray;
         }
+        self.unanswered.remove(&(entry.peer.address, id));
         let reaction = match &mut entry.machine {
             Machine::Client(machine) => machine.handle_response(now, status),
             Machine::InviteClient(machine) => machine.handle_response(now, status),
@@ -347,17 +332,18 @@ impl Transactions {
     /// Nothing can be sent to this destination any more: requests that wait for a first response
     /// from there are lost.
     pub(crate) fn handle_transport_error(&mut self, destination: Destination) -> Vec<Event> {
-        let lost: Vec<TransactionId> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.peer == destination)
-            .map(|(id, _)| *id)
-            .collect();
+        let address = destination.address;
+        let range = (address, TransactionId(0))..=(address, TransactionId(u64::MAX));
+        let lost = self.unanswered.range(range);
+        let lost: Vec<TransactionId> = lost.map(|(_, id)| *id).collect();
         let mut events = Vec::new();
         for id in lost {
             let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
             };
+            if entry.peer != destination {
+                continue;
+            }
             let fired = match &mut entry.machine {
                 Machine::Client(machine) => machine.handle_transport_error(),
                 Machine::InviteClient(machine) => machine.handle_transport_error(),
@@ -410,9 +396,11 @@ impl Transactions {
 
     /// Forgets what nobody waits for, as if it had never been.
     pub(crate) fn remove(&mut self, id: TransactionId) {
-        if let Some(entry) = self.entries.remove(&id)
-            && let Some(key) = entry.key
-        {
+        let Some(entry) = self.entries.remove(&id) else {
+            return;
+        };
+        self.unanswered.remove(&(entry.peer.address, id));
+        if let Some(key) = entry.key {
             self.servers.remove(&key);
         }
     }
@@ -437,73 +425,5 @@ impl Transactions {
     }
 }
 
-impl Entry {
-    fn send(&self, out: &mut Outbox) {
-        if !self.bytes.is_empty() {
-            out.send(self.peer, self.bytes.clone());
-        }
-    }
-
-    /// Sends the ACK for a failure and keeps it in place of the INVITE.
-    fn acknowledge(&mut self, response: &Message<'_>, out: &mut Outbox) {
-        let ack = Message::parse(&self.bytes).map(|invite| ack_for(&invite, response));
-        self.bytes = match ack {
-            Ok(Ok(ack)) => ack.to_vec(),
-            _ => Vec::new(),
-        };
-        self.send(out);
-    }
-
-    fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) -> Fired {
-        let fired = match &mut self.machine {
-            Machine::Client(machine) => machine.handle_timeout(now),
-            Machine::InviteClient(machine) => machine.handle_timeout(now),
-            Machine::InviteServer(machine) => match machine.handle_timeout(now) {
-                Resend::LastResponse => Fired::Retransmit,
-                Resend::Nothing => Fired::Nothing,
-            },
-            Machine::Server(machine) => {
-                machine.handle_timeout(now);
-                Fired::Nothing
-            }
-        };
-        if fired == Fired::Retransmit {
-            self.send(out);
-        }
-        fired
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        match &self.machine {
-            Machine::Client(machine) => machine.poll_timeout(),
-            Machine::InviteClient(machine) => machine.poll_timeout(),
-            Machine::InviteServer(machine) => machine.poll_timeout(),
-            Machine::Server(machine) => machine.poll_timeout(),
-        }
-    }
-
-    fn is_terminated(&self) -> bool {
-        match &self.machine {
-            Machine::Client(machine) => machine.is_terminated(),
-            Machine::InviteClient(machine) => machine.is_terminated(),
-            Machine::InviteServer(machine) => machine.is_terminated(),
-            Machine::Server(machine) => machine.is_terminated(),
-        }
-    }
-
-    const fn is_reliable(&self) -> bool {
-        match &self.machine {
-            Machine::Client(machine) => machine.is_reliable(),
-            Machine::InviteClient(machine) => machine.is_reliable(),
-            Machine::InviteServer(_) | Machine::Server(_) => false,
-        }
-    }
-
-    fn event(&self, client: TransactionId, kind: EventKind) -> Option<Event> {
-        self.owner.map(|owner| Event {
-            client,
-            owner,
-            kind,
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::{Call, CallNumber, Side};
+use super::{Call, CallInfo, CallNumber, Side};
 use crate::deadlines::Deadlines;
 
 /// Calls with the same Call-ID: one that was tried again while the last one is being cleaned up.
@@ -120,6 +120,14 @@ impl Calls {
             self.deadlines.arm(&mut call.armed, number, call.limit_at);
         }
         None
+    }
+
+    /// Calls, oldest first.
+    pub(crate) fn infos(&self, limit: usize) -> Vec<CallInfo> {
+        let mut numbers: Vec<CallNumber> = self.calls.keys().copied().collect();
+        numbers.sort_unstable();
+        let calls = numbers.iter().filter_map(|number| self.calls.get(number));
+        calls.take(limit).map(Call::info).collect()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -68,19 +68,18 @@ impl Proxy {
         self.out.send(destination, bytes);
     }
 
-    /// Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4): over UDP to where it came
-    /// from if it asks for that or is behind a NAT, else to the port that it names.
+    /// Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4), and requests to its sender
+    /// as well. Over UDP that is where it came from, if it asks for that or is behind a NAT, else
+    /// the port that it names. Over TCP it is the connection; the port is for when that is gone.
     pub(crate) fn reply_destination(&self, source: Source, request: &Message<'_>) -> Destination {
         let mut destination = Destination {
             listener: source.listener,
             address: source.address,
             connection: source.connection,
         };
-        if self.home.transport(source.listener) == Transport::Tcp {
-            return destination;
-        }
+        let is_tcp = self.home.transport(source.listener) == Transport::Tcp;
         if let Ok(via) = request.via()
-            && via.rport == Rport::Absent
+            && (is_tcp || via.rport == Rport::Absent)
             && via.host.address() == Some(source.address.ip().to_canonical())
         {
             destination.address.set_port(via.port.unwrap_or(5060));

@@ -192,3 +192,20 @@ fn crossing_byes_end_the_call_once() {
     assert_eq!(world.call_deletes(), 1);
     world.assert_idle();
 }
+
+#[test]
+fn calls_and_registrations_can_be_listed() {
+    let mut world = World::new(1);
+    let alice = world.add("alice", ALICE);
+    world.add("bob", BOB);
+    world.with(alice, |phone, now| phone.call(now, "bob"));
+    world.run_ms(500);
+    let calls = world.proxy.calls(10);
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].callee, "bob@example.com");
+    assert!(calls[0].ring_unix_ms.is_some() && calls[0].answer_unix_ms.is_none());
+    assert!(world.proxy.calls(0).is_empty());
+    let registrations = world.proxy.registrations(10);
+    let users: Vec<&str> = registrations.iter().map(|(user, _)| *user).collect();
+    assert_eq!(users, ["alice", "bob"]);
+}

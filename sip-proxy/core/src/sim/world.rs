@@ -11,8 +11,8 @@ use rand::{Rng, SeedableRng};
 use super::phone::Phone;
 use crate::digest::tests::{REALM, account};
 use crate::interface::{
-    Binding, Cdr, Listener, ListenerId, MediaCounts, MediaError, MediaReply, MediaRequest, Now,
-    Output, Source, Token, Transport,
+    Binding, Cdr, ConnectionId, Destination, Listener, ListenerId, MediaCounts, MediaError,
+    MediaReply, MediaRequest, Now, Output, Source, Token, Transport,
 };
 use crate::{Proxy, ProxyConfig};
 
@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) resolves: Vec<(Token, String)>,
     pub(crate) seen: Vec<Seen>,
     sent: Vec<(SocketAddr, String)>,
+    /// The last message that left the proxy.
+    pub(crate) last_to_phone: Option<(Destination, String)>,
     /// What the relay answers next, instead of an SDP.
     pub(crate) media_errors: VecDeque<MediaError>,
     pub(crate) media_delay_ms: (u64, u64),
@@ -120,6 +122,7 @@ impl World {
             resolves: Vec::new(),
             seen: Vec::new(),
             sent: Vec::new(),
+            last_to_phone: None,
             media_errors: VecDeque::new(),
             media_delay_ms: (1, 1),
             start: super::start(),
@@ -179,6 +182,10 @@ impl World {
             address: from.parse().unwrap(),
             connection: None,
         };
+        self.inject_from(source, bytes);
+    }
+
+    pub(crate) fn inject_from(&mut self, source: Source, bytes: &[u8]) {
         let now = self.now();
         self.proxy.handle_message(now, source, bytes);
         self.collect();
@@ -276,6 +283,8 @@ impl World {
                 Output::Media { token, request } => self.relay(token, request),
                 Output::Resolve { token, host, .. } => self.resolves.push((token, host)),
                 Output::Send { destination, bytes } => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    self.last_to_phone = Some((destination, text));
                     self.travel(|| Event::ToPhone(destination.address, bytes.clone()));
                 }
                 Output::StoreBindings { user, bindings } => self.stored.push((user, bindings)),
@@ -364,5 +373,14 @@ impl World {
             )
         };
         self.media.iter().filter(is_whole).count()
+    }
+}
+
+/// The other end of a connection.
+pub(crate) fn tcp_source(from: &str, connection: u64) -> Source {
+    Source {
+        listener: ListenerId(1),
+        address: from.parse().unwrap(),
+        connection: Some(ConnectionId(connection)),
     }
 }
