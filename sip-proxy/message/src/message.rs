@@ -295,7 +295,7 @@ impl<'a> Message<'a> {
     /// If one is malformed, there are more than [`VALUE_COUNT_MAX`](crate::VALUE_COUNT_MAX), or
     /// `*` is not alone.
     pub fn contacts(&self) -> Result<Contacts<'_, 'a>, HeaderError> {
-        Contacts::parse(self)
+        Contacts::parse(self, |_| true)
     }
 
     /// The values of Route, Record-Route, Path, Service-Route …, topmost first.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 
-use crate::header::scan::{is_host, is_uri, is_user, port};
+use crate::header::scan::{is_host, is_uri, is_uri_mark, is_user, port};
 use crate::header::{Param, Params};
 use crate::limits::URI_LEN_MAX;
 
@@ -94,9 +94,7 @@ impl<'a> Uri<'a> {
         if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
             return Err(UriError::Scheme);
         }
-        if rest.is_empty() || !rest.iter().all(|byte| is_uri(*byte)) || !escape::is_sound(rest) {
-            return Err(UriError::Syntax);
-        }
+        let marks = Marks::find(rest).ok_or(UriError::Syntax)?;
         let mut uri = Self {
             bytes,
             scheme: Scheme::from_name(scheme),
@@ -108,7 +106,7 @@ impl<'a> Uri<'a> {
             headers: None,
         };
         match uri.scheme {
-            Scheme::Sip | Scheme::Sips => uri.read_sip(rest)?,
+            Scheme::Sip | Scheme::Sips => uri.read_sip(rest, marks)?,
             Scheme::Tel => uri.read_tel(rest)?,
             Scheme::Other => {}
         }
@@ -140,8 +138,8 @@ impl<'a> Uri<'a> {
         compare::is_equivalent(self, other)
     }
 
-    fn read_sip(&mut self, rest: &'a [u8]) -> Result<(), UriError> {
-        let rest = match memchr(b'@', rest) {
+    fn read_sip(&mut self, rest: &'a [u8], marks: Marks) -> Result<(), UriError> {
+        let rest = match marks.at {
             None => rest,
             Some(at) => {
                 self.read_user(&rest[..at])?;
@@ -150,7 +148,7 @@ impl<'a> Uri<'a> {
         };
         let host_len = host_len(rest).ok_or(UriError::Host)?;
         let (host, rest) = rest.split_at(host_len);
-        self.host = Some(Host::parse_in_uri(host).ok_or(UriError::Host)?);
+        self.host = Some(Host::parse(host).ok_or(UriError::Host)?);
         let rest = match rest {
             [b':', rest @ ..] => {
                 let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -159,31 +157,34 @@ impl<'a> Uri<'a> {
             }
             rest => rest,
         };
-        let params = match memchr(b'?', rest) {
-            None => rest,
-            Some(question) => {
-                self.headers = Some(&rest[question + 1..]);
-                &rest[..question]
-            }
-        };
         // A second `@` would show another host to whoever looks for the last one.
-        if memchr(b'@', rest).is_some() || self.headers.is_some_and(<[u8]>::is_empty) {
+        if marks.has_second_at {
             return Err(UriError::Syntax);
+        }
+        let mut params = rest;
+        if marks.has_question
+            && let Some(question) = memchr(b'?', rest)
+        {
+            params = &rest[..question];
+            let headers = &rest[question + 1..];
+            self.headers = Some(headers).filter(|headers| !headers.is_empty());
+            self.headers.ok_or(UriError::Syntax)?;
         }
         self.read_params(params)
     }
 
     fn read_user(&mut self, userinfo: &'a [u8]) -> Result<(), UriError> {
-        let (user, password) = match memchr(b':', userinfo) {
-            None => (userinfo, None),
-            Some(colon) => (&userinfo[..colon], Some(&userinfo[colon + 1..])),
-        };
-        let is_allowed = |part: &[u8]| part.iter().all(|byte| is_user(*byte));
-        if user.is_empty() || !is_allowed(user) || !password.is_none_or(is_allowed) {
-            return Err(UriError::Syntax);
-        }
+        let user_len = userinfo.iter().take_while(|byte| is_user(**byte)).count();
+        let (user, rest) = userinfo.split_at(user_len);
         self.user = Some(user);
-        self.password = password;
+        match rest {
+            _ if user.is_empty() => return Err(UriError::Syntax),
+            [] => {}
+            [b':', password @ ..] if password.iter().all(|byte| is_user(*byte)) => {
+                self.password = Some(password);
+            }
+            _ => return Err(UriError::Syntax),
+        }
         Ok(())
     }
 
@@ -246,33 +247,23 @@ impl<'a> Host<'a> {
     /// Parses a host: an address, an IPv6 address in brackets, or a name.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        match Self::parse_address(bytes) {
-            Some(address) => Some(Self::Address(address)),
-            None => is_name(bytes).then_some(Self::Name(bytes)),
+        match bytes {
+            [b'[', inner @ .., b']'] => parse_ipv6(inner).map(Self::Address),
+            [b'0'..=b'9', ..] => match parse_ipv4(bytes) {
+                Some(address) => Some(Self::Address(IpAddr::V4(address))),
+                None => is_name(bytes).then_some(Self::Name(bytes)),
+            },
+            name => is_name(name).then_some(Self::Name(name)),
         }
     }
 
     /// Parses an address, an IPv6 address with or without brackets.
     pub(crate) fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
-        let ipv6 = match bytes {
-            [b'[', inner @ .., b']'] => inner,
-            _ if memchr(b':', bytes).is_some() => bytes,
-            _ => return parse_ipv4(bytes).map(IpAddr::V4),
-        };
-        // `%` (a zone) is refused by the standard library's parser too; the length bounds its work.
-        let text = std::str::from_utf8(ipv6)
-            .ok()
-            .filter(|text| text.len() <= 45)?;
-        text.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-    }
-
-    /// As [`Self::parse`], but IPv6 needs its brackets: the colon begins a port.
-    fn parse_in_uri(bytes: &'a [u8]) -> Option<Self> {
-        let is_bare_ipv6 = bytes.first() != Some(&b'[') && memchr(b':', bytes).is_some();
-        if is_bare_ipv6 {
-            None
-        } else {
-            Self::parse(bytes)
+        match bytes {
+            [b'[', inner @ .., b']'] => parse_ipv6(inner),
+            _ => parse_ipv4(bytes)
+                .map(IpAddr::V4)
+                .or_else(|| parse_ipv6(bytes)),
         }
     }
 
@@ -309,6 +300,38 @@ impl fmt::Display for Host<'_> {
     }
 }
 
+/// Where the marks of a URI are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    /// The first `@`.
+    at: Option<usize>,
+    has_second_at: bool,
+    has_question: bool,
+}
+
+impl Marks {
+    /// Checks every character of what follows the scheme, and every escape.
+    fn find(rest: &[u8]) -> Option<Self> {
+        let mut marks = Self::default();
+        let mut has_escape = false;
+        for (at, byte) in rest.iter().enumerate() {
+            if !is_uri(*byte) {
+                return None;
+            }
+            if is_uri_mark(*byte) {
+                match byte {
+                    b'@' if marks.at.is_some() => marks.has_second_at = true,
+                    b'@' => marks.at = Some(at),
+                    b'?' => marks.has_question = true,
+                    _ => has_escape = true,
+                }
+            }
+        }
+        let is_sound = !rest.is_empty() && (!has_escape || escape::is_sound(rest));
+        is_sound.then_some(marks)
+    }
+}
+
 fn without_dot(name: &[u8]) -> &[u8] {
     name.strip_suffix(b".").unwrap_or(name)
 }
@@ -323,6 +346,14 @@ fn host_len(bytes: &[u8]) -> Option<usize> {
         .position(|byte| !is_host(*byte))
         .unwrap_or(bytes.len());
     matches!(bytes.get(len), None | Some(b':' | b';' | b'?')).then_some(len)
+}
+
+/// Without brackets. A zone (`%eth0`) is refused by the standard library too; the length bounds
+/// its work.
+fn parse_ipv6(bytes: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let text = Some(text).filter(|text| text.len() <= IPV6_LEN_MAX)?;
+    text.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
 /// Four numbers of one to three digits; a leading zero is refused, since some read it as octal.
@@ -370,6 +401,9 @@ fn is_name(bytes: &[u8]) -> bool {
     }
     label_start < bytes.len() && last_has_letter
 }
+
+/// Of an IPv6 address with an IPv4 address as its end, written in full.
+const IPV6_LEN_MAX: usize = 45;
 
 /// Of a domain name (RFC 1035 §2.3.4).
 const HOST_LEN_MAX: usize = 255;

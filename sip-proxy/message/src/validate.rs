@@ -1,6 +1,6 @@
 //! What must hold before a request or a response is processed (RFC 3261 §8.2, §16.3, §18.1.2).
 
-use crate::header::{Contacts, HeaderError, HeaderId, Via, first_value};
+use crate::header::{CSeq, Contact, Contacts, HeaderError, HeaderId, Via, first_value};
 use crate::limits::VALUE_COUNT_MAX;
 use crate::message::{Message, StartLine};
 use crate::method::Method;
@@ -108,9 +108,7 @@ fn check_request(message: &Message<'_>, method: Method<'_>, uri: &[u8]) -> Resul
     if !message.is_version_supported() {
         return Err(answer(505, "Version Not Supported"));
     }
-    message.via().map_err(|_| bad("Bad Via"))?;
-    check_dialog_fields(message).map_err(bad)?;
-    let cseq = message.cseq().map_err(|_| bad("Bad CSeq"))?;
+    let cseq = check_dialog_fields(message).map_err(bad)?;
     if cseq.method != method {
         return Err(bad("CSeq Method Mismatch"));
     }
@@ -124,7 +122,7 @@ fn check_request(message: &Message<'_>, method: Method<'_>, uri: &[u8]) -> Resul
 }
 
 /// Each reason is what is wrong.
-fn check_dialog_fields(message: &Message<'_>) -> Result<(), &'static str> {
+fn check_dialog_fields<'a>(message: &Message<'a>) -> Result<CSeq<'a>, &'static str> {
     let is_sound = |name_addr: crate::NameAddr<'_>| name_addr.parse_uri().is_ok();
     let phrase = |error, missing, malformed| match error {
         HeaderError::Missing(_) => missing,
@@ -143,8 +141,7 @@ fn check_dialog_fields(message: &Message<'_>) -> Result<(), &'static str> {
     let call_id = message.call_id();
     call_id.map_err(|error| phrase(error, "Missing Call-ID", "Bad Call-ID"))?;
     let cseq = message.cseq();
-    cseq.map_err(|error| phrase(error, "Missing CSeq", "Bad CSeq"))?;
-    Ok(())
+    cseq.map_err(|error| phrase(error, "Missing CSeq", "Bad CSeq"))
 }
 
 /// A request URI has no headers (RFC 3261 §19.1.1, table 1): who takes them for a request to
@@ -180,18 +177,11 @@ fn check_lists(message: &Message<'_>) -> Result<(), &'static str> {
             return Err(bad);
         }
     }
-    match message.contacts() {
-        Err(_) => Err("Bad Contact"),
+    let is_sound = |contact: &Contact<'_>| contact.name_addr.parse_uri().is_ok();
+    match Contacts::parse(message, is_sound) {
+        Ok(Contacts::List(_)) => Ok(()),
         Ok(Contacts::Star) if message.method() == Some(Method::Register) => Ok(()),
-        Ok(Contacts::Star) => Err("Bad Contact"),
-        Ok(Contacts::List(contacts)) => {
-            let is_sound = |contact: crate::Contact<'_>| contact.name_addr.parse_uri().is_ok();
-            contacts
-                .into_iter()
-                .all(is_sound)
-                .then_some(())
-                .ok_or("Bad Contact")
-        }
+        Ok(Contacts::Star) | Err(_) => Err("Bad Contact"),
     }
 }
 

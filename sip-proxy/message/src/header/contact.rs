@@ -30,7 +30,11 @@ pub struct Contact<'a> {
 pub struct ContactIter<'m, 'a>(HeaderValues<'m, 'a>);
 
 impl<'m, 'a> Contacts<'m, 'a> {
-    pub(crate) fn parse(message: &'m Message<'a>) -> Result<Self, HeaderError> {
+    /// Checks all contacts, each also by `accepts`.
+    pub(crate) fn parse(
+        message: &'m Message<'a>,
+        accepts: impl Fn(&Contact<'a>) -> bool,
+    ) -> Result<Self, HeaderError> {
         let values = message.headers(HeaderId::Contact);
         let mut count = 0;
         let mut has_star = false;
@@ -41,8 +45,8 @@ impl<'m, 'a> Contacts<'m, 'a> {
             }
             if value == b"*" {
                 has_star = true;
-            } else {
-                Contact::parse(value)?;
+            } else if !accepts(&Contact::parse(value)?) {
+                return Err(HeaderError::Malformed(HeaderId::Contact));
             }
         }
         match (has_star, count) {

@@ -14,6 +14,8 @@ const USER: u8 = 16;
 const PARAM_NAME: u8 = 32;
 /// The value of a parameter without quotes: that, or UTF-8, which some do not quote.
 const PARAM_VALUE: u8 = 64;
+/// What divides a URI, or must be looked at: `@`, `?` and `%`.
+const URI_MARK: u8 = 128;
 
 /// What each byte can be part of.
 const CLASS: [u8; 256] = classes();
@@ -46,6 +48,9 @@ const fn class(byte: u8) -> u8 {
     if !matches!(byte, 0..=b' ' | 0x7f | b'"' | b'<' | b'>' | b'\\') {
         class |= URI;
     }
+    if matches!(byte, b'@' | b'?' | b'%') {
+        class |= URI_MARK;
+    }
     class
 }
 
@@ -59,6 +64,10 @@ pub(crate) const fn is_host(byte: u8) -> bool {
 
 pub(crate) const fn is_uri(byte: u8) -> bool {
     CLASS[byte as usize] & URI != 0
+}
+
+pub(crate) const fn is_uri_mark(byte: u8) -> bool {
+    CLASS[byte as usize] & URI_MARK != 0
 }
 
 pub(crate) const fn is_user(byte: u8) -> bool {
