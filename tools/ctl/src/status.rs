@@ -33,6 +33,8 @@ struct Daemon {
     name: &'static str,
     /// What it says of itself, or why it does not.
     report: Result<Value, String>,
+    /// What of it is worth a place in the table.
+    counts: &'static [Count],
 }
 
 /// Prints one line for each daemon.
@@ -71,6 +73,7 @@ fn ask_control(loaded: &Loaded) -> Daemon {
     Daemon {
         name: "control",
         report: report.map_err(|failure| failure.to_string()),
+        counts: &CONTROL_COUNTS,
     }
 }
 
@@ -82,6 +85,9 @@ fn relay(loaded: &Loaded, control: &Daemon) -> Daemon {
             let statistics = control.report.as_ref().ok();
             let counted = statistics.and_then(|it| it.get("relay"));
             let mut report = counted.cloned().unwrap_or_else(|| json!({}));
+            if let Some(ports) = statistics.and_then(|it| it.get("ports")) {
+                report["ports"] = ports.clone();
+            }
             // It makes its socket when it starts.
             report["uptime_s"] = json!(age_s(&socket));
             Ok(report)
@@ -91,6 +97,7 @@ fn relay(loaded: &Loaded, control: &Daemon) -> Daemon {
     Daemon {
         name: "relay",
         report,
+        counts: &RELAY_COUNTS,
     }
 }
 
@@ -104,6 +111,7 @@ fn ask_sip_proxy(loaded: &Loaded) -> Daemon {
     Daemon {
         name: "sip-proxy",
         report: report.map_err(|failure| failure.to_string()),
+        counts: &SIP_PROXY_COUNTS,
     }
 }
 
@@ -121,7 +129,7 @@ fn print_table(daemons: &[Daemon]) -> Result<(), Failure> {
     let mut grid = Grid::new(&["DAEMON", "STATE", "UPTIME", "COUNTS"]);
     for daemon in daemons {
         let (state, uptime, now) = match &daemon.report {
-            Ok(report) => ("up", uptime(report), summary(report)),
+            Ok(report) => ("up", uptime(report), summary(report, daemon.counts)),
             Err(reason) => ("down", None, what_of(reason)),
         };
         grid.row([
@@ -149,27 +157,37 @@ fn uptime(report: &Value) -> Option<String> {
     Some(span(Duration::from_secs(seconds)))
 }
 
-/// What there is to say of it in one line: the numbers that are there, in words.
-fn summary(report: &Value) -> String {
-    let numbers = SUMMARY.iter().filter_map(|(pointer, what)| {
+/// What there is to say of it in one line: the numbers that are there, with their names.
+fn summary(report: &Value, counts: &[Count]) -> String {
+    let numbers = counts.iter().filter_map(|(pointer, what)| {
         let number = report.pointer(pointer)?.as_u64()?;
-        Some(format!("{number} {what}"))
+        Some(format!("{what} {number}"))
     });
     numbers.collect::<Vec<_>>().join(", ")
 }
 
-/// Where a number stands in a report, and what it counts.
-const SUMMARY: [(&str, &str); 12] = [
+/// Where a number stands in a report, and its name.
+type Count = (&'static str, &'static str);
+
+const RELAY_COUNTS: [Count; 6] = [
     ("/calls", "calls"),
     ("/endpoints", "sockets"),
-    ("/packets_in", "packets received"),
-    ("/packets_out", "sent"),
+    ("/packets_in", "packets in"),
+    ("/packets_out", "packets out"),
+    ("/ports/used", "ports used"),
+    ("/ports/free", "ports free"),
+];
+
+const CONTROL_COUNTS: [Count; 4] = [
     ("/currentstatistics/sessionstotal", "calls"),
     ("/totalstatistics/managedsessions", "ended"),
     ("/totalstatistics/rejectedsessions", "refused"),
-    ("/ports/used", "ports used"),
+    ("/totalstatistics/silenttimeoutsessions", "timed out"),
+];
+
+const SIP_PROXY_COUNTS: [Count; 4] = [
     ("/now/calls", "calls"),
-    ("/now/registrations", "phones registered"),
+    ("/now/registrations", "registrations"),
     ("/now/accounts", "accounts"),
     ("/now/connections", "TCP connections"),
 ];
@@ -183,13 +201,15 @@ mod tests {
         let control = json!({
             "currentstatistics": {"sessionstotal": 2},
             "totalstatistics": {"uptime": "3700", "managedsessions": 5},
-            "ports": {"used": 8},
         });
-        assert_eq!(summary(&control), "2 calls, 5 ended, 8 ports used");
+        assert_eq!(summary(&control, &CONTROL_COUNTS), "calls 2, ended 5");
         assert_eq!(uptime(&control).unwrap(), "1 h 1 min");
         let proxy = json!({"uptime_s": 61, "now": {"accounts": 2, "connections": 0}});
-        assert_eq!(summary(&proxy), "2 accounts, 0 TCP connections");
+        assert_eq!(
+            summary(&proxy, &SIP_PROXY_COUNTS),
+            "accounts 2, TCP connections 0"
+        );
         assert_eq!(uptime(&proxy).unwrap(), "1 min 1 s");
-        assert_eq!(summary(&json!({})), "");
+        assert_eq!(summary(&json!({}), &RELAY_COUNTS), "");
     }
 }

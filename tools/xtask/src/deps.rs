@@ -10,11 +10,12 @@
 //! Relay and control meet in relay-wire only, sip-proxy and control in control-ng only, so that
 //! each can be rewritten behind its crate.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Result, bail};
 
-use crate::metadata::{Metadata, Package, Scope};
+use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
 const MAY_IMPORT: [(&str, &[&str]); 19] = [
@@ -132,9 +133,10 @@ pub(crate) fn run() -> Result<()> {
                 faults.extend(imports_beyond(&metadata, package, allowed));
             }
         }
-        faults.extend(runtime_faults(&metadata, package));
+        let closure = closure(package)?;
+        faults.extend(runtime_faults(name, &closure));
         if SANS_IO.contains(&name) {
-            faults.extend(io_faults(&metadata, package));
+            faults.extend(io_faults(package, &closure));
         }
     }
     if !faults.is_empty() {
@@ -173,9 +175,7 @@ fn is_driver(name: &str) -> bool {
 }
 
 /// No tokio under the relay, no io-uring outside it.
-fn runtime_faults(metadata: &Metadata, package: &Package) -> Vec<String> {
-    let name = package.name.as_str();
-    let closure = metadata.closure(package);
+fn runtime_faults(name: &str, closure: &BTreeSet<String>) -> Vec<String> {
     let mut faults = Vec::new();
     if name.starts_with("relay") && closure.contains("tokio") {
         faults.push(format!("{name} is built on tokio"));
@@ -188,9 +188,8 @@ fn runtime_faults(metadata: &Metadata, package: &Package) -> Vec<String> {
     faults
 }
 
-fn io_faults(metadata: &Metadata, package: &Package) -> Vec<String> {
+fn io_faults(package: &Package, closure: &BTreeSet<String>) -> Vec<String> {
     let name = package.name.as_str();
-    let closure = metadata.closure(package);
     let mut faults: Vec<String> = IO_CRATES
         .iter()
         .filter(|import| closure.contains(**import))

@@ -95,18 +95,33 @@ impl Metadata {
             .filter_map(|dependency| self.packages.iter().find(|it| it.id == dependency.pkg))
             .collect()
     }
+}
 
-    /// Names of everything that a package is built from, itself left out.
-    pub(crate) fn closure(&self, package: &Package) -> BTreeSet<&str> {
-        let mut names = BTreeSet::new();
-        let mut todo = self.imports(package, Scope::Use);
-        while let Some(import) = todo.pop() {
-            if names.insert(import.name.as_str()) {
-                todo.extend(self.imports(import, Scope::Use));
-            }
-        }
-        names
-    }
+/// Names of everything that a package is built from, itself included.
+///
+/// `cargo tree` rather than the metadata: those unite the features that all packages of the
+/// workspace ask for, so that one would seem to be built on what only another switches on.
+pub(crate) fn closure(package: &Package) -> Result<BTreeSet<String>> {
+    let output = tree::cargo()
+        .args([
+            "tree",
+            "--locked",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+        ])
+        .args(["--format", "{p}", "--package", &package.name])
+        .output()
+        .context("cargo tree")?;
+    ensure!(
+        output.status.success(),
+        "cargo tree: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    Ok(names.map(ToOwned::to_owned).collect())
 }
 
 /// What a dependency is there for.

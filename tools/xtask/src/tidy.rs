@@ -152,10 +152,11 @@ fn resolve(token: &str, current: Option<&Path>, files: &[PathBuf]) -> Option<Pat
         text.split_once("/src/")
             .map(|(crate_, _)| crate_.to_owned())
     };
+    // Without a file before it, any of that name will do: "`limits.rs` of each crate".
+    let home = current.and_then(crate_of);
     let near = || {
-        let home = crate_of(current?)?;
         files.iter().find(|path| {
-            crate_of(path).as_deref() == Some(&*home) && path.ends_with(Path::new(token))
+            (home.is_none() || crate_of(path) == home) && path.ends_with(Path::new(token))
         })
     };
     exact.or_else(near).cloned()
@@ -210,6 +211,8 @@ fn unused_dependencies(files: &[PathBuf]) -> Result<Vec<String>> {
         .get("workspace")
         .and_then(|workspace| workspace.get("dependencies"))
         .and_then(toml::Value::as_table);
+    // Our own packages stand there so that whoever needs one writes no path.
+    let is_foreign = |value: &toml::Value| value.get("path").is_none();
     let is_unused = |name: &&String| {
         let dotted = format!("\n{name}.workspace");
         let inline = format!("\n{name} = {{ workspace");
@@ -217,7 +220,9 @@ fn unused_dependencies(files: &[PathBuf]) -> Result<Vec<String>> {
     };
     Ok(dependencies
         .into_iter()
-        .flat_map(|table| table.keys())
+        .flatten()
+        .filter(|(_, value)| is_foreign(value))
+        .map(|(name, _)| name)
         .filter(is_unused)
         .map(|name| format!("Cargo.toml: no package uses {name}"))
         .collect())

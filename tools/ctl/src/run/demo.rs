@@ -211,27 +211,35 @@ fn outward_address() -> Option<IpAddr> {
 
 fn whereabouts(loaded: &Loaded, accounts: &[DemoAccount]) -> Vec<String> {
     let settings = match loaded.path() {
-        Some(path) => path.display().to_string(),
+        Some(path) => absolute(path).display().to_string(),
         None => "the defaults; `tandem config default > tandem.toml` to change them".to_owned(),
     };
     let log = match loaded.file.log.format {
-        LogFormat::Json => "here, as JSON",
-        LogFormat::Text => "here",
+        LogFormat::Json => "standard error, as JSON",
+        LogFormat::Text => "standard error, as you see it here",
     };
     let mut lines = vec![
         format!("Settings   {settings}"),
         format!(
             "Data       {}   (`tandem cdr` shows the calls)",
-            loaded.data_dir().display()
+            absolute(&loaded.data_dir()).display()
         ),
         format!("Log        {log}"),
     ];
     if !accounts.is_empty() {
-        lines.push(format!("Passwords  also in {}", path_of(loaded).display()));
+        lines.push(format!(
+            "Passwords  also in {}",
+            absolute(&path_of(loaded)).display()
+        ));
     }
     lines.push("Look       `tandem status`, `tandem calls`, `tandem registrations`".to_owned());
     lines.push("Stop       Ctrl-C".to_owned());
     lines
+}
+
+/// The path as it reads from any folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn boxed(lines: &[String]) -> String {
