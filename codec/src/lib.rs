@@ -1,1 +1,3 @@
 //! Payloads to samples and back.
+
+#![forbid(unsafe_code)]
