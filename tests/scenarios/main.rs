@@ -12,6 +12,7 @@ mod control_killed;
 mod early_media;
 mod kamailio_drop_in;
 mod make_run;
+mod operator_commands;
 mod proxy_killed;
 mod register_digest;
 mod relay_drivers;

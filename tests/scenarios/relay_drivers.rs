@@ -1,6 +1,7 @@
 //! The same call through both ways that the relay has to its sockets.
 
 use std::fs;
+use std::time::Duration;
 
 use tandem_settings::Driver;
 use tandem_tests::{Site, Tandem, TwoPhones, skip, until};
@@ -23,16 +24,18 @@ fn call_through(driver: Driver) {
     let site = Site::new();
     let tandem = Tandem::start_with(&site, |file| file.relay.driver = driver);
     let mut phones = TwoPhones::new(&site, &tandem);
-    phones.call_once();
-    let descriptors = tandem.relay().process().fd_count();
+    let descriptors = descriptors_after_a_call(&tandem, &mut phones);
     for _ in 0..3 {
-        phones.call_once();
+        assert_eq!(descriptors_after_a_call(&tandem, &mut phones), descriptors);
     }
-    until(
-        "ports are released",
-        std::time::Duration::from_secs(5),
-        || tandem.media_ports().is_empty(),
-    );
-    assert_eq!(tandem.relay().process().fd_count(), descriptors);
     tandem.stop();
+}
+
+/// Descriptors of the relay once a call is over.
+fn descriptors_after_a_call(tandem: &Tandem, phones: &mut TwoPhones) -> usize {
+    phones.call_once();
+    until("ports are released", Duration::from_secs(5), || {
+        tandem.media_ports().is_empty()
+    });
+    tandem.relay().process().fd_count()
 }

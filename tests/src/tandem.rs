@@ -115,8 +115,20 @@ impl Tandem {
     #[track_caller]
     pub fn add_accounts(&self) {
         for user in ACCOUNTS {
-            self.add_account(user);
+            self.set_password("add", &self.account(user));
         }
+    }
+
+    /// Makes an account (`add`) or changes its password (`passwd`).
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    #[track_caller]
+    pub fn set_password(&self, command: &str, account: &Account) {
+        let mut tandem = self.command();
+        tandem.args(["user", command, &account.user, "--stdin"]);
+        feed(tandem, &account.password);
     }
 
     /// Whether this machine has what [`Self::run_as`] needs.
@@ -341,13 +353,6 @@ impl Tandem {
         }
     }
 
-    #[track_caller]
-    fn add_account(&self, user: &str) {
-        let mut command = self.command();
-        command.args(["user", "add", user, "--stdin"]);
-        feed(command, &password_of(user));
-    }
-
     /// The operator's command line, run by whoever runs the daemons.
     fn command(&self) -> Command {
         let mut command = Command::new(binary("tandem"));
@@ -410,14 +415,10 @@ impl Exchange for Tandem {
         assert!(ACCOUNTS.contains(&user), "{user} has no account");
         Account {
             user: user.to_owned(),
-            password: password_of(user),
+            password: format!("{user}-s3cret-words"),
             domain: self.domain(),
         }
     }
-}
-
-fn password_of(user: &str) -> String {
-    format!("{user}-s3cret-words")
 }
 
 /// Runs a command with a line on its standard input.
