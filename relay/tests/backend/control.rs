@@ -39,6 +39,12 @@ impl Control {
         control
     }
 
+    /// A relay listens there.
+    pub(crate) fn is_answered(path: &Path) -> bool {
+        let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+        connect(&socket, &SocketAddrUnix::new(path).unwrap()).is_ok()
+    }
+
     /// Connects and says nothing.
     pub(crate) fn connect_silently(path: &Path) -> Self {
         let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();

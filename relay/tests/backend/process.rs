@@ -38,9 +38,7 @@ impl Daemon {
     fn connect(&self) -> Control {
         let path = self.folder.path().join("run/relay.sock");
         let until = Instant::now() + Duration::from_secs(10);
-        while std::os::unix::net::UnixStream::connect(&path)
-            .is_err_and(|it| it.kind() == std::io::ErrorKind::NotFound)
-        {
+        while !Control::is_answered(&path) {
             assert!(Instant::now() < until, "it does not start");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -54,14 +52,21 @@ impl Daemon {
 
     /// Sends a signal; returns the exit code and what was logged.
     fn end(mut self, signal: Signal) -> (i32, String) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
         let code = self.child.wait().unwrap().code().unwrap();
         let mut log = String::new();
         let mut stderr = self.child.stderr.take().unwrap();
         stderr.read_to_string(&mut log).unwrap();
         assert!(!self.folder.path().join("run/relay.sock").exists());
         (code, log)
+    }
+}
+
+impl Drop for Daemon {
+    /// Leaves none behind when a test fails.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -101,6 +106,7 @@ fn a_thousand_calls_leave_no_descriptor_behind() {
         }
         let stats = control.worker(0);
         assert_eq!((stats.calls, stats.endpoints), (0, 0));
+        while control.counter("endpoints_closing") > 0 {}
         assert_eq!(daemon.files(), before);
         daemon.end(Signal::TERM);
     }
