@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_core::{Ingress, SocketId, Verdict};
+use relay_core::{Egress, Ingress, SocketId, Verdict};
 use tandem_settings::Driver;
 
 pub(crate) use counters::Counters;
@@ -100,6 +100,14 @@ impl Io {
         match self {
             Self::Poll(poll) => poll.for_each(decide),
             Self::Uring(uring) => uring.for_each(decide),
+        }
+    }
+
+    /// Sends a datagram with nothing in it.
+    pub(crate) fn send_empty(&mut self, egress: Egress) {
+        match self {
+            Self::Poll(poll) => poll.send_empty(egress),
+            Self::Uring(uring) => uring.send_empty(egress),
         }
     }
 

@@ -70,6 +70,7 @@ impl Worker {
             self.serve_mailbox(now);
             self.close_sockets();
             self.relay.handle_timeout(now);
+            self.send_piercings();
             self.tell_events();
 
             // Gives buffers back, then arms receives: one armed on an empty ring fails at once.
@@ -170,6 +171,13 @@ impl Worker {
     fn forget_closed(&mut self) {
         while let Some(socket) = self.io.poll_removed() {
             self.relay.handle_closed(socket);
+        }
+    }
+
+    /// Sends the empty datagrams that open NATs.
+    fn send_piercings(&mut self) {
+        while let Some(egress) = self.relay.poll_transmit() {
+            self.io.send_empty(egress);
         }
     }
 

@@ -15,7 +15,7 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{InterfaceId, Learning, Port};
+use relay_wire::{InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize};
 
 use crate::sdp::Transport;
@@ -82,6 +82,7 @@ pub(crate) struct Stream {
     /// Where the party wants RTCP that has a port of its own.
     pub(crate) remote_rtcp: Option<SocketAddr>,
     pub(crate) learning: Learning,
+    pub(crate) source_rules: SourceRules,
     pub(crate) rtcp_mux: Mux,
     /// The party put the stream on hold, or was put there.
     pub(crate) is_held: bool,
@@ -267,6 +268,7 @@ impl Default for Stream {
             remote: None,
             remote_rtcp: None,
             learning: Learning::default(),
+            source_rules: SourceRules::default(),
             rtcp_mux: Mux::default(),
             is_held: false,
             is_active: false,

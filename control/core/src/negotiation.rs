@@ -7,10 +7,10 @@
 use std::net::IpAddr;
 
 use control_ng::{
-    AddressFamily, EndpointLearning, Flag, Negotiation, Replace, RtcpMux, Support, Words,
+    AddressFamily, EndpointLearning, Flag, Flags, Negotiation, Replace, RtcpMux, Support, Words,
 };
 use rand::rngs::StdRng;
-use relay_wire::{Interface, InterfaceId, Learning, Port, WorkerId};
+use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
 
 use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Stream};
 use crate::control::Now;
@@ -285,6 +285,7 @@ impl Negotiator<'_> {
         stream.remote = remote.rtp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.learning = learning(negotiation);
+        stream.source_rules = source_rules(negotiation.flags);
         stream.is_held = is_zero || sdp.direction(media) != Direction::SendRecv;
         stream.is_active = true;
         Some(stream)
@@ -450,6 +451,23 @@ fn learning(negotiation: &Negotiation<'_>) -> Learning {
         Some(EndpointLearning::Immediate) => Learning::Immediate,
         Some(EndpointLearning::Off) => Learning::Off,
         _ => Learning::Heuristic,
+    }
+}
+
+/// What the flags say of the source of media. Of two that exclude each other the stricter wins.
+fn source_rules(flags: Flags) -> SourceRules {
+    let handover = if flags.has(Flag::StrictSource) {
+        Handover::Never
+    } else if flags.has(Flag::MediaHandover) {
+        Handover::AnyStream
+    } else {
+        Handover::SameStream
+    };
+    SourceRules {
+        is_asymmetric: flags.has(Flag::Asymmetric),
+        waits_for_peer: flags.has(Flag::NatWait),
+        pierces_nat: flags.has(Flag::PierceNat),
+        handover,
     }
 }
 

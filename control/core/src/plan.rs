@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Learning, Port};
+use relay_wire::{CallKey, Command, Learning, Port, SourceRules};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::sdp::Transport;
@@ -27,6 +27,7 @@ pub(crate) struct Endpoint {
     pub(crate) port: Port,
     /// `None`: nothing was said about it yet.
     pub(crate) remote: Option<(Option<SocketAddr>, Learning)>,
+    pub(crate) rules: SourceRules,
     pub(crate) egress: Egress,
 }
 
@@ -109,6 +110,14 @@ impl Plan {
         if before.is_none() {
             commands.push(Command::OpenEndpoint { call, port });
         }
+        // First, so that nothing is learnt by other rules.
+        if before.map(|before| before.rules).unwrap_or_default() != endpoint.rules {
+            commands.push(Command::SetSourceRules {
+                call,
+                port,
+                rules: endpoint.rules,
+            });
+        }
         if let Some((remote, learning)) = endpoint.remote
             && before.and_then(|before| before.remote) != endpoint.remote
         {
@@ -162,6 +171,9 @@ impl Plan {
                 learning,
                 ..
             } => self.change(port, |endpoint| endpoint.remote = Some((remote, learning))),
+            Command::SetSourceRules { port, rules, .. } => {
+                self.change(port, |endpoint| endpoint.rules = rules);
+            }
             Command::Connect {
                 ingress, rtp, rtcp, ..
             } => self.change(ingress, |endpoint| endpoint.egress = Egress { rtp, rtcp }),
@@ -193,6 +205,7 @@ impl Endpoint {
         Self {
             port,
             remote: None,
+            rules: SourceRules::default(),
             egress: Egress::default(),
         }
     }
@@ -215,6 +228,7 @@ fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec
     endpoints.push(Endpoint {
         port,
         remote: Some((stream.remote, stream.learning)),
+        rules: stream.source_rules,
         egress,
     });
     let rtcp_port = stream.rtcp_port().filter(|number| *number != port.number);
@@ -222,6 +236,7 @@ fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec
         endpoints.push(Endpoint {
             port: Port { number, ..port },
             remote: Some((stream.remote_rtcp, stream.learning)),
+            rules: stream.source_rules,
             egress: Egress {
                 rtp: None,
                 rtcp: egress.rtcp,

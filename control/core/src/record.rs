@@ -8,7 +8,7 @@ use relay_wire::RECORD_BYTES_MAX;
 use crate::call::CallState;
 
 /// Version of the form. Raise it when [`CallState`] changes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a record is none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

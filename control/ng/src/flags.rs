@@ -119,12 +119,22 @@ words! {
         Fatal = "fatal",
         /// Write `a=rtcp` with the address, not only the port.
         FullRtcpAttribute = "full rtcp attribute",
+        /// Media may move to a new source without being signalled.
+        MediaHandover = "media handover",
+        /// Send nothing before something was received.
+        NatWait = "NAT wait",
         /// An answer from another tag is another party, not an alias.
         NewBranch = "new branch",
+        /// Take new ports when the peer's change: ports are always kept.
+        NoPortLatching = "no port latching",
         /// Write no `a=rtcp`.
         NoRtcpAttribute = "no rtcp attribute",
         /// Leave the direction attribute of media alone.
         OriginalSendrecv = "original sendrecv",
+        /// Send empty packets until something is received.
+        PierceNat = "pierce NAT",
+        /// Keep the ports when the peer's change: what is done anyhow.
+        PortLatching = "port latching",
         /// The answer is provisional.
         Provisional = "provisional",
         /// Use the address that the SIP message came from.

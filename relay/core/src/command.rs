@@ -118,7 +118,12 @@ impl Relay {
             } => {
                 let endpoint = self.endpoint_of(call, port)?;
                 endpoint.latch.signal(remote, learning);
-                Ok(Answer::Done)
+                self.pierce(now, call, port)
+            }
+            Command::SetSourceRules { call, port, rules } => {
+                let endpoint = self.endpoint_of(call, port)?;
+                endpoint.latch.set_rules(rules);
+                self.pierce(now, call, port)
             }
         }
     }
@@ -169,6 +174,7 @@ impl Relay {
         if let Some(call) = self.calls.remove(key) {
             for socket in call.endpoints {
                 self.flows.close(socket);
+                self.piercings.forget(socket);
                 self.closes.push_back(socket);
             }
         }
@@ -192,6 +198,7 @@ impl Relay {
     fn close_endpoint(&mut self, key: CallKey, port: Port) -> Result<Answer, Refusal> {
         let closed = self.socket_of(key, port)?;
         let endpoint = self.flows.close(closed);
+        self.piercings.forget(closed);
         self.closes.push_back(closed);
         let Some(call) = self.calls.get_mut(key) else {
             return Err(Refusal::UnknownCall);
@@ -217,6 +224,17 @@ impl Relay {
         let (rtp, rtcp) = (socket_of(rtp)?, socket_of(rtcp)?);
         let endpoint = self.endpoint_of(call, ingress)?;
         (endpoint.rtp, endpoint.rtcp) = (rtp, rtcp);
+        Ok(Answer::Done)
+    }
+
+    /// Begins to open the peer's NAT, if that is wanted.
+    fn pierce(&mut self, now: Instant, call: CallKey, port: Port) -> Result<Answer, Refusal> {
+        let socket = self.socket_of(call, port)?;
+        if let Some(endpoint) = self.flows.open(socket)
+            && endpoint.begin_piercing()
+        {
+            self.piercings.begin(now, socket, call);
+        }
         Ok(Answer::Done)
     }
 
@@ -271,6 +289,7 @@ impl Relay {
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
+        counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
         WorkerStats {
             calls: self.calls.len() as u64,

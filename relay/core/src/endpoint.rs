@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use relay_rtp::{Kind, Packet};
+use relay_rtp::{Kind, Packet, Sequence};
 use relay_wire::{CallKey, EndpointStats, Learning, Port};
 
-use crate::latch::Latch;
+use crate::latch::{Heard, Latch};
+use crate::probation::Evidence;
 use crate::{DropReason, SocketId};
 
 /// One open port, its peer, and where what arrives here leaves.
@@ -28,6 +29,8 @@ pub(crate) struct Endpoint {
     rtcp_in: Count,
     out: Count,
     dropped: u64,
+    /// Empty datagrams go out until the peer is heard.
+    is_piercing: bool,
 }
 
 /// What the newest RTP packet said.
@@ -35,6 +38,7 @@ pub(crate) struct Endpoint {
 struct Newest {
     ssrc: u32,
     payload_type: u8,
+    sequence: Sequence,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +70,7 @@ impl Endpoint {
             rtcp_in: Count::default(),
             out: Count::default(),
             dropped: 0,
+            is_piercing: false,
         }
     }
 
@@ -76,9 +81,13 @@ impl Endpoint {
         source: SocketAddr,
         packet: &[u8],
     ) -> Result<SocketId, DropReason> {
-        self.latch.accept(now, source)?;
+        let kind = Kind::of(packet);
+        if !self.latch.is_peer(source) {
+            let evidence = Evidence::of(kind, packet);
+            self.latch.judge(now, source, evidence, self.heard())?;
+        }
         self.heard_at = Some(now);
-        let egress = match Kind::of(packet) {
+        let egress = match kind {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
                 self.rtcp
@@ -104,6 +113,23 @@ impl Endpoint {
         }
         self.out.add(packet.len());
         Ok(remote)
+    }
+
+    /// Whether empty datagrams are to go out and do not yet. From now on they do.
+    pub(crate) fn begin_piercing(&mut self) -> bool {
+        self.piercing_target().is_some() && !std::mem::replace(&mut self.is_piercing, true)
+    }
+
+    /// Where an empty datagram is to go: nowhere if the peer is heard or nobody knows where it
+    /// is.
+    pub(crate) fn piercing_target(&self) -> Option<SocketAddr> {
+        let is_wanted = self.latch.rules().pierces_nat && !self.latch.is_learnt();
+        let target = self.latch.signalled().filter(|_| is_wanted)?;
+        (target.is_ipv4() == self.is_ipv4).then_some(target)
+    }
+
+    pub(crate) fn end_piercing(&mut self) {
+        self.is_piercing = false;
     }
 
     /// Counts a packet that arrived here and goes no further.
@@ -138,11 +164,20 @@ impl Endpoint {
         }
     }
 
+    fn heard(&self) -> Option<Heard> {
+        let newest = self.newest.map_or(Evidence::Other, |it| Evidence::Rtp {
+            ssrc: it.ssrc,
+            sequence: it.sequence,
+        });
+        self.heard_at.map(|at| Heard { at, newest })
+    }
+
     fn note_newest(&mut self, packet: &[u8]) {
         if let Ok(packet) = Packet::parse(packet) {
             self.newest = Some(Newest {
                 ssrc: packet.ssrc().value(),
                 payload_type: packet.payload_type().value(),
+                sequence: packet.sequence(),
             });
         }
     }

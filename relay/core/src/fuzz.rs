@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use relay_wire::{
-    Answer, CallKey, Command, InterfaceId, Learning, Port, PortPartition, WorkerId, WorkerStats,
+    Answer, CallKey, Command, Handover, InterfaceId, Learning, Port, PortPartition, SourceRules,
+    WorkerId, WorkerStats,
 };
 
 use crate::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
@@ -87,6 +88,13 @@ impl Driver {
         let deadline = self.relay.poll_timeout();
         assert!(deadline.is_none_or(|it| it > self.now), "time stands still");
         while self.relay.poll_event().is_some() {}
+        while let Some(egress) = self.relay.poll_transmit() {
+            assert!(
+                self.open.contains(&egress.socket),
+                "from a socket that is open"
+            );
+            assert_ne!(egress.destination.port(), 0);
+        }
         for socket in std::mem::take(&mut self.closing) {
             self.relay.handle_closed(socket);
         }
@@ -150,11 +158,24 @@ fn port(byte: u8) -> Port {
     }
 }
 
+fn source_rules(bits: u8) -> SourceRules {
+    SourceRules {
+        is_asymmetric: bits & 1 != 0,
+        waits_for_peer: bits & 2 != 0,
+        pierces_nat: bits & 4 != 0,
+        handover: match bits >> 3 & 3 {
+            0 => Handover::Never,
+            1 => Handover::AnyStream,
+            _ => Handover::SameStream,
+        },
+    }
+}
+
 fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 12 {
+    Some(match kind % 13 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -195,6 +216,11 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             rtcp: Some(port(next()?)).filter(|it| it.number % 5 != 4),
         },
         10 => Command::QueryCall { call },
+        11 => Command::SetSourceRules {
+            call,
+            port: port(next()?),
+            rules: source_rules(next()?),
+        },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),
         },

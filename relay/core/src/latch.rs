@@ -5,43 +5,77 @@
 //! dropped from then on (RFC 7362 §5, CVE-2025-53399).
 //!
 //! ```text
-//!            first packet                window over
-//! Waiting ─────────────────► Learning ────────────────► Locked
-//!    │                          │ a better match: learn that instead
-//!    └──────────────────────────┴── a perfect match, or `Immediate` ──► Locked
+//!            the first that may                window over
+//!  nobody ─────────────────────► peer, open ────────────────► peer, locked
+//!                                   │    ▲                       │    ▲
+//!                                   └────┘ a better fit          └────┘ takes over
 //! ```
+//!
+//! # Who sprays gets nothing
+//!
+//! An attacker who sends a packet to every port must not become the peer of a call: what it
+//! sends would be heard, and it would hear the call. How a source fits what was signalled
+//! decides how much it has to show:
+//!
+//! | source | may be learnt ([`Learning::Heuristic`]) |
+//! | --- | --- |
+//! | the signalled address | at once: what is sent there goes to the peer's host or to its NAT |
+//! | another address | after [probation](crate::probation): several packets of one stream, which are dropped |
+//!
+//! The port is no proof, since the attacker chooses its own and phones have favourites; it only
+//! breaks ties. A better fit takes the place of a worse one at once while the window is open; of
+//! one at another address than the signalled one even later, but then after probation. So
+//! whoever gets in before the phone speaks is out when the phone speaks. What is left to the
+//! attacker is a call whose phone never comes from where signalling says: there, whoever first
+//! keeps up a stream is learnt, and a locked phone stays. Whoever can forge the signalled address
+//! can end such a call's media, but hears none of it: it goes to the address.
+//!
+//! RTCP has no sequence to go by and comes seldom, so the RTP endpoint vouches for it: once that
+//! has learnt its peer, RTCP from the same address is as good as signalled.
+//!
+//! # A peer that moves
+//!
+//! A phone changes its address in mid-call without telling anybody (Wi-Fi to mobile, a NAT that
+//! forgot). The lock opens for it if the old source is silent and the new one goes on with the
+//! same SSRC where the sequence was: 48 bits that nobody knows who does not hear the call.
+//! [`Handover`] can forbid that, or allow any stream.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use relay_wire::Learning;
+use relay_wire::{Handover, Learning, SourceRules};
 
 use crate::DropReason;
+use crate::probation::{Evidence, Probation};
 
 /// How long after its first packet a peer may still turn out to be somewhere else. It is what
 /// operators know from other relays.
 pub(crate) const LEARNING_WINDOW: Duration = Duration::from_secs(3);
 
+/// After so long without a packet a locked peer may have moved: some packets of the usual 20 ms,
+/// so that two who send at once do not take turns.
+pub(crate) const HANDOVER_SILENCE: Duration = Duration::from_millis(250);
+
+/// How far the sequence may have come meanwhile (`MAX_DROPOUT` of RFC 3550 A.1: a minute).
+const HANDOVER_STEP_MAX: i16 = 3_000;
+
 /// The address of one endpoint's peer, and how sure that is.
 #[derive(Debug)]
 pub(crate) struct Latch {
+    peer: Option<Peer>,
     signalled: Option<SocketAddr>,
     learning: Learning,
-    state: State,
+    rules: SourceRules,
+    probation: Probation,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    /// Nothing has arrived yet.
-    Waiting,
-    /// Something has; something better may.
-    Learning {
-        source: SocketAddr,
-        fit: Fit,
-        until: Instant,
-    },
-    /// Nothing else is believed any more.
-    Locked { source: SocketAddr },
+/// A source that is believed.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    source: SocketAddr,
+    fit: Fit,
+    /// Until then something better may come; nothing else is believed afterwards.
+    open_until: Instant,
 }
 
 /// How well a source fits what was signalled; the better, the greater.
@@ -53,12 +87,23 @@ enum Fit {
     Both,
 }
 
+/// The newest from the peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    /// When anything came.
+    pub(crate) at: Instant,
+    /// The newest of its RTP, if there was any.
+    pub(crate) newest: Evidence,
+}
+
 impl Latch {
     pub(crate) fn new(signalled: Option<SocketAddr>, learning: Learning) -> Self {
         Self {
+            peer: None,
             signalled: signalled.filter(is_unicast),
             learning,
-            state: State::Waiting,
+            rules: SourceRules::default(),
+            probation: Probation::default(),
         }
     }
 
@@ -67,73 +112,149 @@ impl Latch {
     pub(crate) fn signal(&mut self, signalled: Option<SocketAddr>, learning: Learning) {
         let signalled = signalled.filter(is_unicast);
         if self.signalled != signalled || self.learning != learning {
-            *self = Self::new(signalled, learning);
+            *self = Self {
+                rules: self.rules,
+                ..Self::new(signalled, learning)
+            };
         }
     }
 
-    /// Decides whether a packet from `source` is the peer's, and learns from it.
-    pub(crate) fn accept(&mut self, now: Instant, source: SocketAddr) -> Result<(), DropReason> {
-        if let State::Learning { source, until, .. } = self.state
-            && now >= until
+    /// Takes over what else holds.
+    pub(crate) fn set_rules(&mut self, rules: SourceRules) {
+        self.rules = rules;
+    }
+
+    pub(crate) fn rules(&self) -> SourceRules {
+        self.rules
+    }
+
+    /// The packet is from the peer: what there is to say about nearly all of them.
+    pub(crate) fn is_peer(&self, source: SocketAddr) -> bool {
+        self.peer.is_some_and(|peer| peer.source == source)
+    }
+
+    /// Decides about a packet from somebody else, and learns from it.
+    pub(crate) fn judge(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        evidence: Evidence,
+        heard: Option<Heard>,
+    ) -> Result<(), DropReason> {
+        let fit = self.fit(source);
+        // Nobody can be sent to at port 0.
+        let may_come = source.port() != 0
+            && match self.peer {
+                None => self.may_be_first(fit),
+                Some(peer) if now < peer.open_until => self.is_better(fit, peer),
+                Some(peer) => {
+                    self.may_take_over(fit, peer) || self.may_have_moved(now, evidence, heard)
+                }
+            };
+        if !may_come {
+            return Err(DropReason::SourceMismatch);
+        }
+        if self.must_prove(fit, now, evidence, heard) && !self.probation.hear(now, source, evidence)
         {
-            self.state = State::Locked { source };
+            return Err(DropReason::Unproven);
         }
-        let is_peer = match self.state {
-            State::Locked { source: peer } => peer == source,
-            State::Waiting => self.learn(now + LEARNING_WINDOW, source),
-            State::Learning {
-                source: peer,
-                until,
-                fit,
-            } => peer == source || (self.is_better(source, fit) && self.learn(until, source)),
-        };
-        if is_peer {
-            Ok(())
-        } else {
-            Err(DropReason::SourceMismatch)
+        self.learn(now, source, fit);
+        Ok(())
+    }
+
+    /// Believes a source of RTCP whose address the endpoint of RTP has learnt. Says whether
+    /// it does.
+    pub(crate) fn vouch(&mut self, now: Instant, source: SocketAddr) -> bool {
+        let is_same_host = |peer: Peer| peer.source.ip() == source.ip();
+        let may_come = source.port() != 0
+            && matches!(self.learning, Learning::Heuristic)
+            && !self.peer.is_some_and(is_same_host);
+        if may_come {
+            self.learn(now, source, Fit::Address);
         }
+        may_come
+    }
+
+    /// The address that was learnt.
+    pub(crate) fn learnt(&self) -> Option<SocketAddr> {
+        self.peer.map(|peer| peer.source)
     }
 
     /// Where to send: what was learnt, or else what was signalled.
     pub(crate) fn remote(&self) -> Option<SocketAddr> {
-        match self.state {
-            State::Waiting => self.signalled,
-            State::Learning { source, .. } | State::Locked { source } => Some(source),
+        match self.peer {
+            Some(_) if self.rules.is_asymmetric => self.signalled,
+            Some(peer) => Some(peer.source),
+            None if self.rules.waits_for_peer => None,
+            None => self.signalled,
         }
+    }
+
+    /// What signalling says.
+    pub(crate) fn signalled(&self) -> Option<SocketAddr> {
+        self.signalled
     }
 
     /// The address comes from packets.
     pub(crate) fn is_learnt(&self) -> bool {
-        self.state != State::Waiting
+        self.peer.is_some()
     }
 
-    /// Learns `source`, if this mode may. Says whether it did.
-    fn learn(&mut self, until: Instant, source: SocketAddr) -> bool {
-        let fit = self.fit(source);
-        // Nobody can be sent to at port 0.
-        if source.port() == 0 || (self.learning == Learning::Off && fit != Fit::Both) {
-            return false;
+    fn may_be_first(&self, fit: Fit) -> bool {
+        self.learning != Learning::Off || fit == Fit::Both
+    }
+
+    /// Within the window: may one that fits so take the place of `peer`?
+    fn is_better(&self, fit: Fit, peer: Peer) -> bool {
+        match self.learning {
+            Learning::Delayed => true,
+            Learning::Heuristic => fit > peer.fit,
+            Learning::Immediate | Learning::Off => false,
         }
+    }
+
+    /// After the window: somebody at the signalled address against somebody elsewhere.
+    fn may_take_over(&self, fit: Fit, peer: Peer) -> bool {
+        self.learning == Learning::Heuristic && fit >= Fit::Address && peer.fit < Fit::Address
+    }
+
+    /// After the window: the peer itself, elsewhere.
+    fn may_have_moved(&self, now: Instant, evidence: Evidence, heard: Option<Heard>) -> bool {
+        let is_silent = heard.is_none_or(|it| now >= it.at + HANDOVER_SILENCE);
+        self.learning != Learning::Off
+            && is_silent
+            && match self.rules.handover {
+                Handover::Never => false,
+                Handover::SameStream => goes_on(evidence, heard),
+                Handover::AnyStream => true,
+            }
+    }
+
+    /// Is one that may come to be heard out first?
+    fn must_prove(&self, fit: Fit, now: Instant, evidence: Evidence, heard: Option<Heard>) -> bool {
+        if self.peer.is_some_and(|peer| now >= peer.open_until) {
+            return !goes_on(evidence, heard);
+        }
+        self.learning == Learning::Heuristic && fit < Fit::Address
+    }
+
+    fn learn(&mut self, now: Instant, source: SocketAddr, fit: Fit) {
         let is_certain = match self.learning {
             Learning::Delayed => false,
             Learning::Heuristic => fit == Fit::Both,
             Learning::Immediate | Learning::Off => true,
         };
-        self.state = if is_certain {
-            State::Locked { source }
-        } else {
-            State::Learning { source, fit, until }
+        let open_until = match self.peer {
+            _ if is_certain => now,
+            Some(peer) => peer.open_until,
+            None => now + LEARNING_WINDOW,
         };
-        true
-    }
-
-    /// Within the window: may `source` take the place of one that fits as well as `fit`?
-    fn is_better(&self, source: SocketAddr, fit: Fit) -> bool {
-        match self.learning {
-            Learning::Delayed => true,
-            Learning::Heuristic => self.fit(source) > fit,
-            Learning::Immediate | Learning::Off => false,
-        }
+        self.peer = Some(Peer {
+            source,
+            fit,
+            open_until,
+        });
+        self.probation.clear();
     }
 
     fn fit(&self, source: SocketAddr) -> Fit {
@@ -152,6 +273,21 @@ impl Latch {
     }
 }
 
+/// The packet is the next, or nearly, of the stream that was heard.
+fn goes_on(evidence: Evidence, heard: Option<Heard>) -> bool {
+    let newest = heard.map_or(Evidence::Other, |it| it.newest);
+    match (newest, evidence) {
+        (
+            Evidence::Rtp { ssrc, sequence },
+            Evidence::Rtp {
+                ssrc: next_ssrc,
+                sequence: next,
+            },
+        ) => ssrc == next_ssrc && (1..=HANDOVER_STEP_MAX).contains(&next.distance_from(sequence)),
+        _ => false,
+    }
+}
+
 /// Something that one peer can have: `c=0.0.0.0`, port 0 and groups are nowhere to send to.
 fn is_unicast(address: &SocketAddr) -> bool {
     let ip = address.ip();
@@ -160,182 +296,4 @@ fn is_unicast(address: &SocketAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::start;
-
-    const SIGNALLED: &str = "192.0.2.1:4000";
-    const SAME_ADDRESS: &str = "192.0.2.1:5000";
-    const SAME_PORT: &str = "198.51.100.1:4000";
-    const STRANGER: &str = "198.51.100.2:5000";
-
-    /// One test: what arrives when, in milliseconds, and whether it is let through.
-    struct Case {
-        what: &'static str,
-        learning: Learning,
-        signalled: Option<&'static str>,
-        packets: &'static [(u64, &'static str, bool)],
-        remote: Option<&'static str>,
-    }
-
-    const CASES: &[Case] = &[
-        Case {
-            what: "a perfect match is locked at once",
-            learning: Learning::Heuristic,
-            signalled: Some(SIGNALLED),
-            packets: &[(0, SIGNALLED, true), (1, SAME_ADDRESS, false)],
-            remote: Some(SIGNALLED),
-        },
-        Case {
-            what: "better and better matches win within the window",
-            learning: Learning::Heuristic,
-            signalled: Some(SIGNALLED),
-            packets: &[
-                (0, STRANGER, true),
-                (500, SAME_PORT, true),
-                (600, STRANGER, false),
-                (1_000, SAME_ADDRESS, true),
-                (1_100, SAME_PORT, false),
-                (2_999, SIGNALLED, true),
-                (3_000, SAME_ADDRESS, false),
-            ],
-            remote: Some(SIGNALLED),
-        },
-        Case {
-            what: "the window counts from the first packet, not from the best",
-            learning: Learning::Heuristic,
-            signalled: Some(SIGNALLED),
-            packets: &[
-                (0, STRANGER, true),
-                (2_999, SAME_PORT, true),
-                (3_000, SIGNALLED, false),
-                (3_001, SAME_PORT, true),
-            ],
-            remote: Some(SAME_PORT),
-        },
-        Case {
-            what: "of two that fit alike the first stays",
-            learning: Learning::Heuristic,
-            signalled: None,
-            packets: &[(0, STRANGER, true), (1, SAME_PORT, false)],
-            remote: Some(STRANGER),
-        },
-        Case {
-            what: "after the window nothing is believed any more",
-            learning: Learning::Heuristic,
-            signalled: Some(SIGNALLED),
-            packets: &[
-                (0, SAME_ADDRESS, true),
-                (60_000, SIGNALLED, false),
-                (60_001, SAME_ADDRESS, true),
-            ],
-            remote: Some(SAME_ADDRESS),
-        },
-        Case {
-            what: "immediate locks whoever is first",
-            learning: Learning::Immediate,
-            signalled: Some(SIGNALLED),
-            packets: &[(0, STRANGER, true), (1, SIGNALLED, false)],
-            remote: Some(STRANGER),
-        },
-        Case {
-            what: "delayed locks whoever is last within the window",
-            learning: Learning::Delayed,
-            signalled: Some(SIGNALLED),
-            packets: &[
-                (0, SIGNALLED, true),
-                (2_000, STRANGER, true),
-                (2_500, SAME_PORT, true),
-                (3_000, STRANGER, false),
-                (3_001, SAME_PORT, true),
-            ],
-            remote: Some(SAME_PORT),
-        },
-        Case {
-            what: "off lets only the signalled address through",
-            learning: Learning::Off,
-            signalled: Some(SIGNALLED),
-            packets: &[
-                (0, STRANGER, false),
-                (1, SAME_ADDRESS, false),
-                (2, SIGNALLED, true),
-                (3, STRANGER, false),
-            ],
-            remote: Some(SIGNALLED),
-        },
-        Case {
-            what: "off without an address lets nobody through",
-            learning: Learning::Off,
-            signalled: None,
-            packets: &[(0, STRANGER, false)],
-            remote: None,
-        },
-        Case {
-            what: "before the first packet the signalled address is all there is",
-            learning: Learning::Heuristic,
-            signalled: Some(SIGNALLED),
-            packets: &[],
-            remote: Some(SIGNALLED),
-        },
-        Case {
-            what: "an unspecified address is none",
-            learning: Learning::Heuristic,
-            signalled: Some("0.0.0.0:4000"),
-            packets: &[],
-            remote: None,
-        },
-        Case {
-            what: "a group is none",
-            learning: Learning::Heuristic,
-            signalled: Some("224.0.0.1:4000"),
-            packets: &[],
-            remote: None,
-        },
-        Case {
-            what: "port 0 is nobody",
-            learning: Learning::Immediate,
-            signalled: None,
-            packets: &[(0, "192.0.2.1:0", false), (1, STRANGER, true)],
-            remote: Some(STRANGER),
-        },
-    ];
-
-    fn address(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn follows_the_table() {
-        for case in CASES {
-            let start = start();
-            let mut latch = Latch::new(case.signalled.map(address), case.learning);
-            for (at, source, is_accepted) in case.packets {
-                let now = start + Duration::from_millis(*at);
-                let accepted = latch.accept(now, address(source)).is_ok();
-                assert_eq!(accepted, *is_accepted, "{}: at {at} ms", case.what);
-            }
-            assert_eq!(latch.remote(), case.remote.map(address), "{}", case.what);
-        }
-    }
-
-    #[test]
-    fn the_same_signalling_again_keeps_the_lock() {
-        let now = start();
-        let mut latch = Latch::new(Some(address(SIGNALLED)), Learning::Immediate);
-        latch.accept(now, address(SAME_ADDRESS)).unwrap();
-        latch.signal(Some(address(SIGNALLED)), Learning::Immediate);
-        assert!(latch.accept(now, address(STRANGER)).is_err());
-        assert!(latch.is_learnt());
-    }
-
-    #[test]
-    fn other_signalling_begins_anew() {
-        let now = start();
-        let mut latch = Latch::new(Some(address(SIGNALLED)), Learning::Immediate);
-        latch.accept(now, address(SAME_ADDRESS)).unwrap();
-        latch.signal(Some(address(STRANGER)), Learning::Immediate);
-        assert_eq!(latch.remote(), Some(address(STRANGER)));
-        assert!(!latch.is_learnt());
-        latch.accept(now, address(STRANGER)).unwrap();
-    }
-}
+mod tests;

@@ -57,6 +57,8 @@ mod flow_table;
 pub mod fuzz;
 mod latch;
 mod limits;
+mod piercing;
+mod probation;
 mod verdict;
 
 #[cfg(test)]
@@ -69,10 +71,12 @@ pub use verdict::{DropReason, Egress, Ingress, SocketId, Verdict};
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use relay_wire::{CallKey, Event};
+use relay_rtp::Kind;
+use relay_wire::{CallKey, Event, Port};
 
 use call::Calls;
 use flow_table::FlowTable;
+use piercing::Piercings;
 
 /// Decides what happens to each packet of one worker's flows.
 ///
@@ -87,6 +91,8 @@ pub struct Relay {
     events_lost: u64,
     /// Sockets that the driver is to close.
     closes: VecDeque<SocketId>,
+    /// Endpoints that open the NAT of their peer.
+    piercings: Piercings,
     packets_in: u64,
     packets_out: u64,
     drops: [u64; DropReason::ALL.len()],
@@ -106,6 +112,7 @@ impl Relay {
             events: VecDeque::new(),
             events_lost: 0,
             closes: VecDeque::new(),
+            piercings: Piercings::default(),
             packets_in: 0,
             packets_out: 0,
             drops: [0; DropReason::ALL.len()],
@@ -139,7 +146,16 @@ impl Relay {
     ) -> Result<Egress, DropReason> {
         let arrived_at = self.flows.open(ingress.socket);
         let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-        let socket = arrived_at.receive(now, ingress.source, packet)?;
+        let socket = match arrived_at.receive(now, ingress.source, packet) {
+            Err(DropReason::SourceMismatch | DropReason::Unproven)
+                if self.vouches(now, ingress, packet) =>
+            {
+                let arrived_at = self.flows.open(ingress.socket);
+                let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
+                arrived_at.receive(now, ingress.source, packet)?
+            }
+            other => other?,
+        };
         let leaves_from = self.flows.open(socket);
         let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
         let destination = leaves_from.send(packet)?;
@@ -149,9 +165,36 @@ impl Relay {
         })
     }
 
-    /// Looks for calls that have been silent for too long. Does nothing before
-    /// [`Self::poll_timeout`].
+    /// Lets the RTP endpoint vouch for a stranger that sends RTCP to the port above it (RFC 3550
+    /// §11). Says whether it does.
+    fn vouches(&mut self, now: Instant, ingress: Ingress, packet: &[u8]) -> bool {
+        if Kind::of(packet) != Kind::Rtcp {
+            return false;
+        }
+        let Some(endpoint) = self.flows.endpoint(ingress.socket) else {
+            return false;
+        };
+        let rtp = Port {
+            number: endpoint.port.number.wrapping_sub(1),
+            ..endpoint.port
+        };
+        let rtp = self
+            .flows
+            .socket_of(rtp)
+            .and_then(|it| self.flows.endpoint(it));
+        let rtp = rtp.filter(|it| it.call == endpoint.call);
+        let learnt = rtp.and_then(|it| it.latch.learnt());
+        learnt.is_some_and(|it| it.ip() == ingress.source.ip())
+            && self
+                .flows
+                .open(ingress.socket)
+                .is_some_and(|it| it.latch.vouch(now, ingress.source))
+    }
+
+    /// Looks for calls that have been silent for too long, and for NATs that are to be opened.
+    /// Does nothing before [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.piercings.handle_timeout(now, &mut self.flows);
         while let Some(key) = self.calls.due(now) {
             let heard_at = self.heard_at(key);
             if self.calls.look(now, key, heard_at) {
@@ -163,7 +206,14 @@ impl Relay {
     /// When [`Self::handle_timeout`] is next due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.next_deadline()
+        let deadlines = [self.calls.next_deadline(), self.piercings.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Takes the next empty datagram that is to be sent.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Egress> {
+        self.piercings.poll_transmit()
     }
 
     /// Takes the next thing that control should hear of.

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use relay_wire::{
     Answer, CallKey, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Event, InterfaceId,
-    Learning, Port, PortPartition, RECORD_BYTES_MAX, Refusal, WorkerId,
+    Learning, Port, PortPartition, RECORD_BYTES_MAX, Refusal, SourceRules, WorkerId,
 };
 
 use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Verdict};
 
 mod calls;
 mod packets;
+mod sources;
 
 /// Room for any answer.
 const ROOM: usize = 1 << 20;
@@ -188,6 +189,16 @@ fn connect(ingress: u16, egress: Option<u16>) -> Command {
         ingress: port(ingress),
         rtp: egress.map(port),
         rtcp: egress.map(port),
+    }
+}
+
+/// Signals where the peer of a port of the first call is.
+fn signal(number: u16, remote: &str, learning: Learning) -> Command {
+    Command::SetRemote {
+        call: CallKey(1),
+        port: port(number),
+        remote: Some(address(remote)),
+        learning,
     }
 }
 

@@ -69,16 +69,20 @@ pub enum DropReason {
     SourceMismatch,
     /// Nothing is open where it arrived, or not any more.
     UnknownFlow,
+    /// It came from an address that signalling does not name, and that has not shown yet that
+    /// it is the peer's.
+    Unproven,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AddressFamily,
         Self::NotConnected,
         Self::NoRemote,
         Self::SourceMismatch,
         Self::UnknownFlow,
+        Self::Unproven,
     ];
 
     /// The metrics label.
@@ -90,6 +94,7 @@ impl DropReason {
             Self::NoRemote => "dropped_no_remote",
             Self::SourceMismatch => "dropped_source_mismatch",
             Self::UnknownFlow => "dropped_unknown_flow",
+            Self::Unproven => "dropped_unproven",
         }
     }
 

@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_core::{Ingress, SocketId, Verdict};
+use relay_core::{Egress, Ingress, SocketId, Verdict};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::net::SendFlags;
 
 use super::counters::Counters;
 use crate::error::SetupError;
@@ -121,6 +122,16 @@ impl Poll {
         match socket {
             Some(socket) => self.batch.send(socket.as_fd(), &mut self.counters),
             None => self.batch.forget(),
+        }
+    }
+
+    pub(super) fn send_empty(&mut self, egress: Egress) {
+        let Some(Some(socket)) = self.sockets.get(egress.socket.index()) else {
+            return;
+        };
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        if let Err(error) = rustix::net::sendto(socket, &[], flags, &egress.destination) {
+            self.counters.count_unsent(&error.into(), 1);
         }
     }
 

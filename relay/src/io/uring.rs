@@ -163,6 +163,7 @@ impl Uring {
                     self.wake.rest();
                     self.is_mailbox_armed = cqueue::more(completion.flags());
                 }
+                Some(Token::SendEmpty) => self.count_sent(completion.result()),
                 Some(Token::Cancel) | None => {}
             }
         }
@@ -188,6 +189,18 @@ impl Uring {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn send_empty(&mut self, egress: Egress) {
+        if !matches!(
+            self.slots.get(egress.socket.index()),
+            Some(Slot::Open { .. })
+        ) {
+            return;
+        }
+        if let Err(error) = self.ring.send_empty(egress) {
+            self.counters.count_unsent(&error, 1);
+        }
     }
 
     pub(super) fn add_socket(&mut self, id: SocketId, socket: OwnedFd) -> io::Result<()> {
@@ -301,6 +314,10 @@ impl Uring {
         if let Some(lease) = self.pool.reclaim(buffer) {
             self.pool.release(lease);
         }
+        self.count_sent(result);
+    }
+
+    fn count_sent(&mut self, result: i32) {
         if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
             self.counters.count_unsent(&error, 1);

@@ -1,6 +1,8 @@
 //! Packets from one end to the other.
 
-use relay_wire::{CallKey, Command, InterfaceId, Learning, Port};
+use std::time::Duration;
+
+use relay_wire::{CallKey, Command, InterfaceId, Learning, Port, SourceRules};
 
 use crate::control::{close, connect_to, create, open, port, remove, set_remote};
 use crate::harness::{Options, on_each_driver};
@@ -150,6 +152,72 @@ fn learns_a_peer_behind_a_nat_and_drops_who_sprays() {
 }
 
 #[test]
+fn a_stranger_is_heard_when_it_has_proven_to_be_a_stream() {
+    on_each_driver(Options::default(), |relay| {
+        let mut control = relay.connect();
+        let first = control.first_port();
+        let (alice, bob) = (Phone::on("127.0.0.2:0"), Phone::new());
+        let attacker = Phone::on("127.0.0.66:0");
+        control.set_up(
+            1,
+            [port(first), port(first + 2)],
+            [Some("127.0.0.9:4000".parse().unwrap()), Some(bob.address())],
+        );
+        // The attacker is first, with as many packets as it likes.
+        for sequence in 0..50 {
+            attacker.send_to(&rtp(666, sequence * 9), "127.0.0.1", first);
+        }
+        let mut sequence = 0;
+        let (packet, from) = loop {
+            sequence += 1;
+            alice.send_to(&rtp(1, sequence), "127.0.0.1", first);
+            if let Some(received) = bob.receive_within(Duration::from_millis(20)) {
+                break received;
+            }
+            assert!(sequence < 500, "she is never heard");
+        };
+        assert_eq!((&packet[8..12], from), (&[0, 0, 0, 1][..], first + 2));
+        bob.send(&rtp(2, 1), first + 2);
+        alice.expect(&rtp(2, 1), first);
+        attacker.expect_nothing();
+        assert!(control.counter("dropped_unproven") >= 53);
+    });
+}
+
+#[test]
+fn opens_the_nat_of_a_peer() {
+    on_each_driver(Options::default(), |relay| {
+        let mut control = relay.connect();
+        let first = control.first_port();
+        let alice = Phone::new();
+        let rules = SourceRules {
+            pierces_nat: true,
+            ..SourceRules::default()
+        };
+        control.apply(
+            0,
+            vec![
+                create(1),
+                open(1, port(first)),
+                Command::SetSourceRules {
+                    call: CallKey(1),
+                    port: port(first),
+                    rules,
+                },
+                set_remote(1, port(first), Some(alice.address()), Learning::Heuristic),
+            ],
+        );
+        for _ in 0..2 {
+            alice.expect(&[], first);
+        }
+        alice.send(&rtp(1, 1), first);
+        while control.call(1).endpoints[0].rtp_packets_in == 0 {}
+        while alice.receive_within(Duration::from_millis(1)).is_some() {}
+        alice.expect_nothing();
+    });
+}
+
+#[test]
 fn holds_and_resumes() {
     on_each_driver(Options::default(), |relay| {
         let mut control = relay.connect();
@@ -196,6 +264,7 @@ fn many_calls_do_not_mix() {
                         create(call),
                         open(call, ports[0]),
                         open(call, ports[1]),
+                        set_remote(call, ports[0], Some(alice.address()), Learning::Off),
                         set_remote(call, ports[1], Some(bob.address()), Learning::Off),
                         connect_to(call, ports[0], ports[1]),
                     ],
@@ -239,6 +308,7 @@ fn a_removed_call_forwards_nothing_and_its_port_is_free_at_once() {
                     create(call),
                     open(call, ports[0]),
                     open(call, ports[1]),
+                    set_remote(call, ports[0], remotes[0], Learning::Heuristic),
                     set_remote(call, ports[1], remotes[1], Learning::Heuristic),
                 ],
             );

@@ -35,6 +35,20 @@ impl Phone {
         self.socket.send_to(packet, to).unwrap();
     }
 
+    /// Sends to a port of the relay on any of its addresses.
+    pub(crate) fn send_to(&self, packet: &[u8], address: &str, port: u16) {
+        self.socket.send_to(packet, (address, port)).unwrap();
+    }
+
+    /// What arrives soon, if anything does.
+    pub(crate) fn receive_within(&self, patience: Duration) -> Option<(Vec<u8>, u16)> {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+        let mut packet = [0; 65_536];
+        let received = self.socket.recv_from(&mut packet).ok();
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        received.map(|(len, source)| (packet[..len].to_vec(), source.port()))
+    }
+
     /// What arrives next, and from which port of the relay.
     pub(crate) fn receive(&self) -> (Vec<u8>, u16) {
         let mut packet = [0; 65_536];

@@ -44,7 +44,10 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CallKey, Command, InterfaceId, Learning, Port, Request, ToRelay, WorkerId};
+    use crate::{
+        CallKey, Command, Handover, InterfaceId, Learning, Port, Request, SourceRules, ToRelay,
+        WorkerId,
+    };
 
     fn request() -> ToRelay {
         let port = Port {
@@ -68,6 +71,16 @@ mod tests {
                     remote: Some("192.0.2.1:4000".parse().unwrap()),
                     learning: Learning::Heuristic,
                 },
+                Command::SetSourceRules {
+                    call,
+                    port,
+                    rules: SourceRules {
+                        is_asymmetric: true,
+                        waits_for_peer: false,
+                        pierces_nat: true,
+                        handover: Handover::AnyStream,
+                    },
+                },
             ],
         })
     }
@@ -81,13 +94,13 @@ mod tests {
 
     /// If this fails, the form of the messages has changed: raise `PROTOCOL_VERSION`.
     #[test]
-    fn the_form_of_version_1_is_fixed() {
-        assert_eq!(crate::PROTOCOL_VERSION, 1);
+    fn the_form_of_version_2_is_fixed() {
+        assert_eq!(crate::PROTOCOL_VERSION, 2);
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 3, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 6, 7, 0, 176, 234, 1,
-            1, 0, 192, 0, 2, 1, 160, 31, 0,
+            1, 1, 0, 4, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 6, 7, 0, 176, 234, 1,
+            1, 0, 192, 0, 2, 1, 160, 31, 0, 11, 7, 0, 176, 234, 1, 1, 0, 1, 2,
         ];
         assert_eq!(bytes, golden);
     }

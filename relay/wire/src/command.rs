@@ -121,6 +121,16 @@ pub enum Command {
     },
     /// Answers [`Answer::Worker`].
     QueryWorker,
+    /// Says what else holds for the source of packets at an endpoint; before it is said, the
+    /// default does. What was learnt stays.
+    SetSourceRules {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Which endpoint.
+        port: Port,
+        /// What holds from now on.
+        rules: SourceRules,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -128,8 +138,10 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Learning {
     /// Addresses of packets are matched with those signalled: for three seconds after the first
-    /// packet the best match (address and port, address, port, any) wins, then it is locked. Of
-    /// sources that match alike the first wins; a perfect match is locked at once.
+    /// packet that counts the best match (address and port, address, port, any) wins, then it is
+    /// locked. Of sources that match alike the first wins; a perfect match is locked at once. A
+    /// source at another address than the signalled one must first prove to be a stream: several
+    /// packets in a row, which go no further and after which alone it is sent to.
     #[default]
     Heuristic,
     /// The source of the first packet is locked.
@@ -138,6 +150,34 @@ pub enum Learning {
     Delayed,
     /// Only the signalled address is used, and packets are accepted only from it.
     Off,
+}
+
+/// What holds for the source of packets at an endpoint, beyond [`Learning`].
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SourceRules {
+    /// The peer sends from elsewhere than it receives: packets go where signalling says, wherever
+    /// they come from.
+    pub is_asymmetric: bool,
+    /// Nothing is sent before something came from the peer.
+    pub waits_for_peer: bool,
+    /// Empty datagrams are sent until something comes from the peer, to open its NAT.
+    pub pierces_nat: bool,
+    /// Whether a locked source may change.
+    pub handover: Handover,
+}
+
+/// Whether another source may take the place of a locked one that has fallen silent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Handover {
+    /// If it goes on with the very stream: the same SSRC, and a sequence number that follows.
+    /// Nobody can guess these who does not hear the call.
+    #[default]
+    SameStream,
+    /// Never.
+    Never,
+    /// Any stream that has proven to be one. Whoever sends at random gets in when a phone is
+    /// silent.
+    AnyStream,
 }
 
 /// What became of one [`Request`], command by command.

@@ -29,7 +29,8 @@ mod stats;
 
 pub use codec::{DecodeError, decode, encode};
 pub use command::{
-    Answer, CallRecord, Command, CommandError, Failure, Learning, Refusal, Request, ToRelay,
+    Answer, CallRecord, Command, CommandError, Failure, Handover, Learning, Refusal, Request,
+    SourceRules, ToRelay,
 };
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use partition::{PartitionError, PortPartition};
@@ -38,7 +39,7 @@ pub use stats::{CallStats, EndpointStats, WorkerStats};
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages. Control and relay that differ refuse each other with a clear word.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Bytes of the longest message. `SOCK_SEQPACKET` keeps messages whole, so the send buffers of
 /// the socket must hold one.

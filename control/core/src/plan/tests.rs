@@ -19,6 +19,11 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
             Some(SocketAddr::from(([192, 0, 2, 1], number))),
             Learning::Heuristic,
         )),
+        // Some have other rules than others.
+        rules: SourceRules {
+            is_asymmetric: egress.is_some_and(|number| number == 20),
+            ..SourceRules::default()
+        },
         egress: Egress {
             rtp: egress.map(port),
             rtcp: None,

@@ -8,7 +8,7 @@ use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition, Refusal, Reply,
-    Request, WorkerId,
+    Request, SourceRules, WorkerId,
 };
 
 use super::{client, start};
@@ -19,6 +19,7 @@ use crate::{Client, Config, Control, Notice, Now, Output};
 pub(crate) struct SimEndpoint {
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) learning: Learning,
+    pub(crate) rules: SourceRules,
     pub(crate) rtp: Option<Port>,
     pub(crate) rtcp: Option<Port>,
     pub(crate) packets: u64,
@@ -141,6 +142,9 @@ impl SimRelay {
                 let endpoint = self.endpoint(call, port)?;
                 endpoint.remote = remote;
                 endpoint.learning = learning;
+            }
+            Command::SetSourceRules { call, port, rules } => {
+                self.endpoint(call, port)?.rules = rules;
             }
             Command::Connect {
                 call,

@@ -35,6 +35,7 @@ fn media_puts_silence_off() {
     let mut bench = Bench::new();
     bench.create(1, 1_000);
     bench.done(open(1, 30_000));
+    bench.done(signal(30_000, ALICE, Learning::Heuristic));
     for _ in 0..10 {
         bench.arrive(0, ALICE);
         assert_eq!(bench.pass(900), []);
@@ -47,6 +48,7 @@ fn silence_is_reported_again_after_media_returned() {
     let mut bench = Bench::new();
     bench.create(1, 1_000);
     bench.done(open(1, 30_000));
+    bench.done(signal(30_000, ALICE, Learning::Heuristic));
     assert_eq!(bench.pass(1_500), [(1_000, timeout(1))]);
     bench.arrive(0, ALICE);
     assert_eq!(bench.pass(60_000), [(1_000, timeout(1))]);
@@ -90,6 +92,7 @@ fn closing_an_endpoint_is_no_silence() {
     let mut bench = Bench::new();
     bench.create(1, 1_000);
     bench.done(open(1, 30_000));
+    bench.done(signal(30_000, ALICE, Learning::Heuristic));
     bench.pass(900);
     bench.arrive(0, ALICE);
     bench.done(Command::CloseEndpoint {

@@ -71,6 +71,9 @@ fn tells_the_reasons_apart() {
         });
         assert_eq!(bench.packet(0, ALICE, RTP), drop(reason));
     }
+    let unproven = drop(DropReason::Unproven);
+    bench.done(signal(30_000, "192.0.2.77:4000", Learning::Heuristic));
+    assert_eq!(bench.packet(0, STRANGER, RTP), unproven);
     for reason in DropReason::ALL {
         let expected = match reason {
             DropReason::NoRemote => 2,
@@ -79,7 +82,7 @@ fn tells_the_reasons_apart() {
         };
         assert_eq!(bench.counter(reason.name()), expected, "{reason:?}");
     }
-    assert_eq!(bench.stats().endpoints[0].dropped, 4, "all but the unknown");
+    assert_eq!(bench.stats().endpoints[0].dropped, 5, "all but the unknown");
 }
 
 #[test]

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
-use relay_core::SocketId;
+use relay_core::{Egress, SocketId};
 
 use super::buffers::{BufferPool, Lease};
 use super::token::Token;
 use crate::error::{RingStep, SetupError};
-use crate::io::address::ADDRESS_LEN_MAX;
+use crate::io::address::{ADDRESS_LEN_MAX, write_address};
 
 /// The one group of provided buffers.
 const BUFFER_GROUP: u16 = 0;
@@ -35,7 +35,14 @@ pub(super) struct Ring {
     ring: IoUring,
     /// Says how receives lay out what they write. The kernel reads it when a receive is armed.
     header: Box<libc::msghdr>,
+    /// Where sends of nothing are to go. The kernel reads an address when its send is submitted.
+    addresses: Box<[[u8; ADDRESS_LEN_MAX]; EMPTY_SENDS_MAX]>,
+    /// How many of them wait to be submitted.
+    addresses_used: usize,
 }
+
+/// Sends of nothing between two entries into the kernel; before there are more it is entered.
+const EMPTY_SENDS_MAX: usize = 64;
 
 /// Where the address of the sender is in a filled buffer: behind `io_uring_recvmsg_out`.
 pub(super) const ADDRESS_AT: usize = 16;
@@ -83,6 +90,8 @@ impl Ring {
         Ok(Self {
             ring,
             header: Box::new(receive_header()),
+            addresses: Box::new([[0; ADDRESS_LEN_MAX]; EMPTY_SENDS_MAX]),
+            addresses_used: 0,
         })
     }
 
@@ -139,6 +148,24 @@ impl Ring {
             .map_err(|error| (lease, error))
     }
 
+    /// Sends a datagram with nothing in it.
+    pub(super) fn send_empty(&mut self, egress: Egress) -> io::Result<()> {
+        if self.addresses_used == EMPTY_SENDS_MAX {
+            self.ring.submit()?;
+            self.addresses_used = 0;
+        }
+        let address = &mut self.addresses[self.addresses_used];
+        let len = write_address(egress.destination, address);
+        let address = address.as_ptr();
+        let entry = opcode::Send::new(Fixed(egress.socket.slot()), address, 0)
+            .dest_addr(address.cast())
+            .dest_addr_len(u32::try_from(len).unwrap_or(ADDRESS_LEN_U32))
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .build();
+        self.addresses_used += 1;
+        self.push(entry, Token::SendEmpty)
+    }
+
     /// Ends the receive of a socket. Its last completion comes for sure.
     pub(super) fn cancel_receive(&mut self, socket: SocketId) -> io::Result<()> {
         let entry = opcode::AsyncCancel::new(Token::Receive(socket).pack()).build();
@@ -161,14 +188,17 @@ impl Ring {
 
     /// Submits what was asked for, and waits for a completion or the time-out: the one system
     /// call of a turn.
-    pub(super) fn enter(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timespec = timeout.map(Timespec::from);
         let mut args = SubmitArgs::new();
         if let Some(timespec) = &timespec {
             args = args.timespec(timespec);
         }
         match self.ring.submitter().submit_with_args(1, &args) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.addresses_used = 0;
+                Ok(())
+            }
             Err(error) => match error.raw_os_error() {
                 // The deadline, a signal; and a kernel that wants completions to be taken first.
                 Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
@@ -195,7 +225,7 @@ impl Ring {
         }
         // JUSTIFICATION: an entry holds addresses, whose validity the crate cannot know.
         // SAFETY: the crate wants the parameters to be valid for the whole operation. `header`
-        // is boxed and lives as long as the ring; a buffer that is sent lies in the pool, which
+        // and `addresses` are boxed and live as long as the ring; a buffer that is sent lies in the pool, which
         // outlives the ring, and is not handed out again before its completion, since `send` has
         // taken its lease; the eventfd is kept open by `Uring`; other entries hold no address.
         unsafe { self.ring.submission().push(&entry) }

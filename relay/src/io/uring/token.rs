@@ -22,6 +22,8 @@ pub(super) enum Token {
     Receive(SocketId),
     /// A send from a receive buffer, which goes back to the kernel when it completes.
     Send(BufferId),
+    /// A send of nothing, which holds no buffer.
+    SendEmpty,
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -29,6 +31,7 @@ const CANCEL: u64 = 1;
 const MAILBOX: u64 = 2;
 const RECEIVE: u64 = 3;
 const SEND: u64 = 4;
+const SEND_EMPTY: u64 = 5;
 
 impl Token {
     pub(super) fn pack(self) -> u64 {
@@ -37,6 +40,7 @@ impl Token {
             Self::Mailbox => (MAILBOX, 0),
             Self::Receive(socket) => (RECEIVE, socket.slot()),
             Self::Send(BufferId(buffer)) => (SEND, buffer.into()),
+            Self::SendEmpty => (SEND_EMPTY, 0),
         };
         kind << KIND_SHIFT | u64::from(value)
     }
@@ -49,6 +53,7 @@ impl Token {
             MAILBOX => Some(Self::Mailbox),
             RECEIVE => Some(Self::Receive(SocketId::new(value))),
             SEND => Some(Self::Send(BufferId(u16::try_from(value).ok()?))),
+            SEND_EMPTY => Some(Self::SendEmpty),
             _ => None,
         }
     }
@@ -67,6 +72,7 @@ mod tests {
             Token::Receive(SocketId::new(u32::MAX)),
             Token::Send(BufferId(0)),
             Token::Send(BufferId(u16::MAX)),
+            Token::SendEmpty,
         ];
         for token in tokens {
             assert_eq!(Token::unpack(token.pack()), Some(token));

@@ -4,7 +4,7 @@ use control_ng::{
     AddressFamily, Command, EndpointLearning, Flag, Negotiation, RtcpMux, Support, Words,
 };
 use proptest::prelude::*;
-use relay_wire::Learning;
+use relay_wire::{Handover, Learning, SourceRules};
 
 use crate::sdp::tests::any_description;
 use crate::tests::{CONFIG, Sim, SimRelay, on, port, sdp};
@@ -334,6 +334,54 @@ fn media_address_and_source_address_override() {
     let at_caller = sim.relay.at(caller.number).clone();
     assert_eq!(at_caller.remote, Some("172.16.0.9:4000".parse().unwrap()));
     assert_eq!(at_caller.learning, Learning::Immediate);
+}
+
+#[test]
+fn flags_say_what_holds_for_the_source_of_media() {
+    let rules = SourceRules::default();
+    let cases: [(&[Flag], SourceRules); 6] = [
+        (&[], rules),
+        (&[Flag::PortLatching, Flag::Symmetric], rules),
+        (
+            &[Flag::MediaHandover],
+            SourceRules {
+                handover: Handover::AnyStream,
+                ..rules
+            },
+        ),
+        (
+            &[Flag::MediaHandover, Flag::StrictSource],
+            SourceRules {
+                handover: Handover::Never,
+                ..rules
+            },
+        ),
+        (
+            &[Flag::Asymmetric, Flag::NatWait],
+            SourceRules {
+                is_asymmetric: true,
+                waits_for_peer: true,
+                ..rules
+            },
+        ),
+        (
+            &[Flag::PierceNat],
+            SourceRules {
+                pierces_nat: true,
+                ..rules
+            },
+        ),
+    ];
+    for (flags, expected) in cases {
+        let mut sim = Sim::new();
+        let sdp_in = sdp(CALLER, 4_000);
+        let told = flags.iter().fold(offer(&sdp_in), |it, flag| it.flag(*flag));
+        let out = sim.negotiate(&Command::Offer(told));
+        let caller = sim.relay.at(port(&out, 0)).rtp.unwrap();
+        assert_eq!(sim.relay.at(caller.number).rules, expected, "{flags:?}");
+        let callee = sim.relay.at(port(&out, 0)).rules;
+        assert_eq!(callee, rules, "they are about who the request is from");
+    }
 }
 
 #[test]
