@@ -5,6 +5,7 @@
 //! status, calls, ng ─► control, by ng over UDP           (ng_client)
 //! status, calls ─► sip-proxy, by its admin socket        (admin)
 //! user, cdr, registrations ─► the database               (sip-proxy-store)
+//! load ─► any relay or SIP server                        (tandem-load)
 //! ```
 
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ mod calls;
 mod cdr;
 mod config;
 mod failure;
+mod load;
 mod man;
 mod ng;
 mod ng_client;
@@ -50,7 +52,8 @@ pub(crate) use examples;
     disable_help_subcommand = false,
     max_term_width = 100,
     after_help = concat!(
-        "Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 a daemon does not answer.\n\n",
+        "Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 a daemon does not answer, \
+         4 a load lost something.\n\n",
         examples!(
             "tandem run --demo" => "start everything, with two accounts to try",
             "tandem status" => "what runs, and what it does",
@@ -124,6 +127,11 @@ enum Command {
     ///
     /// ng is the protocol by which SIP proxies direct rtpengine, and Tandem's control daemon.
     Ng(ng::NgArgs),
+    /// Make calls and media, and see what becomes of them
+    ///
+    /// For a relay or a SIP server that is one's own: nothing is sent to an address of another
+    /// host unless it is named with --yes-send-to.
+    Load(load::LoadArgs),
     /// Write the manual pages to a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -142,6 +150,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
     let context = &cli.context;
     match &cli.command {
+        Command::Load(args) => return load::run(context, args),
         Command::Run(args) => return run::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Calls(args) => calls::run(context, args),

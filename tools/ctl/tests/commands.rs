@@ -11,7 +11,7 @@ use serde_json::Value;
 use sip_proxy_core::{Binding, Cdr, CdrCause, Listener, ListenerId, MediaCounts, Transport};
 use sip_proxy_store::{Store, hash_password};
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "run",
     "status",
     "calls",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 8] = [
     "user",
     "config",
     "ng",
+    "load",
 ];
 
 /// A place whose database is open.

@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     // Leaves: no I/O.
     ("codec-catalog", &[]),
     ("control-ng", &[]),
@@ -35,6 +35,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("sip-proxy-core", &["sip-proxy-message"]),
     // Shared by binaries.
     ("sip-proxy-store", &["sip-proxy-core"]),
+    ("tandem-load", &["control-ng", "sip-proxy-message"]),
     ("tandem-settings", &[]),
     // Drivers.
     (
@@ -86,6 +87,7 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
     "sip-proxy-core",
     "sip-proxy-message",
     "sip-proxy-store",
+    "tandem-load",
     "tandem-settings",
 ];
 
