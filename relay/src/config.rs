@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use relay_wire::{Interface, PartitionError, PortPartition};
 use tandem_settings::{Driver, Loaded, SettingsError};
@@ -65,10 +66,23 @@ impl Config {
             partition: partition(loaded, workers)?,
             cores,
             driver: file.driver,
-            uring_size: UringSize::default(),
+            uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
             calls_per_worker_max: usize::try_from(file.calls_per_worker_max).unwrap_or(usize::MAX),
         })
     }
+}
+
+/// Longer than this, a wait is heard rather than saved.
+const BATCH_WAIT_US_MAX: u32 = 5_000;
+
+fn batch_wait(loaded: &Loaded) -> Result<Duration, SettingsError> {
+    let wait_us = loaded.file.relay.batch_wait_us;
+    if wait_us > BATCH_WAIT_US_MAX {
+        let problem = format!("{wait_us} is over {BATCH_WAIT_US_MAX}");
+        let cure = "a few hundred are enough; the default is 300";
+        return Err(loaded.wrong("relay.batch_wait_us", problem, cure));
+    }
+    Ok(Duration::from_micros(wait_us.into()))
 }
 
 /// The cores that the workers are pinned to.
@@ -236,6 +250,7 @@ mod tests {
             ("ports = [30000, 30001]\nworkers = 2", "relay.ports"),
             ("cores = [9999]", "relay.cores[0]"),
             ("calls_per_worker_max = 0", "relay.calls_per_worker_max"),
+            ("batch_wait_us = 5001", "relay.batch_wait_us"),
         ];
         for (text, key) in mistakes {
             let error = check(text).unwrap_err();

@@ -14,7 +14,7 @@ mod uring;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_core::{Egress, Ingress, SocketId, Verdict};
 use tandem_settings::Driver;
@@ -82,16 +82,17 @@ impl Io {
         }
     }
 
-    /// Waits until something arrives, the worker is woken, or the time is over. What was asked
+    /// Waits until something arrives, the worker is woken, or the time is over. `now` is when
+    /// the turn before began. What was asked
     /// for before is submitted with the same system call.
     ///
     /// # Errors
     ///
     /// When the driver is broken; there is no way on then.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Poll(poll) => poll.wait(timeout),
-            Self::Uring(uring) => uring.wait(timeout),
+            Self::Uring(uring) => uring.wait(now, timeout),
         }
     }
 

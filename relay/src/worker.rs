@@ -60,7 +60,7 @@ impl Worker {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut now = Instant::now();
         while !self.mailbox.is_stopping() {
-            self.io.wait(self.timeout(now))?;
+            self.io.wait(now, self.timeout(now))?;
             now = Instant::now();
 
             let relay = &mut self.relay;

@@ -7,6 +7,8 @@ use std::io;
 pub(crate) struct Counters {
     /// Turns of the loop: packets by turns is the size of a batch.
     pub(crate) turns: u64,
+    /// Turns that waited for company of the first packet.
+    pub(crate) turns_in_company: u64,
     /// Times that the completions did not fit and the kernel had to keep them.
     pub(crate) completions_overflown: u64,
     /// Receives that ended since all buffers were in use; they were armed again.
@@ -34,6 +36,7 @@ impl Counters {
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         [
             ("turns", self.turns),
+            ("turns_in_company", self.turns_in_company),
             ("completions_overflown", self.completions_overflown),
             ("receives_starved", self.receives_starved),
             ("receives_failed", self.receives_failed),

@@ -3,8 +3,9 @@
 //! ```text
 //!  enter ─► completions ─┬─ Receive ─► lease ─► decide ─┬─ Forward ─► send (same buffer)
 //!                        │                              └─ Drop ────► release
-//!                        ├─ Send ────► reclaim ─► release
+//!                        ├─ Send ────► count what could not be sent
 //!                        └─ Mailbox ─► (the worker looks)
+//!  enter has submitted: release what was sent
 //!  flush: publish what was released, then arm what waits
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! datagrams wait in the kernel, and it is armed again when half of the pool is back, since
 //! arming on an empty pool fails at once.
 
+mod batching;
 mod buffers;
 mod receive;
 mod ring;
@@ -21,7 +23,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use io_uring::cqueue;
 use relay_core::{Egress, Ingress, SocketId, Verdict};
@@ -30,16 +32,19 @@ use super::address::write_address;
 use super::counters::Counters;
 use crate::error::{RingStep, SetupError};
 use crate::wake::Wake;
+use batching::{Batching, Company};
 use buffers::{BufferPool, Lease};
 use receive::{ReceiveError, read_received};
 use ring::{ADDRESS_AT, PAYLOAD_AT, Ring, RingSize};
 use token::{BufferId, Token};
 
-/// How much one ring takes. Small ones are for tests.
+/// How much one ring takes, and how it waits. Small ones are for tests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UringSize {
     /// Receive buffers: a power of two, at most 32,768.
     buffers: u16,
+    /// How long a packet may wait for others, so that a wake-up serves several. Zero: never.
+    batch_wait: Duration,
 }
 
 impl UringSize {
@@ -53,12 +58,20 @@ impl UringSize {
         assert!(buffers <= 1 << 15, "the kernel takes no more");
         Self {
             buffers: buffers.next_power_of_two(),
+            batch_wait: Duration::ZERO,
         }
     }
 
-    /// A batch completes at most one receive and one send of each buffer, and an overflowing
-    /// queue costs a system call to drain, so there is room for the worst case, and for the
-    /// last completions of sockets that are being closed.
+    /// The same, with packets that wait so long for others at most.
+    #[must_use]
+    pub const fn with_batch_wait(mut self, batch_wait: Duration) -> Self {
+        self.batch_wait = batch_wait;
+        self
+    }
+
+    /// A batch completes at most one receive of each buffer and one send that failed, and an
+    /// overflowing queue costs a system call to drain, so there is room for the worst case, and
+    /// for the last completions of sockets that are being closed.
     fn ring(self, sockets_max: u32) -> RingSize {
         let buffers = u32::from(self.buffers);
         RingSize {
@@ -95,6 +108,9 @@ pub(crate) struct Uring {
     removed: VecDeque<SocketId>,
     /// The batch at hand; kept for its memory.
     batch: Vec<cqueue::Entry>,
+    /// Buffers that are being sent.
+    sending: Vec<Lease>,
+    batching: Batching,
     counters: Counters,
 }
 
@@ -129,6 +145,8 @@ impl Uring {
             idle_closes: Vec::new(),
             removed: VecDeque::new(),
             batch: Vec::with_capacity(usize::try_from(ring_size.completions).unwrap_or(0)),
+            sending: Vec::with_capacity(size.buffers.into()),
+            batching: Batching::new(size.batch_wait),
             counters: Counters::default(),
         };
         uring.flush().map_err(|source| SetupError::Ring {
@@ -138,9 +156,26 @@ impl Uring {
         Ok(uring)
     }
 
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// `now` is when the turn before began.
+    pub(super) fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
         self.counters.turns += 1;
-        self.ring.enter(timeout)?;
+        let company = self.batching.turn(now);
+        let company = company.filter(|it| timeout.is_none_or(|timeout| timeout >= it.bound));
+        if !self.starved.is_empty() && !self.sending.is_empty() {
+            // What was sent makes no completion, and sockets wait for its buffers.
+            return self.enter(Some(Duration::ZERO), None);
+        }
+        self.counters.turns_in_company += u64::from(company.is_some());
+        self.enter(timeout, company)
+    }
+
+    fn enter(&mut self, timeout: Option<Duration>, company: Option<Company>) -> io::Result<()> {
+        self.ring.enter(timeout, company)?;
+        if self.ring.is_submitted() {
+            for lease in self.sending.drain(..) {
+                self.pool.release(lease);
+            }
+        }
         // All that was asked of these is with the kernel now, which holds what it needs.
         for index in 0..self.idle_closes.len() {
             self.close(self.idle_closes[index]);
@@ -158,12 +193,11 @@ impl Uring {
         for completion in batch.drain(..) {
             match Token::unpack(completion.user_data()) {
                 Some(Token::Receive(socket)) => self.received(socket, &completion, &mut decide),
-                Some(Token::Send(buffer)) => self.sent(buffer, completion.result()),
+                Some(Token::Send) => self.count_sent(completion.result()),
                 Some(Token::Mailbox) => {
                     self.wake.rest();
                     self.is_mailbox_armed = cqueue::more(completion.flags());
                 }
-                Some(Token::SendEmpty) => self.count_sent(completion.result()),
                 Some(Token::Cancel) | None => {}
             }
         }
@@ -250,7 +284,10 @@ impl Uring {
         let lease = cqueue::buffer_select(completion.flags())
             .and_then(|buffer| self.pool.lease(BufferId(buffer)));
         match (lease, usize::try_from(completion.result())) {
-            (Some(lease), Ok(len)) => self.decide(socket, lease, len, decide),
+            (Some(lease), Ok(len)) => {
+                self.batching.note();
+                self.decide(socket, lease, len, decide);
+            }
             (Some(lease), Err(_)) => self.pool.release(lease),
             (None, _) => {}
         }
@@ -303,18 +340,14 @@ impl Uring {
         let address_len = write_address(egress.destination, address);
         let sent = self
             .ring
-            .send(egress.socket, &mut self.pool, lease, address_len, len);
-        if let Err((lease, error)) = sent {
-            self.counters.count_unsent(&error, 1);
-            self.pool.release(lease);
+            .send(egress.socket, &mut self.pool, &lease, address_len, len);
+        match sent {
+            Ok(()) => self.sending.push(lease),
+            Err(error) => {
+                self.counters.count_unsent(&error, 1);
+                self.pool.release(lease);
+            }
         }
-    }
-
-    fn sent(&mut self, buffer: BufferId, result: i32) {
-        if let Some(lease) = self.pool.reclaim(buffer) {
-            self.pool.release(lease);
-        }
-        self.count_sent(result);
     }
 
     fn count_sent(&mut self, result: i32) {
@@ -373,7 +406,7 @@ impl Drop for Uring {
     fn drop(&mut self) {
         let _ = self.ring.cancel_all();
         for _ in 0..DROP_TURNS_MAX {
-            if self.is_idle() || self.wait(Some(DROP_TURN_TIMEOUT)).is_err() {
+            if self.is_idle() || self.enter(Some(DROP_TURN_TIMEOUT), None).is_err() {
                 break;
             }
             self.for_each(|_, _| Verdict::Drop(relay_core::DropReason::UnknownFlow));

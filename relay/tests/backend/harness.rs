@@ -158,7 +158,8 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
         partition: PortPartition::new(ports.first, ports.last(), options.workers).unwrap(),
         cores: Vec::new(),
         driver,
-        uring_size: UringSize::with_buffers(options.buffers),
+        uring_size: UringSize::with_buffers(options.buffers)
+            .with_batch_wait(std::time::Duration::from_micros(300)),
         calls_per_worker_max: options.calls_max,
     }
 }

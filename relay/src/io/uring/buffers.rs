@@ -1,13 +1,12 @@
 //! Receive buffers: the pool that the kernel takes from, and the leases on what it handed out.
 //!
 //! ```text
-//!  published ──kernel──► Lease ──┬─ release ──► returned ── publish ──► published
-//!      ▲                         └─ into a send ── completion ── reclaim ─┘ │
-//!      └────────────────────────────────────────────────────────────────────┘
+//!  published ──kernel──► Lease ──┬──────────────── release ──► returned ── publish ──► published
+//!                                └─ send, submitted ──┘
 //! ```
 //!
 //! A buffer is the kernel's or ours, never both: ours for as long as there is a [`Lease`], which
-//! can only be released or turned into a send.
+//! is released at once, or when what it holds was sent.
 
 use std::io;
 use std::ptr::{self, NonNull};
@@ -42,12 +41,6 @@ pub(super) struct BufferPool {
 #[derive(Debug)]
 #[must_use = "a lease that is not given back is a buffer lost"]
 pub(super) struct Lease(BufferId);
-
-impl Lease {
-    pub(super) fn id(&self) -> BufferId {
-        self.0
-    }
-}
 
 impl BufferPool {
     /// All buffers, none of them published yet. `count` is a power of two.
@@ -89,18 +82,13 @@ impl BufferPool {
         Some(Lease(id))
     }
 
-    /// The kernel has sent this buffer: it is ours again.
-    pub(super) fn reclaim(&self, id: BufferId) -> Option<Lease> {
-        (id.0 < self.count).then_some(Lease(id))
-    }
-
     /// What the kernel has written, or is to send.
     pub(super) fn bytes(&mut self, lease: &Lease) -> &mut [u8; BUFFER_SIZE] {
         let offset = usize::from(lease.0.0) * BUFFER_SIZE;
         // JUSTIFICATION: the kernel writes to other parts of this mapping at the same time, so it
         // can be no slice as a whole.
-        // SAFETY: the mapping has `count` buffers and `lease` and `reclaim` let no other number
-        // in, so the bytes lie within it; they are initialised (mmap(2): "its contents are
+        // SAFETY: the mapping has `count` buffers and `lease` lets no other number in,
+        // so the bytes lie within it; they are initialised (mmap(2): "its contents are
         // initialized to zero"). The kernel leaves a buffer alone that it has handed out, a
         // buffer has one lease, and the borrow of `self` keeps others from calling this.
         unsafe {
@@ -228,7 +216,6 @@ mod tests {
     fn there_is_no_buffer_beyond_the_last() {
         let mut pool = BufferPool::new(4).unwrap();
         assert!(pool.lease(BufferId(4)).is_none());
-        assert!(pool.reclaim(BufferId(4)).is_none());
         assert_eq!(pool.free(), 4);
     }
 

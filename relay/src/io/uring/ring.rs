@@ -11,6 +11,7 @@ use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use relay_core::{Egress, SocketId};
 
+use super::batching::Company;
 use super::buffers::{BufferPool, Lease};
 use super::token::Token;
 use crate::error::{RingStep, SetupError};
@@ -35,6 +36,8 @@ pub(super) struct Ring {
     ring: IoUring,
     /// Says how receives lay out what they write. The kernel reads it when a receive is armed.
     header: Box<libc::msghdr>,
+    /// The kernel can wait for company.
+    has_min_wait: bool,
     /// Where sends of nothing are to go. The kernel reads an address when its send is submitted.
     addresses: Box<[[u8; ADDRESS_LEN_MAX]; EMPTY_SENDS_MAX]>,
     /// How many of them wait to be submitted.
@@ -88,6 +91,7 @@ impl Ring {
         }
         .map_err(step(RingStep::Buffers))?;
         Ok(Self {
+            has_min_wait: ring.params().is_feature_min_timeout(),
             ring,
             header: Box::new(receive_header()),
             addresses: Box::new([[0; ADDRESS_LEN_MAX]; EMPTY_SENDS_MAX]),
@@ -122,30 +126,37 @@ impl Ring {
         self.push(entry, Token::Receive(socket))
     }
 
-    /// Sends `len` bytes of a filled buffer to the address that was written into it. The lease
-    /// comes back by [`BufferPool::reclaim`] with the completion.
+    /// Sends `len` bytes of a filled buffer to the address that was written into it.
+    ///
+    /// The buffer is the kernel's until [`Self::is_submitted`]. A send that succeeds makes no
+    /// completion: with MSG_DONTWAIT it is tried once, when it is submitted, and never later.
     pub(super) fn send(
         &mut self,
         socket: SocketId,
         pool: &mut BufferPool,
-        lease: Lease,
+        lease: &Lease,
         address_len: usize,
         len: usize,
-    ) -> Result<(), (Lease, io::Error)> {
-        let bytes = pool.bytes(&lease);
+    ) -> io::Result<()> {
+        let bytes = pool.bytes(lease);
         let address = bytes[ADDRESS_AT..PAYLOAD_AT].as_ptr().cast();
         let payload = bytes[PAYLOAD_AT..][..len].as_ptr();
         let (Ok(len), Ok(address_len)) = (u32::try_from(len), u32::try_from(address_len)) else {
-            return Err((lease, io::ErrorKind::InvalidInput.into()));
+            return Err(io::ErrorKind::InvalidInput.into());
         };
         let entry = opcode::Send::new(Fixed(socket.slot()), payload, len)
             .dest_addr(address)
             .dest_addr_len(address_len)
             // A full socket drops the packet, as a full network would, and keeps no buffer.
             .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-            .build();
-        self.push(entry, Token::Send(lease.id()))
-            .map_err(|error| (lease, error))
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS);
+        self.push(entry, Token::Send)
+    }
+
+    /// The kernel has taken over all that was asked for, and so is done with what was sent.
+    pub(super) fn is_submitted(&mut self) -> bool {
+        self.ring.submission().is_empty()
     }
 
     /// Sends a datagram with nothing in it.
@@ -163,7 +174,7 @@ impl Ring {
             .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             .build();
         self.addresses_used += 1;
-        self.push(entry, Token::SendEmpty)
+        self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), Token::Send)
     }
 
     /// Ends the receive of a socket. Its last completion comes for sure.
@@ -187,14 +198,25 @@ impl Ring {
     }
 
     /// Submits what was asked for, and waits for a completion or the time-out: the one system
-    /// call of a turn.
-    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// call of a turn. With `company` it waits for so many completions, but when the time of that
+    /// is over, one is enough again (`min_wait_usec`, kernel 6.12).
+    pub(super) fn enter(
+        &mut self,
+        timeout: Option<Duration>,
+        company: Option<Company>,
+    ) -> io::Result<()> {
         let timespec = timeout.map(Timespec::from);
         let mut args = SubmitArgs::new();
+        let mut want = 1;
+        if let Some(company) = company.filter(|_| self.has_min_wait) {
+            want = usize::try_from(company.packets).unwrap_or(1);
+            let bound = company.bound.as_micros();
+            args = args.min_wait_usec(u32::try_from(bound).unwrap_or(u32::MAX));
+        }
         if let Some(timespec) = &timespec {
             args = args.timespec(timespec);
         }
-        match self.ring.submitter().submit_with_args(1, &args) {
+        match self.ring.submitter().submit_with_args(want, &args) {
             Ok(_) => {
                 self.addresses_used = 0;
                 Ok(())
@@ -226,8 +248,8 @@ impl Ring {
         // JUSTIFICATION: an entry holds addresses, whose validity the crate cannot know.
         // SAFETY: the crate wants the parameters to be valid for the whole operation. `header`
         // and `addresses` are boxed and live as long as the ring; a buffer that is sent lies in the pool, which
-        // outlives the ring, and is not handed out again before its completion, since `send` has
-        // taken its lease; the eventfd is kept open by `Uring`; other entries hold no address.
+        // outlives the ring, and is not handed out again before `is_submitted`, since `Uring` keeps
+        // its lease; the eventfd is kept open by `Uring`; other entries hold no address.
         unsafe { self.ring.submission().push(&entry) }
             .map_err(|_| io::ErrorKind::QuotaExceeded.into())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bits 63..56  what it is
-//! bits 31..0   socket or buffer
+//! bits 31..0   socket
 //! ```
 
 use relay_core::SocketId;
@@ -20,10 +20,8 @@ pub(super) enum Token {
     Mailbox,
     /// The multishot receive of a socket.
     Receive(SocketId),
-    /// A send from a receive buffer, which goes back to the kernel when it completes.
-    Send(BufferId),
-    /// A send of nothing, which holds no buffer.
-    SendEmpty,
+    /// A send that failed.
+    Send,
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -31,7 +29,6 @@ const CANCEL: u64 = 1;
 const MAILBOX: u64 = 2;
 const RECEIVE: u64 = 3;
 const SEND: u64 = 4;
-const SEND_EMPTY: u64 = 5;
 
 impl Token {
     pub(super) fn pack(self) -> u64 {
@@ -39,8 +36,7 @@ impl Token {
             Self::Cancel => (CANCEL, 0),
             Self::Mailbox => (MAILBOX, 0),
             Self::Receive(socket) => (RECEIVE, socket.slot()),
-            Self::Send(BufferId(buffer)) => (SEND, buffer.into()),
-            Self::SendEmpty => (SEND_EMPTY, 0),
+            Self::Send => (SEND, 0),
         };
         kind << KIND_SHIFT | u64::from(value)
     }
@@ -52,8 +48,7 @@ impl Token {
             CANCEL => Some(Self::Cancel),
             MAILBOX => Some(Self::Mailbox),
             RECEIVE => Some(Self::Receive(SocketId::new(value))),
-            SEND => Some(Self::Send(BufferId(u16::try_from(value).ok()?))),
-            SEND_EMPTY => Some(Self::SendEmpty),
+            SEND => Some(Self::Send),
             _ => None,
         }
     }
@@ -70,15 +65,12 @@ mod tests {
             Token::Mailbox,
             Token::Receive(SocketId::new(0)),
             Token::Receive(SocketId::new(u32::MAX)),
-            Token::Send(BufferId(0)),
-            Token::Send(BufferId(u16::MAX)),
-            Token::SendEmpty,
+            Token::Send,
         ];
         for token in tokens {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }
         assert_eq!(Token::unpack(0), None);
-        assert_eq!(Token::unpack(SEND << KIND_SHIFT | 0x1_0000), None);
         assert_eq!(Token::unpack(RECEIVE << KIND_SHIFT | 1 << 32), None);
     }
 }
