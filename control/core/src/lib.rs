@@ -28,6 +28,7 @@ mod output;
 mod placement;
 mod plan;
 mod ports;
+mod quality;
 mod record;
 mod replies;
 mod sdp;

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 
 use control_ng::reply::{Writer, ok};
 use control_ng::{Counts, Dictionary, Totals, Value};
-use relay_wire::{CallStats, EndpointStats, Interface, Port};
+use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::control::Now;
+use crate::quality::mos_tenths;
 use crate::sdp::Transport;
 
 /// What a reply is made of.
@@ -142,15 +143,68 @@ impl<'a> Report<'a> {
     fn sources(&self) -> Dictionary<'a> {
         let mut sources = Dictionary::new();
         for endpoint in self.stats.iter().flat_map(|stats| &stats.endpoints) {
-            if let Some(ssrc) = endpoint.ssrc {
-                let source = Dictionary::new()
-                    .with("SSRC", ssrc)
-                    .with("bytes", endpoint.rtp_bytes_in)
-                    .with("packets", endpoint.rtp_packets_in);
-                sources.push(ssrc.to_string().into_bytes(), source);
+            for source in &endpoint.sources {
+                let entry = self.source(endpoint, source);
+                sources.push(source.ssrc.to_string().into_bytes(), entry);
             }
         }
         sources
+    }
+
+    fn source(&self, endpoint: &EndpointStats, source: &SourceStats) -> Dictionary<'a> {
+        let round_trip_us = self.round_trip_us(endpoint.port);
+        let mut quality = Dictionary::new();
+        if let Some(mos) = mos_tenths(source, round_trip_us) {
+            quality.push(&b"MOS"[..], mos);
+        }
+        if let Some(us) = round_trip_us {
+            quality.push(&b"round-trip time"[..], us);
+        }
+        if let Some(us) = endpoint.round_trip_us {
+            quality.push(&b"round-trip time leg"[..], us);
+        }
+        if let Some(us) = source.jitter_us {
+            quality.push(&b"jitter"[..], us / 1_000);
+        }
+        let expected = source.packets.saturating_add(source.lost).max(1);
+        let lost_percent = source.lost.saturating_mul(100) / expected;
+        quality.push(&b"packet loss"[..], lost_percent);
+        quality.push(&b"samples"[..], 1_u64);
+        Dictionary::new()
+            .with("SSRC", source.ssrc)
+            .with("bytes", source.bytes)
+            .with("packets", source.packets)
+            .with("cumulative loss", source.lost)
+            .with("duplicates", source.duplicates)
+            .with("reordered", source.reordered)
+            .with("average MOS", quality)
+    }
+
+    /// From the party at a port through the relay to the other one and back, if both ways are
+    /// known. RTCP may have a port of its own, the next.
+    fn round_trip_us(&self, port: Port) -> Option<u32> {
+        let leg_of = |port: Port| {
+            let mut legs = self.state.legs.iter();
+            legs.find_map(|leg| {
+                let streams = 0..leg.streams.len();
+                let index = streams.into_iter().find(|it| leg.port(*it) == Some(port))?;
+                Some((leg, index))
+            })
+        };
+        let (leg, index) = leg_of(port)?;
+        let peer = leg.peer.and_then(|peer| self.state.leg(peer))?;
+        let near = self.round_trip_of_port(port)?;
+        let far = self.round_trip_of_port(peer.port(index)?)?;
+        Some(near.saturating_add(far))
+    }
+
+    fn round_trip_of_port(&self, port: Port) -> Option<u32> {
+        let above = Port {
+            number: port.number.checked_add(1)?,
+            ..port
+        };
+        let round_trip = |port| self.endpoint(port)?.round_trip_us;
+        round_trip(port).or_else(|| round_trip(above))
     }
 }
 

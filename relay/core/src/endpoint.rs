@@ -1,13 +1,15 @@
 //! One open port and its peer: the unit of the flow table.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use relay_rtp::rtcp::{self, Body, ReportBlock};
 use relay_rtp::{Kind, Packet, Sequence};
 use relay_wire::{CallKey, EndpointStats, Learning, Port};
 
 use crate::latch::{Heard, Latch};
 use crate::probation::Evidence;
+use crate::quality::Quality;
 use crate::{DropReason, SocketId};
 
 /// One open port, its peer, and where what arrives here leaves.
@@ -25,6 +27,10 @@ pub(crate) struct Endpoint {
     /// When the newest packet from the peer arrived.
     pub(crate) heard_at: Option<Instant>,
     newest: Option<Newest>,
+    quality: Quality,
+    /// The newest sender report of the peer, to know it again when others answer it.
+    pub(crate) reported: Option<Reported>,
+    round_trip: Option<Duration>,
     rtp_in: Count,
     rtcp_in: Count,
     out: Count,
@@ -39,6 +45,26 @@ struct Newest {
     ssrc: u32,
     payload_type: u8,
     sequence: Sequence,
+}
+
+/// A sender report that came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reported {
+    /// As who answers it names it: the middle of its NTP time.
+    name: u32,
+    at: Instant,
+}
+
+impl Reported {
+    /// How long it took from here to who answers it and back.
+    fn round_trip(self, now: Instant, block: &ReportBlock) -> Option<Duration> {
+        if block.last_report != self.name || self.name == 0 {
+            return None;
+        }
+        let held_us = u64::from(block.delay_since_last_report) * 1_000_000 / 65_536;
+        let passed = now.saturating_duration_since(self.at);
+        passed.checked_sub(Duration::from_micros(held_us))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +92,9 @@ impl Endpoint {
             rtcp: None,
             heard_at: None,
             newest: None,
+            quality: Quality::new(),
+            reported: None,
+            round_trip: None,
             rtp_in: Count::default(),
             rtcp_in: Count::default(),
             out: Count::default(),
@@ -93,7 +122,7 @@ impl Endpoint {
                 self.rtcp
             }
             Kind::Rtp => {
-                self.note_newest(packet);
+                self.note_newest(now, packet);
                 self.rtp_in.add(packet.len());
                 self.rtp
             }
@@ -161,6 +190,41 @@ impl Endpoint {
             packets_out: self.out.packets,
             bytes_out: self.out.bytes,
             dropped: self.dropped,
+            sources: self.quality.stats(),
+            round_trip_us: self
+                .round_trip
+                .map(|it| u32::try_from(it.as_micros()).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Reads the reports of the peer; `reported` is the newest sender report that it was sent.
+    pub(crate) fn note_reports(&mut self, now: Instant, packet: &[u8], reported: Option<Reported>) {
+        let Ok(compound) = rtcp::Compound::parse(packet) else {
+            return;
+        };
+        for packet in compound.packets() {
+            match packet.body() {
+                Body::SenderReport(report) => {
+                    let [_, _, a, b, c, d, _, _] = report.ntp_time().to_be_bytes();
+                    let name = u32::from_be_bytes([a, b, c, d]);
+                    self.reported = Some(Reported { name, at: now });
+                    self.note_blocks(now, report.blocks(), reported);
+                }
+                Body::ReceiverReport(report) => self.note_blocks(now, report.blocks(), reported),
+                _ => {}
+            }
+        }
+    }
+
+    fn note_blocks(
+        &mut self,
+        now: Instant,
+        mut blocks: impl Iterator<Item = ReportBlock>,
+        reported: Option<Reported>,
+    ) {
+        let round_trip = |block| reported?.round_trip(now, &block);
+        if let Some(round_trip) = blocks.find_map(round_trip) {
+            self.round_trip = Some(round_trip);
         }
     }
 
@@ -172,13 +236,15 @@ impl Endpoint {
         self.heard_at.map(|at| Heard { at, newest })
     }
 
-    fn note_newest(&mut self, packet: &[u8]) {
+    fn note_newest(&mut self, now: Instant, packet: &[u8]) {
+        let len = packet.len();
         if let Ok(packet) = Packet::parse(packet) {
             self.newest = Some(Newest {
                 ssrc: packet.ssrc().value(),
                 payload_type: packet.payload_type().value(),
                 sequence: packet.sequence(),
             });
+            self.quality.note(now, &packet, len);
         }
     }
 }

@@ -59,6 +59,7 @@ mod latch;
 mod limits;
 mod piercing;
 mod probation;
+mod quality;
 mod verdict;
 
 #[cfg(test)]
@@ -156,6 +157,9 @@ impl Relay {
             }
             other => other?,
         };
+        if Kind::of(packet) == Kind::Rtcp {
+            self.note_reports(now, ingress.socket, socket, packet);
+        }
         let leaves_from = self.flows.open(socket);
         let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
         let destination = leaves_from.send(packet)?;
@@ -163,6 +167,15 @@ impl Relay {
             socket,
             destination,
         })
+    }
+
+    /// Learns from RTCP how far its sender is: it came in at `from` and leaves through `to`, where
+    /// what it reports on came in.
+    fn note_reports(&mut self, now: Instant, from: SocketId, to: SocketId, packet: &[u8]) {
+        let reported = self.flows.endpoint(to).and_then(|it| it.reported);
+        if let Some(endpoint) = self.flows.open(from) {
+            endpoint.note_reports(now, packet, reported);
+        }
     }
 
     /// Lets the RTP endpoint vouch for a stranger that sends RTCP to the port above it (RFC 3550

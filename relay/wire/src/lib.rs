@@ -34,7 +34,7 @@ pub use command::{
 };
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use partition::{PartitionError, PortPartition};
-pub use stats::{CallStats, EndpointStats, WorkerStats};
+pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,9 @@ pub const COMMANDS_MAX: usize = 256;
 
 /// Endpoints of one call: eight streams of two legs, RTP and RTCP, four branches.
 pub const ENDPOINTS_PER_CALL_MAX: usize = 128;
+
+/// Sources of RTP whose quality one endpoint remembers.
+pub const SOURCES_PER_ENDPOINT_MAX: usize = 4;
 
 const _: () = assert!(2 * RECORD_BYTES_MAX + 1_024 <= MESSAGE_BYTES_MAX);
 

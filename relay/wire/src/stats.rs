@@ -44,6 +44,34 @@ pub struct EndpointStats {
     pub bytes_out: u64,
     /// Arrived and went no further, for whatever reason.
     pub dropped: u64,
+    /// How RTP arrives, source by source; the newest last, at most
+    /// [`SOURCES_PER_ENDPOINT_MAX`](crate::SOURCES_PER_ENDPOINT_MAX).
+    pub sources: Vec<SourceStats>,
+    /// How long a packet takes from the relay to this endpoint's peer and back, by its newest
+    /// report of reception (RFC 3550 §6.4.1), in microseconds.
+    pub round_trip_us: Option<u32>,
+}
+
+/// How the RTP of one source arrives at one endpoint.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SourceStats {
+    /// Which source (RFC 3550 §5.1).
+    pub ssrc: u32,
+    /// Payload type of its newest packet.
+    pub payload_type: u8,
+    /// All that arrived, duplicates included.
+    pub packets: u64,
+    /// Their UDP payload bytes.
+    pub bytes: u64,
+    /// Numbers that were skipped and did not come later (RFC 3550 A.3).
+    pub lost: u64,
+    /// Arrived after one with a higher number.
+    pub reordered: u64,
+    /// Arrived twice.
+    pub duplicates: u64,
+    /// Interarrival jitter (RFC 3550 A.8) in microseconds; `None` while the clock of the payload
+    /// type is not known.
+    pub jitter_us: Option<u32>,
 }
 
 /// Counts and gauges of one worker.
@@ -66,15 +94,25 @@ impl CallStats {
     #[must_use]
     pub fn encoded_len_max(&self) -> usize {
         // The key and the count of endpoints.
-        10 + 5 + self.endpoints.len() * EndpointStats::ENCODED_LEN_MAX
+        let endpoints = self.endpoints.iter();
+        10 + 5 + endpoints.map(EndpointStats::encoded_len_max).sum::<usize>()
     }
 }
 
 impl EndpointStats {
-    /// Bytes that this takes in a message, at most: the port; an IPv6 address and its port; a
-    /// flag; SSRC, payload type and idle time with a byte each to say that they are there; seven
-    /// counts.
-    pub const ENCODED_LEN_MAX: usize = 4 + (2 + 16 + 3) + 1 + 6 + 2 + 11 + 7 * 10;
+    /// Bytes that this takes in a message without its sources, at most: the port; an IPv6
+    /// address and its port; a flag; SSRC, payload type, idle time and round trip with a byte
+    /// each to say that they are there; seven counts; how many sources.
+    const HEAD_LEN_MAX: usize = 4 + (2 + 16 + 3) + 1 + 6 + 2 + 11 + 6 + 7 * 10 + 1;
+
+    /// Bytes of one source: SSRC, payload type, five counts, jitter.
+    const SOURCE_LEN_MAX: usize = 5 + 1 + 5 * 10 + 6;
+
+    /// Bytes that this takes in a message, at most.
+    #[must_use]
+    pub fn encoded_len_max(&self) -> usize {
+        Self::HEAD_LEN_MAX + self.sources.len() * Self::SOURCE_LEN_MAX
+    }
 }
 
 impl WorkerStats {
@@ -119,6 +157,20 @@ mod tests {
             packets_out: u64::MAX,
             bytes_out: u64::MAX,
             dropped: u64::MAX,
+            sources: vec![
+                SourceStats {
+                    ssrc: u32::MAX,
+                    payload_type: u8::MAX,
+                    packets: u64::MAX,
+                    bytes: u64::MAX,
+                    lost: u64::MAX,
+                    reordered: u64::MAX,
+                    duplicates: u64::MAX,
+                    jitter_us: Some(u32::MAX),
+                };
+                crate::SOURCES_PER_ENDPOINT_MAX
+            ],
+            round_trip_us: Some(u32::MAX),
         }
     }
 

@@ -8,7 +8,7 @@ use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition, Refusal, Reply,
-    Request, SourceRules, WorkerId,
+    Request, SourceRules, SourceStats, WorkerId,
 };
 
 use super::{client, start};
@@ -215,6 +215,20 @@ impl SimRelay {
             rtcp_bytes_in: 0,
             packets_out: 0,
             bytes_out: 0,
+            sources: (endpoint.packets > 0)
+                .then(|| SourceStats {
+                    ssrc: port.number.into(),
+                    payload_type: 8,
+                    packets: endpoint.packets,
+                    bytes: endpoint.packets * 172,
+                    lost: endpoint.packets,
+                    reordered: 0,
+                    duplicates: 0,
+                    jitter_us: Some(2_500),
+                })
+                .into_iter()
+                .collect(),
+            round_trip_us: None,
             dropped: 0,
         });
         Ok(CallStats {

@@ -133,6 +133,30 @@ fn a_phone_that_moves_takes_its_rtcp_along() {
     assert_eq!(bench.packet(1, BOB, RTP), forward(0, "198.51.100.7:4444"));
 }
 
+/// RFC 3550 §6.4.1, Figure 2: a sender report of Alice's, answered by Bob 5.25 s later, who held
+/// it for 5.1.
+#[test]
+fn reports_say_how_far_the_peer_is() {
+    let mut bench = Bench::new();
+    bench.call_between_alice_and_bob(Learning::Heuristic);
+    let mut report = vec![0x80, 200, 0, 6, 0, 0, 0, 7];
+    report.extend([0xb4, 0x4d, 0xb7, 0x05, 0x20, 0x00, 0x00, 0x00]);
+    report.resize(28, 0);
+    let mut answer = vec![0x81, 201, 0, 7, 0, 0, 0, 8, 0, 0, 0, 7];
+    answer.resize(24, 0);
+    answer.extend([0xb7, 0x05, 0x20, 0x00]);
+    answer.extend((51 * 65_536_u32 / 10).to_be_bytes());
+    assert_eq!(bench.packet(1, BOB, &answer), forward(0, ALICE));
+    assert_eq!(bench.stats().endpoints[1].round_trip_us, None, "to nothing");
+    assert_eq!(bench.packet(0, ALICE, &report), forward(1, BOB));
+    bench.wait(5_250);
+    assert_eq!(bench.packet(1, BOB, &answer), forward(0, ALICE));
+    let stats = bench.stats();
+    let round_trip = stats.endpoints[1].round_trip_us.unwrap();
+    assert!(round_trip.abs_diff(150_000) < 50, "{round_trip}");
+    assert_eq!(stats.endpoints[0].round_trip_us, None);
+}
+
 #[test]
 fn pierces_a_nat_until_the_peer_is_heard() {
     let mut bench = Bench::new();

@@ -51,6 +51,19 @@ fn a_delete_closes_everything_and_counts() {
         assert_eq!(reply.received_from(b"alice").unwrap().rtp.packets, 50);
         assert_eq!(reply.received_from(b"alice").unwrap().rtp.bytes, 50 * 172);
         assert_eq!(reply.received_from(b"bob").unwrap().rtp.packets, 0);
+        let sources = reply.dictionary().get("SSRC").unwrap();
+        let sources = sources.as_dictionary().unwrap();
+        let (_, source) = sources.iter().next().unwrap();
+        let source = source.as_dictionary().unwrap();
+        for (key, count) in [("packets", 50), ("cumulative loss", 50)] {
+            assert_eq!(source.get(key).unwrap().as_integer(), Some(count), "{key}");
+        }
+        let quality = source.get("average MOS").unwrap();
+        let quality = quality.as_dictionary().unwrap();
+        for (key, count) in [("jitter", 2), ("packet loss", 50)] {
+            assert_eq!(quality.get(key).unwrap().as_integer(), Some(count), "{key}");
+        }
+        assert!(quality.get("MOS").is_some());
         assert!(reply.dictionary().get("created").is_some());
         assert!(reply.dictionary().get("last signal").is_some());
     });
