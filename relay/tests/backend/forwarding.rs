@@ -108,7 +108,8 @@ fn what_is_neither_passes_untouched() {
             [Some(alice.address()), Some(bob.address())],
         );
         let t38 = [0, 1, 6, 0, 1, 2, 3, 4, 5, 6];
-        let longest = vec![0x55; 2_000];
+        // What fits a frame of 9,000 bytes: a jumbo frame is forwarded whole.
+        let longest = vec![0x55; 8_972];
         for packet in [&t38[..], &[], &[0], &longest] {
             alice.send(packet, first);
             bob.expect(packet, first + 2);

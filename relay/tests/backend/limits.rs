@@ -55,7 +55,7 @@ fn dropped_packets_give_their_buffers_back() {
         for sequence in 1..100 {
             stranger.send(&rtp(666, sequence), first);
             // Too long for a buffer.
-            alice.send(&[0x80; 4_000], first);
+            alice.send(&[0x80; 10_000], first);
             alice.send(&rtp(1, sequence), first);
             bob.expect(&rtp(1, sequence), first + 2);
         }

@@ -17,7 +17,7 @@ use crate::io::counters::Counters;
 const BATCH_MAX: usize = 32;
 
 /// Bytes of one datagram, as with the other driver.
-const PACKET_BYTES_MAX: usize = 2_048;
+const PACKET_BYTES_MAX: usize = 9_216;
 
 /// One datagram and its address: the sender's, then the receiver's.
 struct Packet {

@@ -16,9 +16,10 @@ use io_uring::types::BufRingEntry;
 
 use super::token::BufferId;
 
-/// Bytes of one receive buffer: `io_uring_recvmsg_out`, an address, one datagram of the usual
-/// MTU, and room behind it for what a rewrite may add.
-pub(super) const BUFFER_SIZE: usize = 2_048;
+/// Bytes of one receive buffer: `io_uring_recvmsg_out`, an address, one datagram of a jumbo frame
+/// (an MTU of 9,000), and room behind it for what a rewrite may add. Whole cache lines, but no
+/// power of two, so that the beginnings of buffers do not all fall on the same sets of a cache.
+pub(super) const BUFFER_SIZE: usize = 9_280;
 
 /// Buffers at most: what the kernel allows in one ring.
 const BUFFER_COUNT_MAX: u16 = 32_768;
@@ -139,9 +140,9 @@ impl BufferPool {
 }
 
 /// [`BUFFER_SIZE`] as the kernel wants it.
-const BUFFER_SIZE_U32: u32 = 2_048;
+const BUFFER_SIZE_U32: u32 = 9_280;
 
-const _: () = assert!(BUFFER_SIZE_U32 as usize == BUFFER_SIZE);
+const _: () = assert!(BUFFER_SIZE_U32 as usize == BUFFER_SIZE && BUFFER_SIZE % 64 == 0);
 
 /// Anonymous memory, aligned to a page as the kernel wants it for a ring. Pages are taken when
 /// they are first used, so an idle relay stays small.
