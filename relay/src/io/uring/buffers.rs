@@ -142,7 +142,7 @@ impl BufferPool {
 /// [`BUFFER_SIZE`] as the kernel wants it.
 const BUFFER_SIZE_U32: u32 = 9_280;
 
-const _: () = assert!(BUFFER_SIZE_U32 as usize == BUFFER_SIZE && BUFFER_SIZE % 64 == 0);
+const _: () = assert!(BUFFER_SIZE_U32 as usize == BUFFER_SIZE && BUFFER_SIZE.is_multiple_of(64));
 
 /// Anonymous memory, aligned to a page as the kernel wants it for a ring. Pages are taken when
 /// they are first used, so an idle relay stays small.
