@@ -24,9 +24,11 @@ test: ## Install what is missing and run every test
 check: ## Do all that .ci/run does, in its order
 	@.ci/run
 
-bench: ## Run the benches that need no network
+bench: ## Run the benches, then our relay beside rtpengine (as root; half an hour, QUICK=1: minutes)
 	@tools/setup.sh build
 	@cargo bench --locked --package bench
+	@cargo build --release --locked --bins --package relay --package control --package compare-relays
+	@exec $(TARGET)/release/compare-relays $(if $(QUICK),--quick)
 
 docs: ## Write docs/configuration.md and docs/tandem.toml from the code
 	@cargo run --locked --quiet --package xtask -- docs

@@ -1,6 +1,7 @@
 //! `tandem load`: makes calls and media, and says what became of them.
 
 mod rtp;
+mod sip;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tandem_load::watch::{CoreUse, ProcessUse};
-use tandem_load::{LoadError, Permission};
+use tandem_load::{LoadError, Percentiles, Permission};
 
 use crate::Context;
 use crate::failure::Failure;
@@ -25,6 +26,7 @@ const EXIT_CODE_LOSS: u8 = 4;
 #[derive(Args, Debug)]
 #[command(after_help = crate::examples!(
     "tandem load rtp --calls 100" => "media of 100 calls through our own relay, for ten seconds",
+    "tandem load sip --rate 100" => "100 calls a second among accounts load0 to load9",
     "tandem help load rtp" => "all that can be varied"
 ))]
 pub(crate) struct LoadArgs {
@@ -44,6 +46,15 @@ enum LoadCommand {
     /// The exit code is 4 if packets were lost, changed or delivered to the wrong party. Ctrl-C
     /// ends the run with a report, and the calls.
     Rtp(Box<rtp::RtpArgs>),
+    /// Register and call at a rate through a SIP server
+    ///
+    /// This program is both sides: it registers accounts, calls from one to the next, answers,
+    /// and hangs up, with the timers of RFC 3261. Whether the server keeps responses in order
+    /// and whether media is led through a relay is noticed.
+    ///
+    /// The exit code is 4 if anything that was begun was not done. Ctrl-C ends the run with a
+    /// report; calls are hung up and registrations ended in any case.
+    Sip(Box<sip::SipArgs>),
 }
 
 /// What both kinds of load take.
@@ -71,6 +82,7 @@ struct CommonArgs {
 pub(crate) fn run(context: &Context, args: &LoadArgs) -> Result<ExitCode, Failure> {
     let is_clean = match &args.command {
         LoadCommand::Rtp(args) => rtp::run(context, args),
+        LoadCommand::Sip(args) => sip::run(context, args),
     }?;
     Ok(match is_clean {
         true => ExitCode::SUCCESS,
@@ -149,6 +161,18 @@ fn add_uses(grid: &mut Grid, unit: &str, processes: &[ProcessUse], cores: &[Core
             ),
         ]);
     }
+}
+
+fn seconds(name: &str, value: f64) -> Result<Duration, Failure> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| Failure::usage(format!("{name} {value} is no time")))
+}
+
+fn times(it: &Percentiles) -> String {
+    format!(
+        "half {:.0} µs, 99 % {:.0} µs, 99.9 % {:.0} µs, all {:.0} µs",
+        it.p50, it.p99, it.p999, it.max
+    )
 }
 
 /// A number with a separator every three digits.

@@ -11,17 +11,28 @@
 
 #![deny(unsafe_code)]
 
+mod datagram;
 mod error;
+mod histogram;
 mod machine;
 mod ng;
 mod permission;
 pub mod plot;
 pub mod rtp;
 mod sdp;
+pub mod sip;
+mod socket;
 pub mod watch;
 
 pub use error::LoadError;
+pub use histogram::Percentiles;
 pub use machine::Machine;
 pub use ng::NgClient;
 pub use permission::Permission;
 pub use sdp::{describe, media_address};
+
+/// The address of this host that `target` is reached from.
+fn local_address_towards(target: std::net::SocketAddr) -> Result<std::net::IpAddr, LoadError> {
+    socket::local_address_towards(target)
+        .map_err(LoadError::system(format!("find a way to {target}")))
+}

@@ -2,12 +2,9 @@
 
 mod arrivals;
 mod calls;
-mod io;
-mod io_address;
 mod options;
 mod report;
 mod schedule;
-mod socket;
 mod stamp;
 mod tally;
 #[cfg(test)]
@@ -23,14 +20,14 @@ use std::time::{Duration, Instant};
 use socket2::SockAddr;
 
 use crate::watch::{Sample, Watch};
-use crate::{LoadError, Machine};
+use crate::{LoadError, Machine, socket};
 use arrivals::Arrivals;
 use calls::{Call, Calls, Parties};
 pub use options::{
     CALLS_MAX, CODECS, Codec, DURATION_MAX_S, Options, PAYLOAD_MAX, RATE_MAX, THREADS_MAX, Target,
 };
 use report::Findings;
-pub use report::{Asked, Generator, Packets, Percentiles, Report, SetUp};
+pub use report::{Asked, Generator, Packets, Report, SetUp};
 use schedule::{Pace, Schedule};
 use stamp::Shape;
 use tally::Tally;
@@ -110,17 +107,7 @@ fn local_address(options: &Options) -> Result<IpAddr, LoadError> {
         Target::Echoes(addresses) => addresses.first().copied(),
     };
     let target = target.ok_or_else(|| LoadError::Option("there is no target".to_owned()))?;
-    let any = match target {
-        SocketAddr::V4(_) => IpAddr::from([0; 4]),
-        SocketAddr::V6(_) => IpAddr::from([0; 16]),
-    };
-    let address = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect(target)?;
-        socket.local_addr()
-    });
-    Ok(address
-        .map_err(LoadError::system(format!("reach {target}")))?
-        .ip())
+    crate::local_address_towards(target)
 }
 
 /// The sockets of each call, in the order of the threads.

@@ -7,11 +7,12 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use tandem_load::plot::Plot;
-use tandem_load::rtp::{CODECS, Codec, Options, Progress, Report, Target};
-use tandem_load::rtp::{Packets, Percentiles};
+use tandem_load::rtp::{CODECS, Codec, Options, Packets, Progress, Report, Target};
 use tandem_settings::load;
 
-use super::{CommonArgs, add_uses, explain, millis, progress_bar, stop_flag, thousands};
+use super::{
+    CommonArgs, add_uses, explain, millis, progress_bar, seconds, stop_flag, thousands, times,
+};
 use crate::failure::Failure;
 use crate::ng_client::server_of;
 use crate::output::{Grid, print_json, remark};
@@ -188,11 +189,6 @@ fn options(context: &Context, args: &RtpArgs) -> Result<Options, Failure> {
     })
 }
 
-fn seconds(name: &str, value: f64) -> Result<Duration, Failure> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|_| Failure::usage(format!("{name} {value} is no time")))
-}
-
 fn print_report(report: &Report) -> Result<(), Failure> {
     let asked = &report.asked;
     let mut grid = Grid::new(&["WHAT", "HOW MUCH"]);
@@ -248,11 +244,4 @@ fn packet_rows(packets: &Packets) -> Vec<(&'static str, String)> {
     let odd = oddities.into_iter().filter(|(_, count)| *count > 0);
     rows.extend(odd.map(|(what, count)| (what, thousands(count))));
     rows
-}
-
-fn times(it: &Percentiles) -> String {
-    format!(
-        "half {:.0} µs, 99 % {:.0} µs, 99.9 % {:.0} µs, all {:.0} µs",
-        it.p50, it.p99, it.p999, it.max
-    )
 }

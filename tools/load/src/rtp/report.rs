@@ -1,13 +1,13 @@
 //! What a run found out.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::options::{Options, Target};
 use super::tally::Tally;
-use crate::Machine;
+use crate::histogram::curve;
 use crate::plot::Curve;
 use crate::watch::{CoreUse, ProcessUse, float};
+use crate::{Machine, Percentiles};
 
 /// A generator whose packets are later than this at the 99th percentile does not keep its pace.
 const LATENESS_MAX_US: f64 = 5_000.0;
@@ -100,25 +100,6 @@ pub struct Packets {
     pub foreign: u64,
     /// Sent after the warm-up: what costs are divided by.
     pub sent_measured: u64,
-}
-
-/// Microseconds by share of packets that took no longer.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Percentiles {
-    /// Half of them.
-    pub p50: f64,
-    /// 90 %.
-    pub p90: f64,
-    /// 99 %.
-    pub p99: f64,
-    /// 99.9 %.
-    pub p999: f64,
-    /// All.
-    pub max: f64,
-    /// Mean.
-    pub mean: f64,
-    /// How many.
-    pub count: u64,
 }
 
 /// How well the generator did.
@@ -246,24 +227,6 @@ impl Packets {
     }
 }
 
-impl Percentiles {
-    pub(crate) fn new(times_ns: &Histogram<u64>) -> Self {
-        let at = |quantile: f64| float(times_ns.value_at_quantile(quantile)) / 1e3;
-        if times_ns.is_empty() {
-            return Self::default();
-        }
-        Self {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: float(times_ns.max()) / 1e3,
-            mean: times_ns.mean() / 1e3,
-            count: times_ns.len(),
-        }
-    }
-}
-
 impl Generator {
     fn new(tally: &Tally) -> Self {
         let lateness_us = Percentiles::new(&tally.lateness_ns);
@@ -296,18 +259,4 @@ impl Generator {
     pub fn is_limit(&self) -> bool {
         !self.limits.is_empty()
     }
-}
-
-/// Latency by rarity, as far as there are packets enough to say.
-pub(crate) fn curve(times_ns: &Histogram<u64>) -> Vec<(f64, f64)> {
-    let count = float(times_ns.len());
-    let rarities = (0..40).map(|step| 10_f64.powf(f64::from(step) / 5.0));
-    rarities
-        .take_while(|rarity| *rarity <= count)
-        .map(|rarity| {
-            let quantile = 1.0 - 1.0 / rarity;
-            let us = float(times_ns.value_at_quantile(quantile)) / 1e3;
-            (rarity, us)
-        })
-        .collect()
 }

@@ -4,11 +4,7 @@ use std::io;
 
 use hdrhistogram::Histogram;
 
-/// A minute, in nanoseconds: what is slower is counted as that slow.
-const LATENCY_MAX_NS: u64 = 60_000_000_000;
-
-/// Decimal digits that histograms keep.
-const DIGITS: u8 = 3;
+use crate::histogram::histogram;
 
 /// What one thread counted.
 #[derive(Clone, Debug)]
@@ -93,10 +89,4 @@ impl Tally {
             _ => self.sends_refused += 1,
         }
     }
-}
-
-/// One for times, with the bounds that all have.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS)
-        .expect("1 ns to a minute with three digits are bounds that a histogram can have")
 }

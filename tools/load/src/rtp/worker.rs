@@ -9,10 +9,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockAddr;
 
 use super::arrivals::{Arrival, Arrivals};
-use super::io::{BATCH_MAX, ReceiveBatch, Received, SendBatch};
 use super::schedule::Schedule;
 use super::stamp::{Fault, Shape, Stamp};
 use super::tally::Tally;
+use crate::datagram::{BATCH_MAX, ReceiveBatch, Received, SendBatch};
 
 /// Packets that are stamped before they are sent: more would be older than they say.
 const RUN_MAX: usize = 16;

@@ -10,7 +10,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Bytes of a `sockaddr_in6`, the longer of the two.
-pub(super) const ADDRESS_LEN_MAX: usize = size_of::<libc::sockaddr_in6>();
+pub(crate) const ADDRESS_LEN_MAX: usize = size_of::<libc::sockaddr_in6>();
 
 /// `sa_family_t` is 16 bits wide, the constants of libc are not.
 const FAMILY_V4: u16 = 2;
@@ -28,16 +28,16 @@ const CONTROL_HEADER_LEN: usize = 16;
 
 /// What control messages said.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Control {
+pub(crate) struct Control {
     /// When the datagram reached this host, in nanoseconds since 1970 (`SO_TIMESTAMPNS`).
-    pub(super) arrived_ns: Option<u64>,
+    pub(crate) arrived_ns: Option<u64>,
     /// Datagrams that found the receive queue full since the socket was made (`SO_RXQ_OVFL`);
     /// there only if there were any.
-    pub(super) dropped: Option<u32>,
+    pub(crate) dropped: Option<u32>,
 }
 
 /// Reads an address: `None` if it is of neither family, or cut short.
-pub(super) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
+pub(crate) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
     let family = u16::from_ne_bytes(*bytes.first_chunk()?);
     let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
     match family {
@@ -56,7 +56,7 @@ pub(super) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
 }
 
 /// Reads control messages; those that make no sense end it.
-pub(super) fn read_control(mut bytes: &[u8]) -> Control {
+pub(crate) fn read_control(mut bytes: &[u8]) -> Control {
     let mut control = Control::default();
     while let Some((len, level, kind)) = read_control_header(bytes) {
         let Some(data) = bytes.get(CONTROL_HEADER_LEN..len) else {

@@ -12,8 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// about 20,000 packets.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Binds a socket at `ip`, with queues as long as we may have.
-pub(super) fn bind(ip: IpAddr) -> io::Result<UdpSocket> {
+/// Binds a socket at `ip` and a free port, with queues as long as we may have.
+pub(crate) fn bind(ip: IpAddr) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(ip, 0);
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
@@ -34,4 +34,15 @@ fn lengthen_queues(socket: &Socket) -> io::Result<()> {
         socket.set_send_buffer_size(QUEUE_BYTES)?;
     }
     Ok(())
+}
+
+/// The address of this host that `target` is reached from. Nothing is sent.
+pub(crate) fn local_address_towards(target: SocketAddr) -> io::Result<IpAddr> {
+    let any = match target {
+        SocketAddr::V4(_) => IpAddr::from([0; 4]),
+        SocketAddr::V6(_) => IpAddr::from([0; 16]),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(target)?;
+    Ok(socket.local_addr()?.ip())
 }

@@ -10,6 +10,8 @@
               when its buffers are used again"
 )]
 
+mod address;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +20,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{iovec, mmsghdr};
 use socket2::SockAddr;
 
-use super::io_address::{ADDRESS_LEN_MAX, Control, read_address, read_control};
+use address::{ADDRESS_LEN_MAX, Control, read_address, read_control};
 
 /// Datagrams that one system call takes at most.
-pub(super) const BATCH_MAX: usize = 64;
+pub(crate) const BATCH_MAX: usize = 64;
 const BATCH_MAX_U32: u32 = 64;
 
 const _: () = assert!(BATCH_MAX_U32 as usize == BATCH_MAX);
@@ -42,7 +44,7 @@ struct Slots {
 }
 
 /// Datagrams that are sent with one system call.
-pub(super) struct SendBatch {
+pub(crate) struct SendBatch {
     slots: Slots,
     addresses: Box<[Option<SockAddr>]>,
     lens: [usize; BATCH_MAX],
@@ -50,7 +52,7 @@ pub(super) struct SendBatch {
 }
 
 /// Datagrams that are received with one system call.
-pub(super) struct ReceiveBatch {
+pub(crate) struct ReceiveBatch {
     slots: Slots,
     addresses: Box<[[u8; ADDRESS_LEN_MAX]]>,
     controls: Box<[Aligned]>,
@@ -58,11 +60,11 @@ pub(super) struct ReceiveBatch {
 
 /// One datagram received.
 #[derive(Debug)]
-pub(super) struct Received<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) source: Option<SocketAddr>,
-    pub(super) control: Control,
-    pub(super) is_truncated: bool,
+pub(crate) struct Received<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) source: Option<SocketAddr>,
+    pub(crate) control: Control,
+    pub(crate) is_truncated: bool,
 }
 
 impl Slots {
@@ -104,7 +106,7 @@ impl Slots {
 
 impl SendBatch {
     /// For datagrams of up to `len_max` bytes.
-    pub(super) fn new(len_max: usize) -> Self {
+    pub(crate) fn new(len_max: usize) -> Self {
         Self {
             slots: Slots::new(len_max),
             addresses: (0..BATCH_MAX).map(|_| None).collect(),
@@ -113,17 +115,17 @@ impl SendBatch {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.count == BATCH_MAX
     }
 
     /// Adds a datagram. `write` fills its bytes and says how many they are. A full batch takes
     /// no more.
-    pub(super) fn push(&mut self, to: &SockAddr, write: impl FnOnce(&mut [u8]) -> usize) {
+    pub(crate) fn push(&mut self, to: &SockAddr, write: impl FnOnce(&mut [u8]) -> usize) {
         if self.is_full() {
             return;
         }
@@ -135,7 +137,7 @@ impl SendBatch {
 
     /// Sends all of it. Returns how many the kernel took; the rest are forgotten, `on_error` is
     /// told why for each.
-    pub(super) fn send(
+    pub(crate) fn send(
         &mut self,
         socket: BorrowedFd<'_>,
         mut on_error: impl FnMut(&io::Error),
@@ -188,7 +190,7 @@ impl SendBatch {
 
 impl ReceiveBatch {
     /// For datagrams of up to `len_max` bytes; longer ones are marked as truncated.
-    pub(super) fn new(len_max: usize) -> Self {
+    pub(crate) fn new(len_max: usize) -> Self {
         Self {
             slots: Slots::new(len_max),
             addresses: vec![[0; ADDRESS_LEN_MAX]; BATCH_MAX].into(),
@@ -197,7 +199,7 @@ impl ReceiveBatch {
     }
 
     /// Reads what waits in a socket, without waiting for more.
-    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         for index in 0..BATCH_MAX {
             let stride = self.slots.stride;
             let header = self.slots.describe(index, stride);
@@ -232,7 +234,7 @@ impl ReceiveBatch {
     }
 
     /// One of those that the last [`Self::receive`] counted.
-    pub(super) fn get(&self, index: usize) -> Received<'_> {
+    pub(crate) fn get(&self, index: usize) -> Received<'_> {
         let header = &self.slots.headers[index];
         let len = usize::try_from(header.msg_len).unwrap_or(0);
         let address_len = usize::try_from(header.msg_hdr.msg_namelen).unwrap_or(0);

@@ -1,0 +1,223 @@
+//! The relays that are compared: ours, and rtpengine.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Program, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use control_ng::Command;
+use rustix::process::{Pid, Signal, kill_process};
+use tandem_load::{NgClient, Permission};
+use tempfile::TempDir;
+
+use crate::namespace::Namespace;
+
+/// Where each listens for ng.
+const NG_PORT: u16 = 2_223;
+
+/// Ports for media: four of each call.
+const PORTS: (u16, u16) = (10_000, 59_999);
+
+/// Where they log, in their folder.
+const LOG: &str = "log";
+
+/// How long a relay may take to start and to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A relay that takes part.
+#[derive(Clone, Debug)]
+pub(crate) struct Contestant {
+    /// In tables; without blanks.
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+}
+
+/// How it is started.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Ours: the folder of the programs, and lines for the section `[relay]`.
+    Tandem { folder: PathBuf, settings: String },
+    /// The program, and options besides the usual ones.
+    Rtpengine { program: PathBuf },
+}
+
+/// One that runs. It is ended when this goes.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) server: SocketAddr,
+    pub(crate) permission: Permission,
+    children: Vec<Child>,
+    folder: TempDir,
+}
+
+impl Contestant {
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Tandem { .. })
+    }
+
+    /// Starts it in a namespace, at an address, on a core, and waits until it answers.
+    pub(crate) fn start(
+        &self,
+        namespace: &Namespace,
+        ip: IpAddr,
+        others: &[IpAddr],
+        core: usize,
+    ) -> Result<Running> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let server = SocketAddr::new(ip, NG_PORT);
+        let programs = match &self.kind {
+            Kind::Tandem {
+                folder: bin,
+                settings,
+            } => {
+                let file = folder.path().join("tandem.toml");
+                fs::write(&file, tandem_settings(ip, server, core, settings))?;
+                ["tandem-relay", "tandem-control"]
+                    .map(|name| tandem(&bin.join(name), &file))
+                    .into()
+            }
+            Kind::Rtpengine { program } => vec![rtpengine(program, ip, server)],
+        };
+        let named = [&[ip], others].concat();
+        let log = folder.path().join(LOG);
+        namespace.within(|| {
+            let mut running = Running {
+                server,
+                permission: Permission::new(named),
+                children: Vec::new(),
+                folder,
+            };
+            for words in programs {
+                running.children.push(spawn(&words, core, &log)?);
+            }
+            running.wait(&self.name)?;
+            Ok(running)
+        })
+    }
+}
+
+impl Running {
+    /// Its processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
+    /// Those that touch media: of ours, the relay.
+    pub(crate) fn media_pid(&self) -> u32 {
+        self.children.first().map_or(0, Child::id)
+    }
+
+    fn wait(&mut self, name: &str) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            for child in &mut self.children {
+                if let Some(status) = child.try_wait()? {
+                    bail!("{name} does not start: {status}\n{}", self.last_words());
+                }
+            }
+            let wait = Duration::from_millis(300);
+            let mut client = NgClient::new(self.server, wait, &self.permission)?;
+            // Control answers before its relay is there; statistics tell.
+            if client.ask(&Command::Ping, |_| ()).is_ok() && self.is_complete(&mut client) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                bail!("{name} does not answer at {}", self.server);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The end of what it logged.
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether a call can be made.
+    fn is_complete(&self, client: &mut NgClient) -> bool {
+        let sdp = tandem_load::describe(SocketAddr::new(self.server.ip(), 9), 0, "", 20);
+        let offer = control_ng::Negotiation::new(b"is-it-there", b"a", sdp.as_bytes());
+        let is_made = client.ask(&Command::Offer(offer), |_| ()).is_ok();
+        let delete = control_ng::Delete {
+            call_id: b"is-it-there",
+            from_tag: Some(b"a"),
+            delay_s: Some(0),
+            ..control_ng::Delete::default()
+        };
+        is_made && client.ask(&Command::Delete(delete), |_| ()).is_ok()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Control first: it would report the loss of its relay.
+        for child in self.children.iter_mut().rev() {
+            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            if let Some(pid) = pid {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            let until = Instant::now() + PATIENCE;
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+                thread::sleep(Duration::from_millis(20));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn tandem_settings(ip: IpAddr, server: SocketAddr, core: usize, settings: &str) -> String {
+    let (first, last) = PORTS;
+    format!(
+        "[tandem]\ndata_dir = \".\"\n[log]\nlevel = \"warn\"\n\
+         [control]\nlisten = [\"{server}\"]\ncalls_max = 20000\n\
+         [relay]\ninterfaces = [\"{ip}\"]\nports = [{first}, {last}]\nworkers = 1\n\
+         cores = [{core}]\ncalls_per_worker_max = 20000\n{settings}\n"
+    )
+}
+
+fn tandem(program: &Path, file: &Path) -> Vec<String> {
+    let words = [program.as_os_str(), "--config".as_ref(), file.as_os_str()];
+    let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+    words.into_iter().map(text).collect()
+}
+
+fn rtpengine(program: &Path, ip: IpAddr, server: SocketAddr) -> Vec<String> {
+    let (first, last) = PORTS;
+    vec![
+        program.to_string_lossy().into_owned(),
+        "--config-file=none".to_owned(),
+        "--foreground".to_owned(),
+        "--log-stderr".to_owned(),
+        "--log-level=3".to_owned(),
+        "--table=-1".to_owned(),
+        "--num-threads=1".to_owned(),
+        format!("--interface={ip}"),
+        format!("--listen-ng={server}"),
+        format!("--port-min={first}"),
+        format!("--port-max={last}"),
+        "--delete-delay=0".to_owned(),
+        "--timeout=3600".to_owned(),
+    ]
+}
+
+/// All threads of all relays on one core: the comparison is of CPU, not of cores.
+fn spawn(words: &[String], core: usize, log: &Path) -> Result<Child> {
+    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    Program::new("taskset")
+        // Ctrl-C is for us; we end them.
+        .process_group(0)
+        .args(["-c", &core.to_string()])
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {}", words.join(" ")))
+}

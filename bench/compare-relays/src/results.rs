@@ -1,0 +1,353 @@
+//! What was measured, and the ratios that follow.
+
+use serde::Serialize;
+use tandem_load::rtp::Report;
+use tandem_load::{Machine, Percentiles};
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    /// Versions of the contestants, by name.
+    pub(crate) contestants: Vec<(String, String)>,
+    pub(crate) costs: Vec<Cost>,
+    pub(crate) capacities: Vec<Capacity>,
+    pub(crate) latencies: Vec<Latency>,
+    pub(crate) set_ups: Vec<SetUp>,
+    pub(crate) skipped: Vec<String>,
+    pub(crate) is_stopped: bool,
+}
+
+/// Cost of one packet at one point, in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Cost {
+    pub(crate) relay: String,
+    pub(crate) round: u32,
+    pub(crate) streams: u32,
+    pub(crate) packets_per_second: u64,
+    /// CPU of the relay's process for each packet that reached the sink.
+    pub(crate) process_us: f64,
+    /// The whole core, interrupts and the hypervisor's share included.
+    pub(crate) core_us: f64,
+    pub(crate) core_busy: f64,
+    pub(crate) steal: f64,
+    pub(crate) lost: u64,
+    pub(crate) sent: u64,
+    pub(crate) generator_limits: Vec<String>,
+}
+
+/// The highest rate without loss between two hosts.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Capacity {
+    pub(crate) relay: String,
+    pub(crate) is_peer: bool,
+    pub(crate) packets_per_second: u64,
+    /// For which nothing was lost.
+    pub(crate) seconds: f64,
+    /// Why it may be higher: the generator could not do more.
+    pub(crate) generator_limit: Option<String>,
+}
+
+/// Latency between two hosts, in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) relay: String,
+    pub(crate) round: u32,
+    pub(crate) packets_per_second: u64,
+    pub(crate) us: Percentiles,
+    pub(crate) lost: u64,
+    pub(crate) core_us: f64,
+    pub(crate) curve: Vec<(f64, f64)>,
+}
+
+/// Cost of one call, in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SetUp {
+    pub(crate) relay: String,
+    pub(crate) is_peer: bool,
+    pub(crate) round: u32,
+    pub(crate) calls: usize,
+    /// Of all processes, for offer, answer and delete.
+    pub(crate) cpu_us_per_call: f64,
+    pub(crate) memory_bytes_per_call: u64,
+    pub(crate) seconds: f64,
+}
+
+/// A budget of the design, and what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) what: String,
+    pub(crate) relay: String,
+    pub(crate) measured: f64,
+    /// At most this; at least, if `is_minimum`.
+    pub(crate) budget: f64,
+    pub(crate) is_minimum: bool,
+    /// The measured one is a lower bound.
+    pub(crate) is_bound: bool,
+}
+
+impl Cost {
+    pub(crate) fn new(
+        relay: &str,
+        round: u32,
+        streams: u32,
+        packets_per_second: u64,
+        report: &Report,
+    ) -> Self {
+        let process = report.processes.first();
+        let core = report.cores.first();
+        Self {
+            relay: relay.to_owned(),
+            round,
+            streams,
+            packets_per_second,
+            process_us: process.and_then(|it| it.per_packet_us).unwrap_or(f64::NAN),
+            core_us: core.and_then(|it| it.per_packet_us).unwrap_or(f64::NAN),
+            core_busy: core.map_or(f64::NAN, |it| it.busy),
+            steal: core.map_or(f64::NAN, |it| it.steal),
+            lost: report.packets.lost.unwrap_or(0),
+            sent: report.packets.sent,
+            generator_limits: report.generator.limits.clone(),
+        }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "cost     {:<14} {:>6} streams {:>7}/s  {:>5.2} µs a packet (core {:>5.2}, {:>3.0} % busy)  lost {}",
+            self.relay,
+            self.streams,
+            self.packets_per_second,
+            self.process_us,
+            self.core_us,
+            self.core_busy * 100.0,
+            self.lost
+        )
+    }
+}
+
+impl Capacity {
+    pub(crate) fn line(&self) -> String {
+        let (relay, rate) = (&self.relay, self.packets_per_second);
+        match &self.generator_limit {
+            Some(limit) => format!("capacity {relay:<14} {rate}/s at least (generator: {limit})"),
+            None => format!("capacity {relay:<14} {rate}/s"),
+        }
+    }
+}
+
+impl Latency {
+    pub(crate) fn new(relay: &str, round: u32, rate: u64, report: &Report) -> Self {
+        let core = report.cores.first();
+        Self {
+            relay: relay.to_owned(),
+            round,
+            packets_per_second: rate,
+            us: report.latency_us.clone().unwrap_or_default(),
+            lost: report.packets.lost.unwrap_or(0),
+            core_us: core.and_then(|it| it.per_packet_us).unwrap_or(f64::NAN),
+            curve: report.curve.clone(),
+        }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "latency  {:<14} at {}/s: half {:.0} µs, 99 % {:.0} µs, 99.9 % {:.0} µs; core {:.2} µs a packet; lost {}",
+            self.relay,
+            self.packets_per_second,
+            self.us.p50,
+            self.us.p99,
+            self.us.p999,
+            self.core_us,
+            self.lost
+        )
+    }
+}
+
+impl SetUp {
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "set-up   {:<14} {:.0} µs of CPU, {} bytes a call ({} calls in {:.1} s)",
+            self.relay, self.cpu_us_per_call, self.memory_bytes_per_call, self.calls, self.seconds
+        )
+    }
+}
+
+impl Ratio {
+    pub(crate) fn is_held(&self) -> bool {
+        match self.is_minimum {
+            true => self.measured >= self.budget,
+            false => self.measured <= self.budget,
+        }
+    }
+}
+
+impl Results {
+    /// Medians over the rounds of the cost of each relay at each point.
+    pub(crate) fn cost(&self, relay: &str, streams: u32, rate: u64) -> Option<f64> {
+        let at = |it: &&Cost| {
+            it.relay == relay && it.streams == streams && it.packets_per_second == rate
+        };
+        median(self.costs.iter().filter(at).map(|it| it.process_us))
+    }
+
+    /// Medians over the rounds of the 99th percentile.
+    pub(crate) fn p99(&self, relay: &str) -> Option<f64> {
+        let of = self.latencies.iter().filter(|it| it.relay == relay);
+        median(of.map(|it| it.us.p99))
+    }
+
+    pub(crate) fn set_up(&self, relay: &str) -> Option<(f64, f64)> {
+        let of = || self.set_ups.iter().filter(|it| it.relay == relay);
+        // Below 2^32 bytes a call.
+        let bytes =
+            |it: &SetUp| f64::from(u32::try_from(it.memory_bytes_per_call).unwrap_or(u32::MAX));
+        Some((
+            median(of().map(|it| it.cpu_us_per_call))?,
+            median(of().map(bytes))?,
+        ))
+    }
+
+    fn capacity(&self, relay: &str) -> Option<(f64, bool)> {
+        let it = self.capacities.iter().find(|it| it.relay == relay)?;
+        // Rates are below 2^32.
+        let rate = f64::from(u32::try_from(it.packets_per_second).unwrap_or(u32::MAX));
+        Some((rate, it.generator_limit.is_some()))
+    }
+
+    /// The budgets of the design for the socket path, of one of ours against the peer.
+    pub(crate) fn ratios(&self, ours: &str, peer: &str) -> Vec<Ratio> {
+        let mut ratios = Vec::new();
+        let mut add = |what: &str, measured: Option<f64>, budget: f64, bounds: (bool, bool)| {
+            ratios.extend(measured.map(|measured| Ratio {
+                what: what.to_owned(),
+                relay: ours.to_owned(),
+                measured,
+                budget,
+                is_minimum: bounds.0,
+                is_bound: bounds.1,
+            }));
+        };
+        let at_most = (false, false);
+        for streams in [100, 1_000] {
+            let cost = |relay| self.cost(relay, streams, 100_000);
+            let what = format!("CPU per packet, 100,000/s in {streams} streams, sink");
+            add(&what, quotient(cost(ours), cost(peer)), 0.6, at_most);
+        }
+        let most = self.costs.iter().map(|it| it.streams).max().unwrap_or(0);
+        if most > 1_000 {
+            let cost = |streams| self.cost(ours, streams, 50_000);
+            let what = format!("CPU per packet, {most} streams against 10 (itself)");
+            add(&what, quotient(cost(most), cost(10)), 1.3, at_most);
+        }
+        let (our, their) = (self.capacity(ours), self.capacity(peer));
+        add(
+            "highest rate without loss, two hosts",
+            quotient(our.map(|it| it.0), their.map(|it| it.0)),
+            1.7,
+            (true, our.is_some_and(|it| it.1)),
+        );
+        add(
+            "99 % latency at 60 % of the peer's capacity, two hosts",
+            quotient(self.p99(ours), self.p99(peer)),
+            0.5,
+            at_most,
+        );
+        let (our, their) = (self.set_up(ours), self.set_up(peer));
+        add(
+            "CPU of offer + answer + delete",
+            quotient(our.map(|it| it.0), their.map(|it| it.0)),
+            0.3,
+            at_most,
+        );
+        add(
+            "memory of a call, kB",
+            our.map(|it| it.1 / 1_000.0),
+            8.0,
+            at_most,
+        );
+        ratios
+    }
+}
+
+fn quotient(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    let quotient = a? / b?;
+    quotient.is_finite().then_some(quotient)
+}
+
+/// The middle one; `None` of none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.filter(|it| it.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() % 2 {
+        1 => values.get(middle).copied(),
+        _ => Some((values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What a run may have found.
+    pub(crate) fn example() -> Results {
+        let cost = |relay: &str, streams, rate, us| Cost {
+            relay: relay.to_owned(),
+            round: 0,
+            streams,
+            packets_per_second: rate,
+            process_us: us,
+            core_us: us,
+            core_busy: 0.5,
+            steal: 0.0,
+            lost: 0,
+            sent: 1,
+            generator_limits: Vec::new(),
+        };
+        let capacity = |relay: &str, rate, limit: Option<&str>| Capacity {
+            relay: relay.to_owned(),
+            is_peer: relay == "peer",
+            packets_per_second: rate,
+            seconds: 10.0,
+            generator_limit: limit.map(str::to_owned),
+        };
+        Results {
+            machine: Machine::read(),
+            contestants: Vec::new(),
+            costs: vec![
+                cost("ours", 100, 100_000, 2.0),
+                cost("ours", 100, 100_000, 2.4),
+                cost("peer", 100, 100_000, 4.4),
+                cost("ours", 10, 50_000, 2.0),
+                cost("ours", 10_000, 50_000, 3.0),
+            ],
+            capacities: vec![
+                capacity("ours", 400_000, Some("x")),
+                capacity("peer", 200_000, None),
+            ],
+            latencies: Vec::new(),
+            set_ups: Vec::new(),
+            skipped: Vec::new(),
+            is_stopped: false,
+        }
+    }
+
+    #[test]
+    fn ratios_are_of_medians_and_only_of_what_was_measured() {
+        let ratios = example().ratios("ours", "peer");
+        let names: Vec<&str> = ratios.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(ratios.len(), 3, "{names:?}");
+        assert!((ratios[0].measured - 0.5).abs() < 1e-9 && ratios[0].is_held());
+        assert!((ratios[1].measured - 1.5).abs() < 1e-9 && !ratios[1].is_held());
+        assert!((ratios[2].measured - 2.0).abs() < 1e-9 && ratios[2].is_held());
+        assert!(ratios[2].is_bound);
+        assert!(example().ratios("ours", "nobody").len() == 1);
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0].into_iter()), Some(2.5));
+        assert_eq!(median([f64::NAN].into_iter()), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! The two surroundings that relays are measured in.
+//!
+//! ```text
+//! sink       generator ──lo──► relay ──ifb──► nobody       the relay's core pays for the relay alone
+//! two hosts  generator ══veth══ relay                      each side's interrupts on its own core
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Context, Result};
+
+use crate::namespace::Namespace;
+
+/// The cores that the two sides stay on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores {
+    pub(crate) load: usize,
+    pub(crate) relay: usize,
+}
+
+/// A namespace with an interface on which what is sent is counted and thrown away.
+#[derive(Debug)]
+pub(crate) struct SinkWorld {
+    pub(crate) namespace: Namespace,
+}
+
+impl SinkWorld {
+    pub(crate) const DEVICE: &'static str = "sink0";
+    pub(crate) const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 1));
+    pub(crate) const SINK: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 2));
+
+    pub(crate) fn new(label: &str) -> Result<Self> {
+        let namespace = Namespace::new(&format!("{label}-sink"))?;
+        let device = Self::DEVICE;
+        namespace
+            .ip(&["link", "add", device, "type", "ifb"])
+            .context("no interface of type ifb (kernel module ifb)")?;
+        // Its chatter would be counted as media.
+        namespace.set(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1")?;
+        namespace.ip(&["link", "set", device, "arp", "off", "up"])?;
+        let address = format!("{}/24", Self::RELAY);
+        namespace.ip(&["addr", "add", &address, "dev", device])?;
+        Ok(Self { namespace })
+    }
+}
+
+/// Two namespaces that are joined by a cable.
+#[derive(Debug)]
+pub(crate) struct TwoHosts {
+    pub(crate) load: Namespace,
+    pub(crate) relay: Namespace,
+}
+
+impl TwoHosts {
+    pub(crate) const LOAD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
+    pub(crate) const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 2));
+    const DEVICE: &'static str = "v0";
+
+    pub(crate) fn new(label: &str, cores: Cores) -> Result<Self> {
+        let load = Namespace::new(&format!("{label}-load"))?;
+        let relay = Namespace::new(&format!("{label}-relay"))?;
+        let device = Self::DEVICE;
+        load.ip(&[
+            "link",
+            "add",
+            device,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            device,
+            "netns",
+            relay.name(),
+        ])?;
+        for (namespace, ip, core) in [
+            (&load, Self::LOAD, cores.load),
+            (&relay, Self::RELAY, cores.relay),
+        ] {
+            namespace.ip(&["addr", "add", &format!("{ip}/24"), "dev", device])?;
+            namespace.ip(&["link", "set", device, "up"])?;
+            // As the queue of a NIC would: what arrives is worked off on the side's own core.
+            let path = format!("/sys/class/net/{device}/queues/rx-0/rps_cpus");
+            namespace.write(&path, &mask(core))?;
+        }
+        Ok(Self { load, relay })
+    }
+}
+
+/// A set of one core as the kernel writes it: groups of 32, the highest first.
+fn mask(core: usize) -> String {
+    let mut text = format!("{:x}", 1_u32 << (core % 32));
+    for _ in 0..core / 32 {
+        text.push_str(",00000000");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_cores_are_written_as_the_kernel_reads_them() {
+        assert_eq!(mask(0), "1");
+        assert_eq!(mask(5), "20");
+        assert_eq!(mask(33), "2,00000000");
+    }
+}

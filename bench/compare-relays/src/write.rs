@@ -1,0 +1,294 @@
+//! Results as JSON, as Markdown and as curves.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tandem_load::plot::{Curve, Plot};
+
+use crate::results::{Ratio, Results};
+
+/// Writes all files; returns the Markdown, which is also printed.
+pub(crate) fn write(results: &Results, ratios: &[Ratio], folder: &Path) -> Result<String> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let json = serde_json::json!({ "results": results, "ratios": ratios });
+    let markdown = markdown(results, ratios);
+    for (name, text) in [
+        ("results.json", format!("{json:#}\n")),
+        ("results.md", markdown.clone()),
+    ] {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    curves(results, folder)?;
+    Ok(markdown)
+}
+
+fn curves(results: &Results, folder: &Path) -> Result<()> {
+    let busiest = results.costs.iter().map(|it| it.packets_per_second).max();
+    let pictures = [
+        (
+            "cost-by-rate.svg",
+            "CPU per packet, 1,000 streams, sink method",
+            "packets/s",
+            false,
+            by_rate(results, 1_000),
+        ),
+        (
+            "cost-by-streams.svg",
+            "CPU per packet, 50,000 packets/s, sink method",
+            "streams",
+            true,
+            by_streams(results, 50_000.min(busiest.unwrap_or(0))),
+        ),
+        (
+            "latency.svg",
+            "Latency between two hosts, at 60 % of the peer's capacity",
+            "one packet in … takes longer",
+            true,
+            latency(results),
+        ),
+    ];
+    for (name, title, x, is_x_logarithmic, curves) in pictures {
+        if !curves.is_empty() {
+            let y = if name == "latency.svg" {
+                "µs"
+            } else {
+                "µs a packet"
+            };
+            let plot = Plot {
+                title,
+                x,
+                y,
+                is_x_logarithmic,
+                curves: &curves,
+            };
+            plot.write(&folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn relays(results: &Results) -> Vec<&str> {
+    let names = results.contestants.iter();
+    names.map(|(name, _)| name.as_str()).collect()
+}
+
+fn by_rate(results: &Results, streams: u32) -> Vec<Curve> {
+    let rates: BTreeSet<u64> = results
+        .costs
+        .iter()
+        .map(|it| it.packets_per_second)
+        .collect();
+    let curve = |relay: &str| {
+        let point = |rate: &u64| {
+            let x = f64::from(u32::try_from(*rate).ok()?);
+            Some((x, results.cost(relay, streams, *rate)?))
+        };
+        (relay.to_owned(), rates.iter().filter_map(point).collect())
+    };
+    some(relays(results).into_iter().map(curve))
+}
+
+fn by_streams(results: &Results, rate: u64) -> Vec<Curve> {
+    let streams: BTreeSet<u32> = results.costs.iter().map(|it| it.streams).collect();
+    let curve = |relay: &str| {
+        let point =
+            |streams: &u32| Some((f64::from(*streams), results.cost(relay, *streams, rate)?));
+        (relay.to_owned(), streams.iter().filter_map(point).collect())
+    };
+    some(relays(results).into_iter().map(curve))
+}
+
+/// Of the last round of each: percentiles of several have no mean.
+fn latency(results: &Results) -> Vec<Curve> {
+    let curve = |relay: &str| {
+        let last = results.latencies.iter().rfind(|it| it.relay == relay);
+        let points = last.map(|it| it.curve.clone()).unwrap_or_default();
+        (relay.to_owned(), points)
+    };
+    some(relays(results).into_iter().map(curve))
+}
+
+fn some(curves: impl Iterator<Item = Curve>) -> Vec<Curve> {
+    curves.filter(|(_, points)| !points.is_empty()).collect()
+}
+
+fn markdown(results: &Results, ratios: &[Ratio]) -> String {
+    let mut out = String::from("# Comparison of relays\n\n");
+    let machine = &results.machine;
+    let _ = writeln!(
+        out,
+        "{}, {} cores, Linux {}; mitigations: {}; load average at the start: {}.\n",
+        machine.processor,
+        machine.cores,
+        machine.kernel,
+        if machine.mitigations.is_empty() {
+            "none".to_owned()
+        } else {
+            machine.mitigations.join(", ")
+        },
+        machine.load_average
+    );
+    if results.is_stopped {
+        out.push_str("Stopped before the end: what follows is not complete.\n\n");
+    }
+    for reason in &results.skipped {
+        let _ = writeln!(out, "SKIPPED: {reason}\n");
+    }
+    for (name, version) in &results.contestants {
+        let _ = writeln!(out, "- `{name}`: {version}");
+    }
+    ratio_table(&mut out, ratios);
+    cost_table(&mut out, results);
+    hosts_table(&mut out, results);
+    set_up_table(&mut out, results);
+    out
+}
+
+fn ratio_table(out: &mut String, ratios: &[Ratio]) {
+    if ratios.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n## Against the peer\n\n| what | ours | ratio | budget | held |\n|---|---|---|---|---|\n",
+    );
+    for it in ratios {
+        let sign = if it.is_minimum { "≥" } else { "≤" };
+        let bound = if it.is_bound { "≥ " } else { "" };
+        let held = if it.is_held() { "yes" } else { "no" };
+        let _ = writeln!(
+            out,
+            "| {} | `{}` | {bound}{:.2} | {sign} {} | {held} |",
+            it.what, it.relay, it.measured, it.budget
+        );
+    }
+}
+
+fn cost_table(out: &mut String, results: &Results) {
+    if results.costs.is_empty() {
+        return;
+    }
+    out.push_str("\n## CPU per packet, sink method\n\nMicroseconds of the relay's process, median of the rounds; in brackets packets lost of all rounds, `g` where the generator was the bottleneck.\n\n| streams | packets/s |");
+    let relays = relays(results);
+    relays.iter().for_each(|it| {
+        let _ = write!(out, " `{it}` |");
+    });
+    let _ = writeln!(out, "\n|---|---|{}", "---|".repeat(relays.len()));
+    let points: BTreeSet<(u32, u64)> = results
+        .costs
+        .iter()
+        .map(|it| (it.streams, it.packets_per_second))
+        .collect();
+    for (streams, rate) in points {
+        let _ = write!(out, "| {streams} | {rate} |");
+        for relay in &relays {
+            let of = results.costs.iter().filter(|it| {
+                it.relay == *relay && it.streams == streams && it.packets_per_second == rate
+            });
+            let (lost, is_limited) = of.fold((0, false), |(lost, is_limited), it| {
+                (
+                    lost + it.lost,
+                    is_limited || !it.generator_limits.is_empty(),
+                )
+            });
+            let _ = match results.cost(relay, streams, rate) {
+                Some(us) => write!(
+                    out,
+                    " {us:.2} ({lost}{}) |",
+                    if is_limited { " g" } else { "" }
+                ),
+                None => write!(out, " - |"),
+            };
+        }
+        out.push('\n');
+    }
+}
+
+fn hosts_table(out: &mut String, results: &Results) {
+    if results.capacities.is_empty() {
+        return;
+    }
+    out.push_str("\n## Between two hosts\n\nThe relay's core does its interrupts, too.\n\n| relay | packets/s without loss | at packets/s | half, µs | 99 %, µs | 99.9 %, µs | core, µs a packet |\n|---|---|---|---|---|---|---|\n");
+    for it in &results.capacities {
+        let bound = if it.generator_limit.is_some() {
+            "≥ "
+        } else {
+            ""
+        };
+        let of = || {
+            results
+                .latencies
+                .iter()
+                .filter(|other| other.relay == it.relay)
+        };
+        let middle = |pick: fn(&crate::results::Latency) -> f64| {
+            crate::results::median(of().map(pick))
+                .map_or_else(|| "-".to_owned(), |it| format!("{it:.1}"))
+        };
+        let rate = of().next().map_or(0, |it| it.packets_per_second);
+        let _ = writeln!(
+            out,
+            "| `{}` | {bound}{} for {:.0} s | {rate} | {} | {} | {} | {} |",
+            it.relay,
+            it.packets_per_second,
+            it.seconds,
+            middle(|it| it.us.p50),
+            middle(|it| it.us.p99),
+            middle(|it| it.us.p999),
+            middle(|it| it.core_us)
+        );
+    }
+    for it in results.capacities.iter() {
+        if let Some(limit) = &it.generator_limit {
+            let _ = writeln!(
+                out,
+                "\n`{}`: the generator was the bottleneck: {limit}.",
+                it.relay
+            );
+        }
+    }
+}
+
+fn set_up_table(out: &mut String, results: &Results) {
+    if results.set_ups.is_empty() {
+        return;
+    }
+    out.push_str("\n## Call set-up\n\nOffer, answer and delete; all processes of the relay.\n\n| relay | CPU, µs a call | memory, bytes a call |\n|---|---|---|\n");
+    for relay in relays(results) {
+        if let Some((cpu_us, bytes)) = results.set_up(relay) {
+            let _ = writeln!(out, "| `{relay}` | {cpu_us:.0} | {bytes:.0} |");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::example;
+
+    #[test]
+    fn files_are_written_of_whatever_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut results = example();
+        results.contestants = vec![
+            ("ours".to_owned(), "1".to_owned()),
+            ("peer".to_owned(), "2".to_owned()),
+        ];
+        let ratios = results.ratios("ours", "peer");
+        let text = write(&results, &ratios, folder.path()).unwrap();
+        assert!(
+            text.contains("| 100 | 100000 | 2.20 (0) | 4.40 (0) |"),
+            "{text}"
+        );
+        assert!(text.contains("≥ 2.00 | ≥ 1.7 | yes"), "{text}");
+        for name in ["results.json", "results.md", "cost-by-streams.svg"] {
+            assert!(folder.path().join(name).exists(), "{name}");
+        }
+        results.costs.clear();
+        results.capacities.clear();
+        write(&results, &[], folder.path()).unwrap();
+    }
+}
