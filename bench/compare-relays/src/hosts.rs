@@ -152,11 +152,19 @@ fn probe(plan: &Plan, place: &Place<'_>, rate: u64, stop: &AtomicBool) -> Result
             return Ok(Probe::Carried);
         }
         last = match generator.limits.first() {
-            Some(reason) => Probe::Unknown(reason.clone()),
-            None => Probe::Lost,
+            Some(reason) if is_generators(&report) => Probe::Unknown(reason.clone()),
+            _ => Probe::Lost,
         };
     }
     Ok(last)
+}
+
+/// Whether what is missing may be the generator's fault: it left out a fiftieth of the packets or
+/// more, or dropped a tenth of the lost ones or more itself.
+fn is_generators(report: &Report) -> bool {
+    let (generator, packets) = (&report.generator, &report.packets);
+    let lost = packets.lost.unwrap_or(0);
+    lost == 0 || generator.skipped * 50 > packets.sent || generator.dropped_here * 10 > lost
 }
 
 fn one(

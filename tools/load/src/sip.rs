@@ -6,7 +6,8 @@
 //!   └────────────── 180, 200 ──────────────┴───────────┘
 //! ```
 //!
-//! Both sides are ours, cores without I/O that one thread drives. Messages are written and parsed
+//! Both sides are ours, cores without I/O that one thread drives. They share a socket, as they do in a
+//! phone: a registrar that expects NAT calls back where a registration came from. Messages are written and parsed
 //! by `sip-proxy-message`; transactions follow RFC 3261 §17, with its timers.
 
 mod answerer;
@@ -92,7 +93,7 @@ pub fn run(
     let elapsed_s = begun_at.elapsed().as_secs_f64();
     driver.finish();
     let mut tally = std::mem::take(&mut driver.caller.tally);
-    tally.dropped_here = driver.dropped.iter().copied().map(u64::from).sum();
+    tally.dropped_here = u64::from(driver.dropped);
     let findings = Findings {
         machine,
         elapsed_s,
@@ -105,37 +106,32 @@ pub fn run(
     Ok(Report::new(options, &tally, findings))
 }
 
-/// The two sides and their sockets.
+/// The two sides and their socket.
 struct Driver<'a> {
     options: &'a Options,
     caller: Caller<'a>,
     answerer: Answerer,
-    /// The caller's and the answerer's.
-    sockets: [UdpSocket; 2],
+    socket: UdpSocket,
     send: SendBatch,
     receive: ReceiveBatch,
-    dropped: [u32; 2],
+    dropped: u32,
 }
 
 impl<'a> Driver<'a> {
     fn new(options: &'a Options, run: u32) -> Result<Self, LoadError> {
         let local = crate::local_address_towards(options.server)?;
-        let bind = || socket::bind(local).map_err(LoadError::system(format!("bind to {local}")));
-        let sockets = [bind()?, bind()?];
-        let address = |socket: &UdpSocket| {
-            socket
-                .local_addr()
-                .map_err(LoadError::system("ask for a socket's address"))
-        };
-        let (callers, answerer) = (address(&sockets[0])?, address(&sockets[1])?);
+        let socket = socket::bind(local).map_err(LoadError::system(format!("bind to {local}")))?;
+        let local = socket
+            .local_addr()
+            .map_err(LoadError::system("ask for a socket's address"))?;
         Ok(Self {
             options,
-            caller: Caller::new(options, run, callers, answerer),
-            answerer: Answerer::new(run, answerer, callers, options.ring),
-            sockets,
+            caller: Caller::new(options, run, local),
+            answerer: Answerer::new(run, local, options.ring),
+            socket,
             send: SendBatch::new(DATAGRAM_BYTES_MAX),
             receive: ReceiveBatch::new(DATAGRAM_BYTES_MAX),
-            dropped: [0; 2],
+            dropped: 0,
         })
     }
 
@@ -254,8 +250,7 @@ impl<'a> Driver<'a> {
         if !pause.is_zero() {
             self.sleep(pause.min(PAUSE_MAX));
         }
-        self.hear(0);
-        self.hear(1);
+        self.hear();
         let now = Instant::now();
         self.caller.handle_timeout(now);
         self.answerer.handle_timeout(now, &mut self.caller.tally);
@@ -267,28 +262,27 @@ impl<'a> Driver<'a> {
             tv_sec: 0,
             tv_nsec: pause.subsec_nanos().into(),
         };
-        let [a, b] = &self.sockets;
-        let mut fds = [PollFd::new(a, PollFlags::IN), PollFd::new(b, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
         // Woken early by a signal is woken.
         let _ = poll(&mut fds, Some(&timeout));
     }
 
-    fn hear(&mut self, side: usize) {
+    fn hear(&mut self) {
         // An error is that of an earlier send, which is repeated.
-        let socket = self.sockets[side].as_fd();
+        let socket = self.socket.as_fd();
         let count = self.receive.receive(socket).unwrap_or(0);
         let now = Instant::now();
         for index in 0..count {
             let received = self.receive.get(index);
             if let Some(dropped) = received.control.dropped {
-                self.dropped[side] = dropped;
+                self.dropped = dropped;
             }
             // Strangers are not heard, nor answered.
             let is_server = |it: &SocketAddr| it.ip() == self.options.server.ip();
             let Some(source) = received.source.filter(is_server) else {
                 continue;
             };
-            if side == 0 {
+            if is_response(received.bytes) {
                 self.caller.handle_datagram(now, received.bytes);
             } else {
                 let tally = &mut self.caller.tally;
@@ -302,15 +296,15 @@ impl<'a> Driver<'a> {
         let server = SockAddr::from(self.options.server);
         let requests = std::mem::take(&mut self.caller.out);
         let requests = requests.into_iter().map(|bytes| (server.clone(), bytes));
-        self.send_all(0, requests.collect());
+        self.send_all(requests.collect());
         let responses = std::mem::take(&mut self.answerer.out);
         let responses = responses
             .into_iter()
             .map(|(to, bytes)| (SockAddr::from(to), bytes));
-        self.send_all(1, responses.collect());
+        self.send_all(responses.collect());
     }
 
-    fn send_all(&mut self, side: usize, datagrams: Vec<(SockAddr, Vec<u8>)>) {
+    fn send_all(&mut self, datagrams: Vec<(SockAddr, Vec<u8>)>) {
         for run in datagrams.chunks(BATCH_MAX) {
             for (to, bytes) in run {
                 self.send.push(to, |out| {
@@ -320,10 +314,15 @@ impl<'a> Driver<'a> {
                 });
             }
             let failed = &mut self.caller.tally.sends_failed;
-            let socket = self.sockets[side].as_fd();
+            let socket = self.socket.as_fd();
             self.send.send(socket, |_| *failed += 1);
         }
     }
+}
+
+/// Responses are for the caller, requests for the answerer.
+fn is_response(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"SIP/")
 }
 
 /// The Call-ID of an exchange of this run.

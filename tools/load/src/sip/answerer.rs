@@ -18,8 +18,6 @@ use crate::{describe, media_address};
 #[derive(Debug)]
 pub(super) struct Answerer {
     local: SocketAddr,
-    /// Where callers say that they receive media, if nobody changes it.
-    callers: SocketAddr,
     run: u32,
     ring: Duration,
     next: u64,
@@ -49,10 +47,9 @@ enum Step {
 }
 
 impl Answerer {
-    pub(super) fn new(run: u32, local: SocketAddr, callers: SocketAddr, ring: Duration) -> Self {
+    pub(super) fn new(run: u32, local: SocketAddr, ring: Duration) -> Self {
         Self {
             local,
-            callers,
             run,
             ring,
             next: 0,
@@ -165,7 +162,7 @@ impl Answerer {
             return false;
         };
         let port = super::key_of(call_id, self.run).map(media_port);
-        media.ip() != self.callers.ip() || port.is_some_and(|port| port != media.port())
+        media.ip() != self.local.ip() || port.is_some_and(|port| port != media.port())
     }
 
     fn pick_up(&mut self, now: Instant, key: u64) {

@@ -33,8 +33,6 @@ pub(super) struct Caller<'a> {
     domain: String,
     /// Where we are.
     local: SocketAddr,
-    /// Where the callees are.
-    answerer: SocketAddr,
     run: u32,
     next: u64,
     exchanges: HashMap<u64, Exchange>,
@@ -84,17 +82,11 @@ struct Final<'m, 'a> {
 }
 
 impl<'a> Caller<'a> {
-    pub(super) fn new(
-        options: &'a Options,
-        run: u32,
-        local: SocketAddr,
-        answerer: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(options: &'a Options, run: u32, local: SocketAddr) -> Self {
         Self {
             domain: options.domain(),
             options,
             local,
-            answerer,
             run,
             next: 0,
             exchanges: HashMap::new(),
@@ -221,7 +213,6 @@ impl<'a> Caller<'a> {
             return;
         };
         let Some(status) = message.status() else {
-            // Requests to the contact of a caller: nobody has a reason to make one.
             return;
         };
         let (Some(key), Ok(cseq)) = (self.key_of(&message), message.cseq()) else {
@@ -466,8 +457,7 @@ impl<'a> Caller<'a> {
         }
         match method {
             Method::Register => {
-                let answerer = self.answerer;
-                field(HeaderId::Contact, format!("<sip:{user}@{answerer}>"));
+                field(HeaderId::Contact, format!("<sip:{user}@{local}>"));
                 field(HeaderId::Expires, expires_s.to_string());
             }
             Method::Invite => {

@@ -20,8 +20,7 @@ enum Mischief {
     Silence,
 }
 
-const CALLERS: &str = "127.0.0.1:6000";
-const ANSWERER: &str = "127.0.0.1:6001";
+const PHONES: &str = "127.0.0.1:6000";
 const SERVER: &str = "127.0.0.1:5060";
 
 struct World<'a> {
@@ -42,11 +41,11 @@ fn options(mode: Mode) -> Options {
 
 impl<'a> World<'a> {
     fn new(options: &'a Options, mischief: Mischief) -> Self {
-        let (callers, answerer) = (CALLERS.parse().unwrap(), ANSWERER.parse().unwrap());
+        let phones = PHONES.parse().unwrap();
         Self {
             now: Instant::now(),
-            caller: Caller::new(options, 7, callers, answerer),
-            answerer: Answerer::new(7, answerer, callers, options.ring),
+            caller: Caller::new(options, 7, phones),
+            answerer: Answerer::new(7, phones, options.ring),
             mischief,
             datagrams: 0,
         }
@@ -82,6 +81,7 @@ impl<'a> World<'a> {
             }
             for (to, bytes) in responses {
                 assert_eq!(to, SERVER.parse().unwrap());
+                assert!(is_response(&bytes));
                 if !self.is_lost() {
                     self.caller.handle_datagram(self.now, &bytes);
                 }
@@ -100,6 +100,7 @@ impl<'a> World<'a> {
 
     /// What a registrar and proxy does with a request.
     fn serve(&mut self, bytes: &[u8]) {
+        assert!(!is_response(bytes));
         let message = Message::parse(bytes).unwrap();
         sip_proxy_message::validate_request(&message).unwrap();
         let method = message.method().unwrap();
