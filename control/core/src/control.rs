@@ -21,12 +21,14 @@ use crate::replies::{Entry, Key, Replies};
 
 use self::jobs::Call;
 use self::link::Link;
+use self::survey::Survey;
 
 mod deletion;
 mod jobs;
 mod lifetime;
 mod link;
 mod requests;
+mod survey;
 
 /// Requests that wait for the relay.
 const WAITING_MAX: usize = 4_096;
@@ -134,6 +136,7 @@ pub struct Control {
     keys: HashMap<Vec<u8>, CallKey>,
     next_key: u64,
     link: Link,
+    survey: Survey,
     ports: Ports,
     placement: Placement,
     replies: Replies,
@@ -169,6 +172,7 @@ impl Control {
             keys: HashMap::new(),
             next_key: 0,
             link: Link::default(),
+            survey: Survey::default(),
             ports: Ports::default(),
             placement: Placement::default(),
             replies: Replies::default(),
@@ -282,7 +286,7 @@ impl Control {
                 self.counters.pings += 1;
                 self.send(client, reply::pong().encode(cookie));
             }
-            Command::Statistics => self.send_statistics(now, client, cookie),
+            Command::Statistics => self.survey(now, client, cookie),
             _ => self.handle_once(now, client, cookie, command, datagram),
         }
     }

@@ -1,8 +1,8 @@
-//! Offers, answers, and what is asked about the daemon as a whole.
+//! Offers and answers; the list of calls; what is said when the relay stays away.
 
 use std::time::Duration;
 
-use control_ng::{Command, Dictionary, Message, Negotiation, Request, Support, Value, reply};
+use control_ng::{Command, Message, Negotiation, Request, Support, Value, reply};
 use relay_wire::{CallKey, WorkerId};
 
 use crate::call::{CallState, Client};
@@ -209,47 +209,5 @@ impl Control {
         let calls: Vec<_> = names.map(Value::from).collect();
         let datagram = reply::ok().with("calls", calls).encode(cookie);
         self.send(client, datagram);
-    }
-
-    /// `statistics`, under the peer's names as far as there is something to say.
-    pub(super) fn send_statistics(&mut self, now: Now, client: Client, cookie: &[u8]) {
-        self.counters.statistics += 1;
-        let counters = self.counters;
-        let started = self.started_unix_ms.unwrap_or(now.unix_ms);
-        let uptime_s = now.unix_ms.saturating_sub(started) / 1_000;
-        let calls = u64::try_from(self.call_count()).unwrap_or(u64::MAX);
-        let (used, all) = self.ports.usage(now.instant);
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let current = Dictionary::new()
-            .with("sessionsown", calls)
-            .with("sessionsforeign", 0_u64)
-            .with("sessionstotal", calls);
-        let total = Dictionary::new()
-            .with("uptime", uptime_s.to_string())
-            .with("managedsessions", counters.calls_ended)
-            .with("rejectedsessions", counters.refused)
-            .with("timeoutsessions", counters.offer_timeouts)
-            .with("silenttimeoutsessions", counters.media_timeouts)
-            .with("relayedpackets", counters.relayed_packets)
-            .with("relayedbytes", counters.relayed_bytes);
-        let control = Dictionary::new()
-            .with("totalpingcount", counters.pings)
-            .with("totaloffercount", counters.offers)
-            .with("totalanswercount", counters.answers)
-            .with("totaldeletecount", counters.deletes)
-            .with("totalquerycount", counters.queries)
-            .with("totallistcount", counters.lists)
-            .with("totalstatscount", counters.statistics);
-        let ports = Dictionary::new()
-            .with("used", count(used) * 2)
-            .with("free", count(all - used) * 2)
-            .with("totals", count(all) * 2);
-        let statistics = Dictionary::new()
-            .with("currentstatistics", current)
-            .with("totalstatistics", total)
-            .with("controlstatistics", control)
-            .with("ports", ports);
-        let reply = reply::ok().with("statistics", statistics);
-        self.send(client, reply.encode(cookie));
     }
 }

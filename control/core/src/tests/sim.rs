@@ -8,7 +8,7 @@ use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition, Refusal, Reply,
-    Request, WorkerId,
+    Request, WorkerId, WorkerStats,
 };
 
 use super::{client, start};
@@ -157,7 +157,7 @@ impl SimRelay {
             }
             Command::QueryCall { call } => return self.stats(call).map(Answer::Call),
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
-            Command::QueryWorker => return Ok(Answer::Worker(Default::default())),
+            Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
         }
         Ok(Answer::Done)
     }
@@ -193,6 +193,18 @@ impl SimRelay {
         Answer::Calls {
             calls: calls.collect(),
             more: rest.next().is_some(),
+        }
+    }
+
+    fn worker_stats(&self, worker: WorkerId) -> WorkerStats {
+        let calls = self.calls.values().filter(|call| call.worker == worker.0);
+        let endpoints: usize = calls.clone().map(|call| call.endpoints.len()).sum();
+        WorkerStats {
+            calls: u64::try_from(calls.count()).unwrap(),
+            endpoints: u64::try_from(endpoints).unwrap(),
+            packets_in: 0,
+            packets_out: 0,
+            counters: vec![("turns".to_owned(), 5)],
         }
     }
 
