@@ -204,12 +204,16 @@ impl Proxy {
     /// Whether the request went through here before without change of what routing depends on
     /// (RFC 3261 §16.3 step 4, RFC 5393 §4.2).
     fn is_loop(&self, message: &Message<'_>, way: &Way) -> bool {
+        let ours = message.vias().map_while(Result::ok).filter_map(|via| {
+            let branch = via.branch.and_then(Branch::parse)?;
+            self.home.is_our_hop(via.host, via.port).then_some(branch)
+        });
+        let mut ours = ours.peekable();
+        if ours.peek().is_none() {
+            return false;
+        }
         let hash = self.loop_hash(message, way);
-        message.vias().map_while(Result::ok).any(|via| {
-            let branch = via.branch.and_then(Branch::parse);
-            branch.is_some_and(|branch| branch.loop_hash == hash)
-                && self.home.is_our_hop(via.host, via.port)
-        })
+        ours.any(|branch| branch.loop_hash == hash)
     }
 
     pub(crate) fn loop_hash(&self, message: &Message<'_>, way: &Way) -> u32 {

@@ -281,3 +281,48 @@ fn without_a_relay_sdp_is_left_alone() {
     assert!(world.media.is_empty());
     assert_eq!(world.cdrs[0].media, None);
 }
+
+#[test]
+fn an_early_dialog_may_negotiate_with_prack_and_update() {
+    let mut world = World::new(1);
+    let alice = world.add("alice", ALICE);
+    let bob = world.add("bob", BOB);
+    world.phone(alice).sdp = None;
+    world.phone(bob).early_sdp = true;
+    world.phone(bob).reaction = Reaction::Ring;
+    world.with(alice, |phone, now| phone.call(now, "bob"));
+    world.run_ms(1_000);
+    // The offer came in the 183, so the PRACK answers it; what follows is an offer again.
+    world.with(alice, |phone, now| {
+        phone.in_dialog(now, 0, "PRACK", "v=0 answer\r\n");
+    });
+    world.run_ms(1_000);
+    world.with(alice, |phone, now| {
+        phone.in_dialog(now, 0, "UPDATE", "v=0 other\r\n");
+    });
+    world.run_ms(1_000);
+    let asked = asked(&world);
+    let kinds: Vec<&str> = asked.iter().map(|(kind, _, _)| *kind).collect();
+    assert_eq!(kinds, ["offer", "answer", "offer"]);
+    assert!(asked[1].1.starts_with("bob"), "{asked:?}");
+    assert!(asked[2].1.starts_with("alice"), "{asked:?}");
+    assert_eq!(world.phone(bob).requests, ["INVITE", "PRACK", "UPDATE"]);
+    let seen = world.seen_at(BOB);
+    assert!(seen.last().unwrap().ends_with("relayed:v=0 other\r\n"));
+}
+
+#[test]
+fn a_repeated_answer_is_the_same_sdp() {
+    let (mut world, alice, bob) = call_up();
+    let before = world.media.len();
+    // The ACK is lost, so the phone repeats its 200.
+    let again = world.sent_by(BOB, "SIP/2.0 200").last().unwrap().clone();
+    assert!(again.contains("INVITE"), "{again}");
+    let first = world.seen_at(ALICE).last().copied().unwrap().to_owned();
+    world.inject(BOB, again.as_bytes());
+    world.run_ms(10);
+    assert_eq!(*world.seen_at(ALICE).last().unwrap(), first);
+    assert_eq!(world.media.len(), before, "nothing is asked again");
+    assert_eq!(world.phone(alice).dialogs[0].statuses, [180, 200]);
+    assert_eq!(world.phone(bob).requests, ["INVITE", "ACK", "ACK"]);
+}
