@@ -31,7 +31,11 @@ macro_rules! target {
         #[test]
         fn $name() {
             #[cfg(feature = "bolero")]
-            $crate::bolero::check!().for_each(|data: &[u8]| $body(data));
+            {
+                // An engine keeps a corpus of its own, in `__fuzz__`.
+                let _ = || $seeds;
+                $crate::bolero::check!().for_each(|data: &[u8]| $body(data));
+            }
             #[cfg(not(feature = "bolero"))]
             $crate::run(stringify!($name), &$seeds, $iterations, $body);
         }
