@@ -30,6 +30,9 @@ mod link;
 mod requests;
 mod survey;
 
+/// Bytes of the longest reply: what a UDP datagram over IPv4 holds.
+const DATAGRAM_BYTES_MAX: usize = 65_507;
+
 /// Requests that wait for the relay.
 const WAITING_MAX: usize = 4_096;
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use control_ng::{Command, Message, Negotiation, Request, Support, Value, reply};
-use relay_wire::{CallKey, WorkerId};
+use relay_wire::{CallKey, CommandError, Refusal as RelayRefusal, WorkerId};
 
 use crate::call::{CallState, Client};
 use crate::negotiation::{Negotiator, Refusal};
 
 use super::jobs::{Call, Then};
-use super::{Control, Held, Now};
+use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
 
 /// Proxies know this text, and try another relay.
 const SESSIONS: &str = "Parallel session limit reached";
@@ -141,7 +141,13 @@ impl Control {
         }
         let reply = reply::ok().with("sdp", sdp).encode(cookie);
         let ports = next.clone();
-        let result = self.change(key, held.clone(), (next, Then::Reply(reply)), Vec::new());
+        let too_long = CommandError::Refused(RelayRefusal::TooLong);
+        let result = if reply.len() > DATAGRAM_BYTES_MAX {
+            Err(too_long)
+        } else {
+            let then = Then::Reply(reply);
+            self.change(key, held.clone(), (next, then), Vec::new())
+        };
         if let Err(error) = result {
             self.release_added(now, key, &ports, None);
             if self.calls.get(&key).is_some_and(Call::is_new) {

@@ -215,7 +215,7 @@ impl SimRelay {
             remote: endpoint.remote,
             learnt: false,
             ssrc: (endpoint.packets > 0).then_some(u32::from(port.number)),
-            payload_type: None,
+            payload_type: (endpoint.packets > 0).then_some(8),
             idle_ms: None,
             rtp_packets_in: endpoint.packets,
             rtp_bytes_in: endpoint.packets * 172,
