@@ -52,6 +52,9 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 /// Pause after an accept failed, usually because there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of a message's first line that are logged.
+const LINE_LEN_MAX: usize = 200;
+
 /// The timer, when nothing is due.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
@@ -264,6 +267,7 @@ impl Driver {
                         address,
                         connection: None,
                     };
+                    trace_message("received", address, &self.buffer[..len]);
                     self.proxy.handle_message(now, source, &self.buffer[..len]);
                     self.drain(now);
                 }
@@ -326,6 +330,7 @@ impl Driver {
                         address: peer,
                         connection: self.connections.has(id).then_some(id),
                     };
+                    trace_message("received", peer, &bytes);
                     self.proxy.handle_message(now, source, &bytes);
                     self.drain(now);
                 }
@@ -356,9 +361,15 @@ impl Driver {
             is_busy = true;
             match event {
                 MediaEvent::Reply(token, reply) => {
+                    if let Err(error) = &reply {
+                        tracing::warn!(%error, "control did not do what a call needs");
+                    }
                     self.proxy.handle_media_reply(now, token, reply);
                 }
-                MediaEvent::Timeout { call_id } => self.proxy.handle_media_timeout(now, &call_id),
+                MediaEvent::Timeout { call_id } => {
+                    tracing::info!(call_id, "no media any more: the call is ended");
+                    self.proxy.handle_media_timeout(now, &call_id);
+                }
             }
             self.drain(now);
         }
@@ -455,5 +466,15 @@ impl MediaLink {
         while let Some(datagram) = self.client.poll_datagram() {
             let _ = self.socket.try_send(&datagram);
         }
+    }
+}
+
+/// The first line of a message, for those who look for a fault. The rest may hold secrets.
+fn trace_message(what: &'static str, peer: SocketAddr, bytes: &[u8]) {
+    if tracing::enabled!(tracing::Level::TRACE) {
+        let line = bytes.split(|byte| b"\r\n".contains(byte)).next();
+        let line = line.unwrap_or_default();
+        let line = String::from_utf8_lossy(&line[..line.len().min(LINE_LEN_MAX)]);
+        tracing::trace!(%peer, len = bytes.len(), %line, "{what}");
     }
 }

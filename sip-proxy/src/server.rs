@@ -26,6 +26,9 @@ const QUESTIONS_MAX: usize = 16;
 /// Beyond the longest registration, for a phone that refreshes late.
 const IDLE_GRACE_S: u32 = 60;
 
+/// How long a peer may take over one message: slow links need seconds, slow attackers hours.
+const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
+
 /// How long tasks may take to end, once everything is written.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -163,6 +166,7 @@ async fn assemble(
 
     let (connections, tcp) = Connections::new(Limits {
         connections_max: settings.connections_max,
+        message_deadline: MESSAGE_DEADLINE,
         idle_timeout: idle_timeout(settings),
     });
     let (resolver, resolved) = Resolver::new();

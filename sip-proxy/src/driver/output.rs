@@ -1,9 +1,9 @@
 //! Does what the core asks for.
 
-use sip_proxy_core::{Destination, Now, Output};
+use sip_proxy_core::{Cdr, Destination, Now, Output};
 use sip_proxy_store::Change;
 
-use super::{Driver, Echo, Socket};
+use super::{Driver, Echo, Socket, trace_message};
 use crate::transport::tcp::SendError;
 
 impl Driver {
@@ -20,7 +20,10 @@ impl Driver {
 
     fn execute(&mut self, now: Now, output: Output) {
         match output {
-            Output::Cdr(cdr) => self.store.write(Change::Cdr(cdr)),
+            Output::Cdr(cdr) => {
+                log(&cdr);
+                self.store.write(Change::Cdr(cdr));
+            }
             Output::Media { token, request } => match &mut self.media {
                 Some(link) => link.client.handle_request(now.instant, token, &request),
                 None => self.echoes.push(Echo::NoMedia(token)),
@@ -38,6 +41,7 @@ impl Driver {
     }
 
     fn send(&mut self, destination: Destination, bytes: Vec<u8>) {
+        trace_message("sent", destination.address, &bytes);
         let index = usize::from(destination.listener.0);
         let sent = match self.sockets.get_mut(index) {
             Some(Socket::Udp(listener)) => listener.send(destination, bytes).map_err(|error| {
@@ -63,4 +67,20 @@ impl Driver {
         }
         sent.map_err(|_error| ())
     }
+}
+
+/// One line for each call that ended.
+fn log(cdr: &Cdr) {
+    let answered_ms = cdr
+        .answer_unix_ms
+        .map_or(0, |answer| cdr.end_unix_ms.saturating_sub(answer));
+    tracing::info!(
+        call_id = cdr.call_id,
+        caller = cdr.caller,
+        callee = cdr.callee,
+        status = cdr.status,
+        cause = cdr.cause.name(),
+        answered_ms,
+        "call ended"
+    );
 }

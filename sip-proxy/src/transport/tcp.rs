@@ -9,6 +9,8 @@
 //! so is one that does not finish a message, or says nothing at all for too long.
 
 mod connection;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +43,9 @@ const SOURCE_MAX: usize = 512;
 pub(crate) struct Limits {
     /// Connections at most.
     pub connections_max: usize,
+    /// How long a message may take from its first byte to its last, and a new peer to its first
+    /// message.
+    pub message_deadline: Duration,
     /// Silence after which a connection is closed: longer than a registration, since a phone may
     /// say nothing else.
     pub idle_timeout: Duration,
@@ -190,7 +195,7 @@ impl Connections {
             id,
             listener,
             peer,
-            idle_timeout: self.limits.idle_timeout,
+            limits: self.limits,
             events: self.events.clone(),
             outgoing,
             queued_bytes: Arc::clone(&queued_bytes),

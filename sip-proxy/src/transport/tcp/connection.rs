@@ -16,12 +16,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Limits;
+
 /// How long a connection may take to open. Shorter than timer B, so that another address can be
 /// tried.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-
-/// From the first byte of a message to its last, and from the start to the first message.
-const MESSAGE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long the peer may take nothing of what is sent to it.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
@@ -84,7 +83,7 @@ pub(super) struct Task {
     pub id: ConnectionId,
     pub listener: ListenerId,
     pub peer: SocketAddr,
-    pub idle_timeout: Duration,
+    pub limits: Limits,
     pub events: mpsc::Sender<Event>,
     pub outgoing: mpsc::Receiver<Outgoing>,
     pub queued_bytes: Arc<AtomicUsize>,
@@ -137,7 +136,7 @@ impl Task {
             id: self.id,
             listener: self.listener,
             peer: self.peer,
-            idle_timeout: self.idle_timeout,
+            limits: self.limits,
             events: &self.events,
             ping,
         };
@@ -184,7 +183,7 @@ struct Reader<'a> {
     id: ConnectionId,
     listener: ListenerId,
     peer: SocketAddr,
-    idle_timeout: Duration,
+    limits: Limits,
     events: &'a mpsc::Sender<Event>,
     ping: mpsc::Sender<()>,
 }
@@ -194,7 +193,7 @@ impl Reader<'_> {
         let mut framer = Framer::new();
         let mut buffer = vec![0; READ_LEN];
         // Until the first message the peer is nobody, and gets little time.
-        let mut deadline = Instant::now() + MESSAGE_DEADLINE;
+        let mut deadline = Instant::now() + self.limits.message_deadline;
         let mut is_known = false;
         loop {
             let is_idle = is_known && framer.pending_len() == 0;
@@ -208,10 +207,10 @@ impl Reader<'_> {
             let found = self.forward(&mut framer).await?;
             is_known |= found;
             if is_known && framer.pending_len() == 0 {
-                deadline = Instant::now() + self.idle_timeout;
+                deadline = Instant::now() + self.limits.idle_timeout;
             } else if found || is_idle {
                 // A message has begun; what it was begun with does not prolong it.
-                deadline = Instant::now() + MESSAGE_DEADLINE;
+                deadline = Instant::now() + self.limits.message_deadline;
             }
         }
     }
