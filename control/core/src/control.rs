@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control_ng::{Command, Message, Request, RequestError, Unheeded, Value, reply};
+use control_ng::{Command, Message, Request, RequestError, Value, reply};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use relay_wire::CallKey;
@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::call::Client;
 use crate::events::Events;
+use crate::negotiation::not_done;
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
 use crate::plan::Timeouts;
@@ -138,6 +139,7 @@ pub struct Control {
     /// Clients choose the Call-ID, so its hash must not be one that they can steer.
     keys: HashMap<Vec<u8>, CallKey>,
     next_key: u64,
+    ended_count: usize,
     link: Link,
     survey: Survey,
     ports: Ports,
@@ -174,6 +176,7 @@ impl Control {
             calls: FxHashMap::default(),
             keys: HashMap::new(),
             next_key: 0,
+            ended_count: 0,
             link: Link::default(),
             survey: Survey::default(),
             ports: Ports::default(),
@@ -206,7 +209,7 @@ impl Control {
         };
         match Request::parse(&document) {
             Ok(request) => {
-                self.note_unheeded(client, &request.unheeded);
+                self.note_unheeded(client, &request);
                 self.dispatch(now, client, message.cookie, &request.command, datagram);
             }
             Err(error) => self.refuse_request(client, message.cookie, error),
@@ -256,10 +259,11 @@ impl Control {
         self.counters
     }
 
-    /// How many calls there are now.
+    /// How many calls there are now, without those that ended by themselves and of which only the
+    /// counts are kept.
     #[must_use]
     pub fn call_count(&self) -> usize {
-        self.keys.len()
+        self.keys.len().saturating_sub(self.ended_count)
     }
 
     /// Whether the relay is there and everything is known that it does.
@@ -395,13 +399,24 @@ impl Control {
         self.outputs.push_back(Output::Notice(notice));
     }
 
-    fn note_unheeded(&mut self, client: Client, unheeded: &Unheeded<'_>) {
-        if unheeded.count > 0 {
-            self.counters.unheeded += u64::from(unheeded.count);
-            let names = unheeded.names.join(&b", "[..]);
-            let names = String::from_utf8_lossy(&names).into_owned();
-            self.notice(Notice::Unheeded { client, names });
+    /// Notes what a request says that is not understood, or not done.
+    fn note_unheeded(&mut self, client: Client, request: &Request<'_>) {
+        let not_done = match &request.command {
+            Command::Answer(negotiation) | Command::Offer(negotiation) => not_done(negotiation),
+            _ => Vec::new(),
+        };
+        let unheeded = &request.unheeded;
+        if unheeded.count == 0 && not_done.is_empty() {
+            return;
         }
+        let count = u64::from(unheeded.count) + u64::try_from(not_done.len()).unwrap_or_default();
+        self.counters.unheeded += count;
+        let names = unheeded.names.iter().copied();
+        let names: Vec<_> = names
+            .chain(not_done.iter().map(|name| name.as_bytes()))
+            .collect();
+        let names = String::from_utf8_lossy(&names.join(&b", "[..])).into_owned();
+        self.notice(Notice::Unheeded { client, names });
     }
 
     fn count(&mut self, command: &Command<'_>) {

@@ -86,7 +86,7 @@ impl Control {
 
     /// Begins a call, on the first worker that has ports for it.
     fn offer_new(&mut self, now: Now, held: Held, cookie: &[u8], offer: &Negotiation<'_>) {
-        if self.call_count() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
+        if self.keys.len() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
             return self.refuse_load(now, &held, cookie, offer);
         }
         let mut workers = self.placement.order();
@@ -124,7 +124,8 @@ impl Control {
         key
     }
 
-    /// Has the relay do what offer or answer came to.
+    /// Has the relay do what offer or answer came to. An answer that is provisional makes the
+    /// offer wait anew.
     fn agree(
         &mut self,
         now: Now,
@@ -134,7 +135,7 @@ impl Control {
         mut next: CallState,
         sdp: &[u8],
     ) {
-        if !next.is_settled() && self.config.offer_timeout_s > 0 {
+        if !next.is_confirmed && self.config.offer_timeout_s > 0 {
             let wait = Duration::from_secs(u64::from(self.config.offer_timeout_s));
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             next.offer_deadline_unix_ms = Some(now.unix_ms.saturating_add(wait_ms));

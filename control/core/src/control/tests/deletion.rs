@@ -310,12 +310,15 @@ fn a_client_that_knows_no_events_is_not_told() {
     sim.sleep(Duration::from_secs(10));
     assert!(sim.sent.is_empty());
     assert_eq!(sim.control.counters().media_timeouts, 1);
+    assert_eq!(sim.control.call_count(), 0);
+    let query = Query {
+        call_id: b"c1",
+        ..Query::default()
+    };
+    let query = Command::Query(query);
+    sim.ask(&query, |reply| assert!(reply.totals().is_some()));
     sim.sleep(Duration::from_secs(60));
-    assert_eq!(
-        sim.control.call_count(),
-        0,
-        "its counts are not kept for ever"
-    );
+    assert_eq!(sim.refusal(&query), "Unknown call-id", "not for ever");
 }
 
 #[test]
@@ -403,4 +406,31 @@ fn a_reply_that_no_datagram_holds_leaves_the_parties_out() {
         sim.ask(&Command::Offer(fork.via_branch(long.as_bytes())), |_| {});
     }
     assert_eq!(sim.ask(&Command::Query(query), tags), 0);
+}
+
+#[test]
+fn a_phone_may_ring_without_media_after_a_provisional_answer() {
+    let mut sim = Sim::new();
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    let early = sdp(CALLEE, 5_000);
+    let early = Negotiation::new(b"c1", b"alice", early.as_bytes()).to_tag(b"bob");
+    sim.negotiate(&Command::Answer(early.flag(Flag::Provisional)));
+    let timeout = |sim: &Sim| sim.relay.calls.values().next().unwrap().media_timeout_ms;
+    assert_eq!(timeout(&sim), 0);
+    sim.sleep(Duration::from_secs(100));
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    assert_eq!(timeout(&sim), 60_000);
+    sim.sleep(Duration::from_secs(300));
+    assert_eq!(sim.control.call_count(), 1);
+}
+
+#[test]
+fn an_offer_with_only_a_provisional_answer_still_times_out() {
+    let mut sim = Sim::new();
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    let early = sdp(CALLEE, 5_000);
+    let early = Negotiation::new(b"c1", b"alice", early.as_bytes()).to_tag(b"bob");
+    sim.negotiate(&Command::Answer(early.flag(Flag::Provisional)));
+    sim.sleep(Duration::from_secs(181));
+    assert!(sim.relay.calls.is_empty());
 }

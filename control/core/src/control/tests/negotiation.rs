@@ -582,3 +582,21 @@ proptest! {
         prop_assert!(open <= 2 * sim.port_usage().0, "no endpoint without a port");
     }
 }
+
+#[test]
+fn what_is_asked_for_and_not_done_is_noted() {
+    let mut sim = Sim::new();
+    let sdp_in = sdp(CALLER, 4_000);
+    let profile = |profile: &'static [u8]| Negotiation {
+        transport_protocol: Some(profile),
+        ..offer(&sdp_in)
+    };
+    sim.negotiate(&Command::Offer(profile(b"RTP/AVP")));
+    assert_eq!(sim.control.counters().unheeded, 0, "it is so already");
+    let asymmetric = profile(b"RTP/SAVP").flag(Flag::Asymmetric);
+    sim.negotiate(&Command::Offer(asymmetric));
+    assert!(sim.notices.iter().any(|notice| matches!(
+        notice,
+        Notice::Unheeded { names, .. } if names == "asymmetric, transport protocol"
+    )));
+}
