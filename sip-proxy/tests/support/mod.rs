@@ -129,7 +129,7 @@ pub(crate) fn settings(folder: &Path, control: Option<SocketAddr>) -> Settings {
         advertise: None,
         domains: vec![REALM.to_owned()],
         control,
-        control_timeout: Duration::from_millis(1_200),
+        control_timeout: Duration::from_secs(2),
         limits: Limits {
             expires_min_s: 1,
             expires_max_s: 3_600,
