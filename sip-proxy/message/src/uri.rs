@@ -61,7 +61,7 @@ pub enum UriError {
     /// The host is missing or not one.
     #[error("URI without a valid host")]
     Host,
-    /// Longer than [`URI_LEN_MAX`](crate::URI_LEN_MAX).
+    /// Longer than [`URI_LEN_MAX`].
     #[error("URI too long")]
     Length,
     /// Not a number from 1 to 65535.
