@@ -128,8 +128,13 @@ fn assert_released(tandem: &Tandem) {
     until("everything is released", Duration::from_secs(10), || {
         let of_kernel = tandem.media_ports().is_empty();
         let of_control = tandem.call_count() == 0;
-        of_kernel && of_control && tandem.relay_gauges() == [0, 0]
+        of_kernel && of_control
     });
+    for gauge in ["calls", "endpoints", "counters/buffers_leased"] {
+        let path = format!("/relay/report/{gauge}");
+        assert_eq!(tandem.count(&path), 0, "{gauge} of the relay");
+    }
+    assert_eq!(tandem.count("/sip-proxy/report/now/calls"), 0);
 }
 
 /// Name, descriptors and memory of each daemon.
