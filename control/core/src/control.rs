@@ -37,9 +37,10 @@ const DATAGRAM_BYTES_MAX: usize = 65_507;
 /// Requests that wait for the relay.
 const WAITING_MAX: usize = 4_096;
 
-/// How long a request waits for the relay. Proxies repeat theirs after a second and give up
-/// after five; until then an error in time is worth more to them than a reply too late.
-const WAIT: Duration = Duration::from_secs(3);
+/// How long a request waits for the relay: long enough for one that is started again, and less than
+/// the two seconds that our proxy waits for us (others wait five). An error in time lets it try
+/// another relay; a reply too late is worth nothing.
+const WAIT: Duration = Duration::from_millis(1_500);
 
 /// How long a call on hold may be silent: long enough for any hold, short enough that calls whose
 /// end was lost do not pile up.

@@ -87,7 +87,7 @@ impl Control {
     /// Begins a call, on the first worker that has ports for it.
     fn offer_new(&mut self, now: Now, held: Held, cookie: &[u8], offer: &Negotiation<'_>) {
         if self.keys.len() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
-            return self.refuse_load(now, &held, cookie, offer);
+            return self.refuse_load(now, &held, cookie, offer, SESSIONS);
         }
         let mut workers = self.placement.order();
         // The workers tried before come last.
@@ -169,13 +169,23 @@ impl Control {
         }
     }
 
-    /// Sends the client to another relay.
-    fn refuse_load(&mut self, now: Now, held: &Held, cookie: &[u8], offer: &Negotiation<'_>) {
-        if !offer.supports.has(Support::LoadLimit) {
-            return self.finish_refused(now, held, cookie, SESSIONS);
-        }
-        self.count_refused(held.client, SESSIONS);
-        self.finish(now, held, reply::load_limit(SESSIONS).encode(cookie));
+    /// Sends the client to another relay. Those that know no better are told what makes them go
+    /// there, whatever the reason is.
+    fn refuse_load(
+        &mut self,
+        now: Now,
+        held: &Held,
+        cookie: &[u8],
+        offer: &Negotiation<'_>,
+        reason: &str,
+    ) {
+        self.count_refused(held.client, reason);
+        let reply = if offer.supports.has(Support::LoadLimit) {
+            reply::load_limit(reason)
+        } else {
+            reply::error(SESSIONS)
+        };
+        self.finish(now, held, reply.encode(cookie));
     }
 
     /// The relay did not come back in time for a request.
@@ -184,7 +194,9 @@ impl Control {
         let document = Value::parse(message.body).expect("it was parsed before");
         let request = Request::parse(&document).expect("it was understood before");
         match request.command {
-            Command::Offer(offer) => self.refuse_load(now, held, message.cookie, &offer),
+            Command::Offer(offer) => {
+                self.refuse_load(now, held, message.cookie, &offer, NO_RELAY);
+            }
             Command::Delete(delete) => {
                 self.delete_unseen(now, delete.call_id);
                 self.finish(now, held, reply::ok().encode(message.cookie));
