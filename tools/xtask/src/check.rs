@@ -45,6 +45,7 @@ const STEPS: [Step; 8] = [
             "--locked",
             "--workspace",
             "--no-deps",
+            "--keep-going",
             "--document-private-items",
         ],
         // Private items are documented here and nothing is published, so links to them are fine.

@@ -55,9 +55,8 @@ fn answers_ping(server: SocketAddr) -> bool {
 /// Succeeds if a process holds the relay's socket.
 ///
 /// The relay takes one connection, control's, and a new one replaces it, so a probe must not get
-/// through. It asks for a byte stream: unix(7) has `EPROTOTYPE` for a "remote socket \[that\] does
-/// not match the local socket type (SOCK_DGRAM versus SOCK_STREAM)", and `ECONNREFUSED` for a
-/// file that no process holds any more.
+/// through. It asks for a byte stream, which the relay's socket is not: unix(7) has `EPROTOTYPE`
+/// for that, and `ECONNREFUSED` for a file that no process holds any more.
 pub(crate) fn find_holder(socket: &Path) -> io::Result<()> {
     match UnixStream::connect(socket) {
         Err(error) if error.raw_os_error() != Some(Errno::PROTOTYPE.raw_os_error()) => Err(error),
