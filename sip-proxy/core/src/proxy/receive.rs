@@ -27,17 +27,33 @@ impl Proxy {
         let is_response = bytes[start..].starts_with(b"SIP/");
         let ip = source.address.ip();
         let is_registered = self.location.is_registered_source(ip);
-        if !is_response && !self.limits.accept(now.instant, ip, is_registered) {
+        let is_over = !is_response && !self.limits.accept(now.instant, ip, is_registered);
+        let parsed = Message::parse(bytes);
+        // A call that was let in must also be able to end.
+        if is_over && !parsed.as_ref().is_ok_and(|it| self.is_of_known_call(it)) {
             self.counters.limited += 1;
             return;
         }
-        match Message::parse(bytes) {
+        match parsed {
             Ok(message) if message.status().is_some() => {
                 self.receive_response(now, source, &message);
             }
             Ok(message) => self.receive_request(now, source, &message),
             Err(_) => self.receive_junk(source, bytes),
         }
+    }
+
+    /// Whether a request belongs to a call or a transaction that is there already. A stranger
+    /// would have to guess its tags or its branch.
+    fn is_of_known_call(&self, message: &Message<'_>) -> bool {
+        let invite = match message.method() {
+            Some(Method::Ack | Method::Cancel) => Method::Invite,
+            Some(method) => method,
+            None => return false,
+        };
+        self.is_in_known_dialog(message)
+            || ServerKey::new(message, invite)
+                .is_ok_and(|key| self.transactions.find_server(&key).is_some())
     }
 
     fn receive_junk(&mut self, source: Source, bytes: &[u8]) {
