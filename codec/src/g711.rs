@@ -1,7 +1,7 @@
 //! G.711: A-law and µ-law, exact over all inputs.
 //!
 //! Samples are 16 bits wide, as elsewhere; A-law regards the upper 12 of them and µ-law the upper
-//! 14. Everything is a table, made by the compiler from the arithmetic in [`law`].
+//! 14. Everything is a table, made by the compiler from the arithmetic in `law.rs`.
 //!
 //! ```
 //! use codec::g711::{ALAW, ULAW, alaw_to_ulaw};
