@@ -9,7 +9,7 @@
 //! cargo test -p tandem-fuzz                                    some seconds of each target
 //! TANDEM_FUZZ_ROUNDS=100 cargo test -p tandem-fuzz sip_        a hundred times as long
 //! TANDEM_FUZZ_SEED=7 cargo test -p tandem-fuzz                 other mutations
-//! cargo bolero test -p tandem-fuzz --features bolero sip_uri   coverage-guided
+//! cargo bolero test -p tandem-fuzz --features bolero --profile release sip_uri
 //! ```
 
 #![forbid(unsafe_code)]

@@ -62,12 +62,15 @@ pub(crate) const fn is_host(byte: u8) -> bool {
     CLASS[byte as usize] & HOST != 0
 }
 
-pub(crate) const fn is_uri(byte: u8) -> bool {
-    CLASS[byte as usize] & URI != 0
-}
-
-pub(crate) const fn is_uri_mark(byte: u8) -> bool {
-    CLASS[byte as usize] & URI_MARK != 0
+/// Whether all bytes may be in a URI, and whether one of them is `@`, `?` or `%`.
+pub(crate) fn uri_classes(bytes: &[u8]) -> (bool, bool) {
+    let (mut all, mut any) = (u8::MAX, 0);
+    for byte in bytes {
+        let class = CLASS[usize::from(*byte)];
+        all &= class;
+        any |= class;
+    }
+    (all & URI != 0, any & URI_MARK != 0)
 }
 
 pub(crate) const fn is_user(byte: u8) -> bool {
@@ -84,6 +87,14 @@ pub(crate) const fn is_param_value(byte: u8) -> bool {
 
 pub(crate) const fn is_token(byte: u8) -> bool {
     CLASS[byte as usize] & TOKEN != 0
+}
+
+/// Whether there is a control character. Looks at all bytes, which is quicker than stopping early.
+pub(crate) fn has_control(bytes: &[u8]) -> bool {
+    let is_control = |byte: &u8| (*byte < b' ') | (*byte == 0x7f);
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | is_control(byte))
 }
 
 /// Without white space at either end.
