@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 
-use crate::header::scan::{is_host, is_user, port, uri_classes};
+use crate::header::scan::{is_host, is_uri, is_uri_mark, is_user, port};
 use crate::header::{Param, Params};
 use crate::limits::URI_LEN_MAX;
 
@@ -310,20 +310,26 @@ struct Marks {
 }
 
 impl Marks {
-    /// Checks every character of what follows the scheme, and every escape.
+    /// Checks every character of what follows the scheme, and every escape, in one pass: nearly
+    /// every URI has an `@`, so looking for the marks afterwards is slower.
     fn find(rest: &[u8]) -> Option<Self> {
         let mut marks = Self::default();
-        let (is_uri, has_mark) = uri_classes(rest);
-        if !is_uri || rest.is_empty() {
-            return None;
+        let mut has_escape = false;
+        for (at, byte) in rest.iter().enumerate() {
+            if !is_uri(*byte) {
+                return None;
+            }
+            if is_uri_mark(*byte) {
+                match byte {
+                    b'@' if marks.at.is_some() => marks.has_second_at = true,
+                    b'@' => marks.at = Some(at),
+                    b'?' => marks.has_question = true,
+                    _ => has_escape = true,
+                }
+            }
         }
-        if has_mark {
-            marks.at = memchr(b'@', rest);
-            marks.has_second_at = marks.at.is_some_and(|at| rest[at + 1..].contains(&b'@'));
-            marks.has_question = rest.contains(&b'?');
-            escape::is_sound(rest).then_some(())?;
-        }
-        Some(marks)
+        let is_sound = !rest.is_empty() && (!has_escape || escape::is_sound(rest));
+        is_sound.then_some(marks)
     }
 }
 

@@ -62,15 +62,12 @@ pub(crate) const fn is_host(byte: u8) -> bool {
     CLASS[byte as usize] & HOST != 0
 }
 
-/// Whether all bytes may be in a URI, and whether one of them is `@`, `?` or `%`.
-pub(crate) fn uri_classes(bytes: &[u8]) -> (bool, bool) {
-    let (mut all, mut any) = (u8::MAX, 0);
-    for byte in bytes {
-        let class = CLASS[usize::from(*byte)];
-        all &= class;
-        any |= class;
-    }
-    (all & URI != 0, any & URI_MARK != 0)
+pub(crate) const fn is_uri(byte: u8) -> bool {
+    CLASS[byte as usize] & URI != 0
+}
+
+pub(crate) const fn is_uri_mark(byte: u8) -> bool {
+    CLASS[byte as usize] & URI_MARK != 0
 }
 
 pub(crate) const fn is_user(byte: u8) -> bool {
