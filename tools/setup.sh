@@ -79,16 +79,18 @@ install_packages() {
         echo "setup: this is not Debian; please install the equivalents of: $*" >&2
         return 1
     fi
-    echo "setup: installing $*"
     if [ "$(id -u)" -eq 0 ]; then
+        echo "setup: installing $*"
         install_as_root "$@"
-    elif command -v sudo >/dev/null 2>&1; then
-        sudo "$0" install "$@"
-    else
-        echo "setup: these packages are missing, and this user may not install them." >&2
-        echo "setup: please run as root: apt-get update && apt-get install --no-install-recommends $*" >&2
-        return 1
+        return
     fi
+    if command -v sudo >/dev/null 2>&1; then
+        echo "setup: installing $* by sudo"
+        sudo "$0" install "$@" && return
+    fi
+    echo "setup: missing, and this user could not install it: $*" >&2
+    echo "setup: please run as root: apt-get update && apt-get install --no-install-recommends $*" >&2
+    return 1
 }
 
 require_cargo() {

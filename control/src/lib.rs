@@ -6,7 +6,7 @@
 //!                clock ─────► └──────────────────────┘ ─► journal ─► log
 //! ```
 //!
-//! One thread does it all: [`service`] waits for whichever comes first, hands it to the core and
+//! One thread does it all: `service.rs` waits for whichever comes first, hands it to the core and
 //! does what the core says.
 
 #![forbid(unsafe_code)]

@@ -53,8 +53,8 @@ pub(crate) struct RelayLink {
     /// end of patience.
     timer: Pin<Box<Sleep>>,
     retry: Duration,
-    /// It was said already that the relay is not there.
-    is_missed: bool,
+    /// It was said already what is wrong; said again only after it was right.
+    has_complained: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl RelayLink {
             connection: None,
             timer: Box::pin(sleep(Duration::ZERO)),
             retry: RETRY_MIN,
-            is_missed: false,
+            has_complained: false,
         }
     }
 
@@ -96,7 +96,9 @@ impl RelayLink {
             };
             let is_greeted = connection.is_greeted;
             if !is_greeted && self.timer.as_mut().poll(context).is_ready() {
-                warn!("the relay does not answer the greeting; trying again");
+                if self.may_complain() {
+                    warn!("the relay does not answer the greeting; trying again");
+                }
                 self.disconnect();
                 continue;
             }
@@ -118,8 +120,7 @@ impl RelayLink {
                 self.wait(HELLO_TIMEOUT);
             }
             Err(error) => {
-                if !self.is_missed {
-                    self.is_missed = true;
+                if self.may_complain() {
                     let path = self.path.display();
                     warn!(%path, %error, "the relay is not there yet; waiting for it");
                 }
@@ -146,7 +147,7 @@ impl RelayLink {
                 if !connection.is_greeted && hello.version == PROTOCOL_VERSION =>
             {
                 connection.is_greeted = true;
-                self.is_missed = false;
+                self.has_complained = false;
                 self.retry = RETRY_MIN;
                 let instance = hello.instance;
                 info!(
@@ -161,26 +162,34 @@ impl RelayLink {
                 Some(LinkEvent::Event(event))
             }
             Ok(FromRelay::VersionMismatch { version }) => {
-                error!(
-                    relay = version,
-                    control = PROTOCOL_VERSION,
-                    "the relay speaks another version; run both of the same release"
-                );
+                if self.may_complain() {
+                    error!(
+                        relay = version,
+                        control = PROTOCOL_VERSION,
+                        "the relay speaks another version; run both of the same release"
+                    );
+                }
                 self.retry = RETRY_MAX;
                 self.lost()
             }
             Ok(_) => {
-                error!("the relay said what it must not say now");
+                if self.may_complain() {
+                    error!("the relay said what it must not say now");
+                }
                 self.lost()
             }
             Err(error) => {
-                if connection.is_greeted {
-                    warn!(%error, "the connection to the relay broke; media goes on");
-                    self.is_missed = true;
+                if connection.is_greeted && self.may_complain() {
+                    warn!(%error, "the connection to the relay broke; trying again");
                 }
                 self.lost()
             }
         }
+    }
+
+    /// Whether to say what is wrong: once, however often it is tried.
+    fn may_complain(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_complained, true)
     }
 
     fn lost(&mut self) -> Option<LinkEvent> {
@@ -276,3 +285,6 @@ fn is_passing(error: &io::Error) -> bool {
         io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
     )
 }
+
+#[cfg(test)]
+mod tests;

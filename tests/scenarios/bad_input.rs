@@ -19,7 +19,7 @@ use tandem_tests::{
 
 /// Bytes of log that any daemon may write in one of these scenarios: thousands of mistakes must
 /// not make thousands of lines.
-const LOG_BYTES_MAX: u64 = 192 * 1_024;
+const LOG_BYTES_MAX: u64 = 64 * 1_024;
 
 /// KiB that any daemon may grow by.
 const GROWTH_KIB_MAX: u64 = 24 * 1_024;
@@ -51,6 +51,8 @@ fn the_proxy_survives_what_is_not_sip() {
         let connection = TcpStream::connect(tandem.sip());
         send_over_tcp(connection.expect("the proxy takes connections"), message);
     }
+    assert!(tandem.count("/sip-proxy/report/sip/malformed") > 100);
+    assert!(tandem.count("/sip-proxy/report/sip/invalid") > 10);
     phones.call_once();
     assert_unharmed(&tandem, before);
     tandem.stop_with_log_limit(LOG_BYTES_MAX);
@@ -117,6 +119,8 @@ fn control_survives_what_is_not_ng_and_what_is_not_sdp() {
     for sdp in &descriptions {
         answers_in_form(&client, &offer_of(sdp));
     }
+    let malformed = "/control/report/totalstatistics/malformedrequests";
+    assert!(tandem.count(malformed) > 100);
     phones.call_once();
     assert_unharmed(&tandem, before);
     tandem.stop_with_log_limit(LOG_BYTES_MAX);
@@ -150,6 +154,8 @@ fn the_relay_survives_what_is_not_rtp_and_lets_nobody_in() {
     });
     call.assert_nothing_lost(&reports);
     assert_eq!(stranger.receive(Duration::ZERO), None, "nothing leaks out");
+    let mismatches = "/relay/report/counters/dropped_source_mismatch";
+    assert!(tandem.count(mismatches) > 500, "each of them is counted");
 
     // One of the two sends rubbish itself: only the other has to live with it.
     let rtcp = SocketAddr::new(call.relay[0].ip(), call.relay[0].port() + 1);

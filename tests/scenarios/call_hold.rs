@@ -8,10 +8,10 @@ use tandem_tests::{
 };
 
 /// Silence after which a call that is not on hold would end.
-const MEDIA_TIMEOUT_S: u32 = 2;
+const MEDIA_TIMEOUT_S: u32 = 3;
 
 /// Time on hold: longer than that.
-const HOLD: Duration = Duration::from_millis(3_500);
+const HOLD: Duration = Duration::from_millis(4_500);
 
 /// Time that people talk for.
 const TALK: Duration = Duration::from_millis(400);

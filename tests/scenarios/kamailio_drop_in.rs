@@ -1,5 +1,6 @@
 //! Kamailio with its stock `rtpengine` module takes our control for an rtpengine.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use tandem_tests::{Kamailio, Site, Tandem, TwoPhones, has_raw_sockets, skip, until};
@@ -49,8 +50,11 @@ fn kamailio_does_not_notice_that_control_was_killed() {
     let mut phones = TwoPhones::new(&site, &kamailio);
     let call = phones.connect();
     let (mut call, reports) = call.converse(|| {
+        sleep(Duration::from_millis(300));
         tandem.kill_control();
+        sleep(Duration::from_millis(300));
         tandem.start_control();
+        sleep(Duration::from_millis(300));
     });
     call.assert_nothing_lost(&reports);
     phones.hang_up(&mut call);

@@ -1,8 +1,9 @@
 //! baresip: a real phone that plays a file and records what it hears.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::audio::{Wav, read_wav};
@@ -10,6 +11,9 @@ use crate::{Account, Daemon, Exchange, Launch, Site, tool};
 
 /// Where Debian puts the modules.
 const MODULES: &str = "/usr/lib/baresip/modules";
+
+/// Ports of one phone: SIP, TLS, media.
+const PORTS_LEN: u16 = 22;
 
 /// Seconds after which it gives up by itself, whatever happens.
 const LIFETIME_S: u32 = 40;
@@ -104,7 +108,7 @@ fn write_config(folder: &Path, local: SocketAddr, speech: &Path) {
         .replace("@SIP@", &local.to_string())
         .replace("@IP@", &local.ip().to_string())
         .replace("@FIRST@", &(media_port + 2).to_string())
-        .replace("@LAST@", &(media_port + 20).to_string())
+        .replace("@LAST@", &(media_port + PORTS_LEN - 2).to_string())
         .replace("@MODULES@", MODULES)
         .replace("@FOLDER@", &folder.display().to_string())
         .replace("@SPEECH@", &speech.display().to_string());
@@ -127,8 +131,20 @@ fn write_account(folder: &Path, proxy: SocketAddr, account: &Account, transport:
 }
 
 /// baresip must be told an address of a network interface, and of loopback only 127.0.0.1 passes
-/// for one: here alone a free port must be looked for.
+/// for one: here alone free ports must be looked for. They lie below those that the system itself
+/// gives out, so that nobody takes one between this look and baresip's.
 fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    probe.local_addr().expect("the socket is bound")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let [.., low, lower] = std::process::id().to_be_bytes();
+    let first = 10_000 + (u16::from_be_bytes([low, lower]) % 500) * PORTS_LEN;
+    let candidates = (0..100).map(|_| first + NEXT.fetch_add(PORTS_LEN, Ordering::Relaxed));
+    let port = candidates.into_iter().find(|port| are_free(*port));
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("loopback has free ports")))
+}
+
+/// Whether SIP (and TLS, on the next port) and media find their ports free.
+fn are_free(first: u16) -> bool {
+    let tcp = [first, first + 1].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    let udp = (first..first + PORTS_LEN).map(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)));
+    tcp.iter().all(Result::is_ok) && udp.into_iter().all(|socket| socket.is_ok())
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{Process, within};
 
@@ -29,13 +29,14 @@ pub struct Launch {
 impl Launch {
     /// A program whose output goes to `FOLDER/NAME.log`.
     ///
-    /// The child dies with the thread that started it (`PR_SET_PDEATHSIG`, by way of setpriv(1)):
-    /// a test run that is killed leaves nothing behind.
+    /// The child is told to stop when the thread that started it ends (`PR_SET_PDEATHSIG`, by way
+    /// of setpriv(1)): a test run that is killed leaves nothing behind. It leads a process group
+    /// of its own, so that what it started itself can be killed with it.
     #[must_use]
     pub fn new(name: &str, program: &Path, folder: &Path) -> Self {
         let command = if Path::new(SETPRIV).is_file() {
             let mut command = Command::new(SETPRIV);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command.args(["--pdeathsig", "TERM", "--"]).arg(program);
             command
         } else {
             Command::new(program)
@@ -57,7 +58,7 @@ impl Launch {
         command
             .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
             .args(["--inh-caps=-all", "--bounding-set=-all"])
-            .args(["--pdeathsig", "KILL", "--"])
+            .args(["--pdeathsig", "TERM", "--"])
             .arg(program);
         self.command = command;
         self
@@ -102,7 +103,8 @@ impl Launch {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
-            .env_remove("RUST_LOG");
+            .env_remove("RUST_LOG")
+            .process_group(0);
         let child = self
             .command
             .spawn()
@@ -253,10 +255,11 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             self.print_log_tail();
         }
-        if self.poll_exit().is_none() {
-            // It may end in this very moment; then there is nothing to do.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        // Kamailio forks, and its children outlive it if it is killed.
+        if let Some(group) = self.pid() {
+            let _ = kill_process_group(group, Signal::KILL);
         }
+        // It may have ended long ago; then there is nothing to do.
+        let _ = self.child.wait();
     }
 }

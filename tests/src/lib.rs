@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Waits are bounded and poll; no scenario asserts on speed. What a scenario needs and this
-//! machine lacks is skipped aloud ([`require`]), unless `TANDEM_TESTS_REQUIRE_ALL=1`.
+//! machine lacks is skipped aloud ([`skip`]), unless `TANDEM_TESTS_REQUIRE_ALL=1`.
 
 #![forbid(unsafe_code)]
 

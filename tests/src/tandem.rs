@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
 use tandem_settings::File;
 
 use crate::daemon::SETPRIV;
@@ -310,19 +311,18 @@ impl Tandem {
         calls.entries().count()
     }
 
-    /// Calls and endpoints of all workers, as the relay counts them.
+    /// A number among what the daemons count: a path into `tandem status --json`.
     ///
     /// # Panics
     ///
-    /// When control does not say.
+    /// When there is no such number.
     #[must_use]
     #[track_caller]
-    pub fn relay_gauges(&self) -> [i64; 2] {
-        let reply = NgClient::new(self.ng()).request("statistics", &[]);
-        ["calls", "endpoints"].map(|gauge| {
-            let total = reply.integer(&["statistics", "relay", gauge]);
-            total.unwrap_or_else(|| panic!("no {gauge} in {reply:?}"))
-        })
+    pub fn count(&self, path: &str) -> u64 {
+        let status = self.tandem(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&status).expect("the status is JSON");
+        let count = status.pointer(path).and_then(Value::as_u64);
+        count.unwrap_or_else(|| panic!("no number at {path} in {status:#}"))
     }
 
     /// Stops all that run, the proxy first, and checks that each ended in order and wrote no flood

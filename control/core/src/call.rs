@@ -40,7 +40,9 @@ pub(crate) struct CallState {
     pub(crate) created_unix_ms: u64,
     pub(crate) last_signal_unix_ms: u64,
     pub(crate) legs: Vec<Leg>,
-    /// Until then an answer must have come.
+    /// An answer came that was not provisional.
+    pub(crate) is_confirmed: bool,
+    /// Until then such an answer must have come.
     pub(crate) offer_deadline_unix_ms: Option<u64>,
     /// When it really ends, having been deleted.
     pub(crate) delete_at_unix_ms: Option<u64>,
@@ -117,6 +119,7 @@ impl CallState {
             created_unix_ms: unix_ms,
             last_signal_unix_ms: unix_ms,
             legs: Vec::new(),
+            is_confirmed: false,
             offer_deadline_unix_ms: None,
             delete_at_unix_ms: None,
             subscriber: None,
@@ -163,11 +166,6 @@ impl CallState {
     /// The legs whose peer is this one: several if the call forked.
     pub(crate) fn legs_towards(&self, id: LegId) -> impl Iterator<Item = &Leg> {
         self.legs.iter().filter(move |leg| leg.peer == Some(id))
-    }
-
-    /// Whether any party has answered.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.legs.iter().any(|leg| leg.is_settled)
     }
 
     /// Whether all media rest, so that silence means nothing.

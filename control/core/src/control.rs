@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control_ng::{Command, Message, Request, RequestError, Unheeded, Value, reply};
+use control_ng::{Command, Message, Request, RequestError, Value, reply};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use relay_wire::CallKey;
@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::call::Client;
 use crate::events::Events;
+use crate::negotiation::not_done;
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
 use crate::plan::Timeouts;
@@ -21,19 +22,25 @@ use crate::replies::{Entry, Key, Replies};
 
 use self::jobs::Call;
 use self::link::Link;
+use self::survey::Survey;
 
 mod deletion;
 mod jobs;
 mod lifetime;
 mod link;
 mod requests;
+mod survey;
+
+/// Bytes of the longest reply: what a UDP datagram over IPv4 holds.
+const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Requests that wait for the relay.
 const WAITING_MAX: usize = 4_096;
 
-/// How long a request waits for the relay. Proxies repeat theirs after a second and give up
-/// after five; until then an error in time is worth more to them than a reply too late.
-const WAIT: Duration = Duration::from_secs(3);
+/// How long a request waits for the relay: long enough for one that is started again, and less than
+/// the two seconds that our proxy waits for us (others wait five). An error in time lets it try
+/// another relay; a reply too late is worth nothing.
+const WAIT: Duration = Duration::from_millis(1_500);
 
 /// How long a call on hold may be silent: long enough for any hold, short enough that calls whose
 /// end was lost do not pile up.
@@ -133,7 +140,9 @@ pub struct Control {
     /// Clients choose the Call-ID, so its hash must not be one that they can steer.
     keys: HashMap<Vec<u8>, CallKey>,
     next_key: u64,
+    ended_count: usize,
     link: Link,
+    survey: Survey,
     ports: Ports,
     placement: Placement,
     replies: Replies,
@@ -168,7 +177,9 @@ impl Control {
             calls: FxHashMap::default(),
             keys: HashMap::new(),
             next_key: 0,
+            ended_count: 0,
             link: Link::default(),
+            survey: Survey::default(),
             ports: Ports::default(),
             placement: Placement::default(),
             replies: Replies::default(),
@@ -199,7 +210,7 @@ impl Control {
         };
         match Request::parse(&document) {
             Ok(request) => {
-                self.note_unheeded(client, &request.unheeded);
+                self.note_unheeded(client, &request);
                 self.dispatch(now, client, message.cookie, &request.command, datagram);
             }
             Err(error) => self.refuse_request(client, message.cookie, error),
@@ -249,10 +260,11 @@ impl Control {
         self.counters
     }
 
-    /// How many calls there are now.
+    /// How many calls there are now, without those that ended by themselves and of which only the
+    /// counts are kept.
     #[must_use]
     pub fn call_count(&self) -> usize {
-        self.keys.len()
+        self.keys.len().saturating_sub(self.ended_count)
     }
 
     /// Whether the relay is there and everything is known that it does.
@@ -282,7 +294,7 @@ impl Control {
                 self.counters.pings += 1;
                 self.send(client, reply::pong().encode(cookie));
             }
-            Command::Statistics => self.send_statistics(now, client, cookie),
+            Command::Statistics => self.survey(now, client, cookie),
             _ => self.handle_once(now, client, cookie, command, datagram),
         }
     }
@@ -388,13 +400,24 @@ impl Control {
         self.outputs.push_back(Output::Notice(notice));
     }
 
-    fn note_unheeded(&mut self, client: Client, unheeded: &Unheeded<'_>) {
-        if unheeded.count > 0 {
-            self.counters.unheeded += u64::from(unheeded.count);
-            let names = unheeded.names.join(&b", "[..]);
-            let names = String::from_utf8_lossy(&names).into_owned();
-            self.notice(Notice::Unheeded { client, names });
+    /// Notes what a request says that is not understood, or not done.
+    fn note_unheeded(&mut self, client: Client, request: &Request<'_>) {
+        let not_done = match &request.command {
+            Command::Answer(negotiation) | Command::Offer(negotiation) => not_done(negotiation),
+            _ => Vec::new(),
+        };
+        let unheeded = &request.unheeded;
+        if unheeded.count == 0 && not_done.is_empty() {
+            return;
         }
+        let count = u64::from(unheeded.count) + u64::try_from(not_done.len()).unwrap_or_default();
+        self.counters.unheeded += count;
+        let names = unheeded.names.iter().copied();
+        let names: Vec<_> = names
+            .chain(not_done.iter().map(|name| name.as_bytes()))
+            .collect();
+        let names = String::from_utf8_lossy(&names.join(&b", "[..])).into_owned();
+        self.notice(Notice::Unheeded { client, names });
     }
 
     fn count(&mut self, command: &Command<'_>) {

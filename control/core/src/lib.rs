@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Nothing here is lost with the process: the state of each call lies in its record with the relay
-//! ([`record`]), which is changed in the same request as the call itself.
+//! (`record.rs`), which is changed in the same request as the call itself.
 
 #![forbid(unsafe_code)]
 

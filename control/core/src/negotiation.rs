@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 
 use control_ng::{
-    AddressFamily, EndpointLearning, Flag, Flags, Negotiation, Replace, RtcpMux, Support, Words,
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, Negotiation, Replace, RtcpMux, Support,
+    Words,
 };
 use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
@@ -84,7 +85,10 @@ impl Negotiator<'_> {
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
-        state.offer_deadline_unix_ms = None;
+        if !answer.flags.has(Flag::Provisional) {
+            state.is_confirmed = true;
+            state.offer_deadline_unix_ms = None;
+        }
         self.write(state, answer, &sdp, offerer, &sections)
     }
 
@@ -508,6 +512,40 @@ impl Mux {
             || wish.has(RtcpMux::Demux);
         offered.is_offered && accept && !wish.has(RtcpMux::Reject)
     }
+}
+
+/// What a request asks for that is not done (yet). The request is carried out without it.
+pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
+    let replace = |word| negotiation.replace.has(word);
+    let wishes = [
+        (negotiation.flags.has(Flag::Asymmetric), "asymmetric"),
+        (negotiation.flags.has(Flag::StrictSource), "strict source"),
+        (replace(Replace::OriginFull), "replace origin-full"),
+        (replace(Replace::SessionName), "replace session-name"),
+        (replace(Replace::SdpVersion), "replace SDP-version"),
+        (replace(Replace::Username), "replace username"),
+        (
+            replace(Replace::ForceIncrementSdpVersion),
+            "replace force-increment-sdp-ver",
+        ),
+        (
+            matches!(negotiation.ice, Some(Ice::Force | Ice::ForceRelay)),
+            "ICE force",
+        ),
+        (negotiation.tos.is_some(), "TOS"),
+        (wants_other_profile(negotiation), "transport protocol"),
+    ];
+    let wishes = wishes.into_iter().filter(|(is_wished, _)| *is_wished);
+    wishes.map(|(_, name)| name).collect()
+}
+
+/// Whether a profile is asked for that the SDP does not have.
+fn wants_other_profile(negotiation: &Negotiation<'_>) -> bool {
+    negotiation.transport_protocol.is_some_and(|protocol| {
+        let lines = negotiation.sdp.split(|&b| b == b'\n');
+        let mut media = lines.filter(|line| line.starts_with(b"m="));
+        !media.all(|line| line.split(|&b| b == b' ').nth(2) == Some(protocol))
+    })
 }
 
 /// The pairs of ports that one state has and another has not.

@@ -60,8 +60,8 @@ impl Plan {
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
-        // Nobody need send anything before an answer; the offer's own time-out stands for it.
-        let media_timeout_ms = match (state.is_settled(), state.is_held()) {
+        // Nobody need send anything while the phone rings; the offer's own time-out stands for it.
+        let media_timeout_ms = match (state.is_confirmed, state.is_held()) {
             (false, _) => 0,
             (true, false) => timeouts.media_ms,
             (true, true) => timeouts.held_ms,

@@ -43,3 +43,85 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<CallState, RecordError> {
         _ => Err(RecordError::Malformed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use relay_wire::{InterfaceId, Learning, SourceRules};
+
+    use super::*;
+    use crate::call::{LegId, Mux, Stream};
+    use crate::sdp::Transport;
+    use crate::tests::client;
+
+    fn state() -> CallState {
+        let mut state = CallState::new(b"c1", 1_000);
+        state.subscriber = Some(client(1));
+        let id = state.add_leg(InterfaceId(1), 2_000);
+        let leg = state.leg_mut(id).unwrap();
+        leg.tags.push(b"alice".to_vec());
+        leg.via_branch = Some(b"z9".to_vec());
+        leg.peer = Some(LegId(7));
+        *leg.stream_mut(0) = Stream {
+            kind: b"audio".to_vec(),
+            protocol: b"RTP/AVP".to_vec(),
+            transport: Transport::Rtp,
+            port: Some(30_000),
+            remote: Some("192.0.2.1:4000".parse().unwrap()),
+            remote_rtcp: None,
+            learning: Learning::Immediate,
+            source_rules: SourceRules {
+                waits_for_peer: true,
+                ..SourceRules::default()
+            },
+            rtcp_mux: Mux {
+                is_offered: true,
+                accept: false,
+                is_on: true,
+            },
+            is_held: false,
+            is_active: true,
+        };
+        state
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let record = encode(&state()).unwrap();
+        assert_eq!(decode(&record), Ok(state()));
+        assert_eq!(
+            decode(&[&record[..], b"x"].concat()),
+            Err(RecordError::Malformed)
+        );
+        for len in 1..record.len() {
+            assert_eq!(decode(&record[..len]), Err(RecordError::Malformed));
+        }
+    }
+
+    /// If this fails, the form of records has changed: raise `VERSION`.
+    #[test]
+    fn the_form_of_version_2_is_fixed() {
+        assert_eq!(VERSION, 2);
+        let golden = [
+            2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 1, 2, 122, 57, 0, 1,
+            208, 15, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1, 1,
+            176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 1,
+            0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 1,
+        ];
+        assert_eq!(encode(&state()).unwrap(), golden);
+    }
+
+    #[test]
+    fn another_version_is_not_guessed_at() {
+        let mut record = encode(&state()).unwrap();
+        record[0] = VERSION + 1;
+        assert_eq!(decode(&record), Err(RecordError::Version));
+        assert_eq!(decode(&[]), Err(RecordError::Version));
+    }
+
+    #[test]
+    fn a_call_of_many_words_is_refused_rather_than_cut() {
+        let mut state = state();
+        state.call_id = vec![b'x'; RECORD_BYTES_MAX];
+        assert_eq!(encode(&state), Err(RecordError::TooLong));
+    }
+}

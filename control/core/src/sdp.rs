@@ -1,7 +1,7 @@
 //! Session descriptions (RFC 8866), read and edited in place.
 //!
 //! A description is never written anew: [`Sdp`] remembers where in the bytes everything is that a
-//! relay must change, and [`rewrite`] replaces just that. All else goes out byte for byte.
+//! relay must change, and [`rewrite()`] replaces just that. All else goes out byte for byte.
 
 mod edit;
 mod parse;

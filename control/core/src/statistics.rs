@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use codec_catalog::Descriptor;
 use control_ng::reply::{Writer, ok};
 use control_ng::{Counts, Dictionary, Totals, Value};
 use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
@@ -73,12 +74,22 @@ impl<'a> Report<'a> {
                 streams.push(self.stream(port, Kind::Rtcp, stream.remote_rtcp).into());
             }
         }
-        Dictionary::new()
+        let mut entry = Dictionary::new()
             .with("index", u64::try_from(index + 1).unwrap_or_default())
             .with("type", &stream.kind[..])
-            .with("protocol", &stream.protocol[..])
+            .with("protocol", &stream.protocol[..]);
+        if let Some(codec) = self.codec(leg, index) {
+            entry.push(&b"codec"[..], codec);
+        }
+        entry
             .with("streams", streams)
             .with("flags", media_flags(stream))
+    }
+
+    /// The codec that the party sends, if its payload type says so by itself.
+    fn codec(&self, leg: &Leg, index: usize) -> Option<&'static str> {
+        let payload_type = self.endpoint(leg.port(index)?)?.payload_type?;
+        Some(Descriptor::of_payload_type(payload_type)?.name)
     }
 
     fn stream(&self, port: Port, kind: Kind, advertised: Option<SocketAddr>) -> Dictionary<'a> {

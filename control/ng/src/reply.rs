@@ -185,11 +185,15 @@ impl<'a> Reply<'a> {
         })
     }
 
-    /// What arrived from one party: the sum over its streams, RTP and RTCP apart.
+    /// What arrived from one party, named by any of its tags: the sum over its streams, RTP and
+    /// RTCP apart.
     #[must_use]
     pub fn received_from(&self, tag: &[u8]) -> Option<Totals> {
         let tags = self.dictionary.get("tags")?.as_dictionary()?;
-        let medias = tags.get(tag)?.as_dictionary()?.get("medias")?.as_list()?;
+        let mut parties = tags.iter().filter_map(|(_, it)| it.as_dictionary());
+        let by_alias = || parties.find(|party| has_alias(party, tag));
+        let party = tags.get(tag).and_then(Value::as_dictionary);
+        let medias = party.or_else(by_alias)?.get("medias")?.as_list()?;
         let mut sum = Totals::default();
         for media in medias {
             let streams = media.as_dictionary()?.get("streams")?.as_list()?;
@@ -208,6 +212,13 @@ impl<'a> Reply<'a> {
         let bytes = self.dictionary.get(key).and_then(Value::as_bytes);
         String::from_utf8_lossy(bytes.unwrap_or_default())
     }
+}
+
+/// Whether a party is known by another tag, too.
+fn has_alias(party: &Dictionary<'_>, tag: &[u8]) -> bool {
+    let aliases = party.get("tag-aliases").and_then(Value::as_list);
+    let mut aliases = aliases.unwrap_or_default().iter();
+    aliases.any(|alias| alias.as_bytes() == Some(tag))
 }
 
 impl Counts {

@@ -3,6 +3,10 @@
 //! A nonce carries its own proof ([`nonce`]), so challenging costs no memory; only nonces that
 //! were answered rightly are remembered, to refuse replays ([`replay`]). Whoever does not know a
 //! password learns nothing: an unknown user costs the same work and gets the same answer.
+//!
+//! The URI that a phone hashed is not compared with that of its request: many phones, SIPp among
+//! them, hash another one. What it would defend against, taking credentials from one request to
+//! another, the nonce count prevents but for a request that never arrived.
 
 mod nonce;
 mod replay;

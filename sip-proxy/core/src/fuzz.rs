@@ -225,7 +225,9 @@ impl Stage {
                 Output::Media { token, .. } => self.questions.push(token),
                 Output::Resolve { token, .. } => self.names.push(token),
                 Output::Send { destination, bytes } => {
-                    self.challenge = Challenge::read(&bytes).or(self.challenge.take());
+                    if let Some(challenge) = Challenge::read(&bytes) {
+                        self.challenge = Some(challenge);
+                    }
                     if self.sent.len() == KEPT_MAX {
                         self.sent.remove(0);
                     }

@@ -57,7 +57,7 @@ impl Way {
         Ok(way)
     }
 
-    /// "The proxy MUST inspect the Request-URI. If [it] contains a value this proxy previously
+    /// "The proxy MUST inspect the Request-URI. If \[it\] contains a value this proxy previously
     /// placed into a Record-Route header field, the proxy MUST replace the Request-URI with the
     /// last value from the Route header field" (RFC 3261 §16.4).
     fn undo_strict_routing(&mut self, home: &Home) {

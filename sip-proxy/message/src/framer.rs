@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use crate::header::scan::is_token;
 use crate::limits::{MESSAGE_LEN_MAX, START_LINE_LEN_MAX};
-use crate::message::parse;
+use crate::message::{ParseError, parse};
 
 /// What was found in a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -153,7 +153,10 @@ enum Found {
 
 /// Length of the message whose header section `header` is.
 fn message_len(header: &[u8]) -> Result<usize, FrameError> {
-    let announced = parse::announced_length(header).map_err(|_| FrameError::ContentLength)?;
+    let announced = parse::announced_length(header).map_err(|error| match error {
+        ParseError::TooLong => FrameError::TooLong,
+        _ => FrameError::ContentLength,
+    })?;
     let body_len = announced.ok_or(FrameError::ContentLength)?;
     let len = header.len().saturating_add(body_len);
     if len > MESSAGE_LEN_MAX {

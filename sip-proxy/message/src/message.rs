@@ -4,7 +4,7 @@ pub(crate) mod parse;
 mod table;
 
 use crate::authorization::Credentials;
-use crate::header::scan::{number, saturating_number, trim};
+use crate::header::scan::{has_control, number, saturating_number, trim};
 use crate::header::{
     CSeq, Contacts, HeaderError, HeaderId, HeaderValues, NameAddr, NameAddrs, Tokens, Via, Vias,
     first_value,
@@ -251,7 +251,7 @@ impl<'a> Message<'a> {
     /// If there is none, or it is empty or has white space in it.
     pub fn call_id(&self) -> Result<&'a [u8], HeaderError> {
         let value = self.required(HeaderId::CallId)?;
-        if value.is_empty() || value.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+        if value.is_empty() || has_control(value) || value.contains(&b' ') {
             return Err(HeaderError::Malformed(HeaderId::CallId));
         }
         Ok(value)

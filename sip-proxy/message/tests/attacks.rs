@@ -263,6 +263,21 @@ fn more_of_anything_is_refused() {
     );
 }
 
+/// Reads all lists of a message, refused or not, and answers it.
+fn read_all(bytes: &[u8]) {
+    let message = Message::parse(bytes).ok().or_else(|| salvage(bytes));
+    if let Some(message) = message {
+        let _ = (validate_request(&message), message.contacts());
+        let _ = (
+            message.vias().count(),
+            message.route().count(),
+            message.tokens(HeaderId::Require).count(),
+        );
+        let _ = message.credentials(HeaderId::Authorization).count();
+        let _ = Response::new(&message, 400).to_vec();
+    }
+}
+
 /// No message takes much longer than its bytes: each is the longest that there can be, made of
 /// what is slow to read. The limit is far above what any needs, even on a busy machine.
 #[test]
@@ -289,19 +304,13 @@ fn nothing_takes_time_beyond_its_length() {
         fill("\n"),
     ] {
         let bytes = invite(&fields);
-        let start = Instant::now();
-        let message = Message::parse(&bytes).ok().or_else(|| salvage(&bytes));
-        if let Some(message) = message {
-            let _ = (validate_request(&message), message.contacts());
-            let _ = (
-                message.vias().count(),
-                message.route().count(),
-                message.tokens(HeaderId::Require).count(),
-            );
-            let _ = message.credentials(HeaderId::Authorization).count();
-            let _ = Response::new(&message, 400).to_vec();
-        }
-        let took = start.elapsed();
+        // The quickest of three: the machine may have been paused.
+        let time = || {
+            let start = Instant::now();
+            read_all(&bytes);
+            start.elapsed()
+        };
+        let took = [time(), time(), time()].into_iter().min().unwrap();
         assert!(
             took < Duration::from_secs(1),
             "{took:?} for {}…",

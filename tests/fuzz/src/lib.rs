@@ -9,7 +9,7 @@
 //! cargo test -p tandem-fuzz                                    some seconds of each target
 //! TANDEM_FUZZ_ROUNDS=100 cargo test -p tandem-fuzz sip_        a hundred times as long
 //! TANDEM_FUZZ_SEED=7 cargo test -p tandem-fuzz                 other mutations
-//! cargo bolero test -p tandem-fuzz --features bolero sip_uri   coverage-guided
+//! cargo bolero test -p tandem-fuzz --features bolero --profile release sip_uri
 //! ```
 
 #![forbid(unsafe_code)]
@@ -31,7 +31,11 @@ macro_rules! target {
         #[test]
         fn $name() {
             #[cfg(feature = "bolero")]
-            $crate::bolero::check!().for_each(|data: &[u8]| $body(data));
+            {
+                // An engine keeps a corpus of its own, in `__fuzz__`.
+                let _ = || $seeds;
+                $crate::bolero::check!().for_each(|data: &[u8]| $body(data));
+            }
             #[cfg(not(feature = "bolero"))]
             $crate::run(stringify!($name), &$seeds, $iterations, $body);
         }

@@ -220,3 +220,18 @@ pub fn settings() -> Vec<Input> {
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
 }
+
+/// SIP messages one after the other, each with a byte before it: a quarter of its length. Bytes
+/// after a message's body are passed over, so it may be filled up.
+#[must_use]
+pub fn framed_messages() -> Vec<Input> {
+    let framed = |message: Input| {
+        let quarter = u8::try_from(message.len().div_ceil(4)).ok()?;
+        let mut input = vec![quarter];
+        input.extend(message);
+        input.resize(1 + 4 * usize::from(quarter), 0);
+        Some(input)
+    };
+    let all: Vec<_> = messages().into_iter().filter_map(framed).collect();
+    all.chunks(3).map(<[Input]>::concat).collect()
+}

@@ -1,6 +1,6 @@
 //! The relay: packets from anybody, messages from control.
 
-use relay_wire::{FromRelay, ToRelay, decode, encode};
+use relay_wire::{FromRelay, PROTOCOL_VERSION, ToRelay, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tandem_fuzz::{Input, seeds, target};
@@ -74,15 +74,20 @@ fn to_relay() -> Vec<Input> {
         worker: WorkerId(1),
         commands,
     };
-    [ToRelay::Hello { version: 1 }, ToRelay::Request(request)]
-        .map(|message| bytes_of(&message))
-        .to_vec()
+    [
+        ToRelay::Hello {
+            version: PROTOCOL_VERSION,
+        },
+        ToRelay::Request(request),
+    ]
+    .map(|message| bytes_of(&message))
+    .to_vec()
 }
 
 fn from_relay() -> Vec<Input> {
     use relay_wire::{CallKey, Event, Hello, Interface, PortPartition, Reply, WorkerId};
     let hello = Hello {
-        version: 1,
+        version: PROTOCOL_VERSION,
         instance: u64::MAX,
         interfaces: vec![Interface {
             name: "lan".to_owned(),
@@ -99,7 +104,9 @@ fn from_relay() -> Vec<Input> {
     };
     [
         FromRelay::Hello(hello),
-        FromRelay::VersionMismatch { version: 2 },
+        FromRelay::VersionMismatch {
+            version: PROTOCOL_VERSION + 1,
+        },
         FromRelay::Reply(reply),
         FromRelay::Event {
             worker: WorkerId(0),

@@ -108,7 +108,7 @@ fn print(context: &Context, calls: impl Iterator<Item = (String, Call)>) -> Resu
         grid.row([
             or_dash(call.sip_text("caller")),
             or_dash(call.sip_text("callee")),
-            or_dash(call.sip_text("state")),
+            or_dash(call.state().map(ToOwned::to_owned)),
             or_dash(call.age(now).map(clock)),
             or_dash(call.packets()),
             or_dash(call.silence(now).map(clock)),
@@ -121,6 +121,20 @@ fn print(context: &Context, calls: impl Iterator<Item = (String, Call)>) -> Resu
 impl Call {
     fn sip_text(&self, key: &str) -> Option<String> {
         self.sip.as_ref()?[key].as_str().map(ToOwned::to_owned)
+    }
+
+    /// How far it is, if the SIP proxy knows it.
+    fn state(&self) -> Option<&'static str> {
+        let sip = self.sip.as_ref()?;
+        Some(if sip["is_ending"] == true {
+            "ending"
+        } else if sip["answer_unix_ms"].is_u64() {
+            "talking"
+        } else if sip["ring_unix_ms"].is_u64() {
+            "ringing"
+        } else {
+            "calling"
+        })
     }
 
     /// Since the answer if it is known, else since the beginning.
@@ -208,5 +222,23 @@ mod tests {
         assert_eq!(call.age(10_000), Some(Duration::from_secs(6)));
         assert_eq!(call.sip_text("caller").unwrap(), "a@b");
         assert_eq!((call.packets(), call.silence(0)), (None, None));
+    }
+
+    #[test]
+    fn the_state_follows_from_what_has_happened() {
+        let state = |sip: Value| {
+            let call = Call {
+                media: None,
+                sip: Some(sip),
+            };
+            call.state()
+        };
+        assert_eq!(state(json!({"ring_unix_ms": null})), Some("calling"));
+        assert_eq!(state(json!({"ring_unix_ms": 1})), Some("ringing"));
+        let mut sip = json!({"ring_unix_ms": 1, "answer_unix_ms": 2, "is_ending": false});
+        assert_eq!(state(sip.clone()), Some("talking"));
+        sip["is_ending"] = true.into();
+        assert_eq!(state(sip), Some("ending"));
+        assert_eq!(Call::default().state(), None, "control alone does not know");
     }
 }

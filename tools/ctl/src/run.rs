@@ -28,7 +28,7 @@ use crate::{Context, examples};
 use demo::DemoAccount;
 use process::{CheckError, Launcher, Process, check_settings, own_folder, write_line};
 use ready::Probes;
-pub(crate) use ready::is_bound;
+pub(crate) use ready::find_holder;
 use role::Role;
 use supervisor::{Action, Severity, Supervisor};
 

@@ -1,6 +1,7 @@
 //! `tandem status`: what runs, and what it does.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), Failure> 
     match down.is_empty() {
         true => Ok(()),
         false => Err(Failure::unreachable(format!(
-            "not running: {}; `tandem run` starts all three",
+            "no answer from {}; `tandem run` starts all three",
             down.join(", ")
         ))),
     }
@@ -80,25 +81,30 @@ fn ask_control(loaded: &Loaded) -> Daemon {
 /// The relay speaks to control alone: what it counts is in control's statistics, if it has any.
 fn relay(loaded: &Loaded, control: &Daemon) -> Daemon {
     let socket = loaded.relay_socket();
-    let report = match run::is_bound(&socket) {
-        true => {
-            let statistics = control.report.as_ref().ok();
-            let counted = statistics.and_then(|it| it.get("relay"));
-            let mut report = counted.cloned().unwrap_or_else(|| json!({}));
-            if let Some(ports) = statistics.and_then(|it| it.get("ports")) {
-                report["ports"] = ports.clone();
-            }
-            // It makes its socket when it starts.
-            report["uptime_s"] = json!(age_s(&socket));
-            Ok(report)
+    let report = match run::find_holder(&socket) {
+        Ok(()) => Ok(relay_report(&socket, control)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(format!("this user may not look at {}", socket.display()))
         }
-        false => Err(format!("no process holds {}", socket.display())),
+        Err(_) => Err(format!("no process holds {}", socket.display())),
     };
     Daemon {
         name: "relay",
         report,
         counts: &RELAY_COUNTS,
     }
+}
+
+fn relay_report(socket: &Path, control: &Daemon) -> Value {
+    let statistics = control.report.as_ref().ok();
+    let counted = statistics.and_then(|it| it.get("relay"));
+    let mut report = counted.cloned().unwrap_or_else(|| json!({}));
+    if let Some(ports) = statistics.and_then(|it| it.get("ports")) {
+        report["ports"] = ports.clone();
+    }
+    // It makes its socket when it starts.
+    report["uptime_s"] = json!(age_s(socket));
+    report
 }
 
 fn age_s(path: &Path) -> Option<u64> {

@@ -317,7 +317,7 @@ fn daemons_that_do_not_run_are_named_with_the_cure() {
     assert!(
         status
             .err
-            .contains("not running: relay, control, sip-proxy"),
+            .contains("no answer from relay, control, sip-proxy"),
         "{status:?}"
     );
     place

@@ -30,12 +30,10 @@ const DAEMONS: [&str; 3] = ["tandem-relay", "tandem-control", "tandem-sip-proxy"
 /// More than anything here takes, even on a machine that is busy with other things.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Not a test by itself: what a script of [`Site`] becomes.
 #[test]
+#[ignore = "not a test: what a script becomes"]
 fn fake_daemon() {
-    let Ok(name) = env::var("FAKE_DAEMON") else {
-        return;
-    };
+    let name = env::var("FAKE_DAEMON").expect("started by a script");
     let folder = env::var("FAKE_FOLDER").unwrap();
     let folder = Path::new(&folder);
     let parent = env::var("FAKE_PARENT").unwrap().parse().unwrap();
@@ -138,7 +136,7 @@ impl Site {
              --exit-with-parent=*) parent=${{argument#*=}} ;;\n\
              esac; done\n\
              FAKE_DAEMON={name} FAKE_FOLDER='{}' FAKE_PARENT=$parent \\\n\
-             exec '{}' --exact fake_daemon --nocapture --quiet\n",
+             exec '{}' --exact fake_daemon --ignored --nocapture --quiet\n",
             self.place.path("").display(),
             env::current_exe().unwrap().display()
         );
@@ -166,8 +164,8 @@ impl Site {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let out = collect(child.stdout.take().unwrap());
-        let err = collect(child.stderr.take().unwrap());
+        let out = Collector::new(child.stdout.take().unwrap());
+        let err = Collector::new(child.stderr.take().unwrap());
         Run { child, out, err }
     }
 
@@ -206,17 +204,17 @@ fn next_number() -> usize {
 /// A running `tandem run`. Killed when dropped; its children follow by themselves.
 struct Run {
     child: Child,
-    out: Arc<Mutex<String>>,
-    err: Arc<Mutex<String>>,
+    out: Collector,
+    err: Collector,
 }
 
 impl Run {
     fn out(&self) -> String {
-        self.out.lock().unwrap().clone()
+        self.out.text()
     }
 
     fn err(&self) -> String {
-        self.err.lock().unwrap().clone()
+        self.err.text()
     }
 
     fn signal(&self, signal: Signal) {
@@ -237,6 +235,8 @@ impl Run {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                self.out.finish();
+                self.err.finish();
                 return status;
             }
             assert!(start.elapsed() < LIMIT, "still runs: {}", self.err());
@@ -253,16 +253,38 @@ impl Drop for Run {
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let text = Arc::new(Mutex::new(String::new()));
-    let shared = Arc::clone(&text);
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).lines() {
-            let line = line.unwrap() + "\n";
-            shared.lock().unwrap().push_str(&line);
+/// Reads a pipe as lines come.
+struct Collector {
+    text: Arc<Mutex<String>>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Collector {
+    fn new(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&text);
+        let read = move || {
+            for line in BufReader::new(pipe).lines() {
+                let line = line.unwrap() + "\n";
+                shared.lock().unwrap().push_str(&line);
+            }
+        };
+        Self {
+            text,
+            reader: Some(thread::spawn(read)),
         }
-    });
-    text
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    /// Waits for the last line: the process has ended, its pipe may still hold some.
+    fn finish(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+    }
 }
 
 #[track_caller]

@@ -115,7 +115,8 @@ impl Tally {
     fn of_line(line: &str) -> Option<Self> {
         let line = without_colour(line);
         let counts = match line.trim_start() {
-            line if line.starts_with("test result: ") => line,
+            // Indented, it is what a failed test printed, as nextest shows it.
+            _ if line.starts_with("test result: ") => &line,
             line if line.starts_with("Summary [") => line.split_once("run:")?.1,
             _ => return None,
         };
@@ -168,5 +169,7 @@ mod tests {
         let coloured = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.2s] \u{1b}[1m5\u{1b}[0m tests run: \u{1b}[1m5\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m \u{1b}[33;1mskipped\u{1b}[0m\n";
         assert_eq!(tally(coloured), Some((5, 0, 0)));
         assert_eq!(tally("test a ... ok"), None);
+        let shown = "    test result: FAILED. 0 passed; 1 failed; 0 ignored";
+        assert_eq!(tally(shown), None, "counted by the summary");
     }
 }

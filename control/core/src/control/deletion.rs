@@ -11,7 +11,7 @@ use crate::output::EndReason;
 use crate::statistics::Report;
 
 use super::jobs::{Job, Kind, Then};
-use super::{Control, Held, Now};
+use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
 
 /// The peer's words for a delete that finds nothing.
 const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
@@ -140,7 +140,10 @@ impl Control {
             Scope::None => reply::ok(),
             Scope::Tags(tags) => report.reply(|leg: &Leg| tags.iter().any(|tag| leg.has_tag(tag))),
         };
-        let reply = reply.encode(message.cookie);
+        let mut reply = reply.encode(message.cookie);
+        if reply.len() > DATAGRAM_BYTES_MAX {
+            reply = report.reply(|_| false).encode(message.cookie);
+        }
         self.finish(now, &held, reply);
     }
 }

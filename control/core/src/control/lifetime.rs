@@ -51,6 +51,7 @@ impl Control {
             return;
         };
         self.placement.remove(call.worker);
+        self.ended_count += 1;
         call.installed = Some(Plan::default());
         call.ended = Some(Box::new(Ended {
             stats,
@@ -76,7 +77,9 @@ impl Control {
         let Some(call) = self.calls.remove(&key) else {
             return;
         };
-        if !is_ended {
+        if is_ended {
+            self.ended_count -= 1;
+        } else {
             self.placement.remove(call.worker);
         }
         self.keys.remove(&call.state.call_id);

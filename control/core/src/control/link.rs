@@ -74,11 +74,19 @@ pub(super) enum Purpose {
     Cleanup,
     /// The calls of a worker.
     List(WorkerId),
+    /// The counts of a worker.
+    Survey,
 }
 
 impl Link {
     pub(super) fn is_up(&self) -> bool {
         self.state == State::Up
+    }
+
+    pub(super) fn workers(&self) -> u8 {
+        self.hello
+            .as_ref()
+            .map_or(0, |hello| hello.partition.workers())
     }
 
     /// Whether it is known which calls an earlier control left.
@@ -119,6 +127,7 @@ impl Control {
                 self.handle_call_reply(now, key, reply.answers, reply.failure);
             }
             Some(Purpose::List(worker)) => self.handle_list(now, worker, reply.answers),
+            Some(Purpose::Survey) => self.handle_worker_stats(now, reply.answers),
             Some(Purpose::Cleanup) | None => {}
         }
     }
@@ -142,6 +151,7 @@ impl Control {
         self.link.restores.clear();
         self.link.restores_open = 0;
         self.link.silent.clear();
+        self.end_survey(now, false);
         let interrupted: Vec<_> = self
             .calls
             .iter()

@@ -1,15 +1,15 @@
-//! Offers, answers, and what is asked about the daemon as a whole.
+//! Offers and answers; the list of calls; what is said when the relay stays away.
 
 use std::time::Duration;
 
-use control_ng::{Command, Dictionary, Message, Negotiation, Request, Support, Value, reply};
-use relay_wire::{CallKey, WorkerId};
+use control_ng::{Command, Message, Negotiation, Request, Support, Value, reply};
+use relay_wire::{CallKey, CommandError, Refusal as RelayRefusal, WorkerId};
 
 use crate::call::{CallState, Client};
 use crate::negotiation::{Negotiator, Refusal};
 
 use super::jobs::{Call, Then};
-use super::{Control, Held, Now};
+use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
 
 /// Proxies know this text, and try another relay.
 const SESSIONS: &str = "Parallel session limit reached";
@@ -86,8 +86,8 @@ impl Control {
 
     /// Begins a call, on the first worker that has ports for it.
     fn offer_new(&mut self, now: Now, held: Held, cookie: &[u8], offer: &Negotiation<'_>) {
-        if self.call_count() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
-            return self.refuse_load(now, &held, cookie, offer);
+        if self.keys.len() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
+            return self.refuse_load(now, &held, cookie, offer, SESSIONS);
         }
         let mut workers = self.placement.order();
         // The workers tried before come last.
@@ -124,7 +124,8 @@ impl Control {
         key
     }
 
-    /// Has the relay do what offer or answer came to.
+    /// Has the relay do what offer or answer came to. An answer that is provisional makes the
+    /// offer wait anew.
     fn agree(
         &mut self,
         now: Now,
@@ -134,14 +135,20 @@ impl Control {
         mut next: CallState,
         sdp: &[u8],
     ) {
-        if !next.is_settled() && self.config.offer_timeout_s > 0 {
+        if !next.is_confirmed && self.config.offer_timeout_s > 0 {
             let wait = Duration::from_secs(u64::from(self.config.offer_timeout_s));
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             next.offer_deadline_unix_ms = Some(now.unix_ms.saturating_add(wait_ms));
         }
         let reply = reply::ok().with("sdp", sdp).encode(cookie);
         let ports = next.clone();
-        let result = self.change(key, held.clone(), (next, Then::Reply(reply)), Vec::new());
+        let too_long = CommandError::Refused(RelayRefusal::TooLong);
+        let result = if reply.len() > DATAGRAM_BYTES_MAX {
+            Err(too_long)
+        } else {
+            let then = Then::Reply(reply);
+            self.change(key, held.clone(), (next, then), Vec::new())
+        };
         if let Err(error) = result {
             self.release_added(now, key, &ports, None);
             if self.calls.get(&key).is_some_and(Call::is_new) {
@@ -162,13 +169,23 @@ impl Control {
         }
     }
 
-    /// Sends the client to another relay.
-    fn refuse_load(&mut self, now: Now, held: &Held, cookie: &[u8], offer: &Negotiation<'_>) {
-        if !offer.supports.has(Support::LoadLimit) {
-            return self.finish_refused(now, held, cookie, SESSIONS);
-        }
-        self.count_refused(held.client, SESSIONS);
-        self.finish(now, held, reply::load_limit(SESSIONS).encode(cookie));
+    /// Sends the client to another relay. Those that know no better are told what makes them go
+    /// there, whatever the reason is.
+    fn refuse_load(
+        &mut self,
+        now: Now,
+        held: &Held,
+        cookie: &[u8],
+        offer: &Negotiation<'_>,
+        reason: &str,
+    ) {
+        self.count_refused(held.client, reason);
+        let reply = if offer.supports.has(Support::LoadLimit) {
+            reply::load_limit(reason)
+        } else {
+            reply::error(SESSIONS)
+        };
+        self.finish(now, held, reply.encode(cookie));
     }
 
     /// The relay did not come back in time for a request.
@@ -177,7 +194,9 @@ impl Control {
         let document = Value::parse(message.body).expect("it was parsed before");
         let request = Request::parse(&document).expect("it was understood before");
         match request.command {
-            Command::Offer(offer) => self.refuse_load(now, held, message.cookie, &offer),
+            Command::Offer(offer) => {
+                self.refuse_load(now, held, message.cookie, &offer, NO_RELAY);
+            }
             Command::Delete(delete) => {
                 self.delete_unseen(now, delete.call_id);
                 self.finish(now, held, reply::ok().encode(message.cookie));
@@ -209,47 +228,5 @@ impl Control {
         let calls: Vec<_> = names.map(Value::from).collect();
         let datagram = reply::ok().with("calls", calls).encode(cookie);
         self.send(client, datagram);
-    }
-
-    /// `statistics`, under the peer's names as far as there is something to say.
-    pub(super) fn send_statistics(&mut self, now: Now, client: Client, cookie: &[u8]) {
-        self.counters.statistics += 1;
-        let counters = self.counters;
-        let started = self.started_unix_ms.unwrap_or(now.unix_ms);
-        let uptime_s = now.unix_ms.saturating_sub(started) / 1_000;
-        let calls = u64::try_from(self.call_count()).unwrap_or(u64::MAX);
-        let (used, all) = self.ports.usage(now.instant);
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let current = Dictionary::new()
-            .with("sessionsown", calls)
-            .with("sessionsforeign", 0_u64)
-            .with("sessionstotal", calls);
-        let total = Dictionary::new()
-            .with("uptime", uptime_s.to_string())
-            .with("managedsessions", counters.calls_ended)
-            .with("rejectedsessions", counters.refused)
-            .with("timeoutsessions", counters.offer_timeouts)
-            .with("silenttimeoutsessions", counters.media_timeouts)
-            .with("relayedpackets", counters.relayed_packets)
-            .with("relayedbytes", counters.relayed_bytes);
-        let control = Dictionary::new()
-            .with("totalpingcount", counters.pings)
-            .with("totaloffercount", counters.offers)
-            .with("totalanswercount", counters.answers)
-            .with("totaldeletecount", counters.deletes)
-            .with("totalquerycount", counters.queries)
-            .with("totallistcount", counters.lists)
-            .with("totalstatscount", counters.statistics);
-        let ports = Dictionary::new()
-            .with("used", count(used) * 2)
-            .with("free", count(all - used) * 2)
-            .with("totals", count(all) * 2);
-        let statistics = Dictionary::new()
-            .with("currentstatistics", current)
-            .with("totalstatistics", total)
-            .with("controlstatistics", control)
-            .with("ports", ports);
-        let reply = reply::ok().with("statistics", statistics);
-        self.send(client, reply.encode(cookie));
     }
 }

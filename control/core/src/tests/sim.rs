@@ -8,7 +8,7 @@ use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition, Refusal, Reply,
-    Request, SourceRules, SourceStats, WorkerId,
+    Request, SourceRules, SourceStats, WorkerId, WorkerStats,
 };
 
 use super::{client, start};
@@ -161,7 +161,7 @@ impl SimRelay {
             }
             Command::QueryCall { call } => return self.stats(call).map(Answer::Call),
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
-            Command::QueryWorker => return Ok(Answer::Worker(Default::default())),
+            Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
         }
         Ok(Answer::Done)
     }
@@ -200,6 +200,18 @@ impl SimRelay {
         }
     }
 
+    fn worker_stats(&self, worker: WorkerId) -> WorkerStats {
+        let calls = self.calls.values().filter(|call| call.worker == worker.0);
+        let endpoints: usize = calls.clone().map(|call| call.endpoints.len()).sum();
+        WorkerStats {
+            calls: u64::try_from(calls.count()).unwrap(),
+            endpoints: u64::try_from(endpoints).unwrap(),
+            packets_in: 0,
+            packets_out: 0,
+            counters: vec![("turns".to_owned(), 5)],
+        }
+    }
+
     fn stats(&mut self, key: CallKey) -> Result<CallStats, CommandError> {
         let endpoints = self.call(key)?.endpoints.iter();
         let endpoints = endpoints.map(|(port, endpoint)| EndpointStats {
@@ -207,7 +219,7 @@ impl SimRelay {
             remote: endpoint.remote,
             learnt: false,
             ssrc: (endpoint.packets > 0).then_some(u32::from(port.number)),
-            payload_type: None,
+            payload_type: (endpoint.packets > 0).then_some(8),
             idle_ms: None,
             rtp_packets_in: endpoint.packets,
             rtp_bytes_in: endpoint.packets * 172,

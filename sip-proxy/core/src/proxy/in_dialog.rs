@@ -113,6 +113,14 @@ impl Proxy {
         }
     }
 
+    /// Whether a request has Call-ID and tags of a call that we know.
+    pub(crate) fn is_in_known_dialog(&self, message: &Message<'_>) -> bool {
+        let (from_tag, to_tag) = tags(message);
+        message
+            .call_id()
+            .is_ok_and(|call_id| self.calls.find_dialog(call_id, from_tag, to_tag).is_some())
+    }
+
     /// The dialog of a request: a call that we know, or what our Record-Route says.
     fn find_dialog(&mut self, source: Source, message: &Message<'_>, way: &Way) -> Option<Dialog> {
         let call_id = message.call_id().ok()?;

@@ -27,17 +27,33 @@ impl Proxy {
         let is_response = bytes[start..].starts_with(b"SIP/");
         let ip = source.address.ip();
         let is_registered = self.location.is_registered_source(ip);
-        if !is_response && !self.limits.accept(now.instant, ip, is_registered) {
+        let is_over = !is_response && !self.limits.accept(now.instant, ip, is_registered);
+        let parsed = Message::parse(bytes);
+        // A call that was let in must also be able to end.
+        if is_over && !parsed.as_ref().is_ok_and(|it| self.is_of_known_call(it)) {
             self.counters.limited += 1;
             return;
         }
-        match Message::parse(bytes) {
+        match parsed {
             Ok(message) if message.status().is_some() => {
                 self.receive_response(now, source, &message);
             }
             Ok(message) => self.receive_request(now, source, &message),
             Err(_) => self.receive_junk(source, bytes),
         }
+    }
+
+    /// Whether a request belongs to a call or a transaction that is there already. A stranger
+    /// would have to guess its tags or its branch.
+    fn is_of_known_call(&self, message: &Message<'_>) -> bool {
+        let invite = match message.method() {
+            Some(Method::Ack | Method::Cancel) => Method::Invite,
+            Some(method) => method,
+            None => return false,
+        };
+        self.is_in_known_dialog(message)
+            || ServerKey::new(message, invite)
+                .is_ok_and(|key| self.transactions.find_server(&key).is_some())
     }
 
     fn receive_junk(&mut self, source: Source, bytes: &[u8]) {
@@ -204,12 +220,16 @@ impl Proxy {
     /// Whether the request went through here before without change of what routing depends on
     /// (RFC 3261 §16.3 step 4, RFC 5393 §4.2).
     fn is_loop(&self, message: &Message<'_>, way: &Way) -> bool {
+        let ours = message.vias().map_while(Result::ok).filter_map(|via| {
+            let branch = via.branch.and_then(Branch::parse)?;
+            self.home.is_our_hop(via.host, via.port).then_some(branch)
+        });
+        let mut ours = ours.peekable();
+        if ours.peek().is_none() {
+            return false;
+        }
         let hash = self.loop_hash(message, way);
-        message.vias().map_while(Result::ok).any(|via| {
-            let branch = via.branch.and_then(Branch::parse);
-            branch.is_some_and(|branch| branch.loop_hash == hash)
-                && self.home.is_our_hop(via.host, via.port)
-        })
+        ours.any(|branch| branch.loop_hash == hash)
     }
 
     pub(crate) fn loop_hash(&self, message: &Message<'_>, way: &Way) -> u32 {

@@ -209,3 +209,51 @@ fn calls_and_registrations_can_be_listed() {
     let users: Vec<&str> = registrations.iter().map(|(user, _)| *user).collect();
     assert_eq!(users, ["alice", "bob"]);
 }
+
+#[test]
+fn a_call_that_failed_may_be_tried_again_with_its_call_id() {
+    let mut world = World::new(1);
+    let alice = world.add("alice", ALICE);
+    let bob = world.add("bob", BOB);
+    world.phone(bob).reaction = Reaction::Refuse(488);
+    let call = world.with(alice, |phone, now| phone.call(now, "bob"));
+    world.run_ms(2_000);
+    world.phone(bob).reaction = Reaction::Answer(100);
+    world.with(alice, |phone, now| {
+        phone.in_dialog(now, call, "INVITE", "v=0 again\r\n")
+    });
+    world.run_ms(2_000);
+    assert_eq!(world.phone(alice).dialogs[call].statuses, [488, 180, 200]);
+    world.with(alice, |phone, now| phone.bye(now, call));
+    world.run_ms(2_000);
+    let ends: Vec<_> = world
+        .cdrs
+        .iter()
+        .map(|cdr| (cdr.status, cdr.cause))
+        .collect();
+    assert_eq!(ends, [(488, CdrCause::Failed), (200, CdrCause::CallerBye)]);
+    assert_eq!(world.call_deletes(), 2);
+    world.assert_idle();
+}
+
+#[test]
+fn the_same_invite_by_another_way_is_refused() {
+    let mut world = World::new(1);
+    let alice = world.add("alice", ALICE);
+    world.add("bob", BOB);
+    world.with(alice, |phone, now| phone.call(now, "bob"));
+    world.run_ms(500);
+    // It comes again under another branch, as if a proxy on the way had forked to us twice.
+    world.with(alice, |phone, now| {
+        let dialog = &mut phone.dialogs[0];
+        dialog.remote = "<sip:bob@example.com>".to_owned();
+        dialog.target = "sip:bob@example.com".to_owned();
+        dialog.routes.clear();
+        phone.in_dialog(now, 0, "INVITE", "v=0 merged\r\n");
+    });
+    world.run_ms(500);
+    let answers = world.seen_at(ALICE);
+    assert!(answers.iter().any(|text| text.starts_with("SIP/2.0 482 ")));
+    assert_eq!(world.proxy.counters().loops, 1);
+    assert_eq!(world.proxy.counters().calls, 1);
+}

@@ -22,8 +22,8 @@ fn world(seed: u64) -> World {
     world
 }
 
-/// One call of a random kind; what is wrong with how it ended.
-fn run(seed: u64) {
+/// One call of a random kind, and how it ended.
+fn run(seed: u64) -> Option<CdrCause> {
     let mut world = world(seed);
     let (alice, bob) = (ALICE.parse().unwrap(), BOB.parse().unwrap());
     world.phone(bob).reaction = match seed % 4 {
@@ -40,12 +40,18 @@ fn run(seed: u64) {
     world.run_ms(60_000);
     if world.phone(alice).dialogs[0].is_up {
         let ends = if seed.is_multiple_of(2) { alice } else { bob };
-        world.with(ends, |phone, now| phone.bye(now, 0));
+        if seed.is_multiple_of(5) {
+            let call_id = world.phone(alice).dialogs[0].call_id.clone();
+            let now = world.now();
+            world.proxy.handle_media_timeout(now, &call_id);
+        } else {
+            world.with(ends, |phone, now| phone.bye(now, 0));
+        }
     }
     world.assert_idle();
     // INVITE may be lost eleven times: then there was no call at all.
     if world.proxy.counters().calls == 0 {
-        return;
+        return None;
     }
     assert_eq!(world.cdrs.len(), 1, "one record");
     assert_eq!(
@@ -61,16 +67,30 @@ fn run(seed: u64) {
         assert_eq!(cdr.status, 200);
         assert!(matches!(
             cdr.cause,
-            CdrCause::CallerBye | CdrCause::CalleeBye
+            CdrCause::CallerBye | CdrCause::CalleeBye | CdrCause::MediaTimeout
         ));
     }
+    Some(cdr.cause)
 }
 
 #[test]
 fn every_call_ends_with_one_record_and_nothing_left() {
+    let mut causes = Vec::new();
     for seed in 0..200 {
         let result = std::panic::catch_unwind(|| run(seed));
         assert!(result.is_ok(), "seed {seed}");
+        causes.extend(result.unwrap());
+    }
+    // Each kind of end was really met.
+    for cause in [
+        CdrCause::CallerBye,
+        CdrCause::CalleeBye,
+        CdrCause::Cancelled,
+        CdrCause::Failed,
+        CdrCause::MediaTimeout,
+    ] {
+        let count = causes.iter().filter(|met| **met == cause).count();
+        assert!(count >= 5, "{cause:?}: {count} of {}", causes.len());
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct Phone {
     pub(crate) challenges: usize,
     /// Whose name stands in From instead of its own.
     pub(crate) calls_as: Option<String>,
+    /// More fields of its requests in dialogs.
+    pub(crate) more: String,
     /// Hops between the proxy and it, as its responses show them.
     pub(crate) record_routes_added: Vec<String>,
     transactions: Transactions,
@@ -129,6 +131,7 @@ impl Phone {
             requests: Vec::new(),
             challenges: 0,
             calls_as: None,
+            more: String::new(),
             record_routes_added: Vec::new(),
             transactions: Transactions::new(1_000),
             out: Outbox::default(),

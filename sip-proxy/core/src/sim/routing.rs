@@ -22,9 +22,11 @@ fn a_forwarded_request_has_our_marks_and_no_credentials() {
     let mut world = World::new(1);
     let alice = world.add("alice", ALICE);
     world.add("bob", BOB);
+    world.phone(alice).more = "P-Asserted-Identity: <sip:ceo@example.com>\r\n".to_owned();
     world.with(alice, |phone, now| phone.call(now, "bob"));
     world.run_ms(500);
     let invite = *world.seen_at(BOB).last().unwrap();
+    assert!(field(invite, "P-Asserted-Identity").is_empty());
     assert_eq!(
         first_line(invite),
         "INVITE sip:bob@198.51.100.2:5062 SIP/2.0"

@@ -5,6 +5,7 @@ use crate::Proxy;
 use crate::interface::{Account, CdrCause, MediaRequest};
 
 const ALICE: &str = "198.51.100.1:5060";
+const NEIGHBOUR: &str = "198.51.100.1:9";
 const BOB: &str = "198.51.100.2:5062";
 const MALLORY: &str = "203.0.113.66:5060";
 
@@ -320,6 +321,33 @@ fn a_flood_is_ignored_after_its_share() {
         40,
         "a registered phone may send more"
     );
+}
+
+#[test]
+fn a_call_can_end_although_its_source_is_over_its_share() {
+    let mut settings = config();
+    settings.requests_per_second_max = 10;
+    let mut world = World::with_config(1, settings);
+    let alice = world.add_unregistered("alice", ALICE);
+    world.add("bob", BOB);
+    let call = world.with(alice, |phone, now| phone.call(now, "bob"));
+    world.run_ms(5_000);
+    let bytes = request(
+        "OPTIONS",
+        "sip:example.com",
+        "<sip:x@y>;tag=1",
+        "<sip:example.com>",
+        "",
+    );
+    for _ in 0..50 {
+        // The same address, as seen from behind its NAT.
+        world.inject(NEIGHBOUR, &bytes);
+    }
+    assert_eq!(world.proxy.counters().limited, 40);
+    world.with(alice, |phone, now| phone.bye(now, call));
+    world.run_ms(100);
+    assert_eq!(world.cdrs.len(), 1, "the BYE was let through");
+    assert_eq!(world.proxy.counters().limited, 40);
 }
 
 #[test]

@@ -206,6 +206,12 @@ impl World {
         texts.filter(|text| text.starts_with(method)).collect()
     }
 
+    /// What all phones sent that begins so, in order.
+    pub(crate) fn sent_in_all(&self, start: &str) -> Vec<String> {
+        let texts = self.sent.iter().map(|(_, text)| text.clone());
+        texts.filter(|text| text.starts_with(start)).collect()
+    }
+
     /// Lets time pass until nothing is due within `ms` milliseconds.
     pub(crate) fn run_ms(&mut self, ms: u64) {
         self.collect();

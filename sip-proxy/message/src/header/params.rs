@@ -100,3 +100,48 @@ fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Param<'a>>, NotAParam> {
         value: Some(value),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Params<'_>> {
+        Params::parse(text.as_bytes(), |_| Some(()))
+    }
+
+    #[test]
+    fn finds_by_name_in_any_case_with_any_white_space() {
+        let params = parse(";lr ;\r\n X = \"a;b=c\\\"\" ; y=[::1]:5").unwrap();
+        assert_eq!(params.iter().count(), 3);
+        assert!(params.contains(b"LR") && params.value(b"lr").is_none());
+        assert_eq!(params.value(b"x"), Some(&b"\"a;b=c\\\"\""[..]));
+        assert_eq!(params.value(b"y"), Some(&b"[::1]:5"[..]));
+        assert!(!params.contains(b"b"), "what is quoted is no parameter");
+        assert_eq!(parse("").unwrap().iter().count(), 0);
+    }
+
+    #[test]
+    fn refuses_what_is_no_parameter() {
+        for text in [
+            "lr",
+            ";",
+            ";;lr",
+            ";lr;",
+            ";=a",
+            ";a=",
+            ";a=\"b",
+            ";a=\"b\"c",
+            ";a b",
+            ";a,b",
+            ";a=b=c",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn stops_at_the_limit() {
+        assert!(parse(&";a".repeat(PARAM_COUNT_MAX)).is_some());
+        assert!(parse(&";a".repeat(PARAM_COUNT_MAX + 1)).is_none());
+    }
+}

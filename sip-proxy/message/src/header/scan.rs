@@ -86,6 +86,14 @@ pub(crate) const fn is_token(byte: u8) -> bool {
     CLASS[byte as usize] & TOKEN != 0
 }
 
+/// Whether there is a control character. Looks at all bytes, which is quicker than stopping early.
+pub(crate) fn has_control(bytes: &[u8]) -> bool {
+    let is_control = |byte: &u8| (*byte < b' ') | (*byte == 0x7f);
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | is_control(byte))
+}
+
 /// Without white space at either end.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes
@@ -227,5 +235,49 @@ impl<'a> Cursor<'a> {
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
         let count = quoted_len(self.rest)?;
         Some(self.take(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_where_integers_do() {
+        assert_eq!(number(b"4294967295"), Some(u32::MAX));
+        assert_eq!(number(b"0000000007"), Some(7));
+        for digits in [
+            &b""[..],
+            b"4294967296",
+            b"00000000007",
+            b"+1",
+            b"-1",
+            b" 1",
+            b"1x",
+        ] {
+            assert_eq!(number(digits), None, "{digits:?}");
+        }
+        assert_eq!(saturating_number(b"99999999999999999999"), Some(u32::MAX));
+        assert_eq!(saturating_number(b"9x"), None);
+        assert_eq!(
+            (port(b"65535"), port(b"65536"), port(b"0")),
+            (Some(65_535), None, None)
+        );
+    }
+
+    #[test]
+    fn quotes_end_at_the_first_that_is_not_escaped() {
+        assert_eq!(quoted_len(b"\"a\\\"b\"c"), Some(6));
+        assert_eq!(quoted_len(b"\"\\\\\""), Some(4));
+        for open in [&b""[..], b"a", b"\"", b"\"a", b"\"\\\"", b"\"\\"] {
+            assert_eq!(quoted_len(open), None, "{open:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_those_of_the_grammar() {
+        let tokens: Vec<u8> = (0..=u8::MAX).filter(|byte| is_token(*byte)).collect();
+        assert_eq!(tokens.len(), 26 + 26 + 10 + 10);
+        assert!(b"-.!%*_+`'~".iter().all(|byte| tokens.contains(byte)));
     }
 }

@@ -109,24 +109,27 @@ impl<'a> Via<'a> {
 
     /// Takes a parameter that we know; `None` if it is malformed or there twice.
     fn read_param(&mut self, param: Param<'a>) -> Option<()> {
-        let is_first = if param.name.eq_ignore_ascii_case(b"branch") {
-            let branch = param
-                .value
-                .filter(|value| value.iter().all(|b| is_token(*b)))?;
-            self.branch.replace(branch).is_none()
-        } else if param.name.eq_ignore_ascii_case(b"rport") {
-            let rport = match param.value {
-                None => Rport::Requested,
-                Some(digits) => Rport::Port(port(digits)?),
-            };
-            std::mem::replace(&mut self.rport, rport) == Rport::Absent
-        } else if param.name.eq_ignore_ascii_case(b"received") {
-            let address = Host::parse_address(param.value?)?;
-            self.received.replace(address).is_none()
-        } else if param.name.eq_ignore_ascii_case(b"maddr") {
-            self.maddr.replace(Host::parse(param.value?)?).is_none()
-        } else {
-            true
+        let is = |name: &[u8]| param.name.eq_ignore_ascii_case(name);
+        let is_first = match param.name.len() {
+            6 if is(b"branch") => {
+                let branch = param
+                    .value
+                    .filter(|value| value.iter().all(|b| is_token(*b)))?;
+                self.branch.replace(branch).is_none()
+            }
+            5 if is(b"rport") => {
+                let rport = match param.value {
+                    None => Rport::Requested,
+                    Some(digits) => Rport::Port(port(digits)?),
+                };
+                std::mem::replace(&mut self.rport, rport) == Rport::Absent
+            }
+            8 if is(b"received") => {
+                let address = Host::parse_address(param.value?)?;
+                self.received.replace(address).is_none()
+            }
+            5 if is(b"maddr") => self.maddr.replace(Host::parse(param.value?)?).is_none(),
+            _ => true,
         };
         is_first.then_some(())
     }

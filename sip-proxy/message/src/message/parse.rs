@@ -9,7 +9,7 @@ use memchr::memchr3;
 use super::table::{Entry, Table};
 use super::{Message, ParseError, StartLine};
 use crate::header::HeaderId;
-use crate::header::scan::{is_lws, is_token, number, trim};
+use crate::header::scan::{has_control, is_lws, is_token, number, trim};
 use crate::limits::{HEADER_NAME_LEN_MAX, MESSAGE_LEN_MAX, START_LINE_LEN_MAX, URI_LEN_MAX};
 use crate::method::Method;
 
@@ -64,18 +64,22 @@ pub(super) fn parse_broken(bytes: &[u8]) -> Option<Message<'_>> {
 /// The Content-Length of a header section that ends with an empty line, for framing. Other
 /// faults than those that hide where the section ends are left to [`parse`].
 pub(crate) fn announced_length(header: &[u8]) -> Result<Option<usize>, ParseError> {
+    // Offsets have sixteen bits.
+    if header.len() > MESSAGE_LEN_MAX {
+        return Err(ParseError::TooLong);
+    }
     let mut at = line_end(header, 0)? + 2;
     let mut announced = None;
     while !at_empty_line(header, at)? {
-        let (line, id) = line(header, at)?;
+        let (id, entry) = line(header, at)?;
         if id == HeaderId::ContentLength {
-            let len = content_length(&header[line.value_start..line.value_end]);
+            let len = content_length(value(header, &entry));
             let len = len.ok_or(ParseError::ContentLength)?;
             if announced.replace(len).is_some() {
                 return Err(ParseError::Duplicate(HeaderId::ContentLength));
             }
         }
-        at = line.end;
+        at = usize::from(entry.end);
     }
     Ok(announced)
 }
@@ -109,28 +113,59 @@ fn at_empty_line(bytes: &[u8], at: usize) -> Result<bool, ParseError> {
 }
 
 /// Where the line that `from` is in ends: the position of its CR.
+#[inline]
 fn line_end(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
     let found = memchr3(b'\r', b'\n', 0, &bytes[from..]).ok_or(ParseError::Incomplete)?;
     let at = from + found;
-    match (bytes[at], bytes.get(at + 1)) {
-        (b'\r', Some(b'\n')) => Ok(at),
-        (b'\r', None) => Err(ParseError::Incomplete),
-        (0, _) => Err(ParseError::Nul),
-        _ => Err(ParseError::BareLineEnd),
+    if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') {
+        return Ok(at);
+    }
+    Err(bad_line_end(bytes, at))
+}
+
+/// What is wrong with a CR, LF or NUL that is no end of a line.
+#[cold]
+fn bad_line_end(bytes: &[u8], at: usize) -> ParseError {
+    match bytes[at] {
+        0 => ParseError::Nul,
+        b'\r' if at + 1 == bytes.len() => ParseError::Incomplete,
+        _ => ParseError::BareLineEnd,
     }
 }
 
-/// As [`line_end`], for a header value, in which a NUL may be legal; whether it is, is seen when
-/// the whole value is known.
-fn value_line_end(bytes: &[u8], from: usize, has_nul: &mut bool) -> Result<usize, ParseError> {
+/// Where the value that begins at `from` ends, with its folds: the position of its last CR.
+#[inline]
+fn value_end(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
     match line_end(bytes, from) {
-        Err(ParseError::Nul) => {
-            *has_nul = true;
-            let found = memchr::memchr2(b'\r', b'\n', &bytes[from..]);
-            line_end(bytes, from + found.ok_or(ParseError::Incomplete)?)
-        }
-        other => other,
+        Ok(end) if !is_blank(bytes.get(end + 2)) => Ok(end),
+        Ok(_) | Err(ParseError::Nul) => unusual_value_end(bytes, from),
+        Err(error) => Err(error),
     }
+}
+
+/// As [`value_end`], for a value with folds or with a NUL. Whether the NUL is legal is seen when
+/// the whole value is known.
+#[cold]
+fn unusual_value_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
+    let mut from = start;
+    loop {
+        let line_break = memchr::memchr2(b'\r', b'\n', &bytes[from..]);
+        let end = line_end(bytes, from + line_break.ok_or(ParseError::Incomplete)?)?;
+        // Some take a folded line of nothing for the end of the header section.
+        if from > start && trim(&bytes[from..end]).is_empty() {
+            return Err(ParseError::HeaderLine);
+        }
+        if !is_blank(bytes.get(end + 2)) {
+            return are_nuls_quoted(&bytes[start..end])
+                .then_some(end)
+                .ok_or(ParseError::Nul);
+        }
+        from = end + 2;
+    }
+}
+
+const fn is_blank(byte: Option<&u8>) -> bool {
+    matches!(byte, Some(b' ' | b'\t'))
 }
 
 /// Whether each NUL is in a quoted string and escaped, which is legal (RFC 3261 §25.1
@@ -154,86 +189,58 @@ fn next_line(bytes: &[u8], at: usize) -> usize {
     memchr::memmem::find(&bytes[at..], b"\r\n").map_or(bytes.len(), |found| at + found + 2)
 }
 
-/// The parts of one header field.
-struct Line {
-    name_end: usize,
-    value_start: usize,
-    value_end: usize,
-    /// First byte after the CRLF.
-    end: usize,
-}
-
 /// Reads the header field that begins at `at` into the table; returns where the next one begins.
 fn field(bytes: &[u8], at: usize, table: &mut Table) -> Result<usize, ParseError> {
-    let (line, id) = line(bytes, at)?;
+    let (id, entry) = line(bytes, at)?;
     if id.is_singleton() && table.contains(id) {
         return Err(ParseError::Duplicate(id));
     }
-    let is_kept = table.push(Entry {
-        id,
-        start: offset(at),
-        name_end: offset(line.name_end),
-        value_start: offset(line.value_start),
-        value_end: offset(line.value_end),
-        end: offset(line.end),
-    });
-    if is_kept {
-        Ok(line.end)
-    } else {
-        Err(ParseError::TooManyHeaders)
-    }
+    let next = usize::from(entry.end);
+    table
+        .push(entry)
+        .then_some(next)
+        .ok_or(ParseError::TooManyHeaders)
 }
 
 /// Divides the header field that begins at `at`, folded lines included.
 #[inline]
-fn line(bytes: &[u8], at: usize) -> Result<(Line, HeaderId), ParseError> {
+fn line(bytes: &[u8], at: usize) -> Result<(HeaderId, Entry), ParseError> {
     let (id, name_end, colon) = name(bytes, at)?;
-    let mut has_nul = false;
-    let mut line_end = value_line_end(bytes, colon + 1, &mut has_nul)?;
-    while matches!(bytes.get(line_end + 2), Some(b' ' | b'\t')) {
-        let fold = line_end + 2;
-        line_end = value_line_end(bytes, fold, &mut has_nul)?;
-        // Some take a folded line of nothing for the end of the header section.
-        if trim(&bytes[fold..line_end]).is_empty() {
-            return Err(ParseError::HeaderLine);
-        }
-    }
-    if has_nul && !are_nuls_quoted(&bytes[colon + 1..line_end]) {
-        return Err(ParseError::Nul);
-    }
-    let (mut value_start, mut value_end) = (colon + 1, line_end);
-    while value_start < value_end && is_lws(bytes[value_start]) {
-        value_start += 1;
-    }
-    while value_start < value_end && is_lws(bytes[value_end - 1]) {
-        value_end -= 1;
-    }
-    let line = Line {
-        name_end,
-        value_start,
-        value_end,
-        end: line_end + 2,
+    let end = value_end(bytes, colon + 1)?;
+    let value = &bytes[colon + 1..end];
+    let leading = value.iter().take_while(|byte| is_lws(**byte)).count();
+    let value_start = colon + 1 + leading;
+    let trailing = value[leading..]
+        .iter()
+        .rev()
+        .take_while(|byte| is_lws(**byte))
+        .count();
+    let entry = Entry {
+        id,
+        start: offset(at),
+        name_end: offset(name_end),
+        value_start: offset(value_start),
+        value_end: offset(end - trailing),
+        end: offset(end + 2),
     };
-    Ok((line, id))
+    Ok((id, entry))
 }
 
 /// Reads the name that begins at `at`: which it is, where it ends, and where its colon is.
 #[inline]
 fn name(bytes: &[u8], at: usize) -> Result<(HeaderId, usize, usize), ParseError> {
     let near = &bytes[at..bytes.len().min(at + HEADER_NAME_LEN_MAX)];
-    if let Some(len) = memchr::memchr(b':', near) {
-        // A name that we know needs no look at its characters.
-        let id = HeaderId::from_name(&near[..len]);
-        if id != HeaderId::Other {
-            return Ok((id, at + len, at + len));
-        }
-    }
-    let name_end = at + near.iter().take_while(|byte| is_token(**byte)).count();
-    let colon = late_colon(bytes, at, name_end)?;
-    Ok((HeaderId::from_name(&bytes[at..name_end]), name_end, colon))
+    let len = near.iter().take_while(|byte| is_token(**byte)).count();
+    let name_end = at + len;
+    let colon = match near.get(len) {
+        Some(b':') if len > 0 => name_end,
+        _ => late_colon(bytes, at, name_end)?,
+    };
+    Ok((HeaderId::from_name(&near[..len]), name_end, colon))
 }
 
 /// The colon after a name; white space between them is legal (`HCOLON`) and no part of the name.
+#[cold]
 fn late_colon(bytes: &[u8], at: usize, name_end: usize) -> Result<usize, ParseError> {
     let blanks = bytes[name_end..]
         .iter()
@@ -251,7 +258,10 @@ fn late_colon(bytes: &[u8], at: usize, name_end: usize) -> Result<usize, ParseEr
 /// A position in a message, which is never longer than [`MESSAGE_LEN_MAX`].
 fn offset(position: usize) -> u16 {
     const { assert!(MESSAGE_LEN_MAX <= u16::MAX as usize) };
-    u16::try_from(position).unwrap_or(u16::MAX)
+    #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+    {
+        position as u16
+    }
 }
 
 /// Reads the first line; also says whether its version is ours, and where the next line begins.
@@ -280,7 +290,7 @@ fn request_line(line: &[u8]) -> Option<(StartLine<'_>, bool)> {
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return None;
     }
-    if uri.is_empty() || uri.len() > URI_LEN_MAX || uri.iter().any(u8::is_ascii_control) {
+    if uri.is_empty() || uri.len() > URI_LEN_MAX || has_control(uri) {
         return None;
     }
     let is_version_supported = is_supported(version)?;

@@ -1,6 +1,6 @@
 //! Whether a daemon is at work, found out without disturbing it.
 
-use std::io::ErrorKind;
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl Probes {
     pub(crate) fn is_ready(&self, role: Role) -> bool {
         match role {
             Role::Control => answers_ping(self.control),
-            Role::Relay => is_bound(&self.relay),
+            Role::Relay => find_holder(&self.relay).is_ok(),
             Role::SipProxy => UnixStream::connect(&self.sip_proxy).is_ok(),
         }
     }
@@ -52,19 +52,15 @@ fn answers_ping(server: SocketAddr) -> bool {
         .is_ok_and(|body| accepted(&body).is_ok())
 }
 
-/// Whether a process holds the relay's socket.
+/// Succeeds if a process holds the relay's socket.
 ///
 /// The relay takes one connection, control's, and a new one replaces it, so a probe must not get
-/// through. It asks for a byte stream: unix(7) has `EPROTOTYPE` for a "remote socket [that] does
-/// not match the local socket type (SOCK_DGRAM versus SOCK_STREAM)", and `ECONNREFUSED` for a
-/// file that no process holds any more.
-pub(crate) fn is_bound(socket: &Path) -> bool {
+/// through. It asks for a byte stream, which the relay's socket is not: unix(7) has `EPROTOTYPE`
+/// for that, and `ECONNREFUSED` for a file that no process holds any more.
+pub(crate) fn find_holder(socket: &Path) -> io::Result<()> {
     match UnixStream::connect(socket) {
-        Ok(_stream) => true,
-        Err(error) => {
-            error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error())
-                || error.kind() == ErrorKind::PermissionDenied
-        }
+        Err(error) if error.raw_os_error() != Some(Errno::PROTOTYPE.raw_os_error()) => Err(error),
+        Err(_) | Ok(_) => Ok(()),
     }
 }
 
@@ -77,15 +73,15 @@ mod tests {
     fn the_relays_socket_is_seen_but_never_connected_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sock");
-        assert!(!is_bound(&path), "no file");
+        assert!(find_holder(&path).is_err(), "no file");
         let relay = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
         bind(&relay, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         listen(&relay, 1).unwrap();
-        assert!(is_bound(&path));
+        assert!(find_holder(&path).is_ok());
         rustix::io::ioctl_fionbio(&relay, true).unwrap();
         let connection = rustix::net::accept(&relay);
         assert_eq!(connection.unwrap_err(), Errno::AGAIN, "nobody connected");
         drop(relay);
-        assert!(!is_bound(&path), "a file left behind");
+        assert!(find_holder(&path).is_err(), "a file left behind");
     }
 }

@@ -35,6 +35,13 @@ fn delete() -> Delete<'static> {
     }
 }
 
+fn codec_of(reply: &control_ng::Reply<'_>, tag: &str) -> Option<String> {
+    let tags = reply.dictionary().get("tags")?.as_dictionary()?;
+    let medias = tags.get(tag)?.as_dictionary()?.get("medias")?;
+    let media = medias.as_list()?.first()?.as_dictionary()?;
+    Some(media.get("codec")?.as_str()?.to_owned())
+}
+
 #[test]
 fn a_delete_closes_everything_and_counts() {
     let mut sim = Sim::new();
@@ -64,6 +71,8 @@ fn a_delete_closes_everything_and_counts() {
             assert_eq!(quality.get(key).unwrap().as_integer(), Some(count), "{key}");
         }
         assert!(quality.get("MOS").is_some());
+        assert_eq!(codec_of(reply, "alice"), Some("PCMA".to_owned()));
+        assert_eq!(codec_of(reply, "bob"), None);
         assert!(reply.dictionary().get("created").is_some());
         assert!(reply.dictionary().get("last signal").is_some());
     });
@@ -314,12 +323,15 @@ fn a_client_that_knows_no_events_is_not_told() {
     sim.sleep(Duration::from_secs(10));
     assert!(sim.sent.is_empty());
     assert_eq!(sim.control.counters().media_timeouts, 1);
+    assert_eq!(sim.control.call_count(), 0);
+    let query = Query {
+        call_id: b"c1",
+        ..Query::default()
+    };
+    let query = Command::Query(query);
+    sim.ask(&query, |reply| assert!(reply.totals().is_some()));
     sim.sleep(Duration::from_secs(60));
-    assert_eq!(
-        sim.control.call_count(),
-        0,
-        "its counts are not kept for ever"
-    );
+    assert_eq!(sim.refusal(&query), "Unknown call-id", "not for ever");
 }
 
 #[test]
@@ -358,4 +370,80 @@ fn ports_of_many_finished_calls_are_all_given_back() {
     let (used, _) = sim.port_usage();
     assert!(used < 40, "only the last ones rest: {used}");
     assert_eq!(sim.control.counters().calls_ended, 1_000);
+}
+
+#[test]
+fn a_party_is_counted_under_each_of_its_tags() {
+    let mut sim = Sim::new();
+    let out = sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    sim.answer("c1", "alice", "voicemail", &sdp(CALLEE, 5_000));
+    sim.relay.at(port(&out, 0)).packets = 7;
+    sim.ask(&Command::Delete(delete()), |reply| {
+        for tag in [&b"bob"[..], b"voicemail"] {
+            assert_eq!(reply.received_from(tag).unwrap().rtp.packets, 7);
+        }
+        assert!(reply.received_from(b"carol").is_none());
+    });
+}
+
+#[test]
+fn a_reply_that_no_datagram_holds_leaves_the_parties_out() {
+    let mut sim = Sim::new();
+    let media = "m=audio 4002 RTP/AVP 0\r\n".repeat(15);
+    let sdp_in = sdp(CALLER, 4_000) + &media;
+    let branches: Vec<_> = (0..7).map(|n| n.to_string().repeat(2_000)).collect();
+    for branch in &branches[..2] {
+        let fork = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes());
+        sim.negotiate(&Command::Offer(fork.via_branch(branch.as_bytes())));
+    }
+    let query = Query {
+        call_id: b"c1",
+        ..Query::default()
+    };
+    let tags = |reply: &control_ng::Reply<'_>| {
+        assert!(reply.totals().is_some());
+        reply
+            .dictionary()
+            .get("tags")
+            .unwrap()
+            .as_dictionary()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(sim.ask(&Command::Query(query.clone()), tags), 3);
+    let narrow = sdp(CALLER, 4_000);
+    for branch in &branches[2..] {
+        let long = branch.repeat(6);
+        let fork = Negotiation::new(b"c1", b"alice", narrow.as_bytes());
+        sim.ask(&Command::Offer(fork.via_branch(long.as_bytes())), |_| {});
+    }
+    assert_eq!(sim.ask(&Command::Query(query), tags), 0);
+}
+
+#[test]
+fn a_phone_may_ring_without_media_after_a_provisional_answer() {
+    let mut sim = Sim::new();
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    let early = sdp(CALLEE, 5_000);
+    let early = Negotiation::new(b"c1", b"alice", early.as_bytes()).to_tag(b"bob");
+    sim.negotiate(&Command::Answer(early.flag(Flag::Provisional)));
+    let timeout = |sim: &Sim| sim.relay.calls.values().next().unwrap().media_timeout_ms;
+    assert_eq!(timeout(&sim), 0);
+    sim.sleep(Duration::from_secs(100));
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    assert_eq!(timeout(&sim), 60_000);
+    sim.sleep(Duration::from_secs(300));
+    assert_eq!(sim.control.call_count(), 1);
+}
+
+#[test]
+fn an_offer_with_only_a_provisional_answer_still_times_out() {
+    let mut sim = Sim::new();
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    let early = sdp(CALLEE, 5_000);
+    let early = Negotiation::new(b"c1", b"alice", early.as_bytes()).to_tag(b"bob");
+    sim.negotiate(&Command::Answer(early.flag(Flag::Provisional)));
+    sim.sleep(Duration::from_secs(181));
+    assert!(sim.relay.calls.is_empty());
 }

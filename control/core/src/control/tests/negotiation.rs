@@ -535,7 +535,7 @@ fn datagrams_that_are_no_requests_are_counted_and_answered_as_the_peer_does() {
 }
 
 #[test]
-fn lists_calls_and_counts() {
+fn lists_calls_up_to_a_limit() {
     let mut sim = Sim::new();
     call(&mut sim);
     sim.offer("c2", "alice", &sdp(CALLER, 4_000));
@@ -549,11 +549,51 @@ fn lists_calls_and_counts() {
         let calls = reply.dictionary().get("calls").unwrap();
         assert_eq!(calls.as_list().unwrap().len(), 1);
     });
-    sim.ask(&Command::Statistics, |reply| {
-        let statistics = reply.dictionary().get("statistics").unwrap();
-        let current = statistics.as_dictionary().unwrap().get("currentstatistics");
-        let sessions = current.unwrap().as_dictionary().unwrap().get("sessionsown");
-        assert_eq!(sessions.unwrap().as_integer(), Some(2));
+}
+
+/// A number in the reply to `statistics`.
+fn statistic(reply: &control_ng::Reply<'_>, group: &str, name: &str) -> Option<i64> {
+    let statistics = reply.dictionary().get("statistics")?.as_dictionary()?;
+    let group = statistics.get(group)?.as_dictionary()?;
+    group.get(name)?.as_integer()
+}
+
+#[test]
+fn statistics_are_summed_over_the_workers() {
+    let mut sim = Sim::with_relay(CONFIG, SimRelay::new(3));
+    for name in ["c1", "c2"] {
+        sim.offer(name, "alice", &sdp(CALLER, 4_000));
+    }
+    sim.is_slow = true;
+    sim.request(&Command::Statistics);
+    sim.request(&Command::Statistics);
+    assert_eq!(sim.requests.len(), 3, "one question to each for both");
+    sim.deliver_all();
+    for _ in 0..2 {
+        sim.reply(|reply| {
+            assert_eq!(
+                statistic(reply, "currentstatistics", "sessionsown"),
+                Some(2)
+            );
+            assert_eq!(
+                statistic(reply, "controlstatistics", "totaloffercount"),
+                Some(2)
+            );
+            assert_eq!(statistic(reply, "ports", "used"), Some(8));
+            assert_eq!(statistic(reply, "relay", "calls"), Some(2));
+            assert_eq!(statistic(reply, "relay", "endpoints"), Some(8));
+        });
+    }
+    assert!(sim.sent.is_empty());
+    // Asked again, it is counted again; and a relay that is gone keeps nobody waiting.
+    sim.request(&Command::Statistics);
+    sim.disconnect();
+    sim.reply(|reply| {
+        assert_eq!(
+            statistic(reply, "currentstatistics", "sessionsown"),
+            Some(2)
+        );
+        assert_eq!(statistic(reply, "relay", "calls"), None);
     });
 }
 
@@ -589,4 +629,22 @@ proptest! {
         let open = sim.relay.open_ports().len();
         prop_assert!(open <= 2 * sim.port_usage().0, "no endpoint without a port");
     }
+}
+
+#[test]
+fn what_is_asked_for_and_not_done_is_noted() {
+    let mut sim = Sim::new();
+    let sdp_in = sdp(CALLER, 4_000);
+    let profile = |profile: &'static [u8]| Negotiation {
+        transport_protocol: Some(profile),
+        ..offer(&sdp_in)
+    };
+    sim.negotiate(&Command::Offer(profile(b"RTP/AVP")));
+    assert_eq!(sim.control.counters().unheeded, 0, "it is so already");
+    let asymmetric = profile(b"RTP/SAVP").flag(Flag::Asymmetric);
+    sim.negotiate(&Command::Offer(asymmetric));
+    assert!(sim.notices.iter().any(|notice| matches!(
+        notice,
+        Notice::Unheeded { names, .. } if names == "asymmetric, transport protocol"
+    )));
 }

@@ -57,8 +57,8 @@ impl Phone {
     pub(crate) fn in_dialog(&mut self, now: Now, number: usize, method: &str, body: &str) {
         let dialog = &self.dialogs[number];
         let mut fields = format!(
-            "From: {}\r\nTo: {}\r\nCall-ID: {}\r\nContact: <{}>\r\nUser-Agent: Sim\r\n",
-            dialog.local, dialog.remote, dialog.call_id, self.contact
+            "From: {}\r\nTo: {}\r\nCall-ID: {}\r\nContact: <{}>\r\nUser-Agent: Sim\r\n{}",
+            dialog.local, dialog.remote, dialog.call_id, self.contact, self.more
         );
         for route in &dialog.routes {
             fields += &format!("Route: {route}\r\n");
@@ -241,10 +241,9 @@ impl Phone {
             dialog.is_over = !dialog.is_up;
             return;
         }
-        if status < 200 {
+        if status < 200 && dialog.is_up {
             return;
         }
-        dialog.is_up = true;
         dialog.remote = to.clone();
         if let Some(contact) = first_contact(message) {
             dialog.target = contact;
@@ -254,6 +253,10 @@ impl Phone {
             dialog.routes = routes.map(text).collect();
             dialog.routes.reverse();
         }
+        if status < 200 {
+            return;
+        }
+        dialog.is_up = true;
         let ack = self.make_ack(number);
         self.dialogs[number].acks.insert(ack_key, ack.clone());
         self.out.send(to_proxy(), ack);

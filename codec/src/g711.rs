@@ -1,0 +1,116 @@
+//! G.711: A-law and µ-law, exact over all inputs.
+//!
+//! Samples are 16 bits wide, as elsewhere; A-law regards the upper 12 of them and µ-law the upper
+//! 14. Everything is a table, made by the compiler from the arithmetic in `law.rs`.
+//!
+//! ```
+//! use codec::g711::{ALAW, ULAW, alaw_to_ulaw};
+//!
+//! let octet = ALAW.encode(1_000);
+//! assert_eq!(ALAW.decode(octet), 1_008);
+//! assert_eq!(alaw_to_ulaw(octet), ULAW.encode(1_008));
+//! ```
+
+mod law;
+
+use law::{alaw_compress, alaw_expand, ulaw_compress, ulaw_expand};
+
+/// One of the two laws. `N` is the number of samples that it tells apart before it compresses.
+#[derive(Debug)]
+pub struct Law<const N: usize> {
+    /// By octet.
+    samples: [i16; 256],
+    /// By the regarded bits of a sample.
+    octets: [u8; N],
+    /// Bits of a sample that are not regarded.
+    shift: u32,
+}
+
+/// A-law (`PCMA`), the law of most of the world.
+pub static ALAW: Law<4_096> = Law {
+    samples: alaw_samples(),
+    octets: alaw_octets(),
+    shift: 4,
+};
+
+/// µ-law (`PCMU`), the law of North America and Japan.
+pub static ULAW: Law<16_384> = Law {
+    samples: ulaw_samples(),
+    octets: ulaw_octets(),
+    shift: 2,
+};
+
+impl<const N: usize> Law<N> {
+    /// The sample that an octet stands for.
+    #[must_use]
+    pub fn decode(&self, octet: u8) -> i16 {
+        self.samples[usize::from(octet)]
+    }
+
+    /// The octet that stands for a sample.
+    #[must_use]
+    pub fn encode(&self, sample: i16) -> u8 {
+        self.octets[usize::from(sample.cast_unsigned() >> self.shift)]
+    }
+
+    /// Decodes a payload, as far as both reach; the number of samples written.
+    pub fn decode_into(&self, payload: &[u8], samples: &mut [i16]) -> usize {
+        let len = payload.len().min(samples.len());
+        for (sample, octet) in samples.iter_mut().zip(payload) {
+            *sample = self.decode(*octet);
+        }
+        len
+    }
+
+    /// Encodes samples, as far as both reach; the number of octets written.
+    pub fn encode_into(&self, samples: &[i16], payload: &mut [u8]) -> usize {
+        let len = samples.len().min(payload.len());
+        for (octet, sample) in payload.iter_mut().zip(samples) {
+            *octet = self.encode(*sample);
+        }
+        len
+    }
+}
+
+/// The µ-law octet for an A-law one: what decoding and encoding would give.
+#[must_use]
+pub fn alaw_to_ulaw(octet: u8) -> u8 {
+    ALAW_TO_ULAW[usize::from(octet)]
+}
+
+/// The A-law octet for a µ-law one: what decoding and encoding would give.
+#[must_use]
+pub fn ulaw_to_alaw(octet: u8) -> u8 {
+    ULAW_TO_ALAW[usize::from(octet)]
+}
+
+static ALAW_TO_ULAW: [u8; 256] = alaw_to_ulaw_octets();
+
+static ULAW_TO_ALAW: [u8; 256] = ulaw_to_alaw_octets();
+
+/// Defines a function that makes a table; the compiler cannot call closures in constants.
+macro_rules! table {
+    ($name:ident: [$entry:ty; $len:literal], |$index:ident: $integer:ty| $value:expr) => {
+        const fn $name() -> [$entry; $len] {
+            let mut table = [0; $len];
+            let mut $index: $integer = 0;
+            loop {
+                table[$index as usize] = $value;
+                if $index as usize == $len - 1 {
+                    return table;
+                }
+                $index += 1;
+            }
+        }
+    };
+}
+
+table!(alaw_samples: [i16; 256], |octet: u8| alaw_expand(octet));
+table!(ulaw_samples: [i16; 256], |octet: u8| ulaw_expand(octet));
+table!(alaw_octets: [u8; 4_096], |n: u16| alaw_compress((n << 4).cast_signed()));
+table!(ulaw_octets: [u8; 16_384], |n: u16| ulaw_compress((n << 2).cast_signed()));
+table!(alaw_to_ulaw_octets: [u8; 256], |octet: u8| ulaw_compress(alaw_expand(octet)));
+table!(ulaw_to_alaw_octets: [u8; 256], |octet: u8| alaw_compress(ulaw_expand(octet)));
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Statistics of the whole: what control counts itself, and what each worker of the relay says.
+//!
+//! Names are the peer's as far as it has any; what the relay counts stands under `relay`.
+
+use std::collections::BTreeMap;
+
+use control_ng::{Dictionary, reply};
+use relay_wire::{Answer, Command, WorkerId, WorkerStats};
+
+use crate::call::Client;
+
+use super::link::Purpose;
+use super::{Control, Now};
+
+/// Clients that wait for the relay's counts; others get the reply without them.
+const ASKERS_MAX: usize = 64;
+
+/// Names of counters of the relay that are passed on.
+const COUNTERS_MAX: usize = 256;
+
+/// The question that is put to all workers, for whoever asks meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Who asked, with the cookie.
+    askers: Vec<(Client, Vec<u8>)>,
+    answers_due: usize,
+    relay: RelayCounts,
+}
+
+/// The sum over all workers.
+#[derive(Debug, Default)]
+struct RelayCounts {
+    workers: u64,
+    calls: u64,
+    endpoints: u64,
+    packets_in: u64,
+    packets_out: u64,
+    counters: BTreeMap<String, u64>,
+}
+
+impl Control {
+    /// `statistics`
+    pub(super) fn survey(&mut self, now: Now, client: Client, cookie: &[u8]) {
+        self.counters.statistics += 1;
+        let is_full = self.survey.askers.len() >= ASKERS_MAX;
+        if !self.link.is_up() || is_full {
+            return self.send_statistics(now, client, cookie, None);
+        }
+        self.survey.askers.push((client, cookie.to_vec()));
+        if self.survey.answers_due == 0 {
+            let workers = self.link.workers();
+            self.survey.answers_due = usize::from(workers);
+            self.survey.relay = RelayCounts::default();
+            for worker in (0..workers).map(WorkerId) {
+                self.ask(worker, vec![Command::QueryWorker], Purpose::Survey);
+            }
+        }
+    }
+
+    /// One worker has answered.
+    pub(super) fn handle_worker_stats(&mut self, now: Now, answers: Vec<Answer>) {
+        for answer in answers {
+            if let Answer::Worker(stats) = answer {
+                self.survey.relay.add(stats);
+            }
+        }
+        self.survey.answers_due = self.survey.answers_due.saturating_sub(1);
+        if self.survey.answers_due == 0 {
+            self.end_survey(now, true);
+        }
+    }
+
+    /// Replies to all who asked.
+    pub(super) fn end_survey(&mut self, now: Now, is_complete: bool) {
+        let survey = std::mem::take(&mut self.survey);
+        let relay = Some(&survey.relay).filter(|_| is_complete);
+        for (client, cookie) in &survey.askers {
+            self.send_statistics(now, *client, cookie, relay);
+        }
+    }
+
+    fn send_statistics(
+        &mut self,
+        now: Now,
+        client: Client,
+        cookie: &[u8],
+        relay: Option<&RelayCounts>,
+    ) {
+        let ports = self.port_counts(now);
+        let mut statistics = Dictionary::new()
+            .with("currentstatistics", self.current_counts())
+            .with("totalstatistics", self.total_counts(now))
+            .with("controlstatistics", self.command_counts())
+            .with("ports", ports);
+        if let Some(relay) = relay {
+            statistics.push(&b"relay"[..], relay.to_dictionary());
+        }
+        let datagram = reply::ok().with("statistics", statistics).encode(cookie);
+        self.send(client, datagram);
+    }
+
+    fn current_counts(&self) -> Dictionary<'static> {
+        let calls = count(self.call_count());
+        Dictionary::new()
+            .with("sessionsown", calls)
+            .with("sessionsforeign", 0_u64)
+            .with("sessionstotal", calls)
+    }
+
+    fn total_counts(&self, now: Now) -> Dictionary<'static> {
+        let counters = &self.counters;
+        let started = self.started_unix_ms.unwrap_or(now.unix_ms);
+        let uptime_s = now.unix_ms.saturating_sub(started) / 1_000;
+        Dictionary::new()
+            .with("uptime", uptime_s.to_string())
+            .with("managedsessions", counters.calls_ended)
+            .with("rejectedsessions", counters.refused)
+            .with("timeoutsessions", counters.offer_timeouts)
+            .with("silenttimeoutsessions", counters.media_timeouts)
+            .with("relayedpackets", counters.relayed_packets)
+            .with("relayedbytes", counters.relayed_bytes)
+            .with("lostsessions", counters.calls_lost)
+            .with("repeatedrequests", counters.repeated)
+            .with("malformedrequests", counters.malformed)
+            .with("droppedrequests", counters.dropped)
+            .with("unheededwords", counters.unheeded)
+            .with("portstaken", counters.ports_taken)
+            .with("relayrefusals", counters.relay_refusals)
+            .with("replycacheoverflows", self.replies.overflows)
+            .with("eventsgivenup", self.events.given_up)
+    }
+
+    fn command_counts(&self) -> Dictionary<'static> {
+        let counters = &self.counters;
+        Dictionary::new()
+            .with("totalpingcount", counters.pings)
+            .with("totaloffercount", counters.offers)
+            .with("totalanswercount", counters.answers)
+            .with("totaldeletecount", counters.deletes)
+            .with("totalquerycount", counters.queries)
+            .with("totallistcount", counters.lists)
+            .with("totalstatscount", counters.statistics)
+    }
+
+    fn port_counts(&mut self, now: Now) -> Dictionary<'static> {
+        let (used, all) = self.port_usage(now);
+        Dictionary::new()
+            .with("used", count(used) * 2)
+            .with("free", count(all - used) * 2)
+            .with("totals", count(all) * 2)
+    }
+}
+
+impl RelayCounts {
+    fn add(&mut self, stats: WorkerStats) {
+        self.workers += 1;
+        self.calls += stats.calls;
+        self.endpoints += stats.endpoints;
+        self.packets_in += stats.packets_in;
+        self.packets_out += stats.packets_out;
+        for (name, number) in stats.counters {
+            if self.counters.len() < COUNTERS_MAX || self.counters.contains_key(&name) {
+                *self.counters.entry(name).or_default() += number;
+            }
+        }
+    }
+
+    fn to_dictionary(&self) -> Dictionary<'_> {
+        let mut counters = Dictionary::new();
+        for (name, number) in &self.counters {
+            counters.push(name.as_bytes(), *number);
+        }
+        Dictionary::new()
+            .with("workers", self.workers)
+            .with("calls", self.calls)
+            .with("endpoints", self.endpoints)
+            .with("packets_in", self.packets_in)
+            .with("packets_out", self.packets_out)
+            .with("counters", counters)
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
