@@ -110,13 +110,19 @@ fn handle_packet(criterion: &mut Criterion) {
         let now = Instant::now();
         let (mut relay, ingresses) = worker(streams / 2, now);
         let mut packet = [0_u8; PACKET_LEN];
-        packet[0] = 0x80;
+        packet[..2].copy_from_slice(&[0x80, 8]);
         let mut turn = ingresses.iter().copied().cycle();
+        let mut number = 0_u32;
         group.bench_function(
             BenchmarkId::from_parameter(format!("{streams} streams")),
             |bencher| {
                 bencher.iter(|| {
                     let ingress = turn.next().expect("a cycle has no end");
+                    // Each stream goes on: what is late or there twice is another path.
+                    number = number.wrapping_add(u32::from(ingress.socket.slot() == 0));
+                    packet[2..4].copy_from_slice(&number.to_be_bytes()[2..]);
+                    packet[4..8].copy_from_slice(&number.wrapping_mul(160).to_be_bytes());
+                    packet[8..12].copy_from_slice(&ingress.socket.slot().to_be_bytes());
                     let verdict = relay.handle_packet(now, ingress, black_box(&mut packet));
                     debug_assert!(matches!(verdict, Verdict::Forward(_)));
                     verdict

@@ -14,7 +14,7 @@ use relay_wire::{
 
 use crate::call::Call;
 use crate::endpoint::Endpoint;
-use crate::flow_table::ReserveError;
+use crate::flow_table::{Reservation, ReserveError};
 use crate::{DropReason, Relay, SocketId};
 
 /// What became of a command.
@@ -186,8 +186,12 @@ impl Relay {
         if self.call(call)?.endpoints.len() >= ENDPOINTS_PER_CALL_MAX {
             return Err(Refusal::TableFull);
         }
-        let endpoint = Endpoint::new(call, port, address.is_ipv4());
-        match self.flows.reserve(endpoint) {
+        let wanted = Reservation {
+            call,
+            port,
+            is_ipv4: address.is_ipv4(),
+        };
+        match self.flows.reserve(wanted) {
             Ok(socket) => Ok(Outcome::Bind { socket, port }),
             Err(ReserveError::Closing) => Ok(Outcome::Later(Command::OpenEndpoint { call, port })),
             Err(ReserveError::Full) => Err(Refusal::TableFull),

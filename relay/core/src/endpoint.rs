@@ -4,48 +4,51 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use relay_rtp::rtcp::{self, Body, ReportBlock};
-use relay_rtp::{Kind, Packet, Sequence};
+use relay_rtp::{FixedHeader, Kind};
 use relay_wire::{CallKey, EndpointStats, Learning, Port};
 
+use crate::clock::Now;
+use crate::flow_table::Reservation;
 use crate::latch::{Heard, Latch};
 use crate::probation::Evidence;
-use crate::quality::Quality;
+use crate::quality::{Count, Quality};
 use crate::{DropReason, SocketId};
 
 /// One open port, its peer, and where what arrives here leaves.
+///
+/// What a packet reads and writes comes first, on three cache lines: who the peer is; where
+/// packets leave, and how many did; the source of RTP. A packet that leaves here needs the first
+/// two.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Endpoint {
-    pub(crate) call: CallKey,
-    pub(crate) port: Port,
     pub(crate) latch: Latch,
-    /// The family of the socket, and so of everything that can be sent from it.
-    is_ipv4: bool,
     /// Where RTP, and anything that is not RTCP, leaves.
     pub(crate) rtp: Option<SocketId>,
     /// Where RTCP leaves.
     pub(crate) rtcp: Option<SocketId>,
     /// When the newest packet from the peer arrived.
     pub(crate) heard_at: Option<Instant>,
-    newest: Option<Newest>,
+    out: Count,
+    /// The family of the socket, and so of everything that can be sent from it.
+    is_ipv4: bool,
+    /// Empty datagrams go out until the peer is heard.
+    is_piercing: bool,
+
     quality: Quality,
+
+    pub(crate) call: CallKey,
+    pub(crate) port: Port,
     /// The newest sender report of the peer, to know it again when others answer it.
     pub(crate) reported: Option<Reported>,
     round_trip: Option<Duration>,
-    rtp_in: Count,
+    /// Neither RTP, which [`Quality`] counts, nor RTCP.
+    other_in: Count,
     rtcp_in: Count,
-    out: Count,
     dropped: u64,
-    /// Empty datagrams go out until the peer is heard.
-    is_piercing: bool,
 }
 
-/// What the newest RTP packet said.
-#[derive(Clone, Copy, Debug)]
-struct Newest {
-    ssrc: u32,
-    payload_type: u8,
-    sequence: Sequence,
-}
+const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
 
 /// A sender report that came by.
 #[derive(Clone, Copy, Debug)]
@@ -67,22 +70,13 @@ impl Reported {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
-    packets: u64,
-    bytes: u64,
-}
-
-impl Count {
-    fn add(&mut self, bytes: usize) {
-        self.packets += 1;
-        // Widening: a usize has at most 64 bits.
-        self.bytes += bytes as u64;
-    }
-}
-
 impl Endpoint {
-    pub(crate) fn new(call: CallKey, port: Port, is_ipv4: bool) -> Self {
+    pub(crate) fn new(reserved: Reservation) -> Self {
+        let Reservation {
+            call,
+            port,
+            is_ipv4,
+        } = reserved;
         Self {
             call,
             port,
@@ -91,11 +85,10 @@ impl Endpoint {
             rtp: None,
             rtcp: None,
             heard_at: None,
-            newest: None,
             quality: Quality::new(),
             reported: None,
             round_trip: None,
-            rtp_in: Count::default(),
+            other_in: Count::default(),
             rtcp_in: Count::default(),
             out: Count::default(),
             dropped: 0,
@@ -106,28 +99,26 @@ impl Endpoint {
     /// Takes in a packet that arrived here; says where it leaves.
     pub(crate) fn receive(
         &mut self,
-        now: Instant,
+        now: Now,
         source: SocketAddr,
+        kind: Kind,
         packet: &[u8],
     ) -> Result<SocketId, DropReason> {
-        let kind = Kind::of(packet);
         if !self.latch.is_peer(source) {
             let evidence = Evidence::of(kind, packet);
-            self.latch.judge(now, source, evidence, self.heard())?;
+            self.latch.judge(now.at, source, evidence, self.heard())?;
         }
-        self.heard_at = Some(now);
+        self.heard_at = Some(now.at);
         let egress = match kind {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
                 self.rtcp
             }
-            Kind::Rtp => {
-                self.note_newest(now, packet);
-                self.rtp_in.add(packet.len());
-                self.rtp
-            }
-            Kind::Other => {
-                self.rtp_in.add(packet.len());
+            Kind::Rtp | Kind::Other => {
+                match FixedHeader::read(packet) {
+                    Some(header) => self.quality.note(now.ns, header, packet.len()),
+                    None => self.other_in.add(packet.len()),
+                }
                 self.rtp
             }
         };
@@ -176,15 +167,17 @@ impl Endpoint {
         let idle = self
             .heard_at
             .map(|heard_at| now.saturating_duration_since(heard_at));
+        let newest = self.quality.newest();
+        let rtp_in = self.quality.count();
         EndpointStats {
             port: self.port,
             remote: self.latch.remote(),
             learnt: self.latch.is_learnt(),
-            ssrc: self.newest.map(|it| it.ssrc),
-            payload_type: self.newest.map(|it| it.payload_type),
+            ssrc: newest.map(|(ssrc, ..)| ssrc),
+            payload_type: newest.map(|(_, payload_type, _)| payload_type),
             idle_ms: idle.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
-            rtp_packets_in: self.rtp_in.packets,
-            rtp_bytes_in: self.rtp_in.bytes,
+            rtp_packets_in: rtp_in.packets + self.other_in.packets,
+            rtp_bytes_in: rtp_in.bytes + self.other_in.bytes,
             rtcp_packets_in: self.rtcp_in.packets,
             rtcp_bytes_in: self.rtcp_in.bytes,
             packets_out: self.out.packets,
@@ -229,22 +222,11 @@ impl Endpoint {
     }
 
     fn heard(&self) -> Option<Heard> {
-        let newest = self.newest.map_or(Evidence::Other, |it| Evidence::Rtp {
-            ssrc: it.ssrc,
-            sequence: it.sequence,
+        let newest = self.quality.newest();
+        let newest = newest.map_or(Evidence::Other, |(ssrc, _, sequence)| Evidence::Rtp {
+            ssrc,
+            sequence,
         });
         self.heard_at.map(|at| Heard { at, newest })
-    }
-
-    fn note_newest(&mut self, now: Instant, packet: &[u8]) {
-        let len = packet.len();
-        if let Ok(packet) = Packet::parse(packet) {
-            self.newest = Some(Newest {
-                ssrc: packet.ssrc().value(),
-                payload_type: packet.payload_type().value(),
-                sequence: packet.sequence(),
-            });
-            self.quality.note(now, &packet, len);
-        }
     }
 }

@@ -9,7 +9,7 @@
 //! A slot is Reserved while the driver binds, and Closing until the driver has seen the last
 //! completion of its socket: until then neither slot nor port may be used again.
 
-use relay_wire::Port;
+use relay_wire::{CallKey, Port};
 use rustc_hash::FxHashMap;
 
 use crate::SocketId;
@@ -28,13 +28,28 @@ pub(crate) struct FlowTable {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most slots are open, and a pointer would be one more look per packet"
+)]
 enum Slot {
     Free,
     /// Waits for the driver to bind.
-    Reserved(Endpoint),
+    Reserved(Reservation),
     Open(Endpoint),
     Closing(Port),
 }
+
+/// What an endpoint is made of when its port is bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reservation {
+    pub(crate) call: CallKey,
+    pub(crate) port: Port,
+    pub(crate) is_ipv4: bool,
+}
+
+// An open endpoint's slot is the endpoint: that it is open is written in its own first line.
+const _: () = assert!(size_of::<Slot>() == size_of::<Endpoint>());
 
 /// Why no slot was reserved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,7 +65,8 @@ pub(crate) enum ReserveError {
 impl FlowTable {
     pub(crate) fn new(slots_max: u32) -> Self {
         Self {
-            slots: Vec::new(),
+            // Pages are taken as slots are first used, and nothing moves while packets flow.
+            slots: Vec::with_capacity(usize::try_from(slots_max).unwrap_or(0)),
             free: Vec::new(),
             by_port: FxHashMap::default(),
             slots_max,
@@ -91,8 +107,8 @@ impl FlowTable {
     }
 
     /// Takes a slot for an endpoint whose port is yet to be bound.
-    pub(crate) fn reserve(&mut self, endpoint: Endpoint) -> Result<SocketId, ReserveError> {
-        let port = endpoint.port;
+    pub(crate) fn reserve(&mut self, wanted: Reservation) -> Result<SocketId, ReserveError> {
+        let port = wanted.port;
         if let Some(socket) = self.by_port.get(&port) {
             return Err(match self.slots[socket.index()] {
                 Slot::Closing(_) => ReserveError::Closing,
@@ -104,7 +120,7 @@ impl FlowTable {
         } else {
             ReserveError::Full
         })?;
-        self.slots[socket.index()] = Slot::Reserved(endpoint);
+        self.slots[socket.index()] = Slot::Reserved(wanted);
         self.by_port.insert(port, socket);
         Ok(socket)
     }
@@ -112,20 +128,17 @@ impl FlowTable {
     /// The port of a reserved slot is bound. `None`: it was not reserved.
     pub(crate) fn commit(&mut self, socket: SocketId) -> Option<&mut Endpoint> {
         let slot = self.slots.get_mut(socket.index())?;
-        match std::mem::replace(slot, Slot::Free) {
-            Slot::Reserved(endpoint) => *slot = Slot::Open(endpoint),
-            other => {
-                *slot = other;
-                return None;
-            }
-        }
+        let Slot::Reserved(reserved) = *slot else {
+            return None;
+        };
+        *slot = Slot::Open(Endpoint::new(reserved));
         self.open(socket)
     }
 
     /// The port of a reserved slot could not be bound.
     pub(crate) fn roll_back(&mut self, socket: SocketId) {
-        if let Some(Slot::Reserved(endpoint)) = self.slots.get(socket.index()) {
-            let port = endpoint.port;
+        if let Some(Slot::Reserved(reserved)) = self.slots.get(socket.index()) {
+            let port = reserved.port;
             self.set_free(socket, port);
         }
     }
@@ -178,14 +191,18 @@ impl FlowTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relay_wire::{CallKey, InterfaceId};
+    use relay_wire::InterfaceId;
 
-    fn endpoint(number: u16) -> Endpoint {
+    fn endpoint(number: u16) -> Reservation {
         let port = Port {
             interface: InterfaceId(0),
             number,
         };
-        Endpoint::new(CallKey(1), port, true)
+        Reservation {
+            call: CallKey(1),
+            port,
+            is_ipv4: true,
+        }
     }
 
     #[test]

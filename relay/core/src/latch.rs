@@ -61,11 +61,22 @@ const HANDOVER_STEP_MAX: i16 = 3_000;
 
 /// The address of one endpoint's peer, and how sure that is.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Latch {
+    // All that packets of a known peer need: one cache line.
     peer: Option<Peer>,
-    signalled: Option<SocketAddr>,
-    learning: Learning,
     rules: SourceRules,
+    learning: Learning,
+
+    rest: Box<Rest>,
+}
+
+const _: () = assert!(std::mem::offset_of!(Latch, rest) == 64);
+
+/// What only others than the peer make us look at.
+#[derive(Debug)]
+struct Rest {
+    signalled: Option<SocketAddr>,
     probation: Probation,
 }
 
@@ -100,10 +111,12 @@ impl Latch {
     pub(crate) fn new(signalled: Option<SocketAddr>, learning: Learning) -> Self {
         Self {
             peer: None,
-            signalled: signalled.filter(is_unicast),
-            learning,
             rules: SourceRules::default(),
-            probation: Probation::default(),
+            learning,
+            rest: Box::new(Rest {
+                signalled: signalled.filter(is_unicast),
+                probation: Probation::default(),
+            }),
         }
     }
 
@@ -111,7 +124,7 @@ impl Latch {
     /// a call, say), what was learnt stays, so that nobody gets a second chance to be learnt.
     pub(crate) fn signal(&mut self, signalled: Option<SocketAddr>, learning: Learning) {
         let signalled = signalled.filter(is_unicast);
-        if self.signalled != signalled || self.learning != learning {
+        if self.rest.signalled != signalled || self.learning != learning {
             *self = Self {
                 rules: self.rules,
                 ..Self::new(signalled, learning)
@@ -154,7 +167,8 @@ impl Latch {
         if !may_come {
             return Err(DropReason::SourceMismatch);
         }
-        if self.must_prove(fit, now, evidence, heard) && !self.probation.hear(now, source, evidence)
+        if self.must_prove(fit, now, evidence, heard)
+            && !self.rest.probation.hear(now, source, evidence)
         {
             return Err(DropReason::Unproven);
         }
@@ -183,16 +197,16 @@ impl Latch {
     /// Where to send: what was learnt, or else what was signalled.
     pub(crate) fn remote(&self) -> Option<SocketAddr> {
         match self.peer {
-            Some(_) if self.rules.is_asymmetric => self.signalled,
+            Some(_) if self.rules.is_asymmetric => self.rest.signalled,
             Some(peer) => Some(peer.source),
             None if self.rules.waits_for_peer => None,
-            None => self.signalled,
+            None => self.rest.signalled,
         }
     }
 
     /// What signalling says.
     pub(crate) fn signalled(&self) -> Option<SocketAddr> {
-        self.signalled
+        self.rest.signalled
     }
 
     /// The address comes from packets.
@@ -254,11 +268,11 @@ impl Latch {
             fit,
             open_until,
         });
-        self.probation.clear();
+        self.rest.probation.clear();
     }
 
     fn fit(&self, source: SocketAddr) -> Fit {
-        let Some(signalled) = self.signalled else {
+        let Some(signalled) = self.rest.signalled else {
             return Fit::Neither;
         };
         match (

@@ -50,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod clock;
 mod command;
 mod endpoint;
 mod flow_table;
@@ -76,6 +77,7 @@ use relay_rtp::Kind;
 use relay_wire::{CallKey, Event, Port};
 
 use call::Calls;
+use clock::{Clock, Now};
 use flow_table::FlowTable;
 use piercing::Piercings;
 
@@ -86,6 +88,7 @@ use piercing::Piercings;
 #[derive(Debug)]
 pub struct Relay {
     limits: Limits,
+    clock: Clock,
     flows: FlowTable,
     calls: Calls,
     events: VecDeque<Event>,
@@ -108,6 +111,7 @@ impl Relay {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
+            clock: Clock::default(),
             flows: FlowTable::new(limits.endpoints_max),
             calls: Calls::default(),
             events: VecDeque::new(),
@@ -124,6 +128,7 @@ impl Relay {
     /// Decides about one datagram. If it is to be forwarded, the bytes are as they are to leave.
     pub fn handle_packet(&mut self, now: Instant, ingress: Ingress, packet: &mut [u8]) -> Verdict {
         self.packets_in += 1;
+        let now = self.clock.read(now);
         match self.route(now, ingress, packet) {
             Ok(egress) => {
                 self.packets_out += 1;
@@ -139,26 +144,22 @@ impl Relay {
         }
     }
 
-    fn route(
-        &mut self,
-        now: Instant,
-        ingress: Ingress,
-        packet: &[u8],
-    ) -> Result<Egress, DropReason> {
+    fn route(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Result<Egress, DropReason> {
+        let kind = Kind::of(packet);
         let arrived_at = self.flows.open(ingress.socket);
         let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-        let socket = match arrived_at.receive(now, ingress.source, packet) {
+        let socket = match arrived_at.receive(now, ingress.source, kind, packet) {
             Err(DropReason::SourceMismatch | DropReason::Unproven)
-                if self.vouches(now, ingress, packet) =>
+                if kind == Kind::Rtcp && self.vouches(now.at, ingress) =>
             {
                 let arrived_at = self.flows.open(ingress.socket);
                 let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-                arrived_at.receive(now, ingress.source, packet)?
+                arrived_at.receive(now, ingress.source, kind, packet)?
             }
             other => other?,
         };
-        if Kind::of(packet) == Kind::Rtcp {
-            self.note_reports(now, ingress.socket, socket, packet);
+        if kind == Kind::Rtcp {
+            self.note_reports(now.at, ingress.socket, socket, packet);
         }
         let leaves_from = self.flows.open(socket);
         let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
@@ -180,10 +181,7 @@ impl Relay {
 
     /// Lets the RTP endpoint vouch for a stranger that sends RTCP to the port above it (RFC 3550
     /// §11). Says whether it does.
-    fn vouches(&mut self, now: Instant, ingress: Ingress, packet: &[u8]) -> bool {
-        if Kind::of(packet) != Kind::Rtcp {
-            return false;
-        }
+    fn vouches(&mut self, now: Instant, ingress: Ingress) -> bool {
         let Some(endpoint) = self.flows.endpoint(ingress.socket) else {
             return false;
         };

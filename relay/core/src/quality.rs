@@ -1,135 +1,223 @@
 //! How well RTP arrives, by source: measured from the packets themselves, whether or not the
 //! phones send RTCP (RFC 3550 A.1, A.3, A.8).
 //!
-//! A packet costs some additions on memory that is at hand anyhow; what they mean is worked out
-//! when somebody asks. Arrival is the time of the worker's turn, so jitter is as fine as a turn
-//! is long: some hundred microseconds at most.
+//! A packet costs some additions and one multiplication on memory that is at hand anyhow; what
+//! they mean is worked out when somebody asks. Arrival is the time of the worker's turn, so jitter
+//! is as fine as a turn is long: some hundred microseconds at most.
 
-use std::time::Instant;
-
-use relay_rtp::{ExtendedSequence, Packet};
+use relay_rtp::{ExtendedSequence, FixedHeader, Sequence};
 use relay_wire::{SOURCES_PER_ENDPOINT_MAX, SourceStats};
 
-/// The sources of one endpoint, the newest last. Their memory is taken when the endpoint is
-/// made; a new source takes the place of the one that was silent for longest.
+/// The sources of one endpoint. The one that speaks is at hand, in the endpoint's own memory;
+/// the memory of the others is taken when the endpoint is made. A new source takes the place of
+/// the one that was silent for longest.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Quality {
-    sources: Vec<Source>,
+    /// The source of the newest packet; without packets if there was none.
+    current: Source,
+    /// The others, the newest last.
+    others: Vec<Source>,
+    /// What came from sources that are forgotten.
+    forgotten: Count,
 }
 
-/// What is known of one source.
-#[derive(Debug)]
+/// Sources beside the one that speaks.
+const OTHERS_MAX: usize = SOURCES_PER_ENDPOINT_MAX - 1;
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Count {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What is known of one source: first what nearly every packet reads and writes, which is one
+/// cache line.
+#[derive(Clone, Debug)]
+#[repr(C)]
 struct Source {
     ssrc: u32,
-    payload_type: u8,
-    packets: u64,
-    bytes: u64,
-    duplicates: u64,
-    reordered: u64,
-    first: ExtendedSequence,
+    /// Timestamp of the newest packet.
+    timestamp: u32,
+    /// When that arrived, in nanoseconds of the worker's clock.
+    arrived_ns: u64,
     highest: ExtendedSequence,
     /// Bit n: the packet n before the highest has come.
     seen: u64,
-    began: Moment,
-    newest: Moment,
-    /// Of the timestamp; 0: not known yet.
-    clock_hz: u32,
-    /// In 1/16 µs, as A.8 keeps it.
+    count: Count,
+    /// In 1/16 ns, as A.8 keeps it.
     jitter: u64,
+    /// Nanoseconds of one unit of the timestamp, by [`TICK_SCALE_BITS`]; 0: not known yet.
+    tick: u32,
+    payload_type: u8,
+
+    first: ExtendedSequence,
+    duplicates: u64,
+    reordered: u64,
+    /// Where the pace of the timestamps is measured from.
+    pace_began_ns: u64,
+    pace_began_timestamp: u32,
 }
 
-/// When a packet came and what it says of when it was made.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    at: Instant,
-    timestamp: u32,
-}
+const _: () = assert!(std::mem::offset_of!(Source, first) == 64);
+
+/// Fractions of a nanosecond that a tick is kept in: as many as fit with the slowest clock, of
+/// 8 kHz. What is lost is below a nanosecond in a second.
+const TICK_SCALE_BITS: u32 = 15;
 
 /// Clocks that dynamic payload types have, to be told by the pace of their timestamps.
 const CLOCKS_HZ: [u32; 7] = [8_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
 
+const SECOND_NS: u64 = 1_000_000_000;
+
 /// A stream must last so long before its pace says what clock it has.
-const PACE_US_MIN: u64 = 1_000_000;
+const PACE_NS_MIN: u64 = SECOND_NS;
+
+/// A gap in the timestamps that is no pause in speech any more.
+const MADE_NS_MAX: u64 = 60 * SECOND_NS;
 
 impl Quality {
     pub(crate) fn new() -> Self {
         Self {
-            sources: Vec::with_capacity(SOURCES_PER_ENDPOINT_MAX),
+            current: Source::none(),
+            others: Vec::with_capacity(OTHERS_MAX),
+            forgotten: Count::default(),
         }
     }
 
-    /// Takes in a packet of the peer.
-    pub(crate) fn note(&mut self, now: Instant, packet: &Packet<&[u8]>, len: usize) {
-        let ssrc = packet.ssrc().value();
-        let Some(index) = self.sources.iter().rposition(|it| it.ssrc == ssrc) else {
-            if self.sources.len() == SOURCES_PER_ENDPOINT_MAX {
-                self.sources.remove(0);
-            }
-            return self.sources.push(Source::new(now, packet, len));
-        };
-        let last = self.sources.len() - 1;
-        if index != last {
-            self.sources[index..].rotate_left(1);
+    /// Takes in a packet of the peer, which arrived at `now_ns` of the worker's clock.
+    #[inline]
+    pub(crate) fn note(&mut self, now_ns: u64, header: FixedHeader, len: usize) {
+        if self.current.ssrc != header.ssrc.value() || self.current.count.packets == 0 {
+            return self.note_other(now_ns, header, len);
         }
-        self.sources[last].note(now, packet, len);
+        self.current.note(now_ns, header, len);
+    }
+
+    /// A packet of another source than the one before.
+    #[cold]
+    fn note_other(&mut self, now_ns: u64, header: FixedHeader, len: usize) {
+        let ssrc = header.ssrc.value();
+        let known = self.others.iter().rposition(|it| it.ssrc == ssrc);
+        let known = known.map(|index| self.others.remove(index));
+        if self.current.count.packets > 0 {
+            if self.others.len() == OTHERS_MAX {
+                let silent = self.others.remove(0).count;
+                self.forgotten.packets += silent.packets;
+                self.forgotten.bytes += silent.bytes;
+            }
+            self.others.push(self.current.clone());
+        }
+        match known {
+            Some(known) => {
+                self.current = known;
+                self.current.note(now_ns, header, len);
+            }
+            None => self.current = Source::new(now_ns, header, len),
+        }
+    }
+
+    /// The newest source, its payload type, and where its sequence is; `None`: there was no RTP.
+    pub(crate) fn newest(&self) -> Option<(u32, u8, Sequence)> {
+        let Source {
+            ssrc, payload_type, ..
+        } = self.current;
+        (self.current.count.packets > 0)
+            .then(|| (ssrc, payload_type, self.current.highest.sequence()))
+    }
+
+    /// All RTP so far.
+    pub(crate) fn count(&self) -> Count {
+        let mut count = self.forgotten;
+        for source in self.others.iter().chain([&self.current]) {
+            count.packets += source.count.packets;
+            count.bytes += source.count.bytes;
+        }
+        count
     }
 
     pub(crate) fn stats(&self) -> Vec<SourceStats> {
-        self.sources.iter().map(Source::stats).collect()
+        let sources = self.others.iter().chain([&self.current]);
+        let sources = sources.filter(|it| it.count.packets > 0);
+        sources.map(Source::stats).collect()
+    }
+}
+
+impl Count {
+    #[inline]
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        // Widening: a usize has at most 64 bits.
+        self.bytes += bytes as u64;
     }
 }
 
 impl Source {
-    fn new(now: Instant, packet: &Packet<&[u8]>, len: usize) -> Self {
-        let first = ExtendedSequence::first(packet.sequence());
-        let moment = Moment {
-            at: now,
-            timestamp: packet.timestamp(),
-        };
-        let payload_type = packet.payload_type().value();
+    fn new(now_ns: u64, header: FixedHeader, len: usize) -> Self {
+        let first = ExtendedSequence::first(header.sequence);
+        let payload_type = header.payload_type.value();
+        let mut count = Count::default();
+        count.add(len);
         Self {
-            ssrc: packet.ssrc().value(),
-            payload_type,
-            packets: 1,
-            bytes: len as u64,
-            duplicates: 0,
-            reordered: 0,
-            first,
+            ssrc: header.ssrc.value(),
+            timestamp: header.timestamp,
+            arrived_ns: now_ns,
             highest: first,
             seen: 1,
-            began: moment,
-            newest: moment,
-            clock_hz: static_clock_hz(payload_type),
+            count,
             jitter: 0,
+            tick: tick_of(static_clock_hz(payload_type)),
+            payload_type,
+            first,
+            duplicates: 0,
+            reordered: 0,
+            pace_began_ns: now_ns,
+            pace_began_timestamp: header.timestamp,
         }
     }
 
-    fn note(&mut self, now: Instant, packet: &Packet<&[u8]>, len: usize) {
-        self.packets += 1;
-        self.bytes += len as u64;
-        let number = self.highest.extend(packet.sequence());
+    /// A source that has not sent anything.
+    fn none() -> Self {
+        let first = ExtendedSequence::first(Sequence::new(0));
+        Self {
+            ssrc: 0,
+            timestamp: 0,
+            arrived_ns: 0,
+            highest: first,
+            seen: 0,
+            count: Count::default(),
+            jitter: 0,
+            tick: 0,
+            payload_type: 0,
+            first,
+            duplicates: 0,
+            reordered: 0,
+            pace_began_ns: 0,
+            pace_began_timestamp: 0,
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, now_ns: u64, header: FixedHeader, len: usize) {
+        self.count.add(len);
+        let number = self.highest.extend(header.sequence);
         if number <= self.highest {
             return self.note_late(number);
         }
         let step = number.value() - self.highest.value();
         self.seen = if step < 64 { self.seen << step } else { 0 } | 1;
         self.highest = number;
-        let moment = Moment {
-            at: now,
-            timestamp: packet.timestamp(),
-        };
-        let payload_type = packet.payload_type().value();
-        if payload_type == self.payload_type {
-            self.note_transit(moment);
+        if header.payload_type.value() == self.payload_type && self.tick != 0 {
+            self.note_transit(now_ns, header.timestamp);
         } else {
-            self.payload_type = payload_type;
-            self.clock_hz = static_clock_hz(payload_type);
-            self.began = moment;
+            self.note_clock(now_ns, header);
         }
-        self.newest = moment;
+        (self.arrived_ns, self.timestamp) = (now_ns, header.timestamp);
     }
 
     /// A packet from before the highest: late, or there already.
+    #[cold]
     fn note_late(&mut self, number: ExtendedSequence) {
         let back = self.highest.value() - number.value();
         let bit = 1_u64.checked_shl(u32::try_from(back).unwrap_or(u32::MAX));
@@ -143,56 +231,70 @@ impl Source {
         }
     }
 
-    /// RFC 3550 A.8, in microseconds.
-    fn note_transit(&mut self, moment: Moment) {
-        if self.clock_hz == 0 {
-            return self.tell_clock(moment);
-        }
-        let arrival = microseconds(self.newest.at, moment.at);
-        let made = moment.timestamp.wrapping_sub(self.newest.timestamp);
-        let made = u64::from(made) * 1_000_000 / u64::from(self.clock_hz);
+    /// RFC 3550 A.8, in nanoseconds: a multiplication makes them of the timestamp's units.
+    #[inline]
+    fn note_transit(&mut self, now_ns: u64, timestamp: u32) {
+        let arrival = now_ns.saturating_sub(self.arrived_ns);
+        let ticks = timestamp.wrapping_sub(self.timestamp);
+        let made = (u64::from(ticks) * u64::from(self.tick)) >> TICK_SCALE_BITS;
         // A timestamp that jumps is a new beginning, not a delay of hours.
-        if made < MADE_US_MAX {
+        if made < MADE_NS_MAX {
             self.jitter -= (self.jitter + 8) >> 4;
             self.jitter += arrival.abs_diff(made);
         }
     }
 
-    /// The clock, if the pace of timestamps is that of one.
-    fn tell_clock(&mut self, moment: Moment) {
-        let elapsed = microseconds(self.began.at, moment.at);
-        if elapsed < PACE_US_MIN {
+    /// A packet of another type than the one before, or of a type whose clock is not known.
+    #[cold]
+    fn note_clock(&mut self, now_ns: u64, header: FixedHeader) {
+        let payload_type = header.payload_type.value();
+        if payload_type != self.payload_type {
+            self.payload_type = payload_type;
+            self.tick = tick_of(static_clock_hz(payload_type));
+            (self.pace_began_ns, self.pace_began_timestamp) = (now_ns, header.timestamp);
             return;
         }
-        let ticks = u64::from(moment.timestamp.wrapping_sub(self.began.timestamp));
-        let pace = ticks * 1_000_000 / elapsed;
-        let is_near = |hz: &&u32| pace.abs_diff(u64::from(**hz)) * 20 < u64::from(**hz);
+        let elapsed = now_ns.saturating_sub(self.pace_began_ns);
+        if elapsed < PACE_NS_MIN {
+            return;
+        }
+        let ticks = header.timestamp.wrapping_sub(self.pace_began_timestamp);
+        let pace = (u64::from(ticks) * SECOND_NS).checked_div(elapsed);
+        let is_near = |hz: &&u32| {
+            let hz = u64::from(**hz);
+            pace.is_some_and(|it| it.abs_diff(hz) * 20 < hz)
+        };
         match CLOCKS_HZ.iter().find(is_near) {
-            Some(hz) => self.clock_hz = *hz,
+            Some(hz) => self.tick = tick_of(*hz),
             // Silence, or something else: look at the next second.
-            None => self.began = moment,
+            None => {
+                (self.pace_began_ns, self.pace_began_timestamp) = (now_ns, header.timestamp);
+            }
         }
     }
 
     fn stats(&self) -> SourceStats {
         let expected = self.highest.value() - self.first.value() + 1;
-        let arrived = self.packets - self.duplicates;
+        let arrived = self.count.packets - self.duplicates;
+        let jitter_us = (self.jitter >> 4) / 1_000;
         SourceStats {
             ssrc: self.ssrc,
             payload_type: self.payload_type,
-            packets: self.packets,
-            bytes: self.bytes,
+            packets: self.count.packets,
+            bytes: self.count.bytes,
             lost: expected.saturating_sub(arrived),
             reordered: self.reordered,
             duplicates: self.duplicates,
-            jitter_us: (self.clock_hz != 0)
-                .then(|| u32::try_from(self.jitter >> 4).unwrap_or(u32::MAX)),
+            jitter_us: (self.tick != 0).then(|| u32::try_from(jitter_us).unwrap_or(u32::MAX)),
         }
     }
 }
 
-/// A gap in the timestamps that is no pause in speech any more.
-const MADE_US_MAX: u64 = 60_000_000;
+/// One unit of a clock in nanoseconds, by [`TICK_SCALE_BITS`]; 0 for a clock of 0 Hz.
+fn tick_of(clock_hz: u32) -> u32 {
+    let tick = (SECOND_NS << TICK_SCALE_BITS).checked_div(clock_hz.into());
+    u32::try_from(tick.unwrap_or(0)).unwrap_or(u32::MAX)
+}
 
 /// Clocks of static payload types (RFC 3551 §6); 0 for others.
 fn static_clock_hz(payload_type: u8) -> u32 {
@@ -207,37 +309,21 @@ fn static_clock_hz(payload_type: u8) -> u32 {
     }
 }
 
-fn microseconds(from: Instant, to: Instant) -> u64 {
-    let duration = to.saturating_duration_since(from);
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::tests::start;
 
     /// Packets of a type: number, timestamp, when they arrive in µs.
     fn measure(payload_type: u8, packets: impl IntoIterator<Item = (u16, u32, u64)>) -> Quality {
-        let (mut quality, start) = (Quality::new(), start());
+        let mut quality = Quality::new();
         for (sequence, timestamp, at_us) in packets {
-            note(
-                &mut quality,
-                start,
-                [7, timestamp],
-                payload_type,
-                sequence,
-                at_us,
-            );
+            note(&mut quality, [7, timestamp], payload_type, sequence, at_us);
         }
         quality
     }
 
     fn note(
         quality: &mut Quality,
-        start: Instant,
         [ssrc, timestamp]: [u32; 2],
         payload_type: u8,
         sequence: u16,
@@ -247,8 +333,7 @@ mod tests {
         bytes.extend_from_slice(&sequence.to_be_bytes());
         bytes.extend_from_slice(&timestamp.to_be_bytes());
         bytes.extend_from_slice(&ssrc.to_be_bytes());
-        let packet = Packet::parse(&bytes[..]).unwrap();
-        quality.note(start + Duration::from_micros(at_us), &packet, 100);
+        quality.note(at_us * 1_000, FixedHeader::read(&bytes).unwrap(), 100);
     }
 
     fn numbers(numbers: &[u16]) -> SourceStats {
@@ -293,22 +378,21 @@ mod tests {
 
     #[test]
     fn sources_are_apart_and_few() {
-        let (mut quality, start) = (Quality::new(), start());
+        let mut quality = Quality::new();
         for ssrc in 0..100 {
-            note(&mut quality, start, [ssrc, 0], 8, 1, 0);
-            note(
-                &mut quality,
-                start,
-                [0, 0],
-                8,
-                u16::try_from(ssrc).unwrap() + 2,
-                0,
-            );
+            note(&mut quality, [ssrc, 0], 8, 1, 0);
+            let sequence = u16::try_from(ssrc).unwrap() + 2;
+            note(&mut quality, [0, 0], 8, sequence, 0);
         }
         let stats = quality.stats();
         assert_eq!(stats.len(), SOURCES_PER_ENDPOINT_MAX);
         let newest = stats.last().unwrap();
         assert_eq!((newest.ssrc, newest.packets, newest.lost), (0, 101, 0));
-        assert_eq!(quality.sources.capacity(), SOURCES_PER_ENDPOINT_MAX);
+        assert_eq!(quality.others.capacity(), SOURCES_PER_ENDPOINT_MAX - 1);
+        let all = Count {
+            packets: 200,
+            bytes: 20_000,
+        };
+        assert_eq!(quality.count(), all, "those that are forgotten included");
     }
 }

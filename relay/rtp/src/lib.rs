@@ -25,11 +25,13 @@ mod demux;
 mod extension;
 #[doc(hidden)]
 pub mod fuzz;
+mod header;
 mod packet;
 pub mod rtcp;
 mod sequence;
 
 pub use demux::Kind;
 pub use extension::{Element, Elements, Extension};
+pub use header::FixedHeader;
 pub use packet::{Packet, ParseError, PayloadType, Ssrc};
 pub use sequence::{ExtendedSequence, Sequence};

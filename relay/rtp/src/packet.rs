@@ -49,6 +49,11 @@ impl PayloadType {
         if value < 128 { Some(Self(value)) } else { None }
     }
 
+    /// Of the second byte of a packet, whose highest bit is the marker.
+    pub(crate) const fn of_byte(byte: u8) -> Self {
+        Self(byte & !FLAG_MARKER)
+    }
+
     /// As a number from 0 to 127.
     #[must_use]
     pub const fn value(self) -> u8 {
@@ -137,7 +142,7 @@ impl<B: AsRef<[u8]>> Packet<B> {
     /// What the payload is.
     #[must_use]
     pub fn payload_type(&self) -> PayloadType {
-        PayloadType(self.all()[field::TYPE] & !FLAG_MARKER)
+        PayloadType::of_byte(self.all()[field::TYPE])
     }
 
     /// The number of this packet in its stream.
