@@ -12,6 +12,10 @@ const SPEECH_MS: u32 = 6_000;
 /// call ends.
 const UNHEARD_MAX: usize = 12 * 160;
 
+/// Samples of a callee who speaks before its answer has come by: until then nobody has said where
+/// its media will come from, and what it sends first only proves that it is no stranger.
+const UNPROVEN_MAX: usize = 3 * 160;
+
 #[test]
 fn each_phone_hears_every_sample_of_the_other() {
     let site = Site::new();
@@ -57,12 +61,12 @@ pub(crate) fn talk(site: &Site, exchange: &impl Exchange, transport: &str) -> bo
     caller.await_output("terminated", Duration::from_secs(30));
     callee.await_output("lost:", Duration::from_secs(10));
 
-    assert_whole(&speech[0].0, &callee.recording());
-    assert_whole(&speech[1].0, &caller.recording());
+    assert_whole(&speech[0].0, &callee.recording(), 0);
+    assert_whole(&speech[1].0, &caller.recording(), UNPROVEN_MAX);
     true
 }
 
-fn assert_whole(sent: &[i16], heard: &Wav) {
+fn assert_whole(sent: &[i16], heard: &Wav, unproven: usize) {
     assert_eq!(heard.sample_rate_hz, SAMPLE_RATE_HZ);
     let comparison = compare(sent, &heard.samples).expect("the recording is of this speech");
     let Comparison {
@@ -73,7 +77,7 @@ fn assert_whole(sent: &[i16], heard: &Wav) {
         ..
     } = comparison;
     assert_eq!(mismatches, 0, "{comparison:?}");
-    assert_eq!(missing_at_start, 0, "{comparison:?}");
+    assert!(missing_at_start <= unproven, "{comparison:?}");
     assert!(missing_at_end <= UNHEARD_MAX, "{comparison:?}");
     assert!(level_change_db.abs() < 0.01, "{comparison:?}");
 }

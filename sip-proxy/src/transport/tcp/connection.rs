@@ -203,6 +203,9 @@ impl Reader<'_> {
             if len == 0 {
                 return Err(End::Eof);
             }
+            // A phone with Nagle's algorithm holds its 200 back until its 180 is acknowledged. If the
+            // system will not hurry, nothing is lost but that time.
+            let _ = SockRef::from(half.as_ref()).set_tcp_quickack(true);
             framer.push(&buffer[..len])?;
             let found = self.forward(&mut framer).await?;
             is_known |= found;
