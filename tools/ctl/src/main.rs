@@ -5,6 +5,7 @@
 //! status, calls, ng ─► control, by ng over UDP           (ng_client)
 //! status, calls ─► sip-proxy, by its admin socket        (admin)
 //! user, cdr, registrations ─► the database               (sip-proxy-store)
+//! doctor ─► /proc and /sys of this host                  (doctor/)
 //! load ─► any relay or SIP server                        (tandem-load)
 //! ```
 
@@ -14,6 +15,7 @@ mod admin;
 mod calls;
 mod cdr;
 mod config;
+mod doctor;
 mod failure;
 mod load;
 mod man;
@@ -123,6 +125,12 @@ enum Command {
     User(user::UserArgs),
     /// Check and explain the settings
     Config(config::ConfigArgs),
+    /// Say what of this host holds media back, the worst first
+    ///
+    /// Reads /proc, /sys and the daemons' sockets, and changes nothing. Exit code 1 if anything
+    /// critical or worth a warning was found. The scripts of the folder kernel-tuning cure most
+    /// of it.
+    Doctor(doctor::DoctorArgs),
     /// Speak the ng protocol to control, or to any ng server
     ///
     /// ng is the protocol by which SIP proxies direct rtpengine, and Tandem's control daemon.
@@ -150,6 +158,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
     let context = &cli.context;
     match &cli.command {
+        Command::Doctor(args) => return doctor::run(context, args),
         Command::Load(args) => return load::run(context, args),
         Command::Run(args) => return run::run(context, args),
         Command::Status(args) => status::run(context, args),

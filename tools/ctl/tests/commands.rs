@@ -11,7 +11,7 @@ use serde_json::Value;
 use sip_proxy_core::{Binding, Cdr, CdrCause, Listener, ListenerId, MediaCounts, Transport};
 use sip_proxy_store::{Store, hash_password};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "status",
     "calls",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 9] = [
     "cdr",
     "user",
     "config",
+    "doctor",
     "ng",
     "load",
 ];

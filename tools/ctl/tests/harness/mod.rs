@@ -50,6 +50,14 @@ impl Place {
         self.run_with_input(arguments, "")
     }
 
+    /// The same, with something changed about the command first.
+    pub(crate) fn run_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Ran {
+        let mut command = self.command(arguments);
+        change(&mut command);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Ran::new(output, self.folder.path())
+    }
+
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
         let mut child = self
             .command(arguments)
