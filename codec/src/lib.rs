@@ -5,3 +5,4 @@
 #![forbid(unsafe_code)]
 
 pub mod g711;
+pub mod gsm;

@@ -1,0 +1,156 @@
+//! From frames to samples.
+
+use std::fmt;
+
+use super::SAMPLES_PER_FRAME;
+use super::arithmetic::mult_r;
+use super::frame::{FRAME_LEN, Parameters, SUBFRAME_LEN, Subframe};
+use super::homing::{self, Extent};
+use super::lattice;
+use super::long_term::{GAINS, HISTORY_LEN, LAG_MIN};
+use super::loss::Substitute;
+use super::pulses::Excitation;
+use super::ratios::{Previous, Stages};
+
+/// Makes samples of one stream's frames. Some 400 octets, without allocation.
+#[derive(Clone)]
+pub struct Decoder {
+    pub(super) previous: Previous,
+    pub(super) lattice: Stages,
+    /// The sample before, with its high frequencies lowered.
+    pub(super) last_output: i16,
+    /// The last lag that was one.
+    lag: u8,
+    /// The residual of the last [`HISTORY_LEN`] samples.
+    history: [i16; HISTORY_LEN],
+    /// Whether nothing was decoded since the home state.
+    is_home: bool,
+    substitute: Substitute,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self {
+            previous: Previous::default(),
+            lattice: Stages::default(),
+            last_output: 0,
+            lag: 40,
+            history: [0; HISTORY_LEN],
+            is_home: true,
+            substitute: Substitute::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What somebody said is nobody's business.
+        formatter.debug_struct("Decoder").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Course {
+    /// It is decoded.
+    Decode,
+    /// It is decoded, and the decoder goes home.
+    DecodeAndGoHome,
+    /// The decoder is at home and stays there, saying what sends an encoder home.
+    StayHome,
+}
+
+impl Decoder {
+    /// A decoder in its home state.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Goes back to the home state, as for another call.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Decodes a frame into 20 ms. The signature is not looked at; [`split`](super::split) did so.
+    #[must_use]
+    pub fn decode(&mut self, frame: &[u8; FRAME_LEN]) -> [i16; SAMPLES_PER_FRAME] {
+        let (parameters, course) = self.begin(Some(frame));
+        self.run(&parameters, course)
+    }
+
+    /// Makes 20 ms in place of a frame that did not come: like the last frame at first, silent
+    /// after 320 ms.
+    #[must_use]
+    pub fn conceal(&mut self) -> [i16; SAMPLES_PER_FRAME] {
+        let (parameters, course) = self.begin(None);
+        self.run(&parameters, course)
+    }
+
+    /// What to decode for a frame, or for a lost one, and what to do with it.
+    pub(super) fn begin(&mut self, frame: Option<&[u8; FRAME_LEN]>) -> (Parameters, Course) {
+        let Some(frame) = frame else {
+            return (self.substitute.next(), Course::Decode);
+        };
+        let parameters = Parameters::unpack(frame);
+        self.substitute.note(&parameters);
+        (parameters, self.course_of(&parameters))
+    }
+
+    fn course_of(&self, parameters: &Parameters) -> Course {
+        if self.is_home {
+            if homing::sends_decoder_home(parameters, Extent::FirstSubframe) {
+                return Course::StayHome;
+            }
+        } else if homing::sends_decoder_home(parameters, Extent::Frame) {
+            return Course::DecodeAndGoHome;
+        }
+        Course::Decode
+    }
+
+    fn run(&mut self, parameters: &Parameters, course: Course) -> [i16; SAMPLES_PER_FRAME] {
+        if course == Course::StayHome {
+            return homing::SAMPLES;
+        }
+        let mut samples = self.residual(&parameters.subframes);
+        let reflections = self.previous.reflections(&parameters.ratios);
+        lattice::synthesise(&mut self.lattice, &reflections, &mut samples);
+        lattice::deemphasise(&mut self.last_output, &mut samples);
+        self.end(course);
+        samples
+    }
+
+    /// To be called after a frame was decoded.
+    pub(super) fn end(&mut self, course: Course) {
+        match course {
+            Course::DecodeAndGoHome => self.reset(),
+            Course::Decode => self.is_home = false,
+            Course::StayHome => {}
+        }
+    }
+
+    /// The residual of a frame: its pulses, and what the long-term prediction makes of the
+    /// residual before.
+    pub(super) fn residual(&mut self, subframes: &[Subframe; 4]) -> [i16; SAMPLES_PER_FRAME] {
+        let mut all = [0; HISTORY_LEN + SAMPLES_PER_FRAME];
+        all[..HISTORY_LEN].copy_from_slice(&self.history);
+        for (at, subframe) in (HISTORY_LEN..).step_by(SUBFRAME_LEN).zip(subframes) {
+            if (LAG_MIN..=HISTORY_LEN).contains(&usize::from(subframe.lag)) {
+                self.lag = subframe.lag;
+            }
+            let gain = GAINS[usize::from(subframe.gain & 3)];
+            let pulses = Excitation::from(subframe).decode();
+            let (before, now) = all.split_at_mut(at);
+            let past = &before[at - usize::from(self.lag)..];
+            for ((now, past), pulse) in now.iter_mut().zip(past).zip(pulses) {
+                *now = pulse.saturating_add(mult_r(gain, *past));
+            }
+        }
+        let (_, residual) = all.split_at(HISTORY_LEN);
+        self.history
+            .copy_from_slice(&residual[SAMPLES_PER_FRAME - HISTORY_LEN..]);
+        *residual
+            .first_chunk()
+            .expect("a frame lies behind the history")
+    }
+}
