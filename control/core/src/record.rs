@@ -10,6 +10,9 @@ use crate::call::CallState;
 /// Version of the form. Raise it when [`CallState`] changes.
 const VERSION: u8 = 2;
 
+/// Bytes of most records; longer ones grow.
+const RECORD_BYTES_USUAL: usize = 256;
+
 /// Why a record is none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum RecordError {
@@ -26,7 +29,9 @@ pub(crate) enum RecordError {
 
 /// The record of a call.
 pub(crate) fn encode(state: &CallState) -> Result<Vec<u8>, RecordError> {
-    let bytes = postcard::to_extend(state, vec![VERSION]).map_err(|_| RecordError::Malformed)?;
+    let mut bytes = Vec::with_capacity(RECORD_BYTES_USUAL);
+    bytes.push(VERSION);
+    relay_wire::append(state, &mut bytes);
     if bytes.len() > RECORD_BYTES_MAX {
         return Err(RecordError::TooLong);
     }

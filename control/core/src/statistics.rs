@@ -2,11 +2,12 @@
 //!
 //! Keys are the peer's, since proxies read them by name.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use codec_catalog::Descriptor;
-use control_ng::reply::{Writer, ok};
-use control_ng::{Counts, Dictionary, Totals, Value};
+use control_ng::reply::write_ok;
+use control_ng::{Counts, DictionaryWriter, ListWriter, Totals};
 use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 
 use crate::call::{CallState, Leg, Stream};
@@ -26,64 +27,68 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// The reply, about the parties that `is_wanted` names.
-    pub(crate) fn reply(&self, is_wanted: impl Fn(&Leg) -> bool) -> Writer<'a> {
-        let legs = || self.state.legs.iter().filter(|leg| is_wanted(leg));
-        let mut tags = Dictionary::new();
-        for (number, leg) in legs().enumerate() {
-            tags.push(tag_key(leg, number + 1), self.leg(leg));
-        }
-        ok().with("created", self.state.created_unix_ms / 1_000)
-            .with("created_us", self.state.created_unix_ms % 1_000 * 1_000)
-            .with("last signal", self.state.last_signal_unix_ms / 1_000)
-            .with("SSRC", self.sources())
-            .with("tags", tags)
-            .with("totals", self.totals())
+    pub(crate) fn reply(&self, cookie: &[u8], is_wanted: impl Fn(&Leg) -> bool) -> Vec<u8> {
+        write_ok(cookie, |out| {
+            out.put("created", self.state.created_unix_ms / 1_000);
+            out.put("created_us", self.state.created_unix_ms % 1_000 * 1_000);
+            out.put("last signal", self.state.last_signal_unix_ms / 1_000);
+            out.dictionary("SSRC", |out| self.sources(out));
+            out.dictionary("tags", |out| {
+                let legs = self.state.legs.iter().filter(|leg| is_wanted(leg));
+                for (number, leg) in legs.enumerate() {
+                    out.dictionary(tag_key(leg, number + 1), |out| self.leg(leg, out));
+                }
+            });
+            out.dictionary("totals", |out| self.totals().write(out));
+        })
     }
 
-    fn leg(&self, leg: &'a Leg) -> Dictionary<'a> {
-        let mut entry = Dictionary::new();
-        entry.push(&b"tag"[..], first_tag(leg));
+    fn leg(&self, leg: &Leg, out: &mut DictionaryWriter<'_>) {
+        out.put("tag", first_tag(leg));
         if let Some(branch) = &leg.via_branch {
-            entry.push(&b"via-branch"[..], &branch[..]);
+            out.put("via-branch", &branch[..]);
         }
         if leg.tags.len() > 1 {
-            let aliases = leg.tags[1..].iter().map(|tag| Value::from(&tag[..]));
-            entry.push(&b"tag-aliases"[..], aliases.collect::<Vec<_>>());
+            out.list("tag-aliases", |out| {
+                for tag in &leg.tags[1..] {
+                    out.put(&tag[..]);
+                }
+            });
         }
         if let Some(label) = &leg.label {
-            entry.push(&b"label"[..], &label[..]);
+            out.put("label", &label[..]);
         }
-        entry.push(&b"created"[..], leg.created_unix_ms / 1_000);
+        out.put("created", leg.created_unix_ms / 1_000);
         let peer = leg.peer.and_then(|peer| self.state.leg(peer));
-        entry.push(&b"subscriptions"[..], associations(peer.into_iter()));
+        out.list("subscriptions", |out| associations(peer.into_iter(), out));
         let peers = self.state.legs_towards(leg.id);
-        entry.push(&b"subscribers"[..], associations(peers));
-        let streams = leg.streams.iter().enumerate();
-        let medias = streams.map(|(index, stream)| self.media(leg, index, stream).into());
-        entry.push(&b"medias"[..], medias.collect::<Vec<Value<'_>>>());
-        entry
+        out.list("subscribers", |out| associations(peers, out));
+        out.list("medias", |out| {
+            for (index, stream) in leg.streams.iter().enumerate() {
+                out.dictionary(|out| self.media(leg, (index, stream), out));
+            }
+        });
     }
 
-    fn media(&self, leg: &'a Leg, index: usize, stream: &'a Stream) -> Dictionary<'a> {
-        let mut streams: Vec<Value<'_>> = Vec::new();
-        if let Some(port) = leg.port(index) {
-            streams.push(self.stream(port, Kind::Rtp, stream.remote).into());
+    fn media(&self, leg: &Leg, (index, stream): (usize, &Stream), out: &mut DictionaryWriter<'_>) {
+        out.put("index", u64::try_from(index + 1).unwrap_or_default());
+        out.put("type", &stream.kind[..]);
+        out.put("protocol", &stream.protocol[..]);
+        if let Some(codec) = self.codec(leg, index) {
+            out.put("codec", codec);
+        }
+        out.list("streams", |out| {
+            let Some(port) = leg.port(index) else {
+                return;
+            };
+            out.dictionary(|out| self.stream(port, Kind::Rtp, stream.remote, out));
             let rtcp = stream.rtcp_port().filter(|number| *number != port.number);
             if let Some(number) = rtcp {
                 let port = Port { number, ..port };
-                streams.push(self.stream(port, Kind::Rtcp, stream.remote_rtcp).into());
+                out.dictionary(|out| self.stream(port, Kind::Rtcp, stream.remote_rtcp, out));
             }
-        }
-        let mut entry = Dictionary::new()
-            .with("index", u64::try_from(index + 1).unwrap_or_default())
-            .with("type", &stream.kind[..])
-            .with("protocol", &stream.protocol[..]);
-        if let Some(codec) = self.codec(leg, index) {
-            entry.push(&b"codec"[..], codec);
-        }
-        entry
-            .with("streams", streams)
-            .with("flags", media_flags(stream))
+        });
+        out.list("flags", |out| media_flags(stream, out));
     }
 
     /// The codec that the party sends, if its payload type says so by itself.
@@ -92,33 +97,40 @@ impl<'a> Report<'a> {
         Some(Descriptor::of_payload_type(payload_type)?.name)
     }
 
-    fn stream(&self, port: Port, kind: Kind, advertised: Option<SocketAddr>) -> Dictionary<'a> {
+    fn stream(
+        &self,
+        port: Port,
+        kind: Kind,
+        advertised: Option<SocketAddr>,
+        out: &mut DictionaryWriter<'_>,
+    ) {
         let stats = self.endpoint(port);
         let interface = self.interfaces.get(usize::from(port.interface.0));
-        let address = interface.map(|interface| interface.address);
-        let mut flags: Vec<Value<'_>> = vec![kind.name().into()];
-        if advertised.is_some() {
-            flags.push("filled".into());
-        }
-        if stats.is_some_and(|stats| stats.learnt) {
-            flags.push("confirmed".into());
+        out.put("local port", u32::from(port.number));
+        if let Some(interface) = interface {
+            out.put("local address", interface.address);
+            out.put("family", family(interface.address.is_ipv6()));
         }
         let current = stats.and_then(|stats| stats.remote).or(advertised);
-        let mut entry = Dictionary::new().with("local port", u32::from(port.number));
-        if let Some(address) = address {
-            entry.push(&b"local address"[..], address.to_string());
-            entry.push(&b"family"[..], family(address.is_ipv6()));
-        }
-        entry.push(&b"endpoint"[..], endpoint(current));
-        entry.push(&b"advertised endpoint"[..], endpoint(advertised));
-        entry.push(&b"last packet"[..], self.last_packet(stats));
+        out.dictionary("endpoint", |out| endpoint(current, out));
+        out.dictionary("advertised endpoint", |out| endpoint(advertised, out));
+        out.put("last packet", self.last_packet(stats));
         if let Some(ssrc) = stats.and_then(|stats| stats.ssrc) {
-            entry.push(&b"SSRC"[..], ssrc);
+            out.put("SSRC", ssrc);
         }
-        entry.push(&b"flags"[..], flags);
-        entry.push(&b"stats"[..], stats.map(received).unwrap_or_default());
-        entry.push(&b"stats_out"[..], stats.map(sent).unwrap_or_default());
-        entry
+        out.list("flags", |out| {
+            out.put(kind.name());
+            if advertised.is_some() {
+                out.put("filled");
+            }
+            if stats.is_some_and(|stats| stats.learnt) {
+                out.put("confirmed");
+            }
+        });
+        let received = stats.map(received).unwrap_or_default();
+        out.dictionary("stats", |out| received.write(out));
+        let sent = stats.map(sent).unwrap_or_default();
+        out.dictionary("stats_out", |out| sent.write(out));
     }
 
     /// Seconds since 1970 of the newest packet; of the call's beginning if there was none.
@@ -151,44 +163,54 @@ impl<'a> Report<'a> {
     }
 
     /// What is known of each source of RTP, by its number in decimal.
-    fn sources(&self) -> Dictionary<'a> {
-        let mut sources = Dictionary::new();
+    fn sources(&self, out: &mut DictionaryWriter<'_>) {
         for endpoint in self.stats.iter().flat_map(|stats| &stats.endpoints) {
             for source in &endpoint.sources {
-                let entry = self.source(endpoint, source);
-                sources.push(source.ssrc.to_string().into_bytes(), entry);
+                out.dictionary(source.ssrc.to_string(), |out| {
+                    self.source(endpoint, source, out);
+                });
             }
         }
-        sources
     }
 
-    fn source(&self, endpoint: &EndpointStats, source: &SourceStats) -> Dictionary<'a> {
+    fn source(
+        &self,
+        endpoint: &EndpointStats,
+        source: &SourceStats,
+        out: &mut DictionaryWriter<'_>,
+    ) {
+        out.put("SSRC", source.ssrc);
+        out.put("bytes", source.bytes);
+        out.put("packets", source.packets);
+        out.put("cumulative loss", source.lost);
+        out.put("duplicates", source.duplicates);
+        out.put("reordered", source.reordered);
+        out.dictionary("average MOS", |out| self.quality(endpoint, source, out));
+    }
+
+    fn quality(
+        &self,
+        endpoint: &EndpointStats,
+        source: &SourceStats,
+        out: &mut DictionaryWriter<'_>,
+    ) {
         let round_trip_us = self.round_trip_us(endpoint.port);
-        let mut quality = Dictionary::new();
         if let Some(mos) = mos_tenths(source, round_trip_us) {
-            quality.push(&b"MOS"[..], mos);
+            out.put("MOS", mos);
         }
         if let Some(us) = round_trip_us {
-            quality.push(&b"round-trip time"[..], us);
+            out.put("round-trip time", us);
         }
         if let Some(us) = endpoint.round_trip_us {
-            quality.push(&b"round-trip time leg"[..], us);
+            out.put("round-trip time leg", us);
         }
         if let Some(us) = source.jitter_us {
-            quality.push(&b"jitter"[..], us / 1_000);
+            out.put("jitter", us / 1_000);
         }
         let expected = source.packets.saturating_add(source.lost).max(1);
         let lost_percent = source.lost.saturating_mul(100) / expected;
-        quality.push(&b"packet loss"[..], lost_percent);
-        quality.push(&b"samples"[..], 1_u64);
-        Dictionary::new()
-            .with("SSRC", source.ssrc)
-            .with("bytes", source.bytes)
-            .with("packets", source.packets)
-            .with("cumulative loss", source.lost)
-            .with("duplicates", source.duplicates)
-            .with("reordered", source.reordered)
-            .with("average MOS", quality)
+        out.put("packet loss", lost_percent);
+        out.put("samples", 1_u64);
     }
 
     /// From the party at a port through the relay to the other one and back, if both ways are
@@ -252,10 +274,10 @@ fn sent(stats: &EndpointStats) -> Counts {
     }
 }
 
-fn tag_key(leg: &Leg, number: usize) -> Vec<u8> {
+fn tag_key(leg: &Leg, number: usize) -> Cow<'_, [u8]> {
     match leg.tags.first() {
-        Some(tag) => tag.clone(),
-        None => format!("<untagged {number}>").into_bytes(),
+        Some(tag) => tag[..].into(),
+        None => format!("<untagged {number}>").into_bytes().into(),
     }
 }
 
@@ -263,34 +285,32 @@ fn first_tag(leg: &Leg) -> &[u8] {
     leg.tags.first().map_or(&[], |tag| &tag[..])
 }
 
-fn associations<'a>(legs: impl Iterator<Item = &'a Leg>) -> Vec<Value<'a>> {
-    legs.map(|leg| {
-        Dictionary::new()
-            .with("tag", first_tag(leg))
-            .with("type", "offer/answer")
-            .into()
-    })
-    .collect()
+fn associations<'a>(legs: impl Iterator<Item = &'a Leg>, out: &mut ListWriter<'_>) {
+    for leg in legs {
+        out.dictionary(|out| {
+            out.put("tag", first_tag(leg));
+            out.put("type", "offer/answer");
+        });
+    }
 }
 
-fn media_flags(stream: &Stream) -> Vec<Value<'static>> {
+fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {
     let flags = [
         (stream.port.is_some(), "initialized"),
         (stream.transport != Transport::Rtp, "passthrough"),
         (stream.rtcp_mux.is_on, "rtcp-mux"),
     ];
-    let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
-    flags.map(|(_, name)| name.into()).collect()
+    for (_, name) in flags.into_iter().filter(|(is_set, _)| *is_set) {
+        out.put(name);
+    }
 }
 
-fn endpoint(address: Option<SocketAddr>) -> Dictionary<'static> {
-    let Some(address) = address else {
-        return Dictionary::new();
-    };
-    Dictionary::new()
-        .with("family", family(address.is_ipv6()))
-        .with("address", address.ip().to_string())
-        .with("port", u32::from(address.port()))
+fn endpoint(address: Option<SocketAddr>, out: &mut DictionaryWriter<'_>) {
+    if let Some(address) = address {
+        out.put("family", family(address.is_ipv6()));
+        out.put("address", address.ip());
+        out.put("port", u32::from(address.port()));
+    }
 }
 
 fn family(is_ip6: bool) -> &'static str {

@@ -83,7 +83,10 @@ impl<'a> Value<'a> {
             Self::Dictionary(dictionary) => dictionary.encode(out),
             Self::Integer(number) => {
                 out.push(b'i');
-                out.extend_from_slice(number.to_string().as_bytes());
+                if *number < 0 {
+                    out.push(b'-');
+                }
+                encode_digits(number.unsigned_abs(), out);
                 out.push(b'e');
             }
             Self::List(values) => {
@@ -109,10 +112,27 @@ impl Dictionary<'_> {
     }
 }
 
-fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(bytes.len().to_string().as_bytes());
+pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    encode_digits(u64::try_from(bytes.len()).unwrap_or(u64::MAX), out);
     out.push(b':');
     out.extend_from_slice(bytes);
+}
+
+/// Each string has its length before it, so this is done some hundred times for a reply: without
+/// `format!`, which takes memory for each.
+pub(crate) fn encode_digits(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; INTEGER_BYTES_MAX];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        // A remainder of ten fits in a byte.
+        digits[first] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 struct Parser<'a> {

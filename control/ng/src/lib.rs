@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod bencode;
+mod emit;
 mod event;
 mod flags;
 #[doc(hidden)]
@@ -41,6 +42,7 @@ mod value;
 mod word;
 
 pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
+pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
     AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,

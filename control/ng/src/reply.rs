@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::{Dictionary, Message, ParseError, Value};
+use crate::{Dictionary, DictionaryWriter, ParseError, Value};
+
+/// Bytes of most messages; longer ones grow.
+const DATAGRAM_BYTES_USUAL: usize = 2_048;
 
 /// A reply being written. `result` comes last, as clients are used to.
 #[derive(Clone, Debug)]
@@ -33,6 +36,25 @@ pub fn error(reason: &str) -> Writer<'_> {
 #[must_use]
 pub fn load_limit(message: &str) -> Writer<'_> {
     Writer::new("load limit").with("message", message)
+}
+
+/// The datagram of a reply of success, whose document is written by `write`.
+#[must_use]
+pub fn write_ok(cookie: &[u8], write: impl FnOnce(&mut DictionaryWriter<'_>)) -> Vec<u8> {
+    let mut out = begin(cookie);
+    DictionaryWriter::write(&mut out, |document| {
+        write(document);
+        document.put("result", "ok");
+    });
+    out
+}
+
+/// A datagram with nothing but the cookie yet.
+fn begin(cookie: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(DATAGRAM_BYTES_USUAL);
+    out.extend_from_slice(cookie);
+    out.push(b' ');
+    out
 }
 
 impl<'a> Writer<'a> {
@@ -69,7 +91,7 @@ impl Dictionary<'_> {
     /// The datagram with this document.
     #[must_use]
     pub(crate) fn encode_message(&self, cookie: &[u8]) -> Vec<u8> {
-        let mut out = Message { cookie, body: b"" }.join();
+        let mut out = begin(cookie);
         self.encode(&mut out);
         out
     }
@@ -244,6 +266,23 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Writes `{packets, bytes, errors}`.
+    pub fn write(self, out: &mut DictionaryWriter<'_>) {
+        out.put("packets", self.packets);
+        out.put("bytes", self.bytes);
+        out.put("errors", self.errors);
+    }
+}
+
+impl Totals {
+    /// Writes `{RTP, RTCP}`.
+    pub fn write(self, out: &mut DictionaryWriter<'_>) {
+        out.dictionary("RTP", |out| self.rtp.write(out));
+        out.dictionary("RTCP", |out| self.rtcp.write(out));
+    }
+}
+
 impl<'a> From<Counts> for Value<'a> {
     fn from(counts: Counts) -> Self {
         Dictionary::new()
@@ -266,6 +305,7 @@ impl<'a> From<Totals> for Value<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Message;
 
     fn read<T>(writer: Writer<'_>, check: impl FnOnce(&Reply<'_>) -> T) -> T {
         let datagram = writer.encode(b"c");

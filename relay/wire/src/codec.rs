@@ -1,5 +1,6 @@
 //! Messages to bytes and back.
 
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::MESSAGE_BYTES_MAX;
@@ -21,8 +22,34 @@ pub enum DecodeError {
 /// Writes a message into `out`, which is cleared first.
 pub fn encode<M: Serialize>(message: &M, out: &mut Vec<u8>) {
     out.clear();
-    *out = postcard::to_extend(message, std::mem::take(out))
+    append(message, out);
+}
+
+/// Writes whatever has no maps of unknown length behind what is in `out`.
+pub fn append<M: Serialize>(message: &M, out: &mut Vec<u8>) {
+    postcard::serialize_with_flavor(message, Appended(out))
         .expect("messages have no maps of unknown length, and a Vec takes any number of bytes");
+}
+
+/// Where bytes are written. The crate's own way into a `Vec` extends it by one byte at a time.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appended<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads one message.

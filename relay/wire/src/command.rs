@@ -46,6 +46,7 @@ pub enum Command {
         /// in milliseconds; 0 is never.
         media_timeout_ms: u32,
         /// Opaque to the relay; given back by [`Command::ListCalls`].
+        #[serde(with = "crate::bytes")]
         record: Vec<u8>,
     },
     /// Ends a call: closes its endpoints and forgets its record. Answers [`Answer::Call`] with
@@ -59,6 +60,7 @@ pub enum Command {
         /// Which call.
         call: CallKey,
         /// At most [`RECORD_BYTES_MAX`](crate::RECORD_BYTES_MAX).
+        #[serde(with = "crate::bytes")]
         record: Vec<u8>,
     },
     /// Changes how long a call may be silent (0: for ever, as in a call on hold).
@@ -235,6 +237,7 @@ pub struct CallRecord {
     /// The call's key.
     pub call: CallKey,
     /// As control left it.
+    #[serde(with = "crate::bytes")]
     pub record: Vec<u8>,
 }
 

@@ -21,13 +21,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod codec;
 mod command;
 mod event;
 mod partition;
 mod stats;
 
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{DecodeError, append, decode, encode};
 pub use command::{
     Answer, CallRecord, Command, CommandError, Failure, Handover, Learning, Refusal, Request,
     SourceRules, ToRelay,

@@ -135,14 +135,16 @@ impl Control {
             stats,
             interfaces: &self.link.interfaces,
         };
-        let reply = match scope {
-            Scope::All => report.reply(|_| true),
-            Scope::None => reply::ok(),
-            Scope::Tags(tags) => report.reply(|leg: &Leg| tags.iter().any(|tag| leg.has_tag(tag))),
+        let cookie = message.cookie;
+        let mut reply = match scope {
+            Scope::All => report.reply(cookie, |_| true),
+            Scope::None => reply::ok().encode(cookie),
+            Scope::Tags(tags) => {
+                report.reply(cookie, |leg: &Leg| tags.iter().any(|tag| leg.has_tag(tag)))
+            }
         };
-        let mut reply = reply.encode(message.cookie);
         if reply.len() > DATAGRAM_BYTES_MAX {
-            reply = report.reply(|_| false).encode(message.cookie);
+            reply = report.reply(cookie, |_| false);
         }
         self.finish(now, &held, reply);
     }
