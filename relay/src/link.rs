@@ -6,6 +6,8 @@
 //!            └ Requests ──────────► ◄── Replies, Events ┘── mailbox 1 ── worker 1
 //! ```
 //!
+//! The link is not woken for a short reply: the worker sends it itself.
+//!
 //! Control comes and goes; media does not notice. One control is served at a time, and a new one
 //! that says a proper `Hello` takes the old one's place: the old one is dead or about to be.
 //! Events that nobody is there to hear are dropped and counted: a control that asks for the
@@ -65,12 +67,19 @@ struct Newcomer {
 /// The connection that is served.
 #[derive(Debug)]
 struct Control {
-    id: ConnectionId,
     connection: Connection,
     /// Read, but the worker's mailbox was full. Nothing more is read until it is not.
     held_back: Option<Request>,
     /// The mailbox that is listened to next: each in turn.
     next_mailbox: usize,
+}
+
+/// Who has something for us.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    listener: bool,
+    wake: bool,
+    control: bool,
 }
 
 impl Link {
@@ -101,41 +110,57 @@ impl Link {
     /// When the system gives no way on.
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !self.is_stopping.load(Ordering::Acquire) {
-            self.wait()?;
-            self.wake.rest();
-            self.accept();
-            self.greet();
-            self.serve_control();
+            let ready = self.wait()?;
+            // Each of these asks the system, which has said already for whom it has something.
+            if ready.wake {
+                self.wake.rest();
+            }
+            if ready.listener {
+                self.accept();
+            }
+            if !self.newcomers.is_empty() {
+                self.greet();
+            }
+            self.serve_control(ready.control);
         }
         Ok(())
     }
 
-    fn wait(&self) -> io::Result<()> {
-        let mut fds = vec![
-            watch(self.listener.as_fd(), PollFlags::IN),
-            watch(self.wake.as_fd(), PollFlags::IN),
-        ];
-        let newcomers = self.newcomers.iter();
-        fds.extend(newcomers.map(|it| watch(it.connection.as_fd(), PollFlags::IN)));
+    fn wait(&self) -> io::Result<Ready> {
+        let mut fds = Vec::with_capacity(3 + self.newcomers.len());
+        fds.push(watch(self.listener.as_fd(), PollFlags::IN));
+        fds.push(watch(self.wake.as_fd(), PollFlags::IN));
         if let Some(control) = &self.control {
             fds.push(watch(control.connection.as_fd(), control.interest()));
         }
+        let newcomers = self.newcomers.iter();
+        fds.extend(newcomers.map(|it| watch(it.connection.as_fd(), PollFlags::IN)));
         let deadline = self.newcomers.iter().map(|it| it.until).min();
         let timeout = deadline.map(|it| it.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
+        let is_ready = |index: usize| fds.get(index).is_some_and(|it| !it.revents().is_empty());
+        Ok(Ready {
+            listener: is_ready(0),
+            wake: is_ready(1),
+            control: self.control.is_some() && is_ready(2),
+        })
     }
 
     fn accept(&mut self) {
         while self.newcomers.len() < NEWCOMERS_MAX {
             match self.listener.accept() {
-                Ok(Some(socket)) => self.newcomers.push(Newcomer {
-                    connection: Connection::new(socket),
-                    until: Instant::now() + HELLO_TIMEOUT,
-                }),
+                Ok(Some(socket)) => {
+                    self.connections += 1;
+                    let id = ConnectionId(self.connections);
+                    self.newcomers.push(Newcomer {
+                        connection: Connection::new(id, socket),
+                        until: Instant::now() + HELLO_TIMEOUT,
+                    });
+                }
                 Ok(None) => return,
                 Err(error) => {
                     warn!(%error, "cannot accept a connection of control");
@@ -180,14 +205,12 @@ impl Link {
         if !connection.flush() {
             return;
         }
-        self.connections += 1;
-        let id = ConnectionId(self.connections);
+        let id = connection.id().0;
         match self.control {
-            None => info!(connection = id.0, "control is here"),
-            Some(_) => info!(connection = id.0, "another control takes over"),
+            None => info!(connection = id, "control is here"),
+            Some(_) => info!(connection = id, "another control takes over"),
         }
         self.control = Some(Control {
-            id,
             connection,
             held_back: None,
             next_mailbox: 0,
@@ -195,17 +218,19 @@ impl Link {
     }
 
     /// Passes requests in and replies out.
-    fn serve_control(&mut self) {
+    fn serve_control(&mut self, is_ready: bool) {
         let Some(mut control) = self.control.take() else {
             self.drop_unheard();
             return;
         };
-        let is_alive =
-            control.pass_replies(&self.mailboxes) && control.pass_requests(&self.mailboxes);
+        let has_requests = is_ready || control.held_back.is_some();
+        let is_alive = control.pass_replies(&self.mailboxes)
+            && (!has_requests || control.pass_requests(&self.mailboxes));
         if is_alive {
             self.control = Some(control);
         } else {
-            info!(connection = control.id.0, "control is gone; media goes on");
+            let id = control.connection.id().0;
+            info!(connection = id, "control is gone; media goes on");
             self.drop_unheard();
         }
     }
@@ -254,9 +279,10 @@ impl Control {
                 Outgoing::Event(event) => {
                     self.connection.queue(&FromRelay::Event { worker, event });
                 }
-                Outgoing::Reply { connection, reply } if connection == self.id => {
-                    self.connection.queue(&FromRelay::Reply(reply));
-                }
+                Outgoing::Reply {
+                    connection,
+                    message,
+                } if connection == self.connection.id() => self.connection.queue(&message),
                 // To the control before this one.
                 Outgoing::Reply { .. } => {}
             }
@@ -303,7 +329,7 @@ impl Control {
                 continue;
             };
             let incoming = Incoming {
-                connection: self.id,
+                from: self.connection.reply_to(),
                 request,
             };
             if let Err(incoming) = mailbox.ask(incoming) {

@@ -4,12 +4,18 @@
 //! Nothing is lost, since neither end takes what it cannot pass on: the link stops reading from
 //! control while a worker's queue is full, and the worker leaves requests where they are while
 //! the link has not taken its replies. Packets are forwarded all the while.
+//!
+//! A short reply takes a shorter way: the worker sends it to control itself, and the link sleeps
+//! on ([`ReplyTo::send`]). Replies have numbers, so their order does not matter.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::queue::ArrayQueue;
-use relay_wire::{Event, Reply, Request};
+use relay_wire::{Event, FromRelay, Request};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
 use crate::wake::Wake;
 
@@ -24,8 +30,41 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 /// What a worker is asked.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    pub(crate) connection: ConnectionId,
+    pub(crate) from: ReplyTo,
     pub(crate) request: Request,
+}
+
+/// Who asked.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplyTo {
+    pub(crate) connection: ConnectionId,
+    /// Shared with the link, which shuts it down when the connection is over.
+    pub(crate) socket: Arc<OwnedFd>,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sent {
+    Done,
+    /// Whoever it is for is gone.
+    Gone,
+    /// There is no room for it now.
+    NoRoom,
+}
+
+impl ReplyTo {
+    /// Sends a message, whole or not at all, without waiting.
+    pub(crate) fn send(&self, message: &[u8]) -> Sent {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        loop {
+            match send(&self.socket, message, flags) {
+                Ok(_) => return Sent::Done,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Sent::NoRoom,
+                Err(_) => return Sent::Gone,
+            }
+        }
+    }
 }
 
 /// What a worker says.
@@ -36,7 +75,7 @@ pub(crate) enum Outgoing {
     /// To who asked.
     Reply {
         connection: ConnectionId,
-        reply: Reply,
+        message: FromRelay,
     },
 }
 
@@ -49,6 +88,8 @@ pub(crate) struct Mailbox {
     link_wake: Arc<Wake>,
     /// The worker waits for room in `outgoing`.
     wants_room: AtomicBool,
+    /// The link waits for room in `incoming`.
+    holds_back: AtomicBool,
     is_stopping: AtomicBool,
 }
 
@@ -60,13 +101,19 @@ impl Mailbox {
             worker_wake,
             link_wake,
             wants_room: AtomicBool::new(false),
+            holds_back: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         }
     }
 
-    /// The link asks. Gives the request back if the queue is full.
+    /// The link asks. Gives the request back if the queue is full; then the link is woken when it
+    /// is not.
     pub(crate) fn ask(&self, incoming: Incoming) -> Result<(), Incoming> {
-        let result = self.incoming.push(incoming);
+        let result = self.incoming.push(incoming).or_else(|incoming| {
+            self.holds_back.store(true, Ordering::SeqCst);
+            // The worker may have taken something just before it could see that.
+            self.incoming.push(incoming)
+        });
         // Also if it is full: the worker may be about to sleep.
         self.worker_wake.wake();
         result
@@ -81,10 +128,13 @@ impl Mailbox {
         Some(outgoing)
     }
 
-    /// The worker takes a request. If the link holds one back for want of room, the reply to
-    /// this one wakes it.
+    /// The worker takes a request.
     pub(crate) fn take(&self) -> Option<Incoming> {
-        self.incoming.pop()
+        let incoming = self.incoming.pop()?;
+        if self.holds_back.swap(false, Ordering::SeqCst) {
+            self.link_wake.wake();
+        }
+        Some(incoming)
     }
 
     /// The worker may say something. If not, it is woken when it may.

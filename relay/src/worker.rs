@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_core::{Outcome, Relay, SocketId};
-use relay_wire::{Answer, Command, CommandError, InterfaceId, Port};
+use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port, encode};
 
 use crate::io::Io;
-use crate::mailbox::{Mailbox, Outgoing};
+use crate::mailbox::{Mailbox, Outgoing, Sent};
 use crate::socket;
 use request::Progress;
 
@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     interfaces: Vec<IpAddr>,
     /// The request at hand, if it is not finished.
     progress: Option<Progress>,
+    /// Where replies are encoded; kept for its memory.
+    message: Vec<u8>,
     /// More can be done at once: the next turn must not wait.
     is_busy: bool,
 }
@@ -48,6 +50,7 @@ impl Worker {
             mailbox,
             interfaces,
             progress: None,
+            message: Vec::new(),
             is_busy: false,
         }
     }
@@ -100,10 +103,7 @@ impl Worker {
                 return;
             };
             match progress.next_command() {
-                None => {
-                    let (connection, reply) = progress.finish();
-                    self.mailbox.say(Outgoing::Reply { connection, reply });
-                }
+                None => self.reply(progress),
                 Some(command) => {
                     let is_later = self.step(now, &mut progress, command);
                     self.progress = Some(progress);
@@ -114,6 +114,24 @@ impl Worker {
             }
         }
         self.is_busy = true;
+    }
+
+    /// Sends a short reply at once; the link sends others, and those that control has no room for.
+    fn reply(&mut self, progress: Progress) {
+        let is_short = progress.is_short();
+        let (from, reply) = progress.finish();
+        let message = FromRelay::Reply(reply);
+        if is_short {
+            encode(&message, &mut self.message);
+            if from.send(&self.message) != Sent::NoRoom {
+                return;
+            }
+        }
+        let connection = from.connection;
+        self.mailbox.say(Outgoing::Reply {
+            connection,
+            message,
+        });
     }
 
     fn next_request(&self) -> Option<Progress> {

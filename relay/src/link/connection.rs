@@ -1,10 +1,13 @@
 //! One connection of control: whole messages, never waiting.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use relay_wire::{FromRelay, MESSAGE_BYTES_MAX, ToRelay, decode, encode};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
+
+use crate::mailbox::{ConnectionId, ReplyTo, Sent};
 
 /// Bytes that the kernel may hold for control: it must take the longest message, and it counts
 /// its own book-keeping.
@@ -23,10 +26,10 @@ pub(super) enum Receipt {
     Nothing,
 }
 
-/// One connection.
+/// One connection. It is over when this is dropped, even if a worker is about to reply to it.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: OwnedFd,
+    link: ReplyTo,
     /// Where messages are read into.
     incoming: Vec<u8>,
     /// A message that control has no room for yet; empty if there is none.
@@ -34,12 +37,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(super) fn new(id: ConnectionId, socket: OwnedFd) -> Self {
         // Linux gives less than asked for if net.core.wmem_max is lower, and its default is
         // enough: two messages rather than one is a comfort.
         let _ = sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES);
         Self {
-            socket,
+            link: ReplyTo {
+                connection: id,
+                socket: Arc::new(socket),
+            },
             incoming: Vec::new(),
             outgoing: Vec::new(),
         }
@@ -50,7 +56,11 @@ impl Connection {
         // One byte more, so that a message that is too long does not pass for one that fits.
         self.incoming.resize(MESSAGE_BYTES_MAX + 1, 0);
         loop {
-            match recv(&self.socket, &mut self.incoming[..], RecvFlags::DONTWAIT) {
+            match recv(
+                &self.link.socket,
+                &mut self.incoming[..],
+                RecvFlags::DONTWAIT,
+            ) {
                 Ok((0, _)) => return Receipt::Closed,
                 Ok((len, _)) => {
                     return match decode(&self.incoming[..len]) {
@@ -73,17 +83,24 @@ impl Connection {
 
     /// Sends what waits, if there is room. Says whether the connection is alive.
     pub(super) fn flush(&mut self) -> bool {
-        while !self.outgoing.is_empty() {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match send(&self.socket, &self.outgoing, flags) {
-                // A message goes whole or not at all.
-                Ok(_) => self.outgoing.clear(),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return true,
-                Err(_) => return false,
-            }
+        if self.outgoing.is_empty() {
+            return true;
         }
-        true
+        let sent = self.link.send(&self.outgoing);
+        if sent == Sent::Done {
+            self.outgoing.clear();
+        }
+        sent != Sent::Gone
+    }
+
+    /// Its number.
+    pub(super) fn id(&self) -> ConnectionId {
+        self.link.connection
+    }
+
+    /// Where replies are to go.
+    pub(super) fn reply_to(&self) -> ReplyTo {
+        self.link.clone()
     }
 
     /// A message waits for room.
@@ -100,6 +117,12 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.link.socket.as_fd()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = shutdown(&self.link.socket, Shutdown::Both);
     }
 }

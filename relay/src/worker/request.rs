@@ -6,16 +6,20 @@ use relay_wire::{
     Answer, COMMANDS_MAX, Command, CommandError, Failure, MESSAGE_BYTES_MAX, Refusal, Reply,
 };
 
-use crate::mailbox::{ConnectionId, Incoming};
+use crate::mailbox::{Incoming, ReplyTo};
 
 /// Bytes of a reply that are not answers, with room to spare: its tag, its number, the count of
 /// answers, the failure; and one byte for each answer that says no more than that it is done.
 const REPLY_BYTES: usize = 64 + COMMANDS_MAX;
 
+/// Bytes of answers that a worker encodes and sends itself: some microseconds, which packets can
+/// wait for.
+const SHORT_BYTES_MAX: usize = 4 * 1_024;
+
 /// A request that is being answered.
 #[derive(Debug)]
 pub(super) struct Progress {
-    connection: ConnectionId,
+    from: ReplyTo,
     commands: VecDeque<Command>,
     reply: Reply,
     /// Bytes that are left for answers.
@@ -24,12 +28,9 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(incoming: Incoming) -> Self {
-        let Incoming {
-            connection,
-            request,
-        } = incoming;
+        let Incoming { from, request } = incoming;
         let mut progress = Self {
-            connection,
+            from,
             reply: Reply {
                 id: request.id,
                 answers: Vec::new(),
@@ -76,19 +77,32 @@ impl Progress {
         }
     }
 
-    pub(super) fn finish(self) -> (ConnectionId, Reply) {
-        (self.connection, self.reply)
+    /// Whether the reply is soon encoded.
+    pub(super) fn is_short(&self) -> bool {
+        self.room + SHORT_BYTES_MAX >= MESSAGE_BYTES_MAX - REPLY_BYTES
+    }
+
+    pub(super) fn finish(self) -> (ReplyTo, Reply) {
+        (self.from, self.reply)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::ConnectionId;
     use relay_wire::{CallKey, CallRecord, FromRelay, Request, WorkerId, encode};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::Arc;
 
     fn progress(commands: usize) -> Progress {
+        let socket: OwnedFd = UnixDatagram::unbound().unwrap().into();
         Progress::new(Incoming {
-            connection: ConnectionId(1),
+            from: ReplyTo {
+                connection: ConnectionId(1),
+                socket: Arc::new(socket),
+            },
             request: Request {
                 id: u32::MAX,
                 worker: WorkerId(0),
@@ -102,6 +116,7 @@ mod tests {
         let mut progress = progress(3);
         progress.next_command().unwrap();
         progress.note(Ok(Answer::Done));
+        assert!(progress.is_short());
         progress.next_command().unwrap();
         progress.note(Err(CommandError::System(98)));
         assert_eq!(progress.next_command(), None);
@@ -131,6 +146,7 @@ mod tests {
             more: true,
         }));
         assert_eq!(progress.room(), 0);
+        assert!(!progress.is_short());
         progress.note(Err(CommandError::System(i32::MIN)));
         let mut bytes = Vec::new();
         encode(&FromRelay::Reply(progress.finish().1), &mut bytes);
