@@ -20,6 +20,7 @@ readonly TEST=(
     /usr/sbin/kamailio:kamailio
     /usr/share/doc/kamailio-extra-modules:kamailio-extra-modules
     ip:iproute2
+    /usr/sbin/nft:nftables
     setpriv:util-linux
 )
 readonly CI=(

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::{
-    Dialog, Exchange, Media, MediaReport, Message, Phone, RtpEndpoint, Site, offer_sdp,
+    Dialog, Exchange, Media, MediaReport, Message, Phone, RtpEndpoint, Site, converse, offer_sdp,
     sdp_endpoint,
 };
 
@@ -149,10 +149,7 @@ impl Call {
     #[must_use]
     pub fn converse(self, during: impl FnOnce()) -> (Self, [MediaReport; 2]) {
         let relay = self.relay;
-        let [caller, callee] = self.ends;
-        let media = [caller.talk(relay[0]), callee.talk(relay[1])];
-        during();
-        let (ends, reports) = finish(media);
+        let (ends, reports) = converse(self.ends, relay, during);
         let call = Self {
             dialogs: self.dialogs,
             ends,

@@ -17,13 +17,16 @@
 
 #![forbid(unsafe_code)]
 
+mod anchored;
 pub mod audio;
 mod baresip;
 mod call;
 mod daemon;
 mod dialog;
 mod digest;
+mod internet;
 mod line;
+mod namespace;
 mod ng;
 mod pcap;
 mod phone;
@@ -36,15 +39,19 @@ mod rubbish;
 mod sip;
 mod sipp;
 mod site;
+mod stage;
 mod supervised;
 mod tandem;
 mod wait;
 
+pub use anchored::{Anchored, Party};
 pub use baresip::Baresip;
 pub use call::{Call, TwoPhones};
 pub use daemon::{Daemon, Launch};
 pub use dialog::{Dialog, Invitation};
 pub use digest::{Account, HashKind};
+pub use internet::{Internet, Nat, NatKind, public_ip, public_ip6};
+pub use namespace::Namespace;
 pub use ng::{NgClient, Value};
 pub use pcap::{capture, g711_frames};
 pub use phone::Phone;
@@ -52,11 +59,12 @@ pub use proc::{Process, is_listening, udp_sockets_on};
 pub use records::{CallRecord, call_records};
 pub use reference::{Kamailio, Reference, Rtpengine};
 pub use require::{binary, has_raw_sockets, is_root, require_all, skip, tool};
-pub use rtp::{Media, MediaReport, Received, RtpEndpoint, Sink};
+pub use rtp::{Media, MediaReport, Received, RtpEndpoint, Sink, converse, meet};
 pub use rubbish::{mutations, random_datagrams, truncations};
 pub use sip::{Message, offer_sdp, sdp_endpoint};
 pub use sipp::{Sipp, SippRun, SippScenario};
 pub use site::Site;
+pub use stage::Stage;
 pub use supervised::{DAEMONS, Supervised};
 pub use tandem::{Exchange, Tandem};
 pub use wait::{until, within};

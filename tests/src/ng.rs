@@ -60,11 +60,41 @@ impl Value {
         }
     }
 
+    /// A list of texts.
+    #[must_use]
+    pub fn list(texts: &[&str]) -> Self {
+        Self::List(texts.iter().map(|text| (*text).into()).collect())
+    }
+
+    /// As it is sent.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Dictionary(entries) => {
+                let entry = |(key, value): (&String, &Self)| {
+                    format!("{}:{key}{}", key.len(), value.encode())
+                };
+                format!("d{}e", entries.iter().map(entry).collect::<String>())
+            }
+            Self::Integer(number) => format!("i{number}e"),
+            Self::List(entries) => {
+                format!("l{}e", entries.iter().map(Self::encode).collect::<String>())
+            }
+            Self::Text(text) => format!("{}:{text}", text.len()),
+        }
+    }
+
     /// Reads one value that fills the bytes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (value, rest) = decode_value(bytes, 0)?;
         rest.is_empty().then_some(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
     }
 }
 
@@ -99,12 +129,25 @@ impl NgClient {
     /// When no answer comes.
     #[track_caller]
     pub fn request(&self, command: &str, entries: &[(&str, &str)]) -> Value {
-        let mut payload = format!("d7:command{}:{command}", command.len());
-        for (key, value) in entries {
-            let (key_len, value_len) = (key.len(), value.len());
-            payload += &format!("{key_len}:{key}{value_len}:{value}");
-        }
-        payload.push('e');
+        let entries = entries.iter().map(|(key, value)| (*key, (*value).into()));
+        self.ask(command, entries)
+    }
+
+    /// As [`Self::request`], with values of any kind.
+    ///
+    /// # Panics
+    ///
+    /// When no answer comes.
+    #[track_caller]
+    pub fn ask<'a>(
+        &self,
+        command: &str,
+        entries: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Value {
+        let mut request = BTreeMap::from([("command".to_owned(), command.into())]);
+        let entries = entries.into_iter();
+        request.extend(entries.map(|(key, value)| (key.to_owned(), value)));
+        let payload = Value::Dictionary(request).encode();
         let reply = self.exchange(payload.as_bytes(), REPLY_LIMIT);
         let reply = reply.unwrap_or_else(|| panic!("no reply to {command}"));
         Value::decode(&reply).unwrap_or_else(|| {
@@ -231,6 +274,12 @@ mod tests {
         let value = Value::decode(b"d1:ad1:bi-7ee1:cl2:xy1:zee").unwrap();
         assert_eq!(value.integer(&["a", "b"]), Some(-7));
         assert_eq!(value.find("c").unwrap().entries().count(), 2);
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let value = Value::decode(b"d1:ad1:bi-7ee1:cl2:xy1:zee").unwrap();
+        assert_eq!(Value::decode(value.encode().as_bytes()), Some(value));
     }
 
     #[test]

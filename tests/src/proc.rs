@@ -119,7 +119,8 @@ fn all_processes() -> impl Iterator<Item = Process> {
 /// Whether a process listens on a Unix socket; its file alone does not say so.
 #[must_use]
 pub fn is_listening(path: &Path) -> bool {
-    let table = fs::read_to_string("/proc/net/unix").expect("Linux has /proc/net/unix");
+    let table =
+        fs::read_to_string("/proc/thread-self/net/unix").expect("Linux has a table of sockets");
     let path = path.to_string_lossy();
     table.lines().any(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -139,7 +140,8 @@ pub fn udp_sockets_on(address: IpAddr) -> Vec<u16> {
     let IpAddr::V4(wanted) = address else {
         panic!("{address}: a site's network is IPv4");
     };
-    let table = fs::read_to_string("/proc/net/udp").expect("Linux has /proc/net/udp");
+    let table =
+        fs::read_to_string("/proc/thread-self/net/udp").expect("Linux has a table of sockets");
     let local = table.lines().skip(1).filter_map(local_address);
     let mut ports: Vec<u16> = local
         .filter(|(ip, _)| *ip == wanted)

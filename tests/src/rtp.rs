@@ -23,6 +23,12 @@ const DRAIN: Duration = Duration::from_millis(200);
 /// a short test.
 const RTCP_EVERY: u16 = 25;
 
+/// Time that two have to hear one another.
+const MEET_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of the largest datagram that is received whole.
+const DATAGRAM_LEN_MAX: usize = 9_216;
+
 /// A packet that arrived.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Received {
@@ -63,6 +69,13 @@ impl RtpEndpoint {
             rtcp,
             ssrc: 0x7a4d_0000 | u32::from(port),
         }
+    }
+
+    /// Gives it another synchronisation source: that of a phone which goes on elsewhere, say.
+    #[must_use]
+    pub fn with_ssrc(mut self, ssrc: u32) -> Self {
+        self.ssrc = ssrc;
+        self
     }
 
     /// Where RTP is expected.
@@ -111,19 +124,45 @@ impl RtpEndpoint {
         send(&self.rtcp, to, datagram);
     }
 
+    /// Sends a report, from the odd port.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses it.
+    #[track_caller]
+    pub fn report(&self, to: SocketAddr) {
+        self.send_rtcp_raw(to, &sender_report(self.ssrc, 0));
+    }
+
     /// Takes the next packet of RTP that arrives within `limit`.
     #[must_use]
     pub fn receive(&self, limit: Duration) -> Option<Received> {
-        let deadline = Instant::now() + limit;
-        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            let left = left.max(Duration::from_millis(1));
-            self.rtp.set_read_timeout(Some(left)).ok()?;
-            let mut buffer = [0; 2_048];
-            if let Ok((len, from)) = self.rtp.recv_from(&mut buffer) {
-                return Some(parse(&buffer[..len], from));
-            }
-        }
-        None
+        let (datagram, from) = receive(&self.rtp, limit)?;
+        Some(parse(&datagram, from))
+    }
+
+    /// Takes the next datagram that arrives at the even port within `limit`, and its sender.
+    #[must_use]
+    pub fn receive_raw(&self, limit: Duration) -> Option<(Vec<u8>, SocketAddr)> {
+        receive(&self.rtp, limit)
+    }
+
+    /// Takes the next datagram that arrives at the odd port within `limit`, and its sender.
+    #[must_use]
+    pub fn receive_rtcp(&self, limit: Duration) -> Option<(Vec<u8>, SocketAddr)> {
+        receive(&self.rtcp, limit)
+    }
+
+    /// Whether this is a packet of its own stream, untouched.
+    #[must_use]
+    pub fn has_sent(&self, packet: &Received) -> bool {
+        packet.ssrc == self.ssrc && packet.payload == payload(packet.sequence)
+    }
+
+    /// Takes what has arrived and is still under way.
+    pub fn clear(&self) {
+        while self.receive_raw(DRAIN).is_some() {}
+        while self.receive_rtcp(Duration::ZERO).is_some() {}
     }
 
     /// Talks to `remote` and listens, until [`Media::finish`].
@@ -183,6 +222,51 @@ impl RtpEndpoint {
             report.rtcp_received += 1;
         }
     }
+}
+
+/// Both send until each has heard the other, RTP and RTCP, by way of where `relay` says; numbers
+/// begin at `first`. Gives the next number. What is still under way afterwards is taken away.
+///
+/// # Panics
+///
+/// When they do not hear one another for [`MEET_LIMIT`].
+#[track_caller]
+pub fn meet(ends: [&RtpEndpoint; 2], relay: [SocketAddr; 2], first: u16) -> u16 {
+    let mut heard = [[false; 2]; 2];
+    let mut sequence = first;
+    let deadline = Instant::now() + MEET_LIMIT;
+    while heard != [[true; 2]; 2] {
+        assert!(Instant::now() < deadline, "RTP, RTCP heard: {heard:?}");
+        for (end, relay) in ends.iter().zip(relay) {
+            end.send(relay, sequence);
+            end.report(SocketAddr::new(relay.ip(), relay.port() + 1));
+        }
+        sequence = sequence.wrapping_add(1);
+        thread::sleep(INTERVAL);
+        for (index, end) in ends.iter().enumerate() {
+            let other = ends[1 - index];
+            while let Some(packet) = end.receive(Duration::ZERO) {
+                heard[index][0] |= other.has_sent(&packet);
+            }
+            heard[index][1] |= end.receive_rtcp(Duration::ZERO).is_some();
+        }
+    }
+    ends.iter().for_each(|end| end.clear());
+    sequence
+}
+
+/// Both talk to one another for as long as `during` runs.
+#[must_use]
+pub fn converse(
+    [caller, callee]: [RtpEndpoint; 2],
+    relay: [SocketAddr; 2],
+    during: impl FnOnce(),
+) -> ([RtpEndpoint; 2], [MediaReport; 2]) {
+    let media = [caller.talk(relay[0]), callee.talk(relay[1])];
+    during();
+    let [caller, callee] = media;
+    let [(caller, heard_by_caller), (callee, heard_by_callee)] = caller.finish_both(callee);
+    ([caller, callee], [heard_by_caller, heard_by_callee])
 }
 
 /// A conversation that goes on.
@@ -343,6 +427,22 @@ fn sender_report(ssrc: u32, packets: u16) -> Vec<u8> {
     report.extend_from_slice(&ssrc.to_be_bytes());
     report.extend_from_slice(b"\x01\x04test\0\0");
     report
+}
+
+fn receive(socket: &UdpSocket, limit: Duration) -> Option<(Vec<u8>, SocketAddr)> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.max(Duration::from_millis(1));
+        socket.set_read_timeout(Some(left)).ok()?;
+        let mut buffer = [0; DATAGRAM_LEN_MAX];
+        if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            return Some((buffer[..len].to_vec(), from));
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+    }
 }
 
 /// Whatever is too short for RTP shows as a packet that no test sends.

@@ -220,17 +220,18 @@ pub fn offer_sdp(endpoint: &RtpEndpoint, version: u32, direction: &str) -> Strin
 #[must_use]
 #[track_caller]
 pub fn sdp_endpoint(sdp: &str) -> SocketAddr {
-    let port = sdp.lines().find_map(|line| line.strip_prefix("m=audio "));
-    let port = port.and_then(|rest| rest.split(' ').next());
+    let media = sdp.lines().find_map(|line| line.strip_prefix("m="));
+    let port = media.and_then(|rest| rest.split(' ').nth(1));
+    let port = port.and_then(|port| port.parse().ok());
     // The address of the medium, if any, stands after that of the session.
     let mut ip = sdp
         .lines()
-        .filter_map(|line| line.strip_prefix("c=IN IP4 "));
+        .filter_map(|line| line.strip_prefix("c=IN IP"))
+        .filter_map(|rest| rest.get(2..)?.parse().ok());
     let (Some(port), Some(ip)) = (port, ip.next_back()) else {
         panic!("no address in {sdp}");
     };
-    let address = format!("{ip}:{port}").parse();
-    address.unwrap_or_else(|_| panic!("not an address: {ip}:{port}"))
+    SocketAddr::new(ip, port)
 }
 
 #[cfg(test)]
