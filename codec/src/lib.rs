@@ -4,5 +4,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod comfort_noise;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod g711;
+pub mod g722;
 pub mod gsm;
+pub mod l16;
+pub mod resample;
+pub mod telephone_event;
+pub mod tone;
+
+#[cfg(test)]
+mod signal;

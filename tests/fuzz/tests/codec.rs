@@ -1,0 +1,26 @@
+//! The decoders of the codecs.
+
+use tandem_fuzz::{Input, seeds, target};
+
+target!(g722, payloads(160), 4_000, codec::fuzz::g722);
+target!(
+    comfort_noise,
+    payloads(11),
+    20_000,
+    codec::fuzz::comfort_noise
+);
+target!(
+    telephone_event,
+    seeds::scripts(),
+    40_000,
+    codec::fuzz::telephone_event
+);
+
+/// Payloads of this length: silence of several codecs, all octets, and nothing.
+fn payloads(len: usize) -> Vec<Input> {
+    let counting = (0..=u8::MAX).cycle().take(len).collect();
+    let alternating = [0x00, 0xff].into_iter().cycle().take(len).collect();
+    let mut seeds = vec![Input::new(), counting, alternating];
+    seeds.extend([0x00, 0xff, 0xd5, 0xfa].map(|octet| vec![octet; len]));
+    seeds
+}
