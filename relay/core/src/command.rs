@@ -294,6 +294,7 @@ impl Relay {
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
+        counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
         WorkerStats {
             calls: self.calls.len() as u64,

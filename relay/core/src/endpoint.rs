@@ -9,7 +9,7 @@ use relay_wire::{CallKey, EndpointStats, Learning, Port};
 
 use crate::clock::Now;
 use crate::flow_table::Reservation;
-use crate::latch::{Heard, Latch};
+use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
 use crate::{DropReason, SocketId};
@@ -123,6 +123,13 @@ impl Endpoint {
             }
         };
         egress.ok_or(DropReason::NotConnected)
+    }
+
+    /// The peer is on another host than this, and has just been heard.
+    pub(crate) fn is_heard_elsewhere(&self, now: Instant, source: SocketAddr) -> bool {
+        let peer = self.latch.learnt();
+        let is_silent = |at| now >= at + HANDOVER_SILENCE;
+        peer.is_some_and(|it| it.ip() != source.ip()) && !self.heard_at.is_none_or(is_silent)
     }
 
     /// Counts a packet that is about to leave here; says who gets it.

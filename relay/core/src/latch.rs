@@ -25,10 +25,14 @@
 //! The port is no proof, since the attacker chooses its own and phones have favourites; it only
 //! breaks ties. A better fit takes the place of a worse one at once while the window is open; of
 //! one at another address than the signalled one even later, but then after probation. So
-//! whoever gets in before the phone speaks is out when the phone speaks. What is left to the
-//! attacker is a call whose phone never comes from where signalling says: there, whoever first
-//! keeps up a stream is learnt, and a locked phone stays. Whoever can forge the signalled address
-//! can end such a call's media, but hears none of it: it goes to the address.
+//! whoever gets in before the phone speaks is out when the phone speaks.
+//!
+//! Who keeps up a stream at all ports passes probation at none: a stranger at the third call is
+//! known as a [sprayer](crate::sprayers). What is left to the attacker is to know better: one
+//! call's port, before its phone speaks, and for the whole call if the phone never comes from
+//! where signalling says (there, whoever first keeps up a stream is learnt, and a locked phone
+//! stays). Whoever can forge the signalled address is heard until the phone speaks from the
+//! signalled port, and can end such a call's media, but hears none of it: it goes to the address.
 //!
 //! RTCP has no sequence to go by and comes seldom, so the RTP endpoint vouches for it: once that
 //! has learnt its peer, RTCP from the same address is as good as signalled.
@@ -187,6 +191,20 @@ impl Latch {
             self.learn(now, source, Fit::Address);
         }
         may_come
+    }
+
+    /// Takes back what a source has shown, and the belief that rests on nothing else.
+    pub(crate) fn disbelieve(&mut self, source: SocketAddr) {
+        self.rest.probation.forget(source);
+        if self.learning == Learning::Heuristic {
+            self.peer
+                .take_if(|it| it.source == source && it.fit < Fit::Address);
+        }
+    }
+
+    /// The source is on the signalled host.
+    pub(crate) fn is_where_signalled(&self, source: SocketAddr) -> bool {
+        self.fit(source) >= Fit::Address
     }
 
     /// The address that was learnt.

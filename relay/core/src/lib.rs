@@ -61,6 +61,7 @@ mod limits;
 mod piercing;
 mod probation;
 mod quality;
+mod sprayers;
 mod verdict;
 
 #[cfg(test)]
@@ -80,6 +81,7 @@ use call::Calls;
 use clock::{Clock, Now};
 use flow_table::FlowTable;
 use piercing::Piercings;
+use sprayers::{Knock, Place, Sprayers};
 
 /// Decides what happens to each packet of one worker's flows.
 ///
@@ -97,6 +99,9 @@ pub struct Relay {
     closes: VecDeque<SocketId>,
     /// Endpoints that open the NAT of their peer.
     piercings: Piercings,
+    sprayers: Sprayers,
+    /// Packets from these.
+    sprayed: u64,
     packets_in: u64,
     packets_out: u64,
     drops: [u64; DropReason::ALL.len()],
@@ -118,6 +123,8 @@ impl Relay {
             events_lost: 0,
             closes: VecDeque::new(),
             piercings: Piercings::default(),
+            sprayers: Sprayers::default(),
+            sprayed: 0,
             packets_in: 0,
             packets_out: 0,
             drops: [0; DropReason::ALL.len()],
@@ -138,6 +145,9 @@ impl Relay {
                 self.drops[reason.index()] += 1;
                 if let Some(endpoint) = self.flows.open(ingress.socket) {
                     endpoint.count_drop();
+                }
+                if matches!(reason, DropReason::SourceMismatch | DropReason::Unproven) {
+                    self.note_stranger(now.at, ingress);
                 }
                 Verdict::Drop(reason)
             }
@@ -168,6 +178,39 @@ impl Relay {
             socket,
             destination,
         })
+    }
+
+    /// Somebody was not believed: remembers where that was, and sees to it that it counts for
+    /// nothing if it is everywhere.
+    fn note_stranger(&mut self, now: Instant, ingress: Ingress) {
+        let Ingress { source, socket } = ingress;
+        let Some(endpoint) = self.flows.endpoint(socket) else {
+            return;
+        };
+        if endpoint.latch.is_where_signalled(source) {
+            return;
+        }
+        let knock = Knock {
+            at: now,
+            source,
+            place: (endpoint.call, socket),
+            is_anothers: endpoint.is_heard_elsewhere(now, source),
+        };
+        let flows = &self.flows;
+        let is_open = |(call, socket): Place| {
+            let endpoint = flows.endpoint(socket);
+            endpoint.is_some_and(|it| it.call == call)
+        };
+        let Some(places) = self.sprayers.note(knock, is_open) else {
+            return;
+        };
+        self.sprayed += 1;
+        for (call, socket) in places.into_iter().flatten().chain([knock.place]) {
+            let endpoint = self.flows.open(socket).filter(|it| it.call == call);
+            if let Some(endpoint) = endpoint {
+                endpoint.latch.disbelieve(source);
+            }
+        }
     }
 
     /// Learns from RTCP how far its sender is: it came in at `from` and leaves through `to`, where

@@ -128,6 +128,13 @@ impl Probation {
         self.strangers = [None; STRANGERS_MAX];
     }
 
+    /// Forgets what was heard from one source.
+    pub(crate) fn forget(&mut self, source: SocketAddr) {
+        for stranger in &mut self.strangers {
+            stranger.take_if(|it| it.source == source);
+        }
+    }
+
     fn stranger(&mut self, source: SocketAddr) -> Option<&mut Stranger> {
         let mut strangers = self.strangers.iter_mut().flatten();
         strangers.find(|it| it.source == source)

@@ -123,6 +123,33 @@ impl Bench {
         self.done(connect(30_002, Some(30_000)));
     }
 
+    /// Calls like the first, between two others: sockets go on from its two.
+    fn more_calls(&mut self, calls: std::ops::RangeInclusive<u16>) {
+        for number in calls {
+            let call = CallKey(number.into());
+            self.create(call.0, 0);
+            let ports = [0, 2].map(|side| port(30_000 + (number - 1) * 4 + side));
+            for port in ports {
+                self.done(Command::OpenEndpoint { call, port });
+                let remote = Some(SocketAddr::from(([192, 0, 2, 200], port.number)));
+                self.done(Command::SetRemote {
+                    call,
+                    port,
+                    remote,
+                    learning: Learning::Heuristic,
+                });
+            }
+            for [ingress, egress] in [ports, [ports[1], ports[0]]] {
+                self.done(Command::Connect {
+                    call,
+                    ingress,
+                    rtp: Some(egress),
+                    rtcp: Some(egress),
+                });
+            }
+        }
+    }
+
     fn packet(&mut self, socket: u32, source: &str, packet: &[u8]) -> Verdict {
         let ingress = Ingress {
             socket: SocketId::new(socket),

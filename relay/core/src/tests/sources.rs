@@ -39,22 +39,26 @@ impl Bench {
 }
 
 /// CVE-2025-53399: nothing of the sprayer's is forwarded, nothing is sent to it, whether it
-/// comes before the phones, between their packets, or long after.
+/// comes before the phones, between their packets, or long after; whether it sends rubbish or goes
+/// on with a stream at each port.
 #[test]
 fn a_sprayer_injects_nothing_and_hears_nothing() {
-    for [alice, bob] in [
-        [ALICE, BOB],
+    for ([alice, bob], stride) in [
+        ([ALICE, BOB], 7),
+        ([ALICE, BOB], 1),
         // Behind NATs: another port; another address altogether.
-        ["192.0.2.1:4444", BOB],
-        ["198.51.100.7:4444", "198.51.100.8:5555"],
+        (["192.0.2.1:4444", BOB], 1),
+        (["198.51.100.7:4444", "198.51.100.8:5555"], 7),
+        (["198.51.100.7:4444", "198.51.100.8:5555"], 1),
     ] {
         let mut bench = Bench::new();
         bench.call_between_alice_and_bob(Learning::Heuristic);
+        bench.more_calls(2..=3);
         let (mut heard, mut sequence) = (0, 0);
         for round in 0..500_u16 {
             for spray in 0..2 {
-                for socket in 0..2 {
-                    let packet = rtp(0xbad, round * 7);
+                for socket in 0..6 {
+                    let packet = rtp(0xbad, round * stride);
                     let verdict = bench.packet(socket, SPRAYER, &packet);
                     assert!(matches!(verdict, Verdict::Drop(_)), "{round} {spray}");
                 }
@@ -79,6 +83,25 @@ fn a_sprayer_injects_nothing_and_hears_nothing() {
         let remotes: Vec<_> = bench.stats().endpoints.iter().map(|it| it.remote).collect();
         assert_eq!(remotes, [Some(address(alice)), Some(address(bob))]);
     }
+}
+
+/// It takes its time at each port, and is believed at two before it is known.
+#[test]
+fn a_patient_sprayer_loses_what_it_had() {
+    let mut bench = Bench::new();
+    bench.call_between_alice_and_bob(Learning::Heuristic);
+    bench.more_calls(2..=9);
+    let (mut forwarded, sockets) = (0, [0, 2, 4, 6, 8, 10, 12, 14, 16]);
+    for socket in sockets {
+        for sequence in 0..20 {
+            let verdict = bench.packet(socket, SPRAYER, &rtp(7, sequence));
+            forwarded += usize::from(matches!(verdict, Verdict::Forward(_)));
+            bench.wait(20);
+        }
+    }
+    assert_eq!(forwarded, 2 * 17);
+    assert!(bench.stats().endpoints.iter().all(|it| !it.learnt));
+    assert_eq!(bench.counter("sprayed"), 7 * 20);
 }
 
 #[test]
