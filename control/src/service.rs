@@ -1,11 +1,13 @@
 //! The loop: whatever comes first goes to the core, and what the core says is done.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::pin::{Pin, pin};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control_core::{Client, Control, Now, Output};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Sleep, sleep};
 use tracing::info;
 
 use crate::config::Config;
@@ -62,8 +64,16 @@ impl Service {
     }
 
     async fn serve(&mut self) {
+        // One for all turns: to set it is dear, and what is due first rarely changes.
+        let mut timer = pin!(sleep(Duration::ZERO));
         loop {
-            let wake = self.next().await;
+            let timeout = self.control.poll_timeout();
+            if let Some(at) = timeout.map(Into::into)
+                && timer.deadline() != at
+            {
+                timer.as_mut().reset(at);
+            }
+            let wake = self.next(timer.as_mut(), timeout.is_some()).await;
             let now = now();
             match wake {
                 Wake::Datagram(client, len) => {
@@ -86,19 +96,12 @@ impl Service {
         }
     }
 
-    async fn next(&mut self) -> Wake {
-        let timeout = self.control.poll_timeout();
-        let timer = async {
-            match timeout {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => pending().await,
-            }
-        };
+    async fn next(&mut self, timer: Pin<&mut Sleep>, is_timer_set: bool) -> Wake {
         // What the relay says comes first: it finishes what was begun.
         tokio::select! {
             biased;
             event = poll_fn(|context| self.relay.poll_event(context)) => Wake::Relay(event),
-            () = timer => Wake::Timer,
+            () = timer, if is_timer_set => Wake::Timer,
             (client, len) = poll_fn(|context| self.ng.poll_receive(context)) => {
                 Wake::Datagram(client, len)
             }

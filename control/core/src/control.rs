@@ -171,6 +171,7 @@ impl Control {
     pub fn new(config: Config) -> Self {
         let mut rng = StdRng::from_seed(config.seed);
         let nonce = rng.random();
+        let replies = Replies::new(rng.random());
         Self {
             config,
             rng,
@@ -182,7 +183,7 @@ impl Control {
             survey: Survey::default(),
             ports: Ports::default(),
             placement: Placement::default(),
-            replies: Replies::default(),
+            replies,
             events: Events::new(nonce),
             waiting: VecDeque::new(),
             timers: BinaryHeap::new(),

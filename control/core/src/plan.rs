@@ -118,8 +118,10 @@ impl Plan {
                 rules: endpoint.rules,
             });
         }
+        // An endpoint begins with what is default, so that need not be said of a new one.
+        let said = before.and_then(|before| before.remote).unwrap_or_default();
         if let Some((remote, learning)) = endpoint.remote
-            && before.and_then(|before| before.remote) != endpoint.remote
+            && said != (remote, learning)
         {
             commands.push(Command::SetRemote {
                 call,

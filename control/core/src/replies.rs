@@ -4,9 +4,11 @@
 //! reply of the first, not be carried out again. Cookies alone do not tell requests apart: two
 //! proxies, or one that was restarted, may use the same ones.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
+
+use foldhash::quality::FixedState;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::call::Client;
 
@@ -22,20 +24,28 @@ const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What was answered lately, and what is being worked on.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    young: HashMap<Key, Entry>,
-    old: HashMap<Key, Entry>,
+    young: FxHashMap<Key, Entry>,
+    old: FxHashMap<Key, Entry>,
     young_bytes: usize,
     ends: Option<Instant>,
-    hasher: RandomState,
+    hasher: FixedState,
     /// Generations that ended early because they were full.
     pub(crate) overflows: u64,
 }
 
 /// Names a request: who sent it, its cookie and its content.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Key {
     client: Client,
     hash: u64,
+}
+
+/// The hash of the content tells nearly all requests apart, and nobody can steer it: its key is
+/// random.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
+    }
 }
 
 /// What is known of a request.
@@ -47,20 +57,19 @@ pub(crate) enum Entry {
     Sent(Vec<u8>),
 }
 
-impl Default for Replies {
-    fn default() -> Self {
+impl Replies {
+    /// No replies. The seed is random.
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: FxHashMap::default(),
+            old: FxHashMap::default(),
             young_bytes: 0,
             ends: None,
-            hasher: RandomState::new(),
+            hasher: FixedState::with_seed(seed),
             overflows: 0,
         }
     }
-}
 
-impl Replies {
     /// The name of a request.
     pub(crate) fn key(&self, client: Client, datagram: &[u8]) -> Key {
         Key {
@@ -100,10 +109,12 @@ impl Replies {
             return;
         }
         self.overflows += u64::from(is_full);
+        // As much room as the generation before took, which need not grow again then.
+        let next = FxHashMap::with_capacity_and_hasher(self.young.len(), FxBuildHasher);
+        let young = std::mem::replace(&mut self.young, next);
         // After a long pause both generations are too old.
         let pause = now >= ends + GENERATION;
-        let young = std::mem::take(&mut self.young);
-        self.old = if pause { HashMap::new() } else { young };
+        self.old = if pause { FxHashMap::default() } else { young };
         self.young_bytes = 0;
         self.ends = Some(now + GENERATION);
     }
@@ -116,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_repetition_while_the_first_is_in_work_is_known() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(1);
         let key = replies.key(client(1), b"c1 d...e");
         assert_eq!(replies.begin(start(), key), None);
         assert_eq!(replies.begin(start(), key), Some(&Entry::InWork));
@@ -127,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_same_cookie_of_another_client_or_content_is_another_request() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(1);
         let key = replies.key(client(1), b"c1 d1e");
         assert_eq!(replies.begin(start(), key), None);
         assert_ne!(key, replies.key(client(2), b"c1 d1e"));
@@ -136,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_reply_is_kept_for_half_a_minute_and_not_for_ever() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(1);
         let key = replies.key(client(1), b"c1 d1e");
         replies.begin(start(), key);
         replies.finish(start(), key, b"r");
@@ -148,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_requests_does_not_grow_it_without_end() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::new(1);
         for n in 0..3 * REPLIES_MAX {
             let key = replies.key(client(1), &n.to_be_bytes());
             replies.begin(start(), key);

@@ -119,18 +119,25 @@ pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Each string has its length before it, so this is done some hundred times for a reply: without
-/// `format!`, which takes memory for each.
-pub(crate) fn encode_digits(mut number: u64, out: &mut Vec<u8>) {
+/// `format!`, which takes memory for each, and mostly with one or two digits.
+pub(crate) fn encode_digits(number: u64, out: &mut Vec<u8>) {
+    match u8::try_from(number) {
+        Ok(number @ 0..10) => out.push(b'0' + number),
+        Ok(number @ 10..100) => {
+            out.extend_from_slice(&[b'0' + number / 10, b'0' + number % 10]);
+        }
+        _ => encode_long(number, out),
+    }
+}
+
+fn encode_long(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; INTEGER_BYTES_MAX];
     let mut first = digits.len();
-    loop {
+    while number > 0 {
         first -= 1;
         // A remainder of ten fits in a byte.
         digits[first] = b'0' + u8::try_from(number % 10).unwrap_or_default();
         number /= 10;
-        if number == 0 {
-            break;
-        }
     }
     out.extend_from_slice(&digits[first..]);
 }

@@ -414,6 +414,21 @@ impl Control {
         }
     }
 
+    /// The ports that a change takes.
+    pub(super) fn ports_added(&self, key: CallKey, next: &CallState) -> Vec<Port> {
+        let call = self.calls.get(&key);
+        call.map_or_else(Vec::new, |call| ports_added(&call.state, next))
+    }
+
+    /// Gives ports back that no packet can have reached.
+    pub(super) fn release_unused(&mut self, key: CallKey, ports: &[Port]) {
+        if let Some(call) = self.calls.get(&key) {
+            for port in ports {
+                self.ports.release_unused(call.worker, *port);
+            }
+        }
+    }
+
     /// Gives the ports back that a change took and that came to nothing.
     pub(super) fn release_added(
         &mut self,

@@ -141,7 +141,7 @@ impl Control {
             next.offer_deadline_unix_ms = Some(now.unix_ms.saturating_add(wait_ms));
         }
         let reply = reply::ok().with("sdp", sdp).encode(cookie);
-        let ports = next.clone();
+        let added = self.ports_added(key, &next);
         let too_long = CommandError::Refused(RelayRefusal::TooLong);
         let result = if reply.len() > DATAGRAM_BYTES_MAX {
             Err(too_long)
@@ -150,7 +150,7 @@ impl Control {
             self.change(key, held.clone(), (next, then), Vec::new())
         };
         if let Err(error) = result {
-            self.release_added(now, key, &ports, None);
+            self.release_unused(key, &added);
             if self.calls.get(&key).is_some_and(Call::is_new) {
                 self.forget(now, key);
             }

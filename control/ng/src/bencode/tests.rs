@@ -42,6 +42,27 @@ fn integers_reach_their_limits_and_not_beyond() {
 }
 
 #[test]
+fn numbers_of_any_length_are_written_in_full() {
+    let numbers = [
+        0,
+        9,
+        10,
+        99,
+        100,
+        255,
+        256,
+        1_000,
+        i64::MAX,
+        -1,
+        -10,
+        i64::MIN,
+    ];
+    for number in numbers {
+        assert_eq!(encoded(&number.into()), format!("i{number}e").as_bytes());
+    }
+}
+
+#[test]
 fn nesting_has_a_limit() {
     let nested = |depth: usize| [vec![b'l'; depth], vec![b'e'; depth]].concat();
     assert!(Value::parse(&nested(DEPTH_MAX)).is_ok());
