@@ -28,6 +28,8 @@ pub struct Config {
     pub uring_size: UringSize,
     /// Calls that one worker takes at most.
     pub calls_per_worker_max: usize,
+    /// Packets a second that one port may bring; 0 is no limit.
+    pub packets_per_port_max: u32,
 }
 
 /// Interfaces at most: each has all the ports, and sockets are counted by both.
@@ -67,6 +69,7 @@ impl Config {
             cores,
             driver: file.driver,
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
+            packets_per_port_max: file.packets_per_port_max,
             calls_per_worker_max: usize::try_from(file.calls_per_worker_max).unwrap_or(usize::MAX),
         })
     }

@@ -7,6 +7,8 @@
 //! The enum is matched once a batch; inside a batch there is no indirection.
 
 mod address;
+mod budget;
+mod control_message;
 mod counters;
 mod poll;
 mod uring;
@@ -24,6 +26,7 @@ pub use uring::UringSize;
 
 use crate::error::SetupError;
 use crate::wake::Wake;
+use budget::Budget;
 use poll::Poll;
 use uring::Uring;
 
@@ -38,7 +41,8 @@ pub(crate) enum Io {
 }
 
 impl Io {
-    /// Sets a driver up for `sockets_max` sockets. With [`Driver::Auto`], says why it is not
+    /// Sets a driver up for `sockets_max` sockets, of which each may bring so many packets a second
+    /// (0: as many as come). With [`Driver::Auto`], says why it is not
     /// io_uring if it is not.
     ///
     /// # Errors
@@ -48,16 +52,18 @@ impl Io {
         driver: Driver,
         size: UringSize,
         sockets_max: u32,
+        packets_per_port_max: u32,
         wake: Arc<Wake>,
     ) -> Result<(Self, Option<SetupError>), SetupError> {
-        let poll = |wake| Poll::open(wake).map(|it| Self::Poll(Box::new(it)));
+        let budget = || Budget::per_second(packets_per_port_max);
+        let poll = |wake| Poll::open(budget(), wake).map(|it| Self::Poll(Box::new(it)));
         match driver {
             Driver::Poll => Ok((poll(wake)?, None)),
             Driver::Uring => {
-                let uring = Uring::open(size, sockets_max, wake)?;
+                let uring = Uring::open(size, sockets_max, budget(), wake)?;
                 Ok((Self::Uring(Box::new(uring)), None))
             }
-            Driver::Auto => match Uring::open(size, sockets_max, Arc::clone(&wake)) {
+            Driver::Auto => match Uring::open(size, sockets_max, budget(), Arc::clone(&wake)) {
                 Ok(uring) => Ok((Self::Uring(Box::new(uring)), None)),
                 Err(error) => Ok((poll(wake)?, Some(error))),
             },
@@ -91,7 +97,7 @@ impl Io {
     /// When the driver is broken; there is no way on then.
     pub(crate) fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Poll(poll) => poll.wait(timeout),
+            Self::Poll(poll) => poll.wait(now, timeout),
             Self::Uring(uring) => uring.wait(now, timeout),
         }
     }

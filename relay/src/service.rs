@@ -169,6 +169,7 @@ impl Seed {
             config.driver,
             config.uring_size,
             self.endpoints_max,
+            config.packets_per_port_max,
             self.wake,
         );
         let io = match opened {

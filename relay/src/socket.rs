@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -28,9 +28,36 @@ pub(crate) fn bind(address: IpAddr, port: u16) -> io::Result<OwnedFd> {
         socket.set_only_v6(true)?;
     }
     socket.set_recv_buffer_size(RECEIVE_QUEUE_BYTES)?;
+    count_overflow(&socket)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
+
+/// Has the kernel say with each datagram how many it has dropped, once there are some.
+fn count_overflow(socket: &Socket) -> io::Result<()> {
+    let is_on: libc::c_int = 1;
+    // JUSTIFICATION: no safe interface has this option.
+    // SAFETY: setsockopt(2) wants an address of as many readable bytes as it is told; they are
+    // those of `is_on`, which it only reads during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RXQ_OVFL,
+            (&raw const is_on).cast(),
+            INT_LEN,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Bytes of a `c_int`, as the kernel wants them.
+const INT_LEN: libc::socklen_t = 4;
+
+const _: () = assert!(INT_LEN as usize == size_of::<libc::c_int>());
 
 #[cfg(test)]
 mod tests {

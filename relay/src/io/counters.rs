@@ -19,6 +19,12 @@ pub(crate) struct Counters {
     pub(crate) receives_truncated: u64,
     /// Datagrams that the kernel described in a way we do not understand, dropped.
     pub(crate) receives_malformed: u64,
+    /// Datagrams that the kernel dropped since the queue of their socket was full: as far as is
+    /// known, since the kernel says so with the next datagram of the socket.
+    pub(crate) receives_overflown: u64,
+    /// Times that a socket brought more than any stream does and was left alone for some
+    /// milliseconds.
+    pub(crate) sockets_rested: u64,
     /// Packets dropped since the socket's send queue, or the device's, was full.
     pub(crate) sends_full: u64,
     /// Packets that no route leads for, or that a firewall forbids.
@@ -42,6 +48,8 @@ impl Counters {
             ("receives_failed", self.receives_failed),
             ("receives_truncated", self.receives_truncated),
             ("receives_malformed", self.receives_malformed),
+            ("receives_overflown", self.receives_overflown),
+            ("sockets_rested", self.sockets_rested),
             ("sends_full", self.sends_full),
             ("sends_unreachable", self.sends_unreachable),
             ("sends_too_long", self.sends_too_long),

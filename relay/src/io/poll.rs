@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_core::{Egress, Ingress, SocketId, Verdict};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::net::SendFlags;
 
+use super::budget::{Budget, Spent};
 use super::counters::Counters;
 use crate::error::SetupError;
 use crate::wake::Wake;
@@ -30,15 +31,27 @@ const WAKE: u64 = u64::MAX;
 pub(crate) struct Poll {
     epoll: OwnedFd,
     wake: Arc<Wake>,
-    sockets: Vec<Option<OwnedFd>>,
+    sockets: Vec<Option<Socket>>,
+    budget: Budget,
     events: Vec<Event>,
     batch: Batch,
     removed: VecDeque<SocketId>,
     counters: Counters,
 }
 
+/// A socket that is in use.
+#[derive(Debug)]
+struct Socket {
+    file: OwnedFd,
+    /// It has spent its budget, and is watched again when the period is over.
+    is_resting: bool,
+    spent: Spent,
+    /// What the kernel has dropped of it so far.
+    overflow: u32,
+}
+
 impl Poll {
-    pub(super) fn open(wake: Arc<Wake>) -> Result<Self, SetupError> {
+    pub(super) fn open(budget: Budget, wake: Arc<Wake>) -> Result<Self, SetupError> {
         let epoll =
             epoll::create(CreateFlags::CLOEXEC).map_err(|it| SetupError::Epoll(it.into()))?;
         epoll::add(
@@ -52,6 +65,7 @@ impl Poll {
             epoll,
             wake,
             sockets: Vec::new(),
+            budget,
             events: Vec::with_capacity(EVENTS_MAX),
             batch: Batch::new(),
             removed: VecDeque::new(),
@@ -59,8 +73,10 @@ impl Poll {
         })
     }
 
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
         self.counters.turns += 1;
+        self.end_rests(now)?;
+        let timeout = self.budget.timeout(now, timeout);
         let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
         self.events.clear();
         let events = rustix::buffer::spare_capacity(&mut self.events);
@@ -86,10 +102,13 @@ impl Poll {
     }
 
     fn serve(&mut self, id: SocketId, decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict) {
-        let Some(Some(socket)) = self.sockets.get(id.index()) else {
+        let Some(Some(socket)) = self.sockets.get_mut(id.index()) else {
             return;
         };
-        let count = match self.batch.receive(socket.as_fd()) {
+        if socket.is_resting {
+            return;
+        }
+        let count = match self.batch.receive(socket.file.as_fd()) {
             Ok(count) => count,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
@@ -98,6 +117,18 @@ impl Poll {
                 return;
             }
         };
+        let mut is_spent = false;
+        for index in 0..count {
+            is_spent |= self.budget.spend(&mut socket.spent);
+            if let Some(overflow) = self.batch.overflow(index) {
+                let lost = overflow.wrapping_sub(socket.overflow);
+                self.counters.receives_overflown += u64::from(lost);
+                socket.overflow = overflow;
+            }
+        }
+        if is_spent {
+            self.rest(id);
+        }
         // The socket that packets have been collected for, to be sent together.
         let mut egress_of_run = None;
         for index in 0..count {
@@ -117,10 +148,42 @@ impl Poll {
         self.send_run(egress_of_run);
     }
 
+    /// Does not look at a socket any more until the period is over.
+    fn rest(&mut self, id: SocketId) {
+        if self.watch(id, EventFlags::empty()).is_ok()
+            && let Some(Some(socket)) = self.sockets.get_mut(id.index())
+        {
+            socket.is_resting = true;
+            self.counters.sockets_rested += 1;
+            self.budget.rest(id);
+        }
+    }
+
+    /// Looks at sockets again that have rested.
+    fn end_rests(&mut self, now: Instant) -> io::Result<()> {
+        while let Some(id) = self.budget.poll_rested(now) {
+            // It may be closed by now, or even another socket in the same slot.
+            if let Some(Some(socket)) = self.sockets.get_mut(id.index())
+                && std::mem::take(&mut socket.is_resting)
+            {
+                self.watch(id, EventFlags::IN)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&self, id: SocketId, events: EventFlags) -> io::Result<()> {
+        if let Some(Some(socket)) = self.sockets.get(id.index()) {
+            let data = EventData::new_u64(id.slot().into());
+            epoll::modify(&self.epoll, &socket.file, data, events)?;
+        }
+        Ok(())
+    }
+
     fn send_run(&mut self, egress: Option<SocketId>) {
         let socket = egress.and_then(|it| self.sockets.get(it.index())?.as_ref());
         match socket {
-            Some(socket) => self.batch.send(socket.as_fd(), &mut self.counters),
+            Some(socket) => self.batch.send(socket.file.as_fd(), &mut self.counters),
             None => self.batch.forget(),
         }
     }
@@ -130,7 +193,7 @@ impl Poll {
             return;
         };
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        if let Err(error) = rustix::net::sendto(socket, &[], flags, &egress.destination) {
+        if let Err(error) = rustix::net::sendto(&socket.file, &[], flags, &egress.destination) {
             self.counters.count_unsent(&error.into(), 1);
         }
     }
@@ -141,7 +204,12 @@ impl Poll {
         }
         let data = EventData::new_u64(id.slot().into());
         epoll::add(&self.epoll, &socket, data, EventFlags::IN)?;
-        self.sockets[id.index()] = Some(socket);
+        self.sockets[id.index()] = Some(Socket {
+            file: socket,
+            is_resting: false,
+            spent: Spent::default(),
+            overflow: 0,
+        });
         Ok(())
     }
 

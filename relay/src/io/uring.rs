@@ -11,7 +11,8 @@
 //!
 //! A socket is armed once and receives until its buffers run out. It is then *starved*: its
 //! datagrams wait in the kernel, and it is armed again when half of the pool is back, since
-//! arming on an empty pool fails at once.
+//! arming on an empty pool fails at once. One that brings more than its [`Budget`] is cancelled and
+//! armed again when the period is over.
 
 mod batching;
 mod buffers;
@@ -29,6 +30,7 @@ use io_uring::cqueue;
 use relay_core::{Egress, Ingress, SocketId, Verdict};
 
 use super::address::write_address;
+use super::budget::{Budget, Spent};
 use super::counters::Counters;
 use crate::error::{RingStep, SetupError};
 use crate::wake::Wake;
@@ -111,6 +113,7 @@ pub(crate) struct Uring {
     /// Buffers that are being sent.
     sending: Vec<Lease>,
     batching: Batching,
+    budget: Budget,
     counters: Counters,
 }
 
@@ -118,17 +121,27 @@ pub(crate) struct Uring {
 #[derive(Debug)]
 enum Slot {
     Empty,
-    Open {
-        is_armed: bool,
-    },
+    Open(Socket),
     /// The kernel is yet to say that its receive has ended. It is ours no more, but the ring's.
     Closing,
+}
+
+/// A socket that is in use.
+#[derive(Debug, Default)]
+struct Socket {
+    is_armed: bool,
+    /// It has spent its budget, and is armed when the period is over.
+    is_resting: bool,
+    spent: Spent,
+    /// What the kernel has dropped of it so far.
+    overflow: u32,
 }
 
 impl Uring {
     pub(super) fn open(
         size: UringSize,
         sockets_max: u32,
+        budget: Budget,
         wake: Arc<Wake>,
     ) -> Result<Self, SetupError> {
         let pool = BufferPool::new(size.buffers).map_err(SetupError::Memory)?;
@@ -147,6 +160,7 @@ impl Uring {
             batch: Vec::with_capacity(usize::try_from(ring_size.completions).unwrap_or(0)),
             sending: Vec::with_capacity(size.buffers.into()),
             batching: Batching::new(size.batch_wait),
+            budget,
             counters: Counters::default(),
         };
         uring.flush().map_err(|source| SetupError::Ring {
@@ -159,6 +173,8 @@ impl Uring {
     /// `now` is when the turn before began.
     pub(super) fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
         self.counters.turns += 1;
+        self.end_rests(now)?;
+        let timeout = self.budget.timeout(now, timeout);
         let company = self.batching.turn(now);
         let company = company.filter(|it| timeout.is_none_or(|timeout| timeout >= it.bound));
         if !self.starved.is_empty() && !self.sending.is_empty() {
@@ -213,23 +229,37 @@ impl Uring {
         if !self.starved.is_empty() && self.pool.free() >= self.pool.count() / 2 {
             self.to_arm.append(&mut self.starved);
         }
-        while let Some(socket) = self.to_arm.pop() {
+        self.arm()
+    }
+
+    /// Arms what is to be armed.
+    fn arm(&mut self) -> io::Result<()> {
+        while let Some(id) = self.to_arm.pop() {
             // It may be closed by now, or even another socket in the same slot.
-            if let Some(Slot::Open { is_armed }) = self.slots.get_mut(socket.index())
-                && !*is_armed
+            if let Some(Slot::Open(socket)) = self.slots.get_mut(id.index())
+                && !socket.is_armed
+                && !socket.is_resting
             {
-                self.ring.arm_receive(socket)?;
-                *is_armed = true;
+                self.ring.arm_receive(id)?;
+                socket.is_armed = true;
             }
         }
         Ok(())
     }
 
+    /// Receives again on sockets that have rested.
+    fn end_rests(&mut self, now: Instant) -> io::Result<()> {
+        while let Some(id) = self.budget.poll_rested(now) {
+            if let Some(Slot::Open(socket)) = self.slots.get_mut(id.index()) {
+                socket.is_resting = false;
+                self.to_arm.push(id);
+            }
+        }
+        self.arm()
+    }
+
     pub(super) fn send_empty(&mut self, egress: Egress) {
-        if !matches!(
-            self.slots.get(egress.socket.index()),
-            Some(Slot::Open { .. })
-        ) {
+        if !matches!(self.slots.get(egress.socket.index()), Some(Slot::Open(_))) {
             return;
         }
         if let Err(error) = self.ring.send_empty(egress) {
@@ -243,7 +273,7 @@ impl Uring {
         }
         self.ring.set_file(id, socket.as_fd())?;
         // The ring holds the socket now; our descriptor is not needed any more.
-        self.slots[id.index()] = Slot::Open { is_armed: false };
+        self.slots[id.index()] = Slot::Open(Socket::default());
         self.to_arm.push(id);
         Ok(())
     }
@@ -252,9 +282,10 @@ impl Uring {
         let Some(slot) = self.slots.get_mut(id.index()) else {
             return;
         };
-        let Slot::Open { is_armed } = *slot else {
+        let Slot::Open(socket) = slot else {
             return;
         };
+        let is_armed = socket.is_armed;
         *slot = Slot::Closing;
         let is_cancelled = is_armed && self.ring.cancel_receive(id).is_ok();
         if !is_cancelled {
@@ -299,14 +330,21 @@ impl Uring {
     /// Asks what is to be done with a filled buffer, and does it.
     fn decide(
         &mut self,
-        socket: SocketId,
+        id: SocketId,
         lease: Lease,
         len: usize,
         decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict,
     ) {
-        if !matches!(self.slots.get(socket.index()), Some(Slot::Open { .. })) {
+        let Some(Slot::Open(socket)) = self.slots.get_mut(id.index()) else {
             // It came while the socket was being closed.
             return self.pool.release(lease);
+        };
+        if self.budget.spend(&mut socket.spent) {
+            // What has come already is served; a cancelled receive says so when it ends.
+            socket.is_resting = true;
+            self.counters.sockets_rested += 1;
+            self.budget.rest(id);
+            let _ = self.ring.cancel_receive(id);
         }
         let buffer = self.pool.bytes(&lease);
         let received = match read_received(buffer, len) {
@@ -320,8 +358,13 @@ impl Uring {
                 return self.pool.release(lease);
             }
         };
+        if let Some(overflow) = received.overflow {
+            let lost = overflow.wrapping_sub(socket.overflow);
+            self.counters.receives_overflown += u64::from(lost);
+            socket.overflow = overflow;
+        }
         let ingress = Ingress {
-            socket,
+            socket: id,
             source: received.source,
         };
         let payload = &mut buffer[PAYLOAD_AT..][..received.payload_len];
@@ -361,7 +404,7 @@ impl Uring {
     /// kernel saw fit.
     fn receive_ended(&mut self, socket: SocketId, result: i32) {
         match self.slots.get_mut(socket.index()) {
-            Some(Slot::Open { is_armed }) => *is_armed = false,
+            Some(Slot::Open(socket)) => socket.is_armed = false,
             Some(Slot::Closing) => return self.close(socket),
             Some(Slot::Empty) | None => return,
         }
@@ -370,9 +413,10 @@ impl Uring {
             self.starved.push(socket);
             return;
         }
-        if result < 0 {
+        if result < 0 && -result != libc::ECANCELED {
             self.counters.receives_failed += 1;
         }
+        // Unless it rests.
         self.to_arm.push(socket);
     }
 
@@ -387,15 +431,10 @@ impl Uring {
 
     /// Receives, sends and watches that the kernel has not completed yet.
     fn is_idle(&self) -> bool {
-        let is_armed = |slot: &Slot| {
-            !matches!(
-                slot,
-                Slot::Empty
-                    | Slot::Open {
-                        is_armed: false,
-                        ..
-                    }
-            )
+        let is_armed = |slot: &Slot| match slot {
+            Slot::Empty => false,
+            Slot::Open(socket) => socket.is_armed,
+            Slot::Closing => true,
         };
         !self.is_mailbox_armed && self.leases() == 0 && !self.slots.iter().any(is_armed)
     }

@@ -25,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) buffers: u16,
     pub(crate) interfaces: &'static [&'static str],
     pub(crate) calls_max: usize,
+    pub(crate) packets_per_port_max: u32,
 }
 
 impl Default for Options {
@@ -34,6 +35,7 @@ impl Default for Options {
             buffers: 64,
             interfaces: &["127.0.0.1"],
             calls_max: 1_000,
+            packets_per_port_max: 50_000,
         }
     }
 }
@@ -161,5 +163,6 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
         uring_size: UringSize::with_buffers(options.buffers)
             .with_batch_wait(std::time::Duration::from_micros(300)),
         calls_per_worker_max: options.calls_max,
+        packets_per_port_max: options.packets_per_port_max,
     }
 }

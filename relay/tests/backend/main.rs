@@ -5,6 +5,7 @@
 
 mod control;
 mod harness;
+mod overload;
 mod phone;
 
 mod calls;

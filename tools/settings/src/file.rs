@@ -82,6 +82,10 @@ pub struct Relay {
     /// of them. Only a worker with enough to do waits; one that is nearly idle forwards at once.
     /// 0: never wait. Takes effect with io_uring on kernel 6.12 or newer.
     pub batch_wait_us: u32,
+    /// Packets per second that one port may bring. One that brings more is left alone for some
+    /// milliseconds, so that the kernel drops the rest and a flood of one port costs other calls
+    /// nothing. 0: no limit.
+    pub packets_per_port_max: u32,
 }
 
 /// How the relay reads and writes its sockets.
@@ -181,6 +185,7 @@ impl Default for Relay {
             driver: Driver::Auto,
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
+            packets_per_port_max: 50_000,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{iovec, mmsghdr};
 
 use crate::io::address::{ADDRESS_LEN_MAX, read_address, write_address};
+use crate::io::control_message::{CONTROL_LEN, read_overflow};
 use crate::io::counters::Counters;
 
 /// Datagrams of one socket that are read at once: RTP comes in ones and twos, and a socket that
@@ -26,6 +27,8 @@ struct Packet {
     is_truncated: bool,
     address: [u8; ADDRESS_LEN_MAX],
     address_len: usize,
+    control: [u8; CONTROL_LEN],
+    control_len: usize,
 }
 
 /// Datagrams that are read with one system call.
@@ -45,6 +48,8 @@ impl Batch {
             is_truncated: false,
             address: [0; ADDRESS_LEN_MAX],
             address_len: 0,
+            control: [0; CONTROL_LEN],
+            control_len: 0,
         };
         let part = || iovec {
             iov_base: std::ptr::null_mut(),
@@ -64,12 +69,13 @@ impl Batch {
             let packet = &mut self.packets[index];
             packet.len = PACKET_BYTES_MAX;
             packet.address_len = ADDRESS_LEN_MAX;
+            packet.control_len = CONTROL_LEN;
             self.describe(index, index);
         }
         // JUSTIFICATION: no safe interface offers recvmmsg(2).
         // SAFETY: recvmmsg(2) wants `vlen` headers that describe memory it may write. `describe`
-        // has just pointed each of the BATCH_MAX headers at one part and one address of this
-        // batch, with their true lengths; nothing else is borrowed from it during the call. The
+        // has just pointed each of the BATCH_MAX headers at one part, one address and one control
+        // message of this batch, with their true lengths; nothing else is borrowed from it during the call. The
         // descriptor is open for as long as the borrow lasts.
         let result = unsafe {
             libc::recvmmsg(
@@ -86,6 +92,7 @@ impl Batch {
         for (packet, header) in self.packets.iter_mut().zip(&self.headers[..count]) {
             packet.len = header.msg_len.try_into().unwrap_or(0);
             packet.address_len = header.msg_hdr.msg_namelen.try_into().unwrap_or(0);
+            packet.control_len = header.msg_hdr.msg_controllen;
             packet.is_truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         Ok(count)
@@ -110,10 +117,17 @@ impl Batch {
         Some((source, packet.bytes.get_mut(..packet.len)?))
     }
 
+    /// What the kernel says with one of the datagrams of how many the socket has lost so far.
+    pub(super) fn overflow(&self, index: usize) -> Option<u32> {
+        let packet = &self.packets[index];
+        read_overflow(packet.control.get(..packet.control_len)?)
+    }
+
     /// Puts one of the datagrams into the run that the next [`Self::send`] sends.
     pub(super) fn queue(&mut self, index: usize, destination: SocketAddr) {
         let packet = &mut self.packets[index];
         packet.address_len = write_address(destination, &mut packet.address);
+        packet.control_len = 0;
         self.queue.push(index);
     }
 
@@ -175,6 +189,8 @@ impl Batch {
         header.msg_name = packet.address.as_mut_ptr().cast();
         // Below ADDRESS_LEN_MAX, which fits.
         header.msg_namelen = packet.address_len.try_into().unwrap_or(0);
+        header.msg_control = packet.control.as_mut_ptr().cast();
+        header.msg_controllen = packet.control_len;
         header.msg_flags = 0;
     }
 }

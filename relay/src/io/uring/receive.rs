@@ -1,21 +1,24 @@
 //! What a completed receive left in its buffer.
 //!
 //! ```text
-//!  0                     16              44                  44 + payload_len
-//!  ├ io_uring_recvmsg_out ┼ address (28) ┼ payload ─────────► │ … room
+//!  0                     16              44             68                  68 + payload_len
+//!  ├ io_uring_recvmsg_out ┼ address (28) ┼ control (24) ┼ payload ─────────► │ … room
 //! ```
 
 use std::net::SocketAddr;
 
 use super::buffers::BUFFER_SIZE;
-use super::ring::{ADDRESS_AT, PAYLOAD_AT};
+use super::ring::{ADDRESS_AT, CONTROL_AT, PAYLOAD_AT};
 use crate::io::address::read_address;
+use crate::io::control_message::read_overflow;
 
 /// A datagram that arrived whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Received {
     pub(super) source: SocketAddr,
     pub(super) payload_len: usize,
+    /// How many the socket has lost so far, if the kernel says so.
+    pub(super) overflow: Option<u32>,
 }
 
 /// Why there is none.
@@ -36,7 +39,7 @@ pub(super) fn read_received(
     let word = |at: usize| {
         u32::from_ne_bytes([buffer[at], buffer[at + 1], buffer[at + 2], buffer[at + 3]])
     };
-    let (address_len, payload_len, flags) = (word(0), word(8), word(12));
+    let (address_len, control_len, payload_len, flags) = (word(0), word(4), word(8), word(12));
     if flags & MSG_TRUNC != 0 {
         return Err(ReceiveError::Truncated);
     }
@@ -45,13 +48,17 @@ pub(super) fn read_received(
     else {
         return Err(ReceiveError::Malformed);
     };
-    let address = buffer[ADDRESS_AT..PAYLOAD_AT].get(..address_len);
+    let address = buffer[ADDRESS_AT..CONTROL_AT].get(..address_len);
     let source = address.and_then(read_address);
     match source {
         Some(source) if len.checked_sub(PAYLOAD_AT) == Some(payload_len) && len <= BUFFER_SIZE => {
             Ok(Received {
                 source,
                 payload_len,
+                overflow: match control_len {
+                    0 => None,
+                    _ => read_overflow(&buffer[CONTROL_AT..PAYLOAD_AT]),
+                },
             })
         }
         _ => Err(ReceiveError::Malformed),
@@ -82,7 +89,7 @@ mod tests {
     fn reads_address_and_length() {
         let received = read_received(&buffer(0), LEN).unwrap();
         assert_eq!(received.source, "192.0.2.1:4000".parse().unwrap());
-        assert_eq!(received.payload_len, 172);
+        assert_eq!((received.payload_len, received.overflow), (172, None));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::buffers::{BufferPool, Lease};
 use super::token::Token;
 use crate::error::{RingStep, SetupError};
 use crate::io::address::{ADDRESS_LEN_MAX, write_address};
+use crate::io::control_message::CONTROL_LEN;
 
 /// The one group of provided buffers.
 const BUFFER_GROUP: u16 = 0;
@@ -50,8 +51,11 @@ const EMPTY_SENDS_MAX: usize = 64;
 /// Where the address of the sender is in a filled buffer: behind `io_uring_recvmsg_out`.
 pub(super) const ADDRESS_AT: usize = 16;
 
+/// Where the control message is.
+pub(super) const CONTROL_AT: usize = ADDRESS_AT + ADDRESS_LEN_MAX;
+
 /// Where the datagram is.
-pub(super) const PAYLOAD_AT: usize = ADDRESS_AT + ADDRESS_LEN_MAX;
+pub(super) const PAYLOAD_AT: usize = CONTROL_AT + CONTROL_LEN;
 
 impl Ring {
     /// Sets the ring up and gives it the pool.
@@ -139,7 +143,7 @@ impl Ring {
         len: usize,
     ) -> io::Result<()> {
         let bytes = pool.bytes(lease);
-        let address = bytes[ADDRESS_AT..PAYLOAD_AT].as_ptr().cast();
+        let address = bytes[ADDRESS_AT..CONTROL_AT].as_ptr().cast();
         let payload = bytes[PAYLOAD_AT..][..len].as_ptr();
         let (Ok(len), Ok(address_len)) = (u32::try_from(len), u32::try_from(address_len)) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -263,13 +267,14 @@ impl std::fmt::Debug for Ring {
     }
 }
 
-/// Wants the sender's address and no control messages.
+/// Wants the sender's address, and room for one control message.
 fn receive_header() -> libc::msghdr {
     // JUSTIFICATION: the struct has private padding on some platforms, so it cannot be written
     // out.
     // SAFETY: all its fields are integers and pointers, for which zero is a valid value.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_namelen = ADDRESS_LEN_U32;
+    header.msg_controllen = CONTROL_LEN;
     header
 }
 
