@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files of a relay that are no ports, and some to spare.
-const FILES_APART: u64 = 512;
+const FILES_APART: u64 = 128;
 
 /// RTP and RTCP, towards both parties.
 const FILES_PER_CALL: u64 = 4;

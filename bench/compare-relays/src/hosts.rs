@@ -1,27 +1,24 @@
-//! Between two hosts: the highest rate without loss, and latency below it.
+//! Between two hosts: the highest rate without loss, latency below it, and endurance.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Result;
-use tandem_load::rtp::{self, Options, Report, Target};
+use tandem_load::rtp::{self, Generator, Options, Report, Target};
+use tandem_load::watch::Which;
 
-use crate::plan::Plan;
-use crate::relay::{Contestant, Running};
-use crate::results::{Capacity, Latency, Results};
+use crate::contestants::{Contestant, OURS};
+use crate::plan::{HOSTS_STREAMS, Plan};
+use crate::relay::Running;
+use crate::results::{Capacity, Endurance, Latency, Results};
+use crate::search::{Outcome, Search, Try};
 use crate::world::TwoHosts;
 
-/// Calls of the runs: each is two streams.
-const CALLS: u32 = 500;
+/// Of the capacity, for latency and for endurance: in percent.
+const PART_PERCENT: u64 = 60;
 
-/// Where the search for capacity begins.
-const RATE_FIRST: u64 = 40_000;
-
-/// The search is done when what is known to be too much is so little more than what is not.
-const PRECISION: f64 = 1.05;
-
-/// Tries of one rate before it counts as too much: other work on the machine costs packets, too.
-const TRIES: u32 = 2;
+/// Short tries of what the generator can check.
+const PROBES: u32 = 2;
 
 /// A relay on its own pair of hosts.
 struct Place<'a> {
@@ -31,52 +28,139 @@ struct Place<'a> {
     hosts: TwoHosts,
 }
 
-/// Searches the capacity of each relay, then measures latency at equal rates, in turns.
+/// Load for one run.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    calls: u32,
+    rate: u64,
+    /// After the warm-up.
+    duration: Duration,
+    /// What comes back is counted by the interface and read by nobody, so that the generator's
+    /// core is spared; otherwise each packet is checked, in both directions.
+    is_only_counted: bool,
+}
+
+/// Searches the capacity of each relay, measures latency at equal rates, in turns, and then how
+/// ours endures.
 pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, results: &mut Results) -> Result<()> {
-    let start = |contestant| start(plan, contestant);
-    let places: Vec<Place<'_>> = plan
-        .contestants
-        .iter()
-        .map(start)
-        .collect::<Result<Vec<_>>>()?;
-    for place in &places {
-        if plan.is_stopped(stop) {
-            return Ok(());
+    capacities(plan, stop, results)?;
+    let (mut peers, mut all) = (Vec::new(), Vec::new());
+    for it in &results.capacities {
+        all.push(it.packets_per_second);
+        if it.is_peer {
+            peers.push(it.packets_per_second);
         }
-        let capacity = search(plan, place, stop)?;
-        plan.tell(&capacity.line());
-        results.capacities.push(capacity);
     }
-    let Some(rate) = common_rate(&results.capacities) else {
-        return Ok(());
-    };
+    if let Some(rate) = common_rate(&peers, &all) {
+        latencies(plan, stop, rate, results)?;
+    }
+    let is_ours = |it: &&Capacity| it.relay == OURS;
+    let capacity = results.capacities.iter().find(is_ours);
+    if let Some(rate) = capacity.map(|it| part(it.packets_per_second)) {
+        endure(plan, stop, rate, results)?;
+    }
+    Ok(())
+}
+
+/// Seconds that all of it is thought to take.
+pub(crate) fn expected_s(plan: &Plan) -> f64 {
+    let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(0));
+    let rounds = f64::from(plan.rounds);
+    count(plan.of_capacity().count()) * plan.capacity_s()
+        + rounds * count(plan.contestants.len()) * plan.latency_s()
+        + plan.endurance_s()
+}
+
+fn capacities(plan: &Plan, stop: &AtomicBool, results: &mut Results) -> Result<()> {
+    for contestant in plan.of_capacity() {
+        if plan.is_stopped(stop) {
+            break;
+        }
+        // Alone: others that are idle still have threads that wake up.
+        let place = start(plan, contestant)?;
+        let capacity = search(plan, &place, stop)?;
+        plan.clock.tick(plan.capacity_s());
+        // An interrupted search has found nothing.
+        if !plan.is_stopped(stop) {
+            plan.clock.tell(&capacity.line());
+            results.capacities.push(capacity);
+        }
+    }
+    Ok(())
+}
+
+fn latencies(plan: &Plan, stop: &AtomicBool, rate: u64, results: &mut Results) -> Result<()> {
+    let start = |contestant| start(plan, contestant);
+    let places: Result<Vec<Place<'_>>> = plan.contestants.iter().map(start).collect();
+    let places = places?;
     for round in 0..plan.rounds {
         for place in &places {
             if plan.is_stopped(stop) {
                 return Ok(());
             }
-            let report = one(plan, place, rate, plan.measure, stop)?;
+            let load = Load {
+                calls: HOSTS_STREAMS / 2,
+                rate,
+                duration: plan.measure,
+                is_only_counted: false,
+            };
+            let report = one(plan, place, &load, stop)?;
             let latency = Latency::new(&place.contestant.name, round, rate, &report);
-            plan.tell(&latency.line());
+            plan.clock.tick(plan.latency_s());
+            plan.clock.tell(&latency.line());
             results.latencies.push(latency);
         }
     }
     Ok(())
 }
 
-/// 60 % of what the peer carries; without a peer, of the least that anybody carries.
-fn common_rate(capacities: &[Capacity]) -> Option<u64> {
-    let peers = capacities.iter().filter(|it| it.is_peer);
-    let least = peers.map(|it| it.packets_per_second).min();
-    let least = least.or_else(|| capacities.iter().map(|it| it.packets_per_second).min());
-    least.map(|rate| rate * 6 / 10).filter(|rate| *rate > 0)
+/// Every packet of very many streams, for a long time, at a rate that leaves room.
+fn endure(plan: &Plan, stop: &AtomicBool, rate: u64, results: &mut Results) -> Result<()> {
+    let ours = plan.contestants.iter().find(|it| it.name == OURS);
+    let Some(contestant) = ours.filter(|_| !plan.is_stopped(stop)) else {
+        return Ok(());
+    };
+    let place = start(plan, contestant)?;
+    let mut load = Load {
+        calls: plan.endurance_calls,
+        rate,
+        duration: plan.endurance,
+        is_only_counted: false,
+    };
+    // Where one core cannot both send and check as much, what comes back is counted.
+    let probe = Load {
+        duration: plan.probe,
+        ..load
+    };
+    let mut is_too_much = true;
+    for _ in 0..PROBES {
+        // One that other work on the machine spoilt does not decide.
+        is_too_much &= overwhelmed(&one(plan, &place, &probe, stop)?.generator);
+    }
+    load.is_only_counted = is_too_much;
+    let report = one(plan, &place, &load, stop)?;
+    let endurance = Endurance::new(&contestant.name, rate, load.is_only_counted, &report);
+    plan.clock.tick(plan.endurance_s());
+    plan.clock.tell(&endurance.line());
+    results.endurances.push(endurance);
+    Ok(())
+}
+
+/// Of what the peer carries; without a peer, of the least that anybody carries.
+fn common_rate(peers: &[u64], all: &[u64]) -> Option<u64> {
+    let least = peers.iter().min().or_else(|| all.iter().min())?;
+    Some(part(*least)).filter(|rate| *rate > 0)
+}
+
+fn part(rate: u64) -> u64 {
+    rate * PART_PERCENT / 100
 }
 
 fn start<'a>(plan: &Plan, contestant: &'a Contestant) -> Result<Place<'a>> {
     let hosts = TwoHosts::new(&contestant.name, plan.cores)?;
-    let others = [TwoHosts::LOAD];
+    let others = [TwoHosts::LOAD, TwoHosts::NOBODY];
     let core = plan.cores.relay;
-    let relay = contestant.start(&hosts.relay, TwoHosts::RELAY, &others, core)?;
+    let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
     Ok(Place {
         contestant,
         relay,
@@ -84,104 +168,85 @@ fn start<'a>(plan: &Plan, contestant: &'a Contestant) -> Result<Place<'a>> {
     })
 }
 
-/// What became of one rate.
-enum Probe {
-    Carried,
-    Lost,
-    /// The generator could not send it, or not receive it.
-    Unknown(String),
-}
-
-/// Doubles until packets are lost, then halves the distance.
 fn search(plan: &Plan, place: &Place<'_>, stop: &AtomicBool) -> Result<Capacity> {
-    let (mut good, mut bad): (u64, Option<u64>) = (0, None);
-    let mut limit = None;
-    let mut rate = RATE_FIRST;
-    while !plan.is_stopped(stop) {
-        match probe(plan, place, rate, stop)? {
-            Probe::Carried => good = rate,
-            Probe::Lost => bad = Some(rate),
-            Probe::Unknown(reason) => {
-                limit = Some(reason);
-                bad = Some(rate);
-            }
-        }
-        rate = match bad {
-            None => rate * 3 / 2,
-            Some(bad) if ratio(bad, good) > PRECISION => u64::midpoint(good, bad),
-            Some(_) => break,
-        };
-        if rate < 1_000 {
+    let mut search = Search::new();
+    let name = &place.contestant.name;
+    while let Some(next) = search.poll_try() {
+        if plan.is_stopped(stop) {
             break;
         }
+        let report = attempt(plan, place, next, stop)?;
+        let outcome = outcome(&report);
+        let lost = report.packets.lost.unwrap_or(0);
+        let rate = next.rate;
+        plan.clock.tell(&match &outcome {
+            Outcome::Unknown(reason) => format!("  {name:<16} {rate:>8}/s  {reason}"),
+            _ => format!("  {name:<16} {rate:>8}/s  lost {lost}"),
+        });
+        search.handle_outcome(outcome);
     }
     Ok(Capacity {
-        relay: place.contestant.name.clone(),
+        relay: name.clone(),
         is_peer: !place.contestant.is_ours(),
-        packets_per_second: good,
+        packets_per_second: search.found(),
         seconds: plan.capacity.as_secs_f64(),
-        generator_limit: limit,
+        generator_limit: search.limit().map(str::to_owned),
     })
 }
 
-fn ratio(a: u64, b: u64) -> f64 {
-    if b == 0 {
-        return f64::INFINITY;
-    }
-    // Rates are far below 2^53.
-    let parts_per_million = u128::from(a) * 1_000_000 / u128::from(b);
-    f64::from(u32::try_from(parts_per_million).unwrap_or(u32::MAX)) / 1e6
+fn attempt(plan: &Plan, place: &Place<'_>, next: Try, stop: &AtomicBool) -> Result<Report> {
+    let duration = match next.is_long {
+        true => plan.capacity,
+        false => plan.probe,
+    };
+    let load = Load {
+        calls: HOSTS_STREAMS,
+        rate: next.rate,
+        duration,
+        is_only_counted: true,
+    };
+    one(plan, place, &load, stop)
 }
 
-fn probe(plan: &Plan, place: &Place<'_>, rate: u64, stop: &AtomicBool) -> Result<Probe> {
-    let mut last = Probe::Lost;
-    for _ in 0..TRIES {
-        let report = one(plan, place, rate, plan.capacity, stop)?;
-        let lost = report.packets.lost.unwrap_or(0);
-        let generator = &report.generator;
-        plan.tell(&format!(
-            "  {:<14} {rate:>9}/s  lost {lost}{}",
-            place.contestant.name,
-            if generator.is_limit() {
-                "  (generator)"
-            } else {
-                ""
-            }
-        ));
-        if lost == 0 && generator.skipped == 0 {
-            return Ok(Probe::Carried);
-        }
-        last = match generator.limits.first() {
-            Some(reason) if is_generators(&report) => Probe::Unknown(reason.clone()),
-            _ => Probe::Lost,
-        };
-    }
-    Ok(last)
+/// Whether the generator sent or received less than there was. Being late alone is no harm.
+fn overwhelmed(generator: &Generator) -> bool {
+    let missed = [
+        generator.skipped,
+        generator.sends_full,
+        generator.dropped_here,
+        generator.backlog_full,
+    ];
+    missed.iter().any(|count| *count > 0)
 }
 
-/// Whether what is missing may be the generator's fault: it left out a fiftieth of the packets or
-/// more, or dropped a tenth of the lost ones or more itself.
-fn is_generators(report: &Report) -> bool {
+/// What is missing is the relay's fault, unless the generator left packets out, or its host had no
+/// room for them.
+fn outcome(report: &Report) -> Outcome {
     let (generator, packets) = (&report.generator, &report.packets);
     let lost = packets.lost.unwrap_or(0);
-    lost == 0 || generator.skipped * 50 > packets.sent || generator.dropped_here * 10 > lost
+    let dropped_here = generator.dropped_here + generator.backlog_full;
+    let is_generators = generator.skipped > 0 || generator.sends_full > 0;
+    match lost {
+        0 if !is_generators => Outcome::Carried,
+        // Losing is losing, even if it was not all that was asked for.
+        _ if lost > 10 * dropped_here && lost > 0 => Outcome::Lost,
+        _ => Outcome::Unknown(generator.limits.first().cloned().unwrap_or_default()),
+    }
 }
 
-fn one(
-    plan: &Plan,
-    place: &Place<'_>,
-    rate: u64,
-    duration: Duration,
-    stop: &AtomicBool,
-) -> Result<Report> {
+fn one(plan: &Plan, place: &Place<'_>, load: &Load, stop: &AtomicBool) -> Result<Report> {
     let relay = &place.relay;
+    let sink = load.is_only_counted.then_some(TwoHosts::NOBODY);
     let options = Options {
-        calls: CALLS,
-        rate: Some(rate),
-        duration: plan.warm_up + duration,
+        calls: load.calls,
+        rate: Some(load.rate),
+        duration: plan.warm_up + load.duration,
         warm_up: plan.warm_up,
+        drain: Duration::from_millis(300),
+        sink,
+        sink_device: sink.map(|_| TwoHosts::DEVICE.to_owned()),
         cores: vec![plan.cores.load],
-        watch: vec![tandem_load::watch::Which::Pid(relay.media_pid())],
+        watch: vec![Which::Pid(relay.media_pid())],
         watch_cores: vec![plan.cores.relay],
         timeout: Duration::from_secs(10),
         ..Options::new(Target::Ng(relay.server), relay.permission.clone())
@@ -194,28 +259,11 @@ fn one(
 mod tests {
     use super::*;
 
-    fn capacity(packets_per_second: u64, is_peer: bool) -> Capacity {
-        Capacity {
-            relay: String::new(),
-            is_peer,
-            packets_per_second,
-            seconds: 1.0,
-            generator_limit: None,
-        }
-    }
-
     #[test]
     fn latency_is_compared_at_what_the_peer_can_carry() {
-        let both = [capacity(500_000, false), capacity(200_000, true)];
-        assert_eq!(common_rate(&both), Some(120_000));
-        assert_eq!(common_rate(&both[..1]), Some(300_000));
-        assert_eq!(common_rate(&[]), None);
-    }
-
-    #[test]
-    fn the_search_ends_when_the_bounds_are_near() {
-        assert!(ratio(105_000, 100_000) <= PRECISION);
-        assert!(ratio(106_000, 100_000) > PRECISION);
-        assert!(ratio(1, 0).is_infinite());
+        assert_eq!(common_rate(&[200_000], &[500_000, 200_000]), Some(120_000));
+        assert_eq!(common_rate(&[], &[500_000]), Some(300_000));
+        assert_eq!(common_rate(&[], &[]), None);
+        assert_eq!(common_rate(&[0], &[0]), None);
     }
 }

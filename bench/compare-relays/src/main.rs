@@ -11,13 +11,19 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
+mod contestants;
 mod cost;
+mod date;
 mod files;
 mod hosts;
+mod idle;
 mod namespace;
 mod plan;
+mod ratios;
 mod relay;
 mod results;
+mod search;
 mod set_up;
 mod world;
 mod write;
@@ -26,14 +32,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tandem_load::Machine;
 
-use plan::Plan;
-use relay::{Contestant, Kind};
+use contestants::{Choice, Contestant, PEER, PEER_NEWER};
+use plan::{Effort, Plan};
 use results::Results;
 use world::Cores;
 
@@ -41,9 +47,13 @@ use world::Cores;
 #[derive(Debug, Parser)]
 #[command(name = "compare-relays", version, max_term_width = 100)]
 struct Arguments {
-    /// A few minutes instead of half an hour
-    #[arg(long)]
+    /// A few minutes instead of ten: every ratio, roughly
+    #[arg(long, conflicts_with = "full")]
     quick: bool,
+
+    /// The whole matrix of streams and rates, for the curves: an hour or two
+    #[arg(long)]
+    full: bool,
 
     /// What to measure; without it: all
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -64,7 +74,11 @@ struct Arguments {
 
     /// A newer rtpengine that takes part, too
     #[arg(long, value_name = "PROGRAM")]
-    newest: Option<PathBuf>,
+    peer_binary: Option<PathBuf>,
+
+    /// Seconds that 10,000 streams must endure at 60 % of the capacity, if not as many as usual
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    endurance: Option<u64>,
 
     /// Folder of our programs; without it: that of this one
     #[arg(long, value_name = "FOLDER")]
@@ -101,14 +115,16 @@ struct Arguments {
 enum Part {
     /// CPU of a packet, by the sink method.
     Cost,
-    /// Highest rate without loss, and latency, between two hosts.
+    /// Highest rate without loss, latency and endurance, between two hosts.
     Hosts,
+    /// Memory of processes that do nothing.
+    Idle,
     /// CPU and memory of a call.
     SetUp,
 }
 
-/// The name of Debian's rtpengine in tables.
-const PEER: &str = "rtpengine";
+/// In this order: the cheap ones first.
+const PARTS: [Part; 4] = [Part::Idle, Part::SetUp, Part::Cost, Part::Hosts];
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -133,36 +149,33 @@ fn run(arguments: &Arguments) -> Result<()> {
     namespace::remove_stale();
     let stop = stop_flag()?;
     let mut skipped = Vec::new();
-    let contestants = contestants(arguments, &mut skipped)?;
-    let plan = plan(arguments, contestants, &mut skipped);
-    let mut results = Results {
-        machine: Machine::read(),
-        contestants: plan
-            .contestants
-            .iter()
-            .map(|it| (it.name.clone(), version(&it.kind)))
-            .collect(),
-        costs: Vec::new(),
-        capacities: Vec::new(),
-        latencies: Vec::new(),
-        set_ups: Vec::new(),
-        skipped,
-        is_stopped: false,
-    };
-    let is_wanted = |part| arguments.part.is_empty() || arguments.part.contains(&part);
+    let plan = plan(arguments, &mut skipped)?;
+    let named = plan.contestants.iter();
+    let named = named.map(|it| (it.name.clone(), it.version()));
+    let mut results = Results::new(named.collect(), skipped);
+    let parts = PARTS.into_iter();
+    let parts = parts.filter(|it| arguments.part.is_empty() || arguments.part.contains(it));
+    let parts: Vec<Part> = parts.collect();
+    parts
+        .iter()
+        .for_each(|part| plan.clock.expect(expected_s(*part, &plan)));
     // What one part cannot do does not keep the others from it.
-    for part in [Part::SetUp, Part::Cost, Part::Hosts] {
-        if is_wanted(part)
+    for part in parts {
+        if !plan.is_stopped(&stop)
             && let Err(error) = measure(part, &plan, &stop, &mut results)
         {
-            results.skipped.push(format!("{part:?}: {error:#}"));
+            let reason = format!("{part:?}: {error:#}");
+            plan.clock.tell(&format!("SKIPPED: {reason}"));
+            results.skipped.push(reason);
         }
     }
     results.is_stopped = stop.load(Ordering::Relaxed);
-    let ours = plan.contestants.iter().filter(|it| it.is_ours());
-    let ratios: Vec<_> = ours.flat_map(|it| results.ratios(&it.name, PEER)).collect();
-    let text = write::write(&results, &ratios, &arguments.out)?;
-    println!("\n{text}\nwritten to {}", arguments.out.display());
+    let text = write::write(&results, &ratios(&plan, &results), &arguments.out)?;
+    let minutes = plan.clock.elapsed().as_secs().div_ceil(60);
+    println!(
+        "\n{text}\n{minutes} minutes; written to {}",
+        arguments.out.display()
+    );
     Ok(())
 }
 
@@ -170,25 +183,69 @@ fn measure(part: Part, plan: &Plan, stop: &AtomicBool, results: &mut Results) ->
     match part {
         Part::Cost => cost::measure(plan, stop, &mut results.costs),
         Part::Hosts => hosts::measure(plan, stop, results),
+        Part::Idle => idle::measure(plan, stop, &mut results.idles),
         Part::SetUp => set_up::measure(plan, stop, &mut results.set_ups),
     }
 }
 
-fn plan(arguments: &Arguments, contestants: Vec<Contestant>, skipped: &mut Vec<String>) -> Plan {
+/// How long a part is thought to take.
+fn expected_s(part: Part, plan: &Plan) -> f64 {
+    let main = f64::from(u32::try_from(plan.main().count()).unwrap_or(0));
+    match part {
+        Part::Cost => cost::expected_s(plan),
+        Part::Hosts => hosts::expected_s(plan),
+        Part::Idle => main * idle::EXPECTED_S,
+        Part::SetUp => main * f64::from(plan.rounds) * plan.set_up_s(),
+    }
+}
+
+fn ratios(plan: &Plan, results: &Results) -> Vec<ratios::Ratio> {
+    let ours = plan.contestants.iter().filter(|it| it.is_ours());
+    let ours: Vec<&str> = ours.map(|it| it.name.as_str()).collect();
+    let mut all = ratios::ratios(results, &ours, PEER);
+    // Nothing is promised of a newer peer, and what needs no peer has been said.
+    let newer = ratios::ratios(results, &ours, PEER_NEWER);
+    all.extend(
+        newer
+            .into_iter()
+            .filter(|it| it.peer.is_some())
+            .map(|it| ratios::Ratio { budget: None, ..it }),
+    );
+    all
+}
+
+fn plan(arguments: &Arguments, skipped: &mut Vec<String>) -> Result<Plan> {
+    let folder = match &arguments.bin_dir {
+        Some(folder) => folder.clone(),
+        None => own_folder()?,
+    };
+    let choice = Choice {
+        folder,
+        rtpengine: &arguments.rtpengine,
+        newer: arguments.peer_binary.as_deref(),
+        variants: &arguments.variant,
+        only: &arguments.only,
+    };
+    let contestants: Vec<Contestant> = contestants::gather(&choice, skipped)?;
     let cores = Cores {
         load: arguments.load_core,
         relay: arguments.relay_core,
     };
-    let mut plan = match arguments.quick {
-        true => Plan::quick(contestants, cores),
-        false => Plan::full(contestants, cores),
+    let effort = match (arguments.quick, arguments.full) {
+        (true, _) => Effort::Quick,
+        (false, false) => Effort::Usual,
+        (false, true) => Effort::Full,
     };
+    let mut plan = Plan::new(effort, contestants, cores);
     plan.rounds = arguments.rounds.unwrap_or(plan.rounds);
+    if let Some(seconds) = arguments.endurance {
+        plan.endurance = Duration::from_secs(seconds);
+    }
     if let Some(reason) = plan.fit(files::calls_possible()) {
         println!("SKIPPED: {reason}");
         skipped.push(reason);
     }
-    plan
+    Ok(plan)
 }
 
 /// Why nothing can be measured here.
@@ -216,78 +273,9 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn contestants(arguments: &Arguments, skipped: &mut Vec<String>) -> Result<Vec<Contestant>> {
-    let folder = match &arguments.bin_dir {
-        Some(folder) => folder.clone(),
-        None => own_folder()?,
-    };
-    let mut all = Vec::new();
-    if let Some(program) = ["tandem-relay", "tandem-control"]
-        .into_iter()
-        .find(|it| !folder.join(it).exists())
-    {
-        bail!(
-            "there is no {program} in {}: cargo build --release -p relay -p control",
-            folder.display()
-        );
-    }
-    let tandem = |name: &str, settings: String| Contestant {
-        name: name.to_owned(),
-        kind: Kind::Tandem {
-            folder: folder.clone(),
-            settings,
-        },
-    };
-    for driver in ["uring", "poll"] {
-        all.push(tandem(driver, format!("driver = \"{driver}\"")));
-    }
-    for variant in &arguments.variant {
-        let (name, settings) = variant
-            .split_once(':')
-            .with_context(|| format!("{variant} is not of the form NAME:KEY=VALUE"))?;
-        all.push(tandem(name, settings.replace(',', "\n")));
-    }
-    let peers = [
-        (PEER, Some(&arguments.rtpengine)),
-        ("newest", arguments.newest.as_ref()),
-    ];
-    for (name, program) in peers {
-        let Some(program) = program else { continue };
-        if program.exists() {
-            all.push(Contestant {
-                name: name.to_owned(),
-                kind: Kind::Rtpengine {
-                    program: program.clone(),
-                },
-            });
-        } else {
-            let reason = format!("{name}: there is no {}", program.display());
-            println!("SKIPPED: {reason}");
-            skipped.push(reason);
-        }
-    }
-    all.retain(|it| arguments.only.is_empty() || arguments.only.contains(&it.name));
-    if all.is_empty() {
-        bail!("no relay of these names: {}", arguments.only.join(", "));
-    }
-    Ok(all)
-}
-
 fn own_folder() -> Result<PathBuf> {
     let own = std::env::current_exe().context("where am I")?;
     own.parent()
         .map(Path::to_owned)
         .context("a program is in a folder")
-}
-
-fn version(kind: &Kind) -> String {
-    let (program, settings) = match kind {
-        Kind::Tandem { folder, settings } => (folder.join("tandem-relay"), settings.as_str()),
-        Kind::Rtpengine { program } => (program.clone(), "--table=-1 --num-threads=1"),
-    };
-    let output = Command::new(&program).arg("--version").output();
-    let text = output.map(|it| [it.stdout, it.stderr].concat());
-    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-    let version = text.lines().next().unwrap_or("unknown").trim();
-    format!("{version}, {}", settings.replace('\n', ", "))
 }

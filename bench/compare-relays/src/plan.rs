@@ -1,82 +1,121 @@
-//! What is measured, for how long, and where.
+//! What is measured, with whom, for how long, and where.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::relay::Contestant;
+use crate::clock::Clock;
+use crate::contestants::Contestant;
 use crate::world::Cores;
+
+/// Streams of the runs between two hosts: few enough that no part of the time goes into cold
+/// memory, and as many as a busy office has.
+pub(crate) const HOSTS_STREAMS: u32 = 1_000;
+
+/// Streams of the endurance run.
+pub(crate) const ENDURANCE_STREAMS: u32 = 10_000;
+
+/// A rate at which the number of streams is what counts.
+pub(crate) const RATE_OF_STREAMS: u64 = 50_000;
+
+/// How thorough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Effort {
+    /// A few minutes: every ratio, roughly.
+    Quick,
+    /// Ten minutes or so: every ratio of the budgets.
+    Usual,
+    /// The whole matrix, for the curves: the better part of two hours.
+    Full,
+}
+
+/// A point of the cost matrix.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Point {
+    pub(crate) streams: u32,
+    pub(crate) rate: u64,
+    /// Only those that budgets are stated for.
+    pub(crate) is_for_main: bool,
+}
 
 /// What is measured, for how long, and where.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) contestants: Vec<Contestant>,
     pub(crate) cores: Cores,
-    /// Streams and packets per second of the cost matrix.
-    pub(crate) matrix: Vec<(u32, u64)>,
+    pub(crate) clock: Clock,
+    pub(crate) matrix: Vec<Point>,
     pub(crate) rounds: u32,
     pub(crate) warm_up: Duration,
     /// Of one point, after the warm-up.
     pub(crate) measure: Duration,
+    /// Of a try that only guides the search for capacity.
+    pub(crate) probe: Duration,
     /// For which a rate must be carried without loss.
     pub(crate) capacity: Duration,
+    /// Whether the capacity of the variants is searched, too.
+    pub(crate) is_capacity_of_all: bool,
+    pub(crate) endurance: Duration,
+    /// Calls of the endurance run, with two streams each.
+    pub(crate) endurance_calls: u32,
     pub(crate) set_up_calls: usize,
 }
 
 impl Plan {
-    /// A few minutes: the points that budgets are stated for.
-    pub(crate) fn quick(contestants: Vec<Contestant>, cores: Cores) -> Self {
-        Self {
+    pub(crate) fn new(effort: Effort, contestants: Vec<Contestant>, cores: Cores) -> Self {
+        let usual = Self {
             contestants,
             cores,
-            matrix: vec![
-                (10, 50_000),
-                (100, 100_000),
-                (1_000, 50_000),
-                (1_000, 100_000),
-                (10_000, 50_000),
-            ],
-            rounds: 2,
+            clock: Clock::new(),
+            matrix: points_of_budgets(),
+            rounds: 3,
             warm_up: Duration::from_secs(1),
             measure: Duration::from_secs(2),
-            capacity: Duration::from_secs(3),
-            set_up_calls: 2_000,
-        }
-    }
-
-    /// Half an hour.
-    pub(crate) fn full(contestants: Vec<Contestant>, cores: Cores) -> Self {
-        let streams = [10, 100, 1_000, 10_000];
-        let rates = [10_000, 50_000, 100_000, 150_000, 200_000];
-        let matrix = streams
-            .into_iter()
-            .flat_map(|streams| rates.map(|rate| (streams, rate)));
-        Self {
-            matrix: matrix.collect(),
-            rounds: 3,
-            measure: Duration::from_secs(5),
+            probe: Duration::from_secs(1),
             capacity: Duration::from_secs(10),
-            set_up_calls: 5_000,
-            ..Self::quick(contestants, cores)
+            is_capacity_of_all: false,
+            endurance: Duration::from_secs(60),
+            endurance_calls: ENDURANCE_STREAMS / 2,
+            set_up_calls: 4_000,
+        };
+        match effort {
+            Effort::Quick => Self {
+                rounds: 1,
+                capacity: Duration::from_secs(3),
+                endurance: Duration::from_secs(10),
+                set_up_calls: 2_000,
+                ..usual
+            },
+            Effort::Usual => usual,
+            Effort::Full => Self {
+                matrix: all_points(),
+                measure: Duration::from_secs(4),
+                probe: Duration::from_secs(2),
+                is_capacity_of_all: true,
+                ..usual
+            },
         }
     }
 
-    /// Leaves out what needs more calls than are possible; says so if there was any. The most
-    /// that are possible are measured instead.
+    /// Leaves out what needs more calls than are possible; says what. The most that are possible
+    /// are measured instead.
     pub(crate) fn fit(&mut self, calls_possible: u32) -> Option<String> {
-        let (most, _) = *self.matrix.iter().max()?;
+        let streams_max = self.matrix.iter().map(|it| it.streams).max().unwrap_or(0);
+        let calls_max = streams_max.max(self.endurance_calls);
         self.set_up_calls = self.set_up_calls.min(usize::try_from(calls_possible).ok()?);
-        if most <= calls_possible {
+        if calls_max <= calls_possible {
             return None;
         }
         // A round number, to be compared between machines.
-        let fewer = calls_possible / 500 * 500;
-        for (streams, _) in &mut self.matrix {
-            *streams = (*streams).min(fewer);
+        let fewer = calls_possible / 20 * 20;
+        for point in &mut self.matrix {
+            point.streams = point.streams.min(fewer);
         }
+        self.endurance_calls = self.endurance_calls.min(fewer);
         Some(format!(
-            "{most} streams: this process may open files for {calls_possible} calls only \
-             (ulimit -n); {fewer} streams are measured instead"
+            "{calls_max} calls: a process may open files for {calls_possible} only (ulimit -n); \
+             the cost is measured with {} one-way streams at most, endurance with {} streams",
+            streams_max.min(fewer),
+            2 * self.endurance_calls
         ))
     }
 
@@ -84,62 +123,103 @@ impl Plan {
         stop.load(Ordering::Relaxed)
     }
 
-    /// A line for those who wait.
-    pub(crate) fn tell(&self, line: &str) {
-        let mut out = io::stdout();
-        // Nobody has to read it: the results are in files.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    /// Those whom a budget is stated for.
+    pub(crate) fn main(&self) -> impl Iterator<Item = &Contestant> {
+        self.contestants.iter().filter(|it| it.is_main)
+    }
+
+    /// Those whose capacity is searched: without variants, unless all are asked for.
+    pub(crate) fn of_capacity(&self) -> impl Iterator<Item = &Contestant> {
+        let is_asked = |it: &&Contestant| self.is_capacity_of_all || it.is_main;
+        self.contestants.iter().filter(is_asked)
+    }
+
+    /// Seconds that one point of the matrix is thought to take.
+    pub(crate) fn cost_s(&self, point: &Point) -> f64 {
+        let calls_s = f64::from(point.streams) * 0.000_4;
+        (self.warm_up + self.measure).as_secs_f64() + 0.7 + calls_s
+    }
+
+    /// Seconds that the search for one capacity is thought to take.
+    pub(crate) fn capacity_s(&self) -> f64 {
+        10.0 * (self.probe.as_secs_f64() + 1.5) + 3.0 * (self.capacity.as_secs_f64() + 1.5)
+    }
+
+    pub(crate) fn latency_s(&self) -> f64 {
+        (self.warm_up + self.measure).as_secs_f64() + 1.0
+    }
+
+    pub(crate) fn endurance_s(&self) -> f64 {
+        self.endurance.as_secs_f64() + 12.0
+    }
+
+    pub(crate) fn set_up_s(&self) -> f64 {
+        // Of which half is starting and stopping.
+        f64::from(u32::try_from(self.set_up_calls).unwrap_or(0)) * 0.000_5 + 1.5
     }
 }
 
-/// The points of the matrix, once a round.
-#[derive(Debug)]
-pub(crate) struct Rounds<'a> {
-    plan: &'a Plan,
-    next: usize,
+/// The points that budgets are stated for.
+fn points_of_budgets() -> Vec<Point> {
+    let point = |streams, rate, is_for_main| Point {
+        streams,
+        rate,
+        is_for_main,
+    };
+    vec![
+        point(100, 100_000, false),
+        point(1_000, 100_000, false),
+        point(10, RATE_OF_STREAMS, true),
+        point(10_000, RATE_OF_STREAMS, true),
+    ]
 }
 
-impl<'a> Rounds<'a> {
-    pub(crate) fn new(plan: &'a Plan) -> Self {
-        Self { plan, next: 0 }
-    }
-}
-
-impl Iterator for Rounds<'_> {
-    type Item = (u32, u32, u64);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let count = self.plan.matrix.len().max(1);
-        let round = u32::try_from(self.next / count).ok()?;
-        let (streams, rate) = *self.plan.matrix.get(self.next % count)?;
-        self.next += 1;
-        (round < self.plan.rounds).then_some((round, streams, rate))
-    }
+/// From almost nothing to more than a core can do; who is saturated is spared what is beyond.
+fn all_points() -> Vec<Point> {
+    let rates = [
+        10_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000,
+    ];
+    let of = |streams| {
+        rates.map(|rate| Point {
+            streams,
+            rate,
+            is_for_main: false,
+        })
+    };
+    [10, 100, 1_000, 10_000].into_iter().flat_map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan() -> Plan {
-        Plan::full(Vec::new(), Cores { load: 0, relay: 1 })
+    fn plan(effort: Effort) -> Plan {
+        Plan::new(effort, Vec::new(), Cores { load: 0, relay: 1 })
     }
 
     #[test]
-    fn a_round_is_the_whole_matrix() {
-        let plan = plan();
-        let points: Vec<_> = Rounds::new(&plan).collect();
-        assert_eq!(points.len(), plan.matrix.len() * 3);
-        assert_eq!(points[0], (0, 10, 10_000));
-        assert_eq!(points[plan.matrix.len()], (1, 10, 10_000));
+    fn every_effort_has_the_points_of_the_budgets() {
+        for effort in [Effort::Quick, Effort::Usual, Effort::Full] {
+            let matrix = plan(effort).matrix;
+            let has = |streams, rate| {
+                let is = |it: &Point| (it.streams, it.rate) == (streams, rate);
+                matrix.iter().any(is)
+            };
+            assert!(has(100, 100_000) && has(1_000, 100_000));
+            assert!(has(10, RATE_OF_STREAMS) && has(10_000, RATE_OF_STREAMS));
+        }
     }
 
     #[test]
     fn what_does_not_fit_is_said_and_replaced() {
-        let mut plan = plan();
+        let mut plan = plan(Effort::Usual);
         assert_eq!(plan.fit(10_000), None);
         let reason = plan.fit(4_880).unwrap();
-        assert!(reason.contains("4500 streams"), "{reason}");
-        assert_eq!(plan.matrix.iter().max(), Some(&(4_500, 200_000)));
+        assert!(
+            reason.contains("4880 one-way") && reason.contains("9760 streams"),
+            "{reason}"
+        );
+        assert_eq!(plan.matrix.iter().map(|it| it.streams).max(), Some(4_880));
+        assert_eq!(plan.endurance_calls, 4_880);
     }
 }

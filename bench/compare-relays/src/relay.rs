@@ -1,9 +1,9 @@
-//! The relays that are compared: ours, and rtpengine.
+//! A relay that runs: started on its core, and ended again whatever happens.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command as Program, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tandem_load::{NgClient, Permission};
 use tempfile::TempDir;
 
+use crate::contestants::{Contestant, Kind};
 use crate::namespace::Namespace;
 
 /// Where each listens for ng.
@@ -28,23 +29,6 @@ const LOG: &str = "log";
 /// How long a relay may take to start and to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A relay that takes part.
-#[derive(Clone, Debug)]
-pub(crate) struct Contestant {
-    /// In tables; without blanks.
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
-}
-
-/// How it is started.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    /// Ours: the folder of the programs, and lines for the section `[relay]`.
-    Tandem { folder: PathBuf, settings: String },
-    /// The program, and options besides the usual ones.
-    Rtpengine { program: PathBuf },
-}
-
 /// One that runs. It is ended when this goes.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -54,56 +38,84 @@ pub(crate) struct Running {
     folder: TempDir,
 }
 
-impl Contestant {
-    pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Tandem { .. })
-    }
+/// A process to start: its program, and all its words.
+type Words = Vec<String>;
 
-    /// Starts it in a namespace, at an address, on a core, and waits until it answers.
+impl Running {
+    /// Starts a relay in a namespace, at an address, on a core, and waits until it answers.
     pub(crate) fn start(
-        &self,
+        contestant: &Contestant,
         namespace: &Namespace,
         ip: IpAddr,
         others: &[IpAddr],
         core: usize,
-    ) -> Result<Running> {
+    ) -> Result<Self> {
+        let programs = ["tandem-relay", "tandem-control"];
+        Self::start_these(contestant, &programs, namespace, ip, others, core)
+    }
+
+    /// The same, and with ours the SIP proxy.
+    pub(crate) fn start_all(
+        contestant: &Contestant,
+        namespace: &Namespace,
+        ip: IpAddr,
+        core: usize,
+    ) -> Result<Self> {
+        let programs = ["tandem-relay", "tandem-control", "tandem-sip-proxy"];
+        Self::start_these(contestant, &programs, namespace, ip, &[], core)
+    }
+
+    fn start_these(
+        contestant: &Contestant,
+        programs: &[&str],
+        namespace: &Namespace,
+        ip: IpAddr,
+        others: &[IpAddr],
+        core: usize,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         let server = SocketAddr::new(ip, NG_PORT);
-        let programs = match &self.kind {
+        let words: Vec<Words> = match &contestant.kind {
             Kind::Tandem {
                 folder: bin,
                 settings,
             } => {
                 let file = folder.path().join("tandem.toml");
                 fs::write(&file, tandem_settings(ip, server, core, settings))?;
-                ["tandem-relay", "tandem-control"]
-                    .map(|name| tandem(&bin.join(name), &file))
-                    .into()
+                let words = |name: &&str| tandem(&bin.join(name), &file);
+                programs.iter().map(words).collect()
             }
             Kind::Rtpengine { program } => vec![rtpengine(program, ip, server)],
         };
         let named = [&[ip], others].concat();
         let log = folder.path().join(LOG);
         namespace.within(|| {
-            let mut running = Running {
+            let mut running = Self {
                 server,
                 permission: Permission::new(named),
                 children: Vec::new(),
                 folder,
             };
-            for words in programs {
+            for words in words {
                 running.children.push(spawn(&words, core, &log)?);
             }
-            running.wait(&self.name)?;
+            running.wait(&contestant.name)?;
             Ok(running)
         })
     }
-}
 
-impl Running {
     /// Its processes.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.children.iter().map(Child::id).collect()
+    }
+
+    /// The same, with their names.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = (String, u32)> {
+        let named = |pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            (name.trim_end().to_owned(), pid)
+        };
+        self.pids().into_iter().map(named)
     }
 
     /// Those that touch media: of ours, the relay.
@@ -178,7 +190,8 @@ fn tandem_settings(ip: IpAddr, server: SocketAddr, core: usize, settings: &str) 
         "[tandem]\ndata_dir = \".\"\n[log]\nlevel = \"warn\"\n\
          [control]\nlisten = [\"{server}\"]\ncalls_max = 20000\n\
          [relay]\ninterfaces = [\"{ip}\"]\nports = [{first}, {last}]\nworkers = 1\n\
-         cores = [{core}]\ncalls_per_worker_max = 20000\n{settings}\n"
+         cores = [{core}]\ncalls_per_worker_max = 20000\n{settings}\n\
+         [sip_proxy]\nlisten = [\"udp:{ip}:5060\"]\ncontrol = \"{server}\"\n"
     )
 }
 

@@ -1,4 +1,6 @@
-//! What was measured, and the ratios that follow.
+//! What was measured.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tandem_load::rtp::Report;
@@ -8,12 +10,17 @@ use tandem_load::{Machine, Percentiles};
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
+    /// When it began, in UTC.
+    pub(crate) date: String,
     /// Versions of the contestants, by name.
     pub(crate) contestants: Vec<(String, String)>,
     pub(crate) costs: Vec<Cost>,
     pub(crate) capacities: Vec<Capacity>,
     pub(crate) latencies: Vec<Latency>,
+    pub(crate) endurances: Vec<Endurance>,
     pub(crate) set_ups: Vec<SetUp>,
+    pub(crate) idles: Vec<Idle>,
+    /// What could not be measured, or only in part.
     pub(crate) skipped: Vec<String>,
     pub(crate) is_stopped: bool,
 }
@@ -73,17 +80,27 @@ pub(crate) struct SetUp {
     pub(crate) seconds: f64,
 }
 
-/// A budget of the design, and what was measured.
+/// Very many streams for a long time, each packet of which must arrive.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Ratio {
-    pub(crate) what: String,
+pub(crate) struct Endurance {
     pub(crate) relay: String,
-    pub(crate) measured: f64,
-    /// At most this; at least, if `is_minimum`.
-    pub(crate) budget: f64,
-    pub(crate) is_minimum: bool,
-    /// The measured one is a lower bound.
-    pub(crate) is_bound: bool,
+    pub(crate) streams: usize,
+    pub(crate) packets_per_second: u64,
+    pub(crate) seconds: f64,
+    pub(crate) sent: u64,
+    pub(crate) lost: u64,
+    /// Corrupted, duplicated, reordered or delivered to somebody else.
+    pub(crate) odd: u64,
+    /// Counted by the interface, not checked one by one.
+    pub(crate) is_only_counted: bool,
+    pub(crate) generator_limits: Vec<String>,
+}
+
+/// Memory of processes that do nothing.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Idle {
+    pub(crate) relay: String,
+    pub(crate) resident_kib: BTreeMap<String, u64>,
 }
 
 impl Cost {
@@ -113,7 +130,7 @@ impl Cost {
 
     pub(crate) fn line(&self) -> String {
         format!(
-            "cost     {:<14} {:>6} streams {:>7}/s  {:>5.2} µs a packet (core {:>5.2}, {:>3.0} % busy)  lost {}",
+            "cost     {:<16} {:>6} streams {:>7}/s  {:>5.2} µs a packet (core {:>5.2}, {:>3.0} % busy)  lost {}",
             self.relay,
             self.streams,
             self.packets_per_second,
@@ -129,8 +146,8 @@ impl Capacity {
     pub(crate) fn line(&self) -> String {
         let (relay, rate) = (&self.relay, self.packets_per_second);
         match &self.generator_limit {
-            Some(limit) => format!("capacity {relay:<14} {rate}/s at least (generator: {limit})"),
-            None => format!("capacity {relay:<14} {rate}/s"),
+            Some(limit) => format!("capacity {relay:<16} {rate}/s at least (generator: {limit})"),
+            None => format!("capacity {relay:<16} {rate}/s"),
         }
     }
 }
@@ -151,7 +168,7 @@ impl Latency {
 
     pub(crate) fn line(&self) -> String {
         format!(
-            "latency  {:<14} at {}/s: half {:.0} µs, 99 % {:.0} µs, 99.9 % {:.0} µs; core {:.2} µs a packet; lost {}",
+            "latency  {:<16} at {}/s: half {:.0} µs, 99 % {:.0} µs, 99.9 % {:.0} µs; core {:.2} µs a packet; lost {}",
             self.relay,
             self.packets_per_second,
             self.us.p50,
@@ -166,22 +183,85 @@ impl Latency {
 impl SetUp {
     pub(crate) fn line(&self) -> String {
         format!(
-            "set-up   {:<14} {:.0} µs of CPU, {} bytes a call ({} calls in {:.1} s)",
+            "set-up   {:<16} {:.0} µs of CPU, {} bytes a call ({} calls in {:.1} s)",
             self.relay, self.cpu_us_per_call, self.memory_bytes_per_call, self.calls, self.seconds
         )
     }
 }
 
-impl Ratio {
-    pub(crate) fn is_held(&self) -> bool {
-        match self.is_minimum {
-            true => self.measured >= self.budget,
-            false => self.measured <= self.budget,
+impl Endurance {
+    pub(crate) fn new(relay: &str, rate: u64, is_only_counted: bool, report: &Report) -> Self {
+        let packets = &report.packets;
+        Self {
+            relay: relay.to_owned(),
+            streams: report.asked.streams,
+            packets_per_second: rate,
+            seconds: report.asked.duration_s,
+            sent: packets.sent,
+            lost: packets.lost.unwrap_or(0),
+            odd: packets.corrupted
+                + packets.duplicated
+                + packets.reordered
+                + packets.late
+                + packets.misdelivered,
+            is_only_counted,
+            generator_limits: report.generator.limits.clone(),
         }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "endured  {:<16} {} streams, {}/s for {:.0} s: {} sent, {} lost, {} odd{}",
+            self.relay,
+            self.streams,
+            self.packets_per_second,
+            self.seconds,
+            self.sent,
+            self.lost,
+            self.odd,
+            match self.generator_limits.first() {
+                Some(limit) => format!(" (generator: {limit})"),
+                None => String::new(),
+            }
+        )
+    }
+}
+
+impl Idle {
+    pub(crate) fn all_kib(&self) -> u64 {
+        self.resident_kib.values().sum()
+    }
+
+    pub(crate) fn line(&self) -> String {
+        let each = self.resident_kib.iter();
+        let each: Vec<String> = each.map(|(name, kib)| format!("{name} {kib}")).collect();
+        format!(
+            "idle     {:<16} {} KiB ({})",
+            self.relay,
+            self.all_kib(),
+            each.join(", ")
+        )
     }
 }
 
 impl Results {
+    /// Of nothing yet.
+    pub(crate) fn new(contestants: Vec<(String, String)>, skipped: Vec<String>) -> Self {
+        Self {
+            machine: Machine::read(),
+            date: crate::date::now(),
+            contestants,
+            costs: Vec::new(),
+            capacities: Vec::new(),
+            latencies: Vec::new(),
+            endurances: Vec::new(),
+            set_ups: Vec::new(),
+            idles: Vec::new(),
+            skipped,
+            is_stopped: false,
+        }
+    }
+
     /// Medians over the rounds of the cost of each relay at each point.
     pub(crate) fn cost(&self, relay: &str, streams: u32, rate: u64) -> Option<f64> {
         let at = |it: &&Cost| {
@@ -207,71 +287,13 @@ impl Results {
         ))
     }
 
-    fn capacity(&self, relay: &str) -> Option<(f64, bool)> {
+    /// The highest rate, and whether it is only a lower bound.
+    pub(crate) fn capacity(&self, relay: &str) -> Option<(f64, bool)> {
         let it = self.capacities.iter().find(|it| it.relay == relay)?;
         // Rates are below 2^32.
         let rate = f64::from(u32::try_from(it.packets_per_second).unwrap_or(u32::MAX));
         Some((rate, it.generator_limit.is_some()))
     }
-
-    /// The budgets of the design for the socket path, of one of ours against the peer.
-    pub(crate) fn ratios(&self, ours: &str, peer: &str) -> Vec<Ratio> {
-        let mut ratios = Vec::new();
-        let mut add = |what: &str, measured: Option<f64>, budget: f64, bounds: (bool, bool)| {
-            ratios.extend(measured.map(|measured| Ratio {
-                what: what.to_owned(),
-                relay: ours.to_owned(),
-                measured,
-                budget,
-                is_minimum: bounds.0,
-                is_bound: bounds.1,
-            }));
-        };
-        let at_most = (false, false);
-        for streams in [100, 1_000] {
-            let cost = |relay| self.cost(relay, streams, 100_000);
-            let what = format!("CPU per packet, 100,000/s in {streams} streams, sink");
-            add(&what, quotient(cost(ours), cost(peer)), 0.6, at_most);
-        }
-        let most = self.costs.iter().map(|it| it.streams).max().unwrap_or(0);
-        if most > 1_000 {
-            let cost = |streams| self.cost(ours, streams, 50_000);
-            let what = format!("CPU per packet, {most} streams against 10 (itself)");
-            add(&what, quotient(cost(most), cost(10)), 1.3, at_most);
-        }
-        let (our, their) = (self.capacity(ours), self.capacity(peer));
-        add(
-            "highest rate without loss, two hosts",
-            quotient(our.map(|it| it.0), their.map(|it| it.0)),
-            1.7,
-            (true, our.is_some_and(|it| it.1)),
-        );
-        add(
-            "99 % latency at 60 % of the peer's capacity, two hosts",
-            quotient(self.p99(ours), self.p99(peer)),
-            0.5,
-            at_most,
-        );
-        let (our, their) = (self.set_up(ours), self.set_up(peer));
-        add(
-            "CPU of offer + answer + delete",
-            quotient(our.map(|it| it.0), their.map(|it| it.0)),
-            0.3,
-            at_most,
-        );
-        add(
-            "memory of a call, kB",
-            our.map(|it| it.1 / 1_000.0),
-            8.0,
-            at_most,
-        );
-        ratios
-    }
-}
-
-fn quotient(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    let quotient = a? / b?;
-    quotient.is_finite().then_some(quotient)
 }
 
 /// The middle one; `None` of none.
@@ -306,42 +328,26 @@ pub(crate) mod tests {
         };
         let capacity = |relay: &str, rate, limit: Option<&str>| Capacity {
             relay: relay.to_owned(),
-            is_peer: relay == "peer",
+            is_peer: relay == "rtpengine",
             packets_per_second: rate,
             seconds: 10.0,
             generator_limit: limit.map(str::to_owned),
         };
+        let names = ["uring", "rtpengine"].map(|name| (name.to_owned(), "1".to_owned()));
         Results {
-            machine: Machine::read(),
-            contestants: Vec::new(),
             costs: vec![
-                cost("ours", 100, 100_000, 2.0),
-                cost("ours", 100, 100_000, 2.4),
-                cost("peer", 100, 100_000, 4.4),
-                cost("ours", 10, 50_000, 2.0),
-                cost("ours", 10_000, 50_000, 3.0),
+                cost("uring", 100, 100_000, 2.0),
+                cost("uring", 100, 100_000, 2.4),
+                cost("rtpengine", 100, 100_000, 4.4),
+                cost("uring", 10, 50_000, 2.0),
+                cost("uring", 10_000, 50_000, 3.0),
             ],
             capacities: vec![
-                capacity("ours", 400_000, Some("x")),
-                capacity("peer", 200_000, None),
+                capacity("uring", 400_000, Some("x")),
+                capacity("rtpengine", 200_000, None),
             ],
-            latencies: Vec::new(),
-            set_ups: Vec::new(),
-            skipped: Vec::new(),
-            is_stopped: false,
+            ..Results::new(names.into(), Vec::new())
         }
-    }
-
-    #[test]
-    fn ratios_are_of_medians_and_only_of_what_was_measured() {
-        let ratios = example().ratios("ours", "peer");
-        let names: Vec<&str> = ratios.iter().map(|it| it.what.as_str()).collect();
-        assert_eq!(ratios.len(), 3, "{names:?}");
-        assert!((ratios[0].measured - 0.5).abs() < 1e-9 && ratios[0].is_held());
-        assert!((ratios[1].measured - 1.5).abs() < 1e-9 && !ratios[1].is_held());
-        assert!((ratios[2].measured - 2.0).abs() < 1e-9 && ratios[2].is_held());
-        assert!(ratios[2].is_bound);
-        assert!(example().ratios("ours", "nobody").len() == 1);
     }
 
     #[test]

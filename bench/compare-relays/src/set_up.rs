@@ -9,8 +9,9 @@ use control_ng::{Command, Delete, Negotiation};
 use tandem_load::watch::{cpu_ns, resident_kib};
 use tandem_load::{NgClient, describe};
 
+use crate::contestants::Contestant;
 use crate::plan::Plan;
-use crate::relay::{Contestant, Running};
+use crate::relay::Running;
 use crate::results::SetUp;
 use crate::world::SinkWorld;
 
@@ -20,12 +21,13 @@ const CALLS_FIRST: usize = 200;
 /// Measures each relay, freshly started, in turns.
 pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, set_ups: &mut Vec<SetUp>) -> Result<()> {
     for round in 0..plan.rounds {
-        for contestant in &plan.contestants {
+        for contestant in plan.main() {
             if plan.is_stopped(stop) {
                 return Ok(());
             }
             let set_up = one(plan, contestant, round)?;
-            plan.tell(&set_up.line());
+            plan.clock.tick(plan.set_up_s());
+            plan.clock.tell(&set_up.line());
             set_ups.push(set_up);
         }
     }
@@ -35,7 +37,7 @@ pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, set_ups: &mut Vec<SetUp>) 
 fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
     let world = SinkWorld::new(&contestant.name)?;
     let core = plan.cores.relay;
-    let relay = contestant.start(&world.namespace, SinkWorld::RELAY, &[], core)?;
+    let relay = Running::start(contestant, &world.namespace, SinkWorld::RELAY, &[], core)?;
     let calls = plan.set_up_calls;
     let result = world.namespace.within(|| {
         let mut client = NgClient::new(relay.server, Duration::from_secs(10), &relay.permission)?;

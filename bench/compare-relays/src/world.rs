@@ -54,7 +54,10 @@ pub(crate) struct TwoHosts {
 impl TwoHosts {
     pub(crate) const LOAD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
     pub(crate) const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 2));
-    const DEVICE: &'static str = "v0";
+    /// Beyond the cable, too, but nobody: what is sent there is counted by the cable's end at the
+    /// load's host, and dropped for its address before it costs much.
+    pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 3));
+    pub(crate) const DEVICE: &'static str = "v0";
 
     pub(crate) fn new(label: &str, cores: Cores) -> Result<Self> {
         let load = Namespace::new(&format!("{label}-load"))?;
@@ -76,13 +79,44 @@ impl TwoHosts {
             (&load, Self::LOAD, cores.load),
             (&relay, Self::RELAY, cores.relay),
         ] {
+            // Nothing but media is to be counted: no chatter of IPv6, and no ARP.
+            namespace.set(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1")?;
+            namespace.ip(&["link", "set", device, "address", hardware_address(ip)])?;
             namespace.ip(&["addr", "add", &format!("{ip}/24"), "dev", device])?;
             namespace.ip(&["link", "set", device, "up"])?;
             // As the queue of a NIC would: what arrives is worked off on the side's own core.
             let path = format!("/sys/class/net/{device}/queues/rx-0/rps_cpus");
             namespace.write(&path, &mask(core))?;
         }
+        for (namespace, others) in [
+            (&load, &[Self::RELAY][..]),
+            (&relay, &[Self::LOAD, Self::NOBODY]),
+        ] {
+            for ip in others {
+                let (text, hardware) = (ip.to_string(), hardware_address(*ip));
+                namespace.ip(&[
+                    "neigh",
+                    "replace",
+                    &text,
+                    "lladdr",
+                    hardware,
+                    "dev",
+                    device,
+                    "nud",
+                    "permanent",
+                ])?;
+            }
+        }
         Ok(Self { load, relay })
+    }
+}
+
+/// Locally administered, and different for each.
+fn hardware_address(ip: IpAddr) -> &'static str {
+    match ip {
+        TwoHosts::LOAD => "02:00:0a:63:00:01",
+        TwoHosts::RELAY => "02:00:0a:63:00:02",
+        _ => "02:00:0a:63:00:03",
     }
 }
 

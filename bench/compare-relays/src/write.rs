@@ -8,7 +8,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tandem_load::plot::{Curve, Plot};
 
-use crate::results::{Ratio, Results};
+use crate::plan::RATE_OF_STREAMS;
+use crate::ratios::Ratio;
+use crate::results::{Latency, Results, median};
 
 /// Writes all files; returns the Markdown, which is also printed.
 pub(crate) fn write(results: &Results, ratios: &[Ratio], folder: &Path) -> Result<String> {
@@ -27,7 +29,6 @@ pub(crate) fn write(results: &Results, ratios: &[Ratio], folder: &Path) -> Resul
 }
 
 fn curves(results: &Results, folder: &Path) -> Result<()> {
-    let busiest = results.costs.iter().map(|it| it.packets_per_second).max();
     let pictures = [
         (
             "cost-by-rate.svg",
@@ -41,7 +42,7 @@ fn curves(results: &Results, folder: &Path) -> Result<()> {
             "CPU per packet, 50,000 packets/s, sink method",
             "streams",
             true,
-            by_streams(results, 50_000.min(busiest.unwrap_or(0))),
+            by_streams(results, RATE_OF_STREAMS),
         ),
         (
             "latency.svg",
@@ -121,7 +122,8 @@ fn markdown(results: &Results, ratios: &[Ratio]) -> String {
     let machine = &results.machine;
     let _ = writeln!(
         out,
-        "{}, {} cores, Linux {}; mitigations: {}; load average at the start: {}.\n",
+        "{}: {}, {} cores, Linux {}; mitigations: {}; load average at the start: {}.\n",
+        results.date,
         machine.processor,
         machine.cores,
         machine.kernel,
@@ -144,7 +146,9 @@ fn markdown(results: &Results, ratios: &[Ratio]) -> String {
     ratio_table(&mut out, ratios);
     cost_table(&mut out, results);
     hosts_table(&mut out, results);
+    endurance_table(&mut out, results);
     set_up_table(&mut out, results);
+    idle_table(&mut out, results);
     out
 }
 
@@ -152,17 +156,20 @@ fn ratio_table(out: &mut String, ratios: &[Ratio]) {
     if ratios.is_empty() {
         return;
     }
-    out.push_str(
-        "\n## Against the peer\n\n| what | ours | ratio | budget | held |\n|---|---|---|---|---|\n",
-    );
-    for it in ratios {
-        let sign = if it.is_minimum { "≥" } else { "≤" };
-        let bound = if it.is_bound { "≥ " } else { "" };
-        let held = if it.is_held() { "yes" } else { "no" };
+    out.push_str("\n## Budgets\n\n| what | ours | against | measured | budget | verdict |\n|---|---|---|---|---|---|\n");
+    // Those that something is promised of first.
+    let (promised, others): (Vec<_>, Vec<_>) = ratios.iter().partition(|it| it.budget.is_some());
+    for it in promised.into_iter().chain(others) {
+        let peer = it.peer.as_deref().map(|it| format!("`{it}`"));
         let _ = writeln!(
             out,
-            "| {} | `{}` | {bound}{:.2} | {sign} {} | {held} |",
-            it.what, it.relay, it.measured, it.budget
+            "| {} | `{}` | {} | {} | {} | {} |",
+            it.what,
+            it.relay,
+            peer.unwrap_or_default(),
+            it.figure(),
+            it.promise(),
+            it.verdict()
         );
     }
 }
@@ -208,40 +215,33 @@ fn cost_table(out: &mut String, results: &Results) {
 }
 
 fn hosts_table(out: &mut String, results: &Results) {
-    if results.capacities.is_empty() {
+    if results.capacities.is_empty() && results.latencies.is_empty() {
         return;
     }
-    out.push_str("\n## Between two hosts\n\nThe relay's core does its interrupts, too.\n\n| relay | packets/s without loss | at packets/s | half, µs | 99 %, µs | 99.9 %, µs | core, µs a packet |\n|---|---|---|---|---|---|---|\n");
-    for it in &results.capacities {
-        let bound = if it.generator_limit.is_some() {
-            "≥ "
-        } else {
-            ""
-        };
-        let of = || {
-            results
-                .latencies
-                .iter()
-                .filter(|other| other.relay == it.relay)
-        };
-        let middle = |pick: fn(&crate::results::Latency) -> f64| {
-            crate::results::median(of().map(pick))
-                .map_or_else(|| "-".to_owned(), |it| format!("{it:.1}"))
+    out.push_str("\n## Between two hosts\n\nThe relay's core does its interrupts, too.\n\n| relay | packets/s without loss | at packets/s | half, µs | 99 %, µs | 99.9 %, µs | core, µs a packet | lost |\n|---|---|---|---|---|---|---|---|\n");
+    for relay in relays(results) {
+        let capacity = results.capacities.iter().find(|it| it.relay == relay);
+        let capacity = capacity.map(|it| {
+            let bound = it.generator_limit.as_ref().map_or("", |_| "≥ ");
+            format!("{bound}{} for {:.0} s", it.packets_per_second, it.seconds)
+        });
+        let of = || results.latencies.iter().filter(|it| it.relay == relay);
+        let middle = |pick: fn(&Latency) -> f64| {
+            median(of().map(pick)).map_or_else(|| "–".to_owned(), |it| format!("{it:.1}"))
         };
         let rate = of().next().map_or(0, |it| it.packets_per_second);
         let _ = writeln!(
             out,
-            "| `{}` | {bound}{} for {:.0} s | {rate} | {} | {} | {} | {} |",
-            it.relay,
-            it.packets_per_second,
-            it.seconds,
+            "| `{relay}` | {} | {rate} | {} | {} | {} | {} | {} |",
+            capacity.unwrap_or_else(|| "–".to_owned()),
             middle(|it| it.us.p50),
             middle(|it| it.us.p99),
             middle(|it| it.us.p999),
-            middle(|it| it.core_us)
+            middle(|it| it.core_us),
+            of().map(|it| it.lost).sum::<u64>()
         );
     }
-    for it in results.capacities.iter() {
+    for it in &results.capacities {
         if let Some(limit) = &it.generator_limit {
             let _ = writeln!(
                 out,
@@ -249,6 +249,44 @@ fn hosts_table(out: &mut String, results: &Results) {
                 it.relay
             );
         }
+    }
+}
+
+fn endurance_table(out: &mut String, results: &Results) {
+    for it in &results.endurances {
+        let how = match it.is_only_counted {
+            true => "counted by the interface",
+            false => "each checked",
+        };
+        let _ = writeln!(
+            out,
+            "\n## Endurance\n\n`{}`: {} streams, {} packets/s for {:.0} s, {how}: {} sent, {} lost, \
+             {} otherwise odd.",
+            it.relay, it.streams, it.packets_per_second, it.seconds, it.sent, it.lost, it.odd
+        );
+        for limit in &it.generator_limits {
+            let _ = writeln!(out, "\nThe generator was the bottleneck: {limit}.");
+        }
+    }
+}
+
+fn idle_table(out: &mut String, results: &Results) {
+    if results.idles.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n## Idle\n\nResident memory, KiB.\n\n| relay | all | of which |\n|---|---|---|\n",
+    );
+    for it in &results.idles {
+        let each = it.resident_kib.iter();
+        let each: Vec<String> = each.map(|(name, kib)| format!("{name} {kib}")).collect();
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} |",
+            it.relay,
+            it.all_kib(),
+            each.join(", ")
+        );
     }
 }
 
@@ -267,23 +305,20 @@ fn set_up_table(out: &mut String, results: &Results) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ratios::ratios;
     use crate::results::tests::example;
 
     #[test]
     fn files_are_written_of_whatever_there_is() {
         let folder = tempfile::tempdir().unwrap();
         let mut results = example();
-        results.contestants = vec![
-            ("ours".to_owned(), "1".to_owned()),
-            ("peer".to_owned(), "2".to_owned()),
-        ];
-        let ratios = results.ratios("ours", "peer");
+        let ratios = ratios(&results, &["uring"], "rtpengine");
         let text = write(&results, &ratios, folder.path()).unwrap();
         assert!(
             text.contains("| 100 | 100000 | 2.20 (0) | 4.40 (0) |"),
             "{text}"
         );
-        assert!(text.contains("≥ 2.00 | ≥ 1.7 | yes"), "{text}");
+        assert!(text.contains("| ≥ 2.00 × | ≥ 1.7 × | met |"), "{text}");
         for name in ["results.json", "results.md", "cost-by-streams.svg"] {
             assert!(folder.path().join(name).exists(), "{name}");
         }

@@ -4,9 +4,20 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use relay_core::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
 use relay_wire::{CallKey, Command, InterfaceId, Learning, Port, PortPartition, WorkerId};
+
+use crate::{Operation, operation};
+
+pub(crate) const OPERATIONS: [Operation; 3] = [
+    operation("relay-core/forward a packet of 10 streams", || forward(10)),
+    operation("relay-core/forward a packet of 1,000 streams", || {
+        forward(1_000)
+    }),
+    operation("relay-core/forward a packet of 10,000 streams", || {
+        forward(10_000)
+    }),
+];
 
 const PORTS: [u16; 2] = [10_000, 59_999];
 
@@ -16,7 +27,7 @@ const PACKET_LEN: usize = 172;
 fn port(number: usize) -> Port {
     Port {
         interface: InterfaceId(0),
-        number: u16::try_from(number).expect("the benches use ports below 60000"),
+        number: u16::try_from(number).expect("the operations use ports below 60000"),
     }
 }
 
@@ -103,35 +114,15 @@ fn worker(calls: usize, now: Instant) -> (Relay, Vec<Ingress>) {
     (relay, ingresses)
 }
 
-fn handle_packet(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("relay-core/handle_packet");
-    group.throughput(Throughput::Elements(1));
-    for streams in [10, 1_000, 10_000] {
-        let now = Instant::now();
-        let (mut relay, ingresses) = worker(streams / 2, now);
-        let mut packet = [0_u8; PACKET_LEN];
-        packet[..2].copy_from_slice(&[0x80, 8]);
-        let mut turn = ingresses.iter().copied().cycle();
-        let mut number = 0_u32;
-        group.bench_function(
-            BenchmarkId::from_parameter(format!("{streams} streams")),
-            |bencher| {
-                bencher.iter(|| {
-                    let ingress = turn.next().expect("a cycle has no end");
-                    // Each stream goes on: what is late or there twice is another path.
-                    number = number.wrapping_add(u32::from(ingress.socket.slot() == 0));
-                    packet[2..4].copy_from_slice(&number.to_be_bytes()[2..]);
-                    packet[4..8].copy_from_slice(&number.wrapping_mul(160).to_be_bytes());
-                    packet[8..12].copy_from_slice(&ingress.socket.slot().to_be_bytes());
-                    let verdict = relay.handle_packet(now, ingress, black_box(&mut packet));
-                    debug_assert!(matches!(verdict, Verdict::Forward(_)));
-                    verdict
-                });
-            },
-        );
-    }
-    group.finish();
+fn forward(streams: usize) -> Box<dyn FnMut()> {
+    let now = Instant::now();
+    let (mut relay, ingresses) = worker(streams / 2, now);
+    let mut packet = [0_u8; PACKET_LEN];
+    packet[0] = 0x80;
+    let mut turn = ingresses.into_iter().cycle();
+    Box::new(move || {
+        let ingress = turn.next().expect("a cycle has no end");
+        let verdict = relay.handle_packet(now, ingress, black_box(&mut packet));
+        assert!(matches!(black_box(verdict), Verdict::Forward(_)));
+    })
 }
-
-criterion_group!(benches, handle_packet);
-criterion_main!(benches);

@@ -1,0 +1,168 @@
+//! Who takes part: our relay in several settings, and rtpengine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Ours as it is unless it is told otherwise: the one that the budgets are stated for.
+pub(crate) const OURS: &str = "uring";
+
+/// Ours with more patience: the budget of 1 ms of waiting.
+pub(crate) const OURS_PATIENT: &str = "uring-1000";
+
+/// Debian's rtpengine.
+pub(crate) const PEER: &str = "rtpengine";
+
+/// A newer one.
+pub(crate) const PEER_NEWER: &str = "rtpengine-newer";
+
+/// Ours, and what is set in `[relay]`.
+const VARIANTS: [(&str, &str); 4] = [
+    (OURS, "driver = \"uring\",batch_wait_us = 300"),
+    ("uring-0", "driver = \"uring\",batch_wait_us = 0"),
+    (OURS_PATIENT, "driver = \"uring\",batch_wait_us = 1000"),
+    ("poll", "driver = \"poll\""),
+];
+
+/// A relay that takes part.
+#[derive(Clone, Debug)]
+pub(crate) struct Contestant {
+    /// In tables; without blanks.
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Takes part in everything.
+    pub(crate) is_main: bool,
+}
+
+/// How it is started.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Ours: the folder of the programs, and lines for the section `[relay]`.
+    Tandem { folder: PathBuf, settings: String },
+    /// The program.
+    Rtpengine { program: PathBuf },
+}
+
+/// Who may take part.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    /// Folder of our programs.
+    pub(crate) folder: PathBuf,
+    pub(crate) rtpengine: &'a Path,
+    pub(crate) newer: Option<&'a Path>,
+    /// More of ours, as NAME:KEY=VALUE,KEY=VALUE.
+    pub(crate) variants: &'a [String],
+    /// Names; all, if there are none.
+    pub(crate) only: &'a [String],
+}
+
+impl Contestant {
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Tandem { .. })
+    }
+
+    /// What it says that it is, and what was set.
+    pub(crate) fn version(&self) -> String {
+        let (program, settings) = match &self.kind {
+            Kind::Tandem { folder, settings } => (folder.join("tandem-relay"), settings.as_str()),
+            Kind::Rtpengine { program } => (program.clone(), "--table=-1 --num-threads=1"),
+        };
+        let output = Command::new(&program).arg("--version").output();
+        let text = output.map(|it| [it.stdout, it.stderr].concat());
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+        let version = text.lines().next().unwrap_or("unknown").trim();
+        format!("{version}, {}", settings.replace('\n', ", "))
+    }
+}
+
+/// All that are there; says in `skipped` who is not.
+pub(crate) fn gather(choice: &Choice<'_>, skipped: &mut Vec<String>) -> Result<Vec<Contestant>> {
+    let folder = &choice.folder;
+    let mut programs = ["tandem-relay", "tandem-control"].into_iter();
+    if let Some(program) = programs.find(|it| !folder.join(it).exists()) {
+        bail!(
+            "there is no {program} in {}: cargo build --release -p relay -p control -p sip-proxy",
+            folder.display()
+        );
+    }
+    let mut all = Vec::new();
+    for (name, settings) in VARIANTS {
+        all.push(tandem(folder, name, settings));
+    }
+    for variant in choice.variants {
+        let (name, settings) = variant
+            .split_once(':')
+            .with_context(|| format!("{variant} is not of the form NAME:KEY=VALUE"))?;
+        all.push(tandem(folder, name, settings));
+    }
+    for (name, program) in [(PEER, Some(choice.rtpengine)), (PEER_NEWER, choice.newer)] {
+        let Some(program) = program else { continue };
+        if program.exists() {
+            all.push(Contestant {
+                name: name.to_owned(),
+                kind: Kind::Rtpengine {
+                    program: program.to_owned(),
+                },
+                is_main: true,
+            });
+        } else {
+            let reason = format!("{name}: there is no {}", program.display());
+            println!("SKIPPED: {reason}");
+            skipped.push(reason);
+        }
+    }
+    all.retain(|it| choice.only.is_empty() || choice.only.contains(&it.name));
+    if all.is_empty() {
+        bail!("no relay of these names: {}", choice.only.join(", "));
+    }
+    Ok(all)
+}
+
+fn tandem(folder: &Path, name: &str, settings: &str) -> Contestant {
+    Contestant {
+        name: name.to_owned(),
+        kind: Kind::Tandem {
+            folder: folder.to_owned(),
+            settings: settings.replace(',', "\n"),
+        },
+        is_main: name == OURS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice<'a>(folder: &Path, variants: &'a [String], only: &'a [String]) -> Choice<'a> {
+        Choice {
+            folder: folder.to_owned(),
+            rtpengine: Path::new("/no/such/rtpengine"),
+            newer: None,
+            variants,
+            only,
+        }
+    }
+
+    #[test]
+    fn who_is_not_there_is_said_and_who_is_named_takes_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut skipped = Vec::new();
+        assert!(gather(&choice(folder.path(), &[], &[]), &mut skipped).is_err());
+        for program in ["tandem-relay", "tandem-control"] {
+            std::fs::write(folder.path().join(program), "").unwrap();
+        }
+        let all = gather(&choice(folder.path(), &[], &[]), &mut skipped).unwrap();
+        assert_eq!(all.len(), VARIANTS.len());
+        assert_eq!(all.iter().filter(|it| it.is_main).count(), 1);
+        assert_eq!(skipped.len(), 1);
+        let variants = ["mine:driver=\"poll\",ports=[2,4]".to_owned()];
+        let only = ["mine".to_owned()];
+        let all = gather(&choice(folder.path(), &variants, &only), &mut skipped).unwrap();
+        assert_eq!(all.len(), 1);
+        let wrong = ["mine".to_owned()];
+        assert!(gather(&choice(folder.path(), &wrong, &[]), &mut skipped).is_err());
+        let nobody = ["nobody".to_owned()];
+        assert!(gather(&choice(folder.path(), &[], &nobody), &mut skipped).is_err());
+    }
+}

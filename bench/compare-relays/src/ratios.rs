@@ -1,0 +1,232 @@
+//! The budgets of the design for the socket path, and how the results stand to them.
+
+use serde::Serialize;
+
+use crate::contestants::{OURS, OURS_PATIENT};
+use crate::plan::RATE_OF_STREAMS;
+use crate::results::Results;
+
+/// Packets per second that the cost of a packet is compared at.
+const RATE: u64 = 100_000;
+
+/// One figure against its budget.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) what: String,
+    pub(crate) relay: String,
+    /// Whom it is compared with; `None`: nobody.
+    pub(crate) peer: Option<String>,
+    pub(crate) measured: f64,
+    /// `×`, or of what.
+    pub(crate) unit: &'static str,
+    /// `None` for those that nothing is promised of.
+    pub(crate) budget: Option<Budget>,
+    /// The measured one is a lower bound: the generator could do no more.
+    pub(crate) is_bound: bool,
+}
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) enum Budget {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Budget {
+    fn is_met(self, measured: f64) -> bool {
+        match self {
+            Self::AtLeast(budget) => measured >= budget,
+            Self::AtMost(budget) => measured <= budget,
+        }
+    }
+}
+
+impl Ratio {
+    /// What the budget says.
+    pub(crate) fn promise(&self) -> String {
+        match self.budget {
+            Some(Budget::AtLeast(it)) => format!("≥ {it} {}", self.unit),
+            Some(Budget::AtMost(it)) => format!("≤ {it} {}", self.unit),
+            None => "–".to_owned(),
+        }
+    }
+
+    /// Whether it holds, and by how much it does not.
+    pub(crate) fn verdict(&self) -> String {
+        let Some(budget) = self.budget else {
+            return "–".to_owned();
+        };
+        let (Budget::AtLeast(wanted) | Budget::AtMost(wanted)) = budget;
+        match budget.is_met(self.measured) {
+            true => "met".to_owned(),
+            false if self.is_bound => "open: the generator could do no more".to_owned(),
+            false if wanted > 0.0 => {
+                let percent = (self.measured / wanted - 1.0).abs() * 100.0;
+                format!("missed by {percent:.0} %")
+            }
+            false => "missed".to_owned(),
+        }
+    }
+
+    /// The figure as one reads it.
+    pub(crate) fn figure(&self) -> String {
+        let bound = if self.is_bound { "≥ " } else { "" };
+        let digits = if self.unit == "packets" { 0 } else { 2 };
+        format!("{bound}{:.digits$} {}", self.measured, self.unit)
+    }
+}
+
+/// All that can be said of ours against a peer.
+pub(crate) fn ratios(results: &Results, ours: &[&str], peer: &str) -> Vec<Ratio> {
+    let mut all = Vec::new();
+    for ours in ours {
+        against(results, ours, peer, &mut all);
+    }
+    if ours.contains(&OURS) {
+        alone(results, OURS, &mut all);
+    }
+    all
+}
+
+fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
+    let mut add = |what: String, measured: Option<f64>, budget, is_bound| {
+        all.extend(measured.map(|measured| Ratio {
+            what,
+            relay: ours.to_owned(),
+            peer: Some(peer.to_owned()),
+            measured,
+            unit: "×",
+            budget,
+            is_bound,
+        }));
+    };
+    let is_ours = ours == OURS;
+    let if_ours = |budget| is_ours.then_some(budget);
+    let cpu = match ours {
+        OURS => Some(Budget::AtMost(0.6)),
+        OURS_PATIENT => Some(Budget::AtMost(0.5)),
+        _ => None,
+    };
+    for streams in [100, 1_000] {
+        let cost = |relay| results.cost(relay, streams, RATE);
+        let what = format!("CPU of a packet, {streams} calls, 100,000/s");
+        add(what, quotient(cost(ours), cost(peer)), cpu, false);
+    }
+    let (our, their) = (results.capacity(ours), results.capacity(peer));
+    add(
+        "highest rate without loss".to_owned(),
+        quotient(our.map(|it| it.0), their.map(|it| it.0)),
+        if_ours(Budget::AtLeast(1.7)),
+        our.is_some_and(|it| it.1),
+    );
+    add(
+        "99 % latency at 60 % of the peer's highest rate".to_owned(),
+        quotient(results.p99(ours), results.p99(peer)),
+        if_ours(Budget::AtMost(0.5)),
+        false,
+    );
+    let (our, their) = (results.set_up(ours), results.set_up(peer));
+    add(
+        "CPU of offer + answer + delete".to_owned(),
+        quotient(our.map(|it| it.0), their.map(|it| it.0)),
+        if_ours(Budget::AtMost(0.3)),
+        false,
+    );
+}
+
+fn alone(results: &Results, ours: &str, all: &mut Vec<Ratio>) {
+    let mut add = |what: String, measured: Option<f64>, unit, budget| {
+        all.extend(measured.map(|measured| Ratio {
+            what,
+            relay: ours.to_owned(),
+            peer: None,
+            measured,
+            unit,
+            budget: Some(Budget::AtMost(budget)),
+            is_bound: false,
+        }));
+    };
+    let set_up = results.set_up(ours);
+    let kilobytes = set_up.map(|it| it.1 / 1_000.0);
+    add("memory of a call".to_owned(), kilobytes, "kB", 8.0);
+    let of_streams = results.costs.iter();
+    let of_streams = of_streams.filter(|it| it.packets_per_second == RATE_OF_STREAMS);
+    let most = of_streams.map(|it| it.streams).max().unwrap_or(0);
+    if most > 1_000 {
+        let cost = |streams| results.cost(ours, streams, RATE_OF_STREAMS);
+        let what = format!("CPU of a packet, {most} streams against 10");
+        add(what, quotient(cost(most), cost(10)), "×", 1.3);
+    }
+    let idle = results.idles.iter().find(|it| it.relay == ours);
+    // Memory is below 2^32 KiB.
+    let idle_kib = idle.map(|it| f64::from(u32::try_from(it.all_kib()).unwrap_or(u32::MAX)));
+    let count = idle.map_or(0, |it| it.resident_kib.len());
+    let what = format!("idle memory of {count} processes");
+    add(what, idle_kib.map(|it| it * 1_024.0 / 1e6), "MB", 40.0);
+    for it in results.endurances.iter().filter(|it| it.relay == ours) {
+        let what = format!(
+            "lost of {} streams, {}/s for {:.0} s",
+            it.streams, it.packets_per_second, it.seconds
+        );
+        let lost = f64::from(u32::try_from(it.lost + it.odd).unwrap_or(u32::MAX));
+        add(what, Some(lost), "packets", 0.0);
+    }
+}
+
+fn quotient(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    let quotient = a? / b?;
+    quotient.is_finite().then_some(quotient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::example;
+
+    #[test]
+    fn ratios_are_of_medians_and_only_of_what_was_measured() {
+        let ratios = ratios(&example(), &[OURS], "rtpengine");
+        let texts: Vec<String> = ratios
+            .iter()
+            .map(|it| {
+                format!(
+                    "{}: {} {} {}",
+                    it.what,
+                    it.figure(),
+                    it.promise(),
+                    it.verdict()
+                )
+            })
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "CPU of a packet, 100 calls, 100,000/s: 0.50 × ≤ 0.6 × met",
+                "highest rate without loss: ≥ 2.00 × ≥ 1.7 × met",
+                "CPU of a packet, 10000 streams against 10: 1.50 × ≤ 1.3 × missed by 15 %",
+            ]
+        );
+        let nobody = super::ratios(&example(), &[OURS], "nobody");
+        assert_eq!(nobody.len(), 1);
+    }
+
+    #[test]
+    fn a_bound_that_is_too_low_leaves_the_question_open() {
+        let mut results = example();
+        results.capacities[0].packets_per_second = 300_000;
+        let ratios = ratios(&results, &[OURS], "rtpengine");
+        assert!(ratios[1].verdict().starts_with("open"));
+        results.capacities[0].generator_limit = None;
+        let ratios = super::ratios(&results, &[OURS], "rtpengine");
+        assert_eq!(ratios[1].verdict(), "missed by 12 %");
+    }
+
+    #[test]
+    fn nothing_is_promised_of_variants() {
+        let mut results = example();
+        results.costs[0].relay = "poll".to_owned();
+        let ratios = ratios(&results, &["poll"], "rtpengine");
+        assert_eq!(ratios.len(), 1);
+        assert_eq!(ratios[0].verdict(), "–");
+    }
+}
