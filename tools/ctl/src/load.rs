@@ -73,9 +73,9 @@ struct CommonArgs {
     #[arg(long, value_name = "ADDRESS")]
     yes_send_to: Vec<IpAddr>,
 
-    /// Draw the curve of times into this file
+    /// Draw the curve of times into this file, as SVG
     #[arg(long, value_name = "FILE")]
-    svg: Option<std::path::PathBuf>,
+    plot: Option<std::path::PathBuf>,
 }
 
 /// Makes the load.

@@ -86,6 +86,8 @@ impl Plot<'_> {
             .configure_mesh()
             .x_desc(self.x)
             .y_desc(self.y)
+            .x_label_formatter(&|it| label(*it))
+            .y_label_formatter(&|it| label(*it))
             .label_style(("sans-serif", 14))
             .draw()
             .map_err(|it| it.to_string())?;
@@ -108,6 +110,11 @@ impl Plot<'_> {
             .draw()
             .map_err(|it| it.to_string())
     }
+}
+
+/// As short as it can be: 7000, 0.5.
+fn label(value: f64) -> String {
+    format!("{}", (value * 1e3).round() / 1e3)
 }
 
 /// Smallest and greatest of the values, apart even if there is but one.
@@ -154,6 +161,12 @@ mod tests {
                 assert!(!svg.contains("a <curve>"), "not escaped");
             }
         }
+    }
+
+    #[test]
+    fn labels_are_short() {
+        let texts = [7_000.0, 0.1 + 0.2, 0.0].map(label);
+        assert_eq!(texts, ["7000", "0.3", "0"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 
-use crate::watch::{Sample, Watch};
+use crate::watch::{self, Sample, Watch};
 use crate::{LoadError, Machine, socket};
 use arrivals::Arrivals;
 use calls::{Call, Calls, Parties};
@@ -65,7 +65,7 @@ pub fn run(
     progress: impl FnMut(Progress),
 ) -> Result<Report, LoadError> {
     options.check()?;
-    let watch = Watch::new(&options.watch, &options.watch_cores)?;
+    let watched = Watch::new(&options.watch, &options.watch_cores)?;
     let run = getrandom::u32().map_err(|error| LoadError::Option(error.to_string()))?;
     let groups = bind_groups(options)?;
     let set_up_at = Instant::now();
@@ -82,7 +82,7 @@ pub fn run(
     }
     let places = calls.as_ref().map(|it| it.calls.as_slice());
     let works = plan(options, run, groups, places);
-    let (tally, mut findings) = send(options, works, &watch, stop, progress);
+    let (tally, mut findings) = send(options, works, &watched, stop, progress);
     findings.set_up_s = set_up_s;
     // Whether or not that works, there is something to report.
     let _ = calls.map(Calls::end);
@@ -227,7 +227,7 @@ fn echo(address: SocketAddr) -> Stream {
 fn send(
     options: &Options,
     works: Vec<Work>,
-    watch: &Watch,
+    watched: &Watch,
     stop: &AtomicBool,
     mut progress: impl FnMut(Progress),
 ) -> (Tally, Findings) {
@@ -240,6 +240,7 @@ fn send(
     let device = options.sink_device.as_deref();
     let machine = Machine::read();
     let all_from = sunk(device);
+    let backlog_from = watch::backlog_drops(&options.cores);
     thread::scope(|scope| {
         let shared = &shared;
         let threads: Vec<_> = works
@@ -257,9 +258,9 @@ fn send(
             }
         };
         until(options.warm_up);
-        let from = Moment::now(watch, device);
+        let from = Moment::now(watched, device);
         until(options.duration);
-        let to = Moment::now(watch, device);
+        let to = Moment::now(watched, device);
         let sending_s = shared.start.elapsed().as_secs_f64();
         let mut tally = Tally::default();
         for thread in threads {
@@ -272,15 +273,18 @@ fn send(
             // Nobody tells when the last packet has reached the sink.
             thread::sleep(options.drain);
         }
-        let all = sunk(device).zip(all_from).map(|(to, from)| to - from);
-        let measured = to.sunk.zip(from.sunk).map(|(to, from)| to - from);
+        let all = sunk(device).zip(all_from);
+        let all = all.map(|(to, from)| to.saturating_sub(from));
+        let measured = to.sunk.zip(from.sunk);
+        let measured = measured.map(|(to, from)| to.saturating_sub(from));
+        tally.backlog_full = watch::backlog_drops(&options.cores).saturating_sub(backlog_from);
         let findings = Findings {
             machine,
             set_up_s: None,
             sending_s,
             measured_s: (to.at - from.at).as_secs_f64(),
-            processes: watch.processes(&from.sample, &to.sample),
-            cores: watch.cores(&from.sample, &to.sample),
+            processes: watched.processes(&from.sample, &to.sample),
+            cores: watched.cores(&from.sample, &to.sample),
             sunk: all.zip(measured),
             is_stopped: stop.load(Ordering::Relaxed),
         };
@@ -296,23 +300,29 @@ struct Moment {
 }
 
 impl Moment {
-    fn now(watch: &Watch, device: Option<&str>) -> Self {
+    fn now(watched: &Watch, device: Option<&str>) -> Self {
         Self {
             at: Instant::now(),
-            sample: watch.sample(),
+            sample: watched.sample(),
             sunk: sunk(device),
         }
     }
 }
 
-/// Packets that an interface on which nobody receives has dropped, in the namespace of this thread.
+/// Packets that reached an interface on which nobody receives, in the namespace of this thread.
 fn sunk(device: Option<&str>) -> Option<u64> {
     let device = device?;
     let text = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
+    arrived_at(&text, device)
+}
+
+/// What `/proc/net/dev` says that arrived at an interface: the second column. That counts packets
+/// whether they are dropped behind it (ifb) or for want of an address (veth), but not those that
+/// found no room before it.
+fn arrived_at(text: &str, device: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let (name, counts) = line.split_once(':')?;
-        // Received: bytes packets errors dropped …
-        let dropped = counts.split_whitespace().nth(3)?;
-        (name.trim() == device).then(|| dropped.parse().ok())?
+        let packets = counts.split_whitespace().nth(1)?;
+        (name.trim() == device).then(|| packets.parse().ok())?
     })
 }

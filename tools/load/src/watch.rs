@@ -1,7 +1,12 @@
 //! CPU time of processes (`/proc/PID/task/*/schedstat`, nanoseconds) and of whole cores
 //! (`/proc/stat`, ticks), which includes what interrupts cost.
+//!
+//! The kernel measures how long a core was idle, but guesses what it did otherwise from what runs
+//! when its clock ticks; work that each tick finds done does not show there. So what a core was
+//! busy is the time that it was not idle, and only the parts of it are guessed.
 
 use std::fs;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -9,6 +14,9 @@ use crate::LoadError;
 
 /// Processes that are watched at most.
 const PROCESSES_MAX: usize = 64;
+
+/// Ticks of `/proc/stat` in a second (`USER_HZ`): the same wherever we run.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A process to watch.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,8 +42,9 @@ pub struct Watch {
 }
 
 /// What had been used at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sample {
+    at: Instant,
     processes_ns: Vec<u64>,
     cores: Vec<CoreTicks>,
 }
@@ -112,6 +121,7 @@ impl Watch {
     pub fn sample(&self) -> Sample {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         Sample {
+            at: Instant::now(),
             processes_ns: self.processes.iter().map(|(pid, _)| cpu_ns(*pid)).collect(),
             cores: self.cores.iter().map(|it| ticks(&stat, *it)).collect(),
         }
@@ -135,9 +145,10 @@ impl Watch {
     /// What the cores did between two samples.
     #[must_use]
     pub fn cores(&self, from: &Sample, to: &Sample) -> Vec<CoreUse> {
+        let elapsed_s = to.at.saturating_duration_since(from.at).as_secs_f64();
         let pairs = from.cores.iter().zip(&to.cores);
         let uses = self.cores.iter().zip(pairs);
-        uses.map(|(core, (from, to))| to.since(from).share(*core))
+        uses.map(|(core, (from, to))| to.since(from).share(*core, elapsed_s))
             .collect()
     }
 }
@@ -167,16 +178,18 @@ impl CoreTicks {
         }
     }
 
-    fn share(&self, core: usize) -> CoreUse {
-        let busy = self.user + self.system + self.interrupts + self.steal;
-        let all = float(busy + self.idle).max(1.0);
+    fn share(&self, core: usize, elapsed_s: f64) -> CoreUse {
+        let idle = float(self.idle) / (elapsed_s * TICKS_PER_SECOND).max(1.0);
+        let busy = (1.0 - idle).clamp(0.0, 1.0);
+        let seen = self.user + self.system + self.interrupts + self.steal;
+        let part = |ticks: u64| busy * float(ticks) / float(seen.max(1));
         CoreUse {
             core,
-            busy: float(busy) / all,
-            user: float(self.user) / all,
-            system: float(self.system) / all,
-            interrupts: float(self.interrupts) / all,
-            steal: float(self.steal) / all,
+            busy,
+            user: part(self.user),
+            system: part(self.system),
+            interrupts: part(self.interrupts),
+            steal: part(self.steal),
             per_packet_us: None,
         }
     }
@@ -202,6 +215,29 @@ pub fn resident_kib(pid: u32) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|it| it.trim().split(' ').next()?.parse().ok());
     number.unwrap_or(0)
+}
+
+/// Datagrams that found the queue full in which the network waits for one of these cores
+/// (`net.core.netdev_max_backlog`), since the system started.
+pub(crate) fn backlog_drops(cores: &[usize]) -> u64 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    cores
+        .iter()
+        .map(|core| backlog_drops_of(&text, *core))
+        .sum()
+}
+
+/// A line for each core that is up: processed, dropped … time, all in hex; the core's number is
+/// the 13th (kernel 5.10).
+fn backlog_drops_of(text: &str, core: usize) -> u64 {
+    let hex = |word: &str| u64::from_str_radix(word, 16).ok();
+    let of = |(place, line): (usize, &str)| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = words.get(12).and_then(|word| hex(word));
+        let number = number.map_or(Some(place), |it| usize::try_from(it).ok())?;
+        (number == core).then(|| hex(words.get(1)?))?
+    };
+    text.lines().enumerate().find_map(of).unwrap_or(0)
 }
 
 fn find(which: &Which) -> Vec<(u32, String)> {
@@ -274,6 +310,39 @@ mod tests {
             (3, 3, 9, 13, 8)
         );
         assert_eq!(ticks(stat, 7).idle, 0);
+    }
+
+    #[test]
+    fn a_core_is_busy_when_it_is_not_idle() {
+        let it = CoreTicks {
+            user: 1,
+            system: 3,
+            idle: 120,
+            interrupts: 0,
+            steal: 0,
+        };
+        // Two seconds, of which 1.2 were idle; the clock saw little of the rest.
+        let it = it.share(7, 2.0);
+        assert!(
+            (it.busy - 0.4).abs() < 1e-9 && (it.system - 0.3).abs() < 1e-9,
+            "{it:?}"
+        );
+        let nothing = CoreTicks::default().share(7, 0.0);
+        assert!(nothing.busy <= 1.0 && nothing.user <= 0.0, "{nothing:?}");
+    }
+
+    #[test]
+    fn backlogs_are_those_of_the_cores_named() {
+        let line = |dropped: &str, core: &str| {
+            format!("0000aa {dropped} 0 0 0 0 0 0 0 0 0 0 {core} 0 0\n")
+        };
+        let text = line("0000001f", "00000000") + &line("00000002", "00000003");
+        assert_eq!(backlog_drops_of(&text, 0), 31);
+        assert_eq!(backlog_drops_of(&text, 3), 2);
+        assert_eq!(backlog_drops_of(&text, 1), 0);
+        // Before there was a number of the core.
+        assert_eq!(backlog_drops_of("1 2 3\n4 5 6\n", 1), 5);
+        assert_eq!(backlog_drops(&[]), 0);
     }
 
     #[test]

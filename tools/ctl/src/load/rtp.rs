@@ -24,7 +24,7 @@ use crate::{Context, examples};
     "tandem load rtp --calls 100 --seconds 60" => "100 calls through our own relay, for a minute",
     "tandem load rtp --server 127.0.0.1:22222 --calls 1000 --rate 100000 --watch rtpengine" => "the same through another ng server, at 100,000 packets/s, with what it costs",
     "tandem load rtp --to 127.0.0.1:7 --one-way" => "to an address that sends back what it gets",
-    "tandem load rtp --calls 500 --codec opus --ptime 60 --svg latency.svg --json" => "figures for programs, and a picture"
+    "tandem load rtp --calls 500 --codec opus --ptime 60 --plot latency.svg --json" => "figures for programs, and a picture"
 ))]
 pub(super) struct RtpArgs {
     /// The ng server. Without it: the first of control.listen in the settings
@@ -88,7 +88,8 @@ pub(super) struct RtpArgs {
     #[arg(long, value_name = "ADDRESS")]
     sink: Option<IpAddr>,
 
-    /// Interface that counts as dropped what reaches the sink, such as one of type ifb
+    /// Interface that what is sent to the sink arrives at, and nothing else, such as one of type
+    /// ifb: what it counts is what was received
     #[arg(long, value_name = "NAME", requires = "sink")]
     sink_device: Option<String>,
 
@@ -131,7 +132,7 @@ pub(super) fn run(context: &Context, args: &RtpArgs) -> Result<bool, Failure> {
     });
     bar.finish_and_clear();
     let report = result.map_err(explain)?;
-    if let Some(path) = &args.common.svg {
+    if let Some(path) = &args.common.plot {
         let curves = [report.latency_curve(&report.asked.target)];
         Plot {
             title: "Latency",
@@ -200,6 +201,9 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             asked.streams, asked.target, asked.packets_per_second, asked.payload_bytes, asked.codec
         ),
     );
+    if report.is_stopped {
+        row("stopped", "before its time".to_owned());
+    }
     if let Some(set_up) = &report.set_up {
         let (seconds, rate) = (set_up.seconds, set_up.calls_per_second);
         row("set up", format!("{seconds:.2} s, {rate:.0} calls/s"));

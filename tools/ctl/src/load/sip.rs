@@ -106,7 +106,7 @@ pub(super) fn run(context: &Context, args: &SipArgs) -> Result<bool, Failure> {
     });
     bar.finish_and_clear();
     let report = result.map_err(explain)?;
-    if let Some(path) = &args.common.svg {
+    if let Some(path) = &args.common.plot {
         let plot = Plot {
             title: "Time to respond",
             x: "one in … takes longer",
@@ -172,6 +172,9 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             asked.server
         ),
     );
+    if report.is_stopped {
+        row("stopped", "before its time".to_owned());
+    }
     row("begun", thousands(report.begun));
     let per_second = report.done_per_second;
     row(

@@ -100,7 +100,7 @@ pub struct Options {
     pub is_jittered: bool,
     /// Address that the callees are said to be at and where nobody receives. Implies one way.
     pub sink: Option<IpAddr>,
-    /// Interface that counts, as dropped, what reaches the sink.
+    /// Interface that counts what reaches the sink, and nothing else.
     pub sink_device: Option<String>,
     /// Address of our own sockets; `None`: the one that the target is reached from.
     pub local: Option<IpAddr>,

@@ -115,6 +115,8 @@ pub struct Generator {
     pub sends_refused: u64,
     /// Packets that found our own receive queue full.
     pub dropped_here: u64,
+    /// Packets that found the system's queue for one of our cores full.
+    pub backlog_full: u64,
     /// Why it was the bottleneck; empty if it was not.
     pub limits: Vec<String>,
 }
@@ -241,6 +243,10 @@ impl Generator {
             (tally.skipped, "packets were left out to catch up"),
             (tally.sends_full, "packets found a send queue full"),
             (tally.dropped_here, "packets found our receive queue full"),
+            (
+                tally.backlog_full,
+                "packets found the queue of one of our cores full (net.core.netdev_max_backlog)",
+            ),
         ];
         let reached = counts.iter().filter(|(count, _)| *count > 0);
         limits.extend(reached.map(|(count, what)| format!("{count} {what}")));
@@ -250,6 +256,7 @@ impl Generator {
             sends_full: tally.sends_full,
             sends_refused: tally.sends_refused,
             dropped_here: tally.dropped_here,
+            backlog_full: tally.backlog_full,
             limits,
         }
     }

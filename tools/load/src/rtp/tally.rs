@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     pub(crate) skipped: u64,
     /// Packets that found our own receive queue full.
     pub(crate) dropped_here: u64,
+    /// Packets that found the system's queue for one of our cores full.
+    pub(crate) backlog_full: u64,
     /// From sending to arrival, after the warm-up.
     pub(crate) latency_ns: Histogram<u64>,
     /// From being due to being sent, after the warm-up.
@@ -51,6 +53,7 @@ impl Default for Tally {
             sends_refused: 0,
             skipped: 0,
             dropped_here: 0,
+            backlog_full: 0,
             latency_ns: histogram(),
             lateness_ns: histogram(),
         }
@@ -73,6 +76,7 @@ impl Tally {
         self.sends_refused += other.sends_refused;
         self.skipped += other.skipped;
         self.dropped_here += other.dropped_here;
+        self.backlog_full += other.backlog_full;
         for (sum, part) in [
             (&mut self.latency_ns, &other.latency_ns),
             (&mut self.lateness_ns, &other.lateness_ns),

@@ -170,3 +170,12 @@ fn every_stream_belongs_to_one_thread() {
         assert_eq!(shares(count, parts).count(), parts);
     }
 }
+
+#[test]
+fn what_reached_an_interface_is_its_second_column() {
+    let text = "Inter-|   Receive   |  Transmit\n face |bytes packets errs drop\n\
+                    lo: 1 2 3 4 5 6 7 8\n sink0: 100 20 0 20 0 0 0 0\n";
+    assert_eq!(arrived_at(text, "sink0"), Some(20));
+    assert_eq!(arrived_at(text, "lo"), Some(2));
+    assert_eq!(arrived_at(text, "sink"), None);
+}
