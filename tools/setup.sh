@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks, from Debian's packages, and nothing else.
 #
-#   tools/setup.sh build   what `make run` needs: a C compiler and linker (SQLite is compiled in)
+#   tools/setup.sh build   what `make run` needs: a C compiler and linker (SQLite is compiled in), libopus
 #   tools/setup.sh test    the same, and the phones and proxies that the scenarios talk to
 #   tools/setup.sh ci      the same, and the linters
+#   tools/setup.sh bench   what `make bench` needs: the peers, and what counts instructions
 #
 # As root it installs, otherwise by sudo; without either it prints the command to run.
 set -euo pipefail
@@ -13,6 +14,8 @@ readonly BUILD=(
     cc:gcc
     /usr/include/stdlib.h:libc6-dev
     git:git
+    pkg-config:pkg-config
+    /usr/include/opus/opus.h:libopus-dev
 )
 readonly TEST=(
     sipp:sip-tester
@@ -20,8 +23,17 @@ readonly TEST=(
     /usr/sbin/kamailio:kamailio
     /usr/share/doc/kamailio-extra-modules:kamailio-extra-modules
     ip:iproute2
+    /usr/sbin/ethtool:ethtool
     /usr/sbin/nft:nftables
     setpriv:util-linux
+)
+readonly BENCH=(
+    /usr/bin/rtpengine:rtpengine-daemon
+    /usr/sbin/kamailio:kamailio
+    /usr/share/doc/kamailio-extra-modules:kamailio-extra-modules
+    ip:iproute2
+    taskset:util-linux
+    valgrind:valgrind
 )
 readonly CI=(
     shellcheck:shellcheck
@@ -44,7 +56,7 @@ packages_missing() {
 }
 
 # Debian starts a daemon when it is installed. A Kamailio on port 5060 would be in the way of what
-# the person wants to run, so none is started now, nor at the next boot.
+# the person wants to run, so none is started now, nor at the next boot. So with rtpengine.
 install_as_root() {
     local policy=/usr/sbin/policy-rc.d has_policy=yes package
     if [ ! -e "$policy" ]; then
@@ -59,9 +71,9 @@ install_as_root() {
     fi
     if [ "$result" -eq 0 ] && [ -d /run/systemd/system ]; then
         for package in "$@"; do
-            if [ "$package" = kamailio ]; then
-                systemctl disable --quiet kamailio || true
-            fi
+            case $package in
+            kamailio | rtpengine-daemon) systemctl disable --quiet "$package" || true ;;
+            esac
         done
     fi
     return "$result"
@@ -117,13 +129,14 @@ main() {
     build) needs=("${BUILD[@]}") ;;
     test) needs=("${BUILD[@]}" "${TEST[@]}") ;;
     ci) needs=("${BUILD[@]}" "${TEST[@]}" "${CI[@]}") ;;
+    bench) needs=("${BUILD[@]}" "${BENCH[@]}") ;;
     install)
         shift
         install_as_root "$@"
         return
         ;;
     *)
-        echo "usage: $0 build|test|ci" >&2
+        echo "usage: $0 build|test|ci|bench" >&2
         return 2
         ;;
     esac
