@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod g711;
 pub mod g722;
 pub mod gsm;
+pub mod ilbc;
 pub mod l16;
 pub mod resample;
 pub mod telephone_event;
