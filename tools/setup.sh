@@ -24,6 +24,8 @@ readonly TEST=(
     /usr/share/doc/kamailio-extra-modules:kamailio-extra-modules
     ip:iproute2
     /usr/sbin/ethtool:ethtool
+    strace:strace
+    systemd-analyze:systemd
     /usr/sbin/nft:nftables
     setpriv:util-linux
 )

@@ -4,13 +4,16 @@
 
 mod bad_input;
 mod baresip_speech;
+mod bridging;
 mod call_cancel;
 mod call_fork;
 mod call_hold;
 mod cdr_complete;
 mod control_killed;
 mod early_media;
+mod installed;
 mod kamailio_drop_in;
+mod kernel_tuning;
 mod make_run;
 mod nat_modes;
 mod nat_moves;
@@ -22,5 +25,6 @@ mod relay_drivers;
 mod releases_everything;
 mod rtp_timeout;
 mod sipp_calls;
+mod spray_attack;
 mod tcp_calls;
 mod unprivileged;

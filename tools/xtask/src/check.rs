@@ -22,7 +22,15 @@ const STEPS: [Step; 8] = [
     Step::new("licences", &["cargo", "xtask", "licences"]),
     Step::new(
         "shell scripts",
-        &["shellcheck", ".ci/run", "tools/setup.sh"],
+        &[
+            "shellcheck",
+            "--external-sources",
+            ".ci/run",
+            "tools/setup.sh",
+            "kernel-tuning/probe",
+            "kernel-tuning/apply",
+            "kernel-tuning/undo",
+        ],
     ),
     Step::new(
         "clippy",
