@@ -4,6 +4,8 @@ use std::env;
 use std::io::Write;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use crate::Process;
 
 /// Bit of `CAP_NET_RAW` in the capability sets of `/proc/PID/status`.
@@ -76,6 +78,14 @@ pub fn has_raw_sockets() -> bool {
     };
     me.capabilities()
         .is_some_and(|set| set & (1 << CAP_NET_RAW) != 0)
+}
+
+/// Lets this process open as many files as the system allows it: crowds have many sockets.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Whoever needs more than there are finds out.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn search_path() -> impl Iterator<Item = PathBuf> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tandem_settings::File;
 
-use crate::{Internet, Namespace, Nat, NgClient, RtpEndpoint, Site, Tandem, public_ip, until};
+use crate::{
+    Internet, Namespace, Nat, NgClient, RtpEndpoint, Site, Tandem, public_ip, public_ip6, until,
+};
 
 /// Number of the relay's host.
 const RELAY: u8 = 1;
@@ -62,6 +64,12 @@ impl Stage<'_> {
     #[must_use]
     pub fn relay_ip() -> IpAddr {
         public_ip(RELAY)
+    }
+
+    /// Addresses of the relay's host.
+    #[must_use]
+    pub fn relay_ips() -> [IpAddr; 2] {
+        [public_ip(RELAY), public_ip6(RELAY)]
     }
 
     /// An end at the private address of the phone behind a NAT, but in the relay's own network:
