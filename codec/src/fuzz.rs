@@ -4,6 +4,7 @@
 use crate::comfort_noise::{self, Description};
 use crate::g722;
 use crate::telephone_event::{self, Payload, Receiver};
+use crate::{Codec, Decoder, SAMPLES_MAX};
 
 /// G.722: the first octet chooses the mode.
 pub fn g722(data: &[u8]) {
@@ -58,5 +59,28 @@ pub fn telephone_event(data: &[u8]) {
         }
         assert_eq!(receiver.is_active(), !heard.is_end);
         event = Some(heard);
+    }
+}
+
+/// Any codec: the first octet chooses it, the others are packets, of which each octet says the
+/// length of the next one. Some are lost.
+pub fn decoder(data: &[u8]) {
+    let Some((first, mut rest)) = data.split_first() else {
+        return;
+    };
+    let codec = Codec::ALL[usize::from(*first) % Codec::ALL.len()];
+    let mut decoder = Decoder::new(codec).expect("there is memory");
+    let mut samples = [0; SAMPLES_MAX];
+    while let Some((len, others)) = rest.split_first() {
+        let (payload, later) = others.split_at(others.len().min(usize::from(*len)));
+        if len % 8 == 7 {
+            decoder.conceal(Some(payload), &mut samples[..usize::from(*len) * 3]);
+        }
+        let said = codec.samples_in(payload);
+        let decoded = decoder.decode(payload, &mut samples);
+        if let Ok(len) = decoded {
+            assert_eq!(said.as_ref(), Ok(&len));
+        }
+        rest = later;
     }
 }

@@ -22,27 +22,6 @@ const COLUMNS: [f32; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
 /// The events of RFC 4733, by row and column.
 const EVENTS: [[u8; 4]; 4] = [[1, 2, 3, 12], [4, 5, 6, 13], [7, 8, 9, 14], [10, 0, 11, 15]];
 
-/// Sample rates that tones are made for and heard at.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Rate {
-    /// 8 kHz.
-    #[default]
-    Narrow,
-    /// 16 kHz.
-    Wide,
-}
-
-impl Rate {
-    /// Samples a second.
-    #[must_use]
-    pub const fn hz(self) -> u16 {
-        match self {
-            Self::Narrow => 8_000,
-            Self::Wide => 16_000,
-        }
-    }
-}
-
 /// Where an event stands in the table.
 fn place(event: u8) -> Option<(usize, usize)> {
     let rows = EVENTS.iter().enumerate();

@@ -15,7 +15,8 @@
 use std::f32::consts::TAU;
 use std::mem;
 
-use super::{AMPLITUDE_0_DBM0, COLUMNS, EVENTS, ROWS, Rate};
+use super::{AMPLITUDE_0_DBM0, COLUMNS, EVENTS, ROWS};
+use crate::Rate;
 
 /// Samples of a block at 8 kHz. Four blocks are 51 ms: two whole ones lie within any 40 ms.
 const BLOCK: usize = 102;

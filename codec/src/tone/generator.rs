@@ -2,7 +2,8 @@
 
 use std::f32::consts::TAU;
 
-use super::{AMPLITUDE_0_DBM0, COLUMNS, ROWS, Rate, place};
+use super::{AMPLITUDE_0_DBM0, COLUMNS, ROWS, place};
+use crate::Rate;
 
 /// How much louder the upper tone is, in dB: lines carry it less well.
 const TWIST_DB: f32 = 2.0;

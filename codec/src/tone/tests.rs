@@ -1,5 +1,5 @@
 use super::*;
-use crate::signal;
+use crate::{Rate, signal};
 
 /// What is sung: frequencies, loudness of each tone in dBm0, and how long.
 #[derive(Clone, Copy)]

@@ -16,6 +16,8 @@ target!(
     codec::fuzz::telephone_event
 );
 
+target!(any_decoder, packets(), 4_000, codec::fuzz::decoder);
+
 /// Payloads of this length: silence of several codecs, all octets, and nothing.
 fn payloads(len: usize) -> Vec<Input> {
     let counting = (0..=u8::MAX).cycle().take(len).collect();
@@ -23,4 +25,19 @@ fn payloads(len: usize) -> Vec<Input> {
     let mut seeds = vec![Input::new(), counting, alternating];
     seeds.extend([0x00, 0xff, 0xd5, 0xfa].map(|octet| vec![octet; len]));
     seeds
+}
+
+/// For each codec some packets of lengths that it may have.
+fn packets() -> Vec<Input> {
+    let packet = |len: u8| {
+        [len]
+            .into_iter()
+            .chain((0..len).map(|at| at.wrapping_mul(37) ^ len))
+    };
+    let packets = |codec: u8| {
+        let lens = [33, 38, 50, 100, 66, 160, 7, 23, 1];
+        let packets = lens.into_iter().flat_map(packet);
+        [codec].into_iter().chain(packets).collect()
+    };
+    (0..10).map(packets).collect()
 }
