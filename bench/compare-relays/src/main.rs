@@ -4,6 +4,8 @@
 //! sink world (cost.rs)       CPU of a packet, over streams × packets/s
 //! two hosts (hosts.rs)       highest rate without loss; latency
 //! either (set_up.rs)         CPU and memory of a call
+//!        (sip.rs)            CPU of SIP calls and registrations, beside Kamailio
+//!        (idle.rs)           memory of processes that do nothing
 //! ```
 //!
 //! Everything happens in network namespaces of its own, which go away at the end, after a failure
@@ -20,11 +22,13 @@ mod hosts;
 mod idle;
 mod namespace;
 mod plan;
+mod process;
 mod ratios;
 mod relay;
 mod results;
 mod search;
 mod set_up;
+mod sip;
 mod world;
 mod write;
 
@@ -121,10 +125,12 @@ enum Part {
     Idle,
     /// CPU and memory of a call.
     SetUp,
+    /// CPU of SIP calls and registrations, beside Kamailio.
+    Sip,
 }
 
 /// In this order: the cheap ones first.
-const PARTS: [Part; 4] = [Part::Idle, Part::SetUp, Part::Cost, Part::Hosts];
+const PARTS: [Part; 5] = [Part::Idle, Part::SetUp, Part::Sip, Part::Cost, Part::Hosts];
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -185,6 +191,7 @@ fn measure(part: Part, plan: &Plan, stop: &AtomicBool, results: &mut Results) ->
         Part::Hosts => hosts::measure(plan, stop, results),
         Part::Idle => idle::measure(plan, stop, &mut results.idles),
         Part::SetUp => set_up::measure(plan, stop, &mut results.set_ups),
+        Part::Sip => sip::measure(plan, stop, &mut results.sips),
     }
 }
 
@@ -195,6 +202,7 @@ fn expected_s(part: Part, plan: &Plan) -> f64 {
         Part::Cost => cost::expected_s(plan),
         Part::Hosts => hosts::expected_s(plan),
         Part::Idle => main * idle::EXPECTED_S,
+        Part::Sip => sip::expected_s(plan),
         Part::SetUp => main * f64::from(plan.rounds) * plan.set_up_s(),
     }
 }
@@ -203,6 +211,7 @@ fn ratios(plan: &Plan, results: &Results) -> Vec<ratios::Ratio> {
     let ours = plan.contestants.iter().filter(|it| it.is_ours());
     let ours: Vec<&str> = ours.map(|it| it.name.as_str()).collect();
     let mut all = ratios::ratios(results, &ours, PEER);
+    all.extend(ratios::sip_ratios(results));
     // Nothing is promised of a newer peer, and what needs no peer has been said.
     let newer = ratios::ratios(results, &ours, PEER_NEWER);
     all.extend(

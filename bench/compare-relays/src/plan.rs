@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     /// Calls of the endurance run, with two streams each.
     pub(crate) endurance_calls: u32,
     pub(crate) set_up_calls: usize,
+    /// Of one run of SIP work.
+    pub(crate) sip: Duration,
 }
 
 impl Plan {
@@ -76,6 +78,7 @@ impl Plan {
             endurance: Duration::from_secs(60),
             endurance_calls: ENDURANCE_STREAMS / 2,
             set_up_calls: 4_000,
+            sip: Duration::from_secs(3),
         };
         match effort {
             Effort::Quick => Self {
@@ -83,6 +86,7 @@ impl Plan {
                 capacity: Duration::from_secs(3),
                 endurance: Duration::from_secs(10),
                 set_up_calls: 2_000,
+                sip: Duration::from_secs(2),
                 ..usual
             },
             Effort::Usual => usual,
@@ -151,6 +155,10 @@ impl Plan {
 
     pub(crate) fn endurance_s(&self) -> f64 {
         self.endurance.as_secs_f64() + 12.0
+    }
+
+    pub(crate) fn sip_s(&self) -> f64 {
+        self.sip.as_secs_f64() + 4.0
     }
 
     pub(crate) fn set_up_s(&self) -> f64 {

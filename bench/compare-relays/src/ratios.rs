@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::contestants::{OURS, OURS_PATIENT};
 use crate::plan::RATE_OF_STREAMS;
-use crate::results::Results;
+use crate::results::{Results, SipWork};
 
 /// Packets per second that the cost of a packet is compared at.
 const RATE: u64 = 100_000;
@@ -86,6 +86,28 @@ pub(crate) fn ratios(results: &Results, ours: &[&str], peer: &str) -> Vec<Ratio>
         alone(results, OURS, &mut all);
     }
     all
+}
+
+/// What is promised of the SIP proxy.
+pub(crate) fn sip_ratios(results: &Results) -> Vec<Ratio> {
+    let of = |(work, peer, budget): (SipWork, &str, f64)| {
+        let cost = |is_ours| results.sip(is_ours, work);
+        Some(Ratio {
+            what: work.name().to_owned(),
+            relay: "tandem".to_owned(),
+            peer: Some(peer.to_owned()),
+            measured: quotient(cost(true), cost(false))?,
+            unit: "×",
+            budget: Some(Budget::AtMost(budget)),
+            is_bound: false,
+        })
+    };
+    let works = [
+        (SipWork::Call, "kamailio", 0.5),
+        (SipWork::Register, "kamailio", 0.5),
+        (SipWork::CallWithMedia, "kamailio + rtpengine", 0.3),
+    ];
+    works.into_iter().filter_map(of).collect()
 }
 
 fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
@@ -181,6 +203,7 @@ fn quotient(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::SipCost;
     use crate::results::tests::example;
 
     #[test]
@@ -219,6 +242,34 @@ mod tests {
         results.capacities[0].generator_limit = None;
         let ratios = super::ratios(&results, &[OURS], "rtpengine");
         assert_eq!(ratios[1].verdict(), "missed by 12 %");
+    }
+
+    #[test]
+    fn sip_is_compared_only_where_both_did_the_work() {
+        let mut results = example();
+        let cost = |is_ours, work, cpu_us, done| SipCost {
+            server: "x",
+            is_ours,
+            work,
+            round: 0,
+            begun: 100,
+            done,
+            cpu_us,
+            anchored: 0,
+        };
+        results.sips = vec![
+            cost(true, SipWork::Call, 40.0, 100),
+            cost(false, SipWork::Call, 100.0, 100),
+            cost(true, SipWork::Register, 10.0, 100),
+            // It did next to nothing: that is cheap.
+            cost(false, SipWork::Register, 1.0, 3),
+        ];
+        let ratios = sip_ratios(&results);
+        assert_eq!(ratios.len(), 1);
+        assert_eq!(
+            (ratios[0].figure(), ratios[0].verdict()),
+            ("0.40 ×".into(), "met".into())
+        );
     }
 
     #[test]

@@ -2,20 +2,18 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command as Program, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use control_ng::Command;
-use rustix::process::{Pid, Signal, kill_process};
 use tandem_load::{NgClient, Permission};
 use tempfile::TempDir;
 
 use crate::contestants::{Contestant, Kind};
 use crate::namespace::Namespace;
+use crate::process::{Children, PATIENCE};
 
 /// Where each listens for ng.
 const NG_PORT: u16 = 2_223;
@@ -26,20 +24,20 @@ const PORTS: (u16, u16) = (10_000, 59_999);
 /// Where they log, in their folder.
 const LOG: &str = "log";
 
-/// How long a relay may take to start and to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// One that runs. It is ended when this goes.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) server: SocketAddr,
     pub(crate) permission: Permission,
-    children: Vec<Child>,
+    children: Children,
     folder: TempDir,
 }
 
 /// A process to start: its program, and all its words.
 type Words = Vec<String>;
+
+/// The settings' file, in the folder.
+pub(crate) const SETTINGS: &str = "tandem.toml";
 
 impl Running {
     /// Starts a relay in a namespace, at an address, on a core, and waits until it answers.
@@ -80,7 +78,7 @@ impl Running {
                 folder: bin,
                 settings,
             } => {
-                let file = folder.path().join("tandem.toml");
+                let file = folder.path().join(SETTINGS);
                 fs::write(&file, tandem_settings(ip, server, core, settings))?;
                 let words = |name: &&str| tandem(&bin.join(name), &file);
                 programs.iter().map(words).collect()
@@ -93,11 +91,11 @@ impl Running {
             let mut running = Self {
                 server,
                 permission: Permission::new(named),
-                children: Vec::new(),
+                children: Children::default(),
                 folder,
             };
             for words in words {
-                running.children.push(spawn(&words, core, &log)?);
+                running.children.spawn(&words, core, &log)?;
             }
             running.wait(&contestant.name)?;
             Ok(running)
@@ -106,10 +104,15 @@ impl Running {
 
     /// Its processes.
     pub(crate) fn pids(&self) -> Vec<u32> {
-        self.children.iter().map(Child::id).collect()
+        self.children.pids()
     }
 
-    /// The same, with their names.
+    /// Where its settings are, and what it logs.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The processes, with their names.
     pub(crate) fn processes(&self) -> impl Iterator<Item = (String, u32)> {
         let named = |pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -120,16 +123,14 @@ impl Running {
 
     /// Those that touch media: of ours, the relay.
     pub(crate) fn media_pid(&self) -> u32 {
-        self.children.first().map_or(0, Child::id)
+        self.pids().first().copied().unwrap_or(0)
     }
 
     fn wait(&mut self, name: &str) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
-            for child in &mut self.children {
-                if let Some(status) = child.try_wait()? {
-                    bail!("{name} does not start: {status}\n{}", self.last_words());
-                }
+            if let Some(status) = self.children.ended()? {
+                bail!("{name} does not start: {status}\n{}", self.last_words());
             }
             let wait = Duration::from_millis(300);
             let mut client = NgClient::new(self.server, wait, &self.permission)?;
@@ -166,24 +167,6 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Control first: it would report the loss of its relay.
-        for child in self.children.iter_mut().rev() {
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            if let Some(pid) = pid {
-                let _ = kill_process(pid, Signal::TERM);
-            }
-            let until = Instant::now() + PATIENCE;
-            while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
-                thread::sleep(Duration::from_millis(20));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 fn tandem_settings(ip: IpAddr, server: SocketAddr, core: usize, settings: &str) -> String {
     let (first, last) = PORTS;
     format!(
@@ -191,17 +174,18 @@ fn tandem_settings(ip: IpAddr, server: SocketAddr, core: usize, settings: &str) 
          [control]\nlisten = [\"{server}\"]\ncalls_max = 20000\n\
          [relay]\ninterfaces = [\"{ip}\"]\nports = [{first}, {last}]\nworkers = 1\n\
          cores = [{core}]\ncalls_per_worker_max = 20000\n{settings}\n\
-         [sip_proxy]\nlisten = [\"udp:{ip}:5060\"]\ncontrol = \"{server}\"\n"
+         [sip_proxy]\nlisten = [\"udp:{ip}:5060\"]\ncontrol = \"{server}\"\n\
+         requests_per_second_max = 0\n"
     )
 }
 
-fn tandem(program: &Path, file: &Path) -> Vec<String> {
+pub(crate) fn tandem(program: &Path, file: &Path) -> Words {
     let words = [program.as_os_str(), "--config".as_ref(), file.as_os_str()];
     let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
     words.into_iter().map(text).collect()
 }
 
-fn rtpengine(program: &Path, ip: IpAddr, server: SocketAddr) -> Vec<String> {
+fn rtpengine(program: &Path, ip: IpAddr, server: SocketAddr) -> Words {
     let (first, last) = PORTS;
     vec![
         program.to_string_lossy().into_owned(),
@@ -218,19 +202,4 @@ fn rtpengine(program: &Path, ip: IpAddr, server: SocketAddr) -> Vec<String> {
         "--delete-delay=0".to_owned(),
         "--timeout=3600".to_owned(),
     ]
-}
-
-/// All threads of all relays on one core: the comparison is of CPU, not of cores.
-fn spawn(words: &[String], core: usize, log: &Path) -> Result<Child> {
-    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
-    Program::new("taskset")
-        // Ctrl-C is for us; we end them.
-        .process_group(0)
-        .args(["-c", &core.to_string()])
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .with_context(|| format!("cannot start {}", words.join(" ")))
 }

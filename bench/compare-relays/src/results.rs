@@ -20,6 +20,7 @@ pub(crate) struct Results {
     pub(crate) endurances: Vec<Endurance>,
     pub(crate) set_ups: Vec<SetUp>,
     pub(crate) idles: Vec<Idle>,
+    pub(crate) sips: Vec<SipCost>,
     /// What could not be measured, or only in part.
     pub(crate) skipped: Vec<String>,
     pub(crate) is_stopped: bool,
@@ -94,6 +95,31 @@ pub(crate) struct Endurance {
     /// Counted by the interface, not checked one by one.
     pub(crate) is_only_counted: bool,
     pub(crate) generator_limits: Vec<String>,
+}
+
+/// What a SIP server does.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub(crate) enum SipWork {
+    /// INVITE with digest, answered, acknowledged, ended; the server stays on the path.
+    Call,
+    /// The same, and its media goes through a relay.
+    CallWithMedia,
+    /// With digest.
+    Register,
+}
+
+/// Cost of one piece of work, in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SipCost {
+    pub(crate) server: &'static str,
+    pub(crate) is_ours: bool,
+    pub(crate) work: SipWork,
+    pub(crate) round: u32,
+    pub(crate) begun: u64,
+    pub(crate) done: u64,
+    /// Of all processes, relays included.
+    pub(crate) cpu_us: f64,
+    pub(crate) anchored: u64,
 }
 
 /// Memory of processes that do nothing.
@@ -227,6 +253,50 @@ impl Endurance {
     }
 }
 
+impl SipWork {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Call => "SIP call without media",
+            Self::CallWithMedia => "SIP call with relayed media, all processes",
+            Self::Register => "REGISTER",
+        }
+    }
+}
+
+impl SipCost {
+    pub(crate) fn new(
+        server: &'static str,
+        is_ours: bool,
+        work: SipWork,
+        round: u32,
+        report: &tandem_load::sip::Report,
+    ) -> Self {
+        let each = report.processes.iter().filter_map(|it| it.per_packet_us);
+        Self {
+            server,
+            is_ours,
+            work,
+            round,
+            begun: report.begun,
+            done: report.done,
+            cpu_us: each.sum(),
+            anchored: report.anchored,
+        }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "sip      {:<20} {:<42} {:>6.1} µs  ({} of {} done, {} anchored)",
+            self.server,
+            self.work.name(),
+            self.cpu_us,
+            self.done,
+            self.begun,
+            self.anchored
+        )
+    }
+}
+
 impl Idle {
     pub(crate) fn all_kib(&self) -> u64 {
         self.resident_kib.values().sum()
@@ -257,6 +327,7 @@ impl Results {
             endurances: Vec::new(),
             set_ups: Vec::new(),
             idles: Vec::new(),
+            sips: Vec::new(),
             skipped,
             is_stopped: false,
         }
@@ -285,6 +356,15 @@ impl Results {
             median(of().map(|it| it.cpu_us_per_call))?,
             median(of().map(bytes))?,
         ))
+    }
+
+    /// Medians over the rounds of the cost of a piece of SIP work; not of a run that failed at a
+    /// tenth of it or more.
+    pub(crate) fn sip(&self, is_ours: bool, work: SipWork) -> Option<f64> {
+        let of = |it: &&SipCost| {
+            it.is_ours == is_ours && it.work == work && it.done * 10 >= it.begun * 9
+        };
+        median(self.sips.iter().filter(of).map(|it| it.cpu_us))
     }
 
     /// The highest rate, and whether it is only a lower bound.

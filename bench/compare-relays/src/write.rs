@@ -10,7 +10,7 @@ use tandem_load::plot::{Curve, Plot};
 
 use crate::plan::RATE_OF_STREAMS;
 use crate::ratios::Ratio;
-use crate::results::{Latency, Results, median};
+use crate::results::{Latency, Results, SipWork, median};
 
 /// Writes all files; returns the Markdown, which is also printed.
 pub(crate) fn write(results: &Results, ratios: &[Ratio], folder: &Path) -> Result<String> {
@@ -149,6 +149,7 @@ fn markdown(results: &Results, ratios: &[Ratio]) -> String {
     endurance_table(&mut out, results);
     set_up_table(&mut out, results);
     idle_table(&mut out, results);
+    sip_table(&mut out, results);
     out
 }
 
@@ -299,6 +300,27 @@ fn set_up_table(out: &mut String, results: &Results) {
         if let Some((cpu_us, bytes)) = results.set_up(relay) {
             let _ = writeln!(out, "| `{relay}` | {cpu_us:.0} | {bytes:.0} |");
         }
+    }
+}
+
+fn sip_table(out: &mut String, results: &Results) {
+    if results.sips.is_empty() {
+        return;
+    }
+    out.push_str("\n## SIP\n\nCPU of all processes, µs, median of the rounds.\n\n| work | tandem | peer |\n|---|---|---|\n");
+    let works: BTreeSet<SipWork> = results.sips.iter().map(|it| it.work).collect();
+    for work in works {
+        let cost = |is_ours| {
+            let us = results.sip(is_ours, work);
+            us.map_or_else(|| "–".to_owned(), |us| format!("{us:.1}"))
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} |",
+            work.name(),
+            cost(true),
+            cost(false)
+        );
     }
 }
 

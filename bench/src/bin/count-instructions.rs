@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use bench::{Operation, operations};
 
 /// Repetitions of the shorter and of the longer run.
-const REPETITIONS: [u32; 2] = [2_000, 6_000];
+const REPETITIONS: [u32; 2] = [500, 1_500];
 
 const VALGRIND: &str = "valgrind";
 
