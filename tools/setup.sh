@@ -28,6 +28,7 @@ readonly TEST=(
     systemd-analyze:systemd
     /usr/sbin/nft:nftables
     setpriv:util-linux
+    /usr/include/gsm.h:libgsm1-dev
 )
 readonly BENCH=(
     /usr/bin/rtpengine:rtpengine-daemon

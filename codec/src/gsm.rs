@@ -21,10 +21,12 @@
 //! ```
 
 mod arithmetic;
+mod batch;
 mod decoder;
 mod encoder;
 mod frame;
 mod homing;
+mod lanes;
 mod lattice;
 mod long_term;
 mod loss;
@@ -32,7 +34,9 @@ mod prediction;
 mod preprocess;
 mod pulses;
 mod ratios;
+mod simd;
 
+pub use batch::{Decoding, Encoding, decode_batch, encode_batch};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use frame::{FRAME_LEN, FRAMES_PER_PACKET_MAX, PayloadError, SIGNATURE, split};

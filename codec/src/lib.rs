@@ -18,7 +18,7 @@
 //! # Ok::<(), codec::Error>(())
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod comfort_noise;
 mod decoder;

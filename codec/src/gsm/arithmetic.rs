@@ -25,10 +25,14 @@ pub(super) const fn mult_r(a: i16, b: i16) -> i16 {
     ((a as i32 * b as i32 + 0x4000) >> 15) as i16
 }
 
-/// `numerator / denominator` in 15 bits, rounded down; both are positive (or 0 over something),
-/// and the numerator is not the greater.
+/// `numerator / denominator` in 15 bits, rounded down; neither is negative, and the numerator is
+/// not the greater. Nothing is a nothing of anything, even of nothing: the energy that is left may
+/// be 0 after a few stages.
 pub(super) const fn div(numerator: i16, denominator: i16) -> i16 {
-    debug_assert!(0 <= numerator && numerator <= denominator && denominator > 0);
+    debug_assert!(0 <= numerator && numerator <= denominator);
+    if numerator == 0 {
+        return 0;
+    }
     let quotient = ((numerator as i32) << 15) / denominator as i32;
     if quotient > i16::MAX as i32 {
         i16::MAX
@@ -102,6 +106,11 @@ mod tests {
                 assert_eq!(quotient, div_by_bits(numerator, denominator));
             }
         }
+    }
+
+    #[test]
+    fn nothing_is_no_part_of_nothing() {
+        assert_eq!(div(0, 0), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::SAMPLES_PER_FRAME;
 use super::arithmetic::mult_r;
+use super::batch::{Decoding, decode_batch};
 use super::frame::{FRAME_LEN, Parameters, SUBFRAME_LEN, Subframe};
 use super::homing::{self, Extent};
 use super::lattice;
@@ -75,19 +76,28 @@ impl Decoder {
     /// Decodes a frame into 20 ms. The signature is not looked at; [`split`](super::split) did so.
     #[must_use]
     pub fn decode(&mut self, frame: &[u8; FRAME_LEN]) -> [i16; SAMPLES_PER_FRAME] {
-        let (parameters, course) = self.begin(Some(frame));
-        self.run(&parameters, course)
+        self.next(Some(frame))
     }
 
     /// Makes 20 ms in place of a frame that did not come: like the last frame at first, silent
     /// after 320 ms.
     #[must_use]
     pub fn conceal(&mut self) -> [i16; SAMPLES_PER_FRAME] {
-        let (parameters, course) = self.begin(None);
-        self.run(&parameters, course)
+        self.next(None)
+    }
+
+    fn next(&mut self, frame: Option<&[u8; FRAME_LEN]>) -> [i16; SAMPLES_PER_FRAME] {
+        let mut samples = [0; SAMPLES_PER_FRAME];
+        decode_batch(&mut [Decoding {
+            decoder: self,
+            frame,
+            samples: &mut samples,
+        }]);
+        samples
     }
 
     /// What to decode for a frame, or for a lost one, and what to do with it.
+    #[inline(always)]
     pub(super) fn begin(&mut self, frame: Option<&[u8; FRAME_LEN]>) -> (Parameters, Course) {
         let Some(frame) = frame else {
             return (self.substitute.next(), Course::Decode);
@@ -108,7 +118,12 @@ impl Decoder {
         Course::Decode
     }
 
-    fn run(&mut self, parameters: &Parameters, course: Course) -> [i16; SAMPLES_PER_FRAME] {
+    /// Decodes without any special instructions.
+    pub(super) fn decode_alone(
+        &mut self,
+        frame: Option<&[u8; FRAME_LEN]>,
+    ) -> [i16; SAMPLES_PER_FRAME] {
+        let (parameters, course) = self.begin(frame);
         if course == Course::StayHome {
             return homing::SAMPLES;
         }
@@ -131,6 +146,7 @@ impl Decoder {
 
     /// The residual of a frame: its pulses, and what the long-term prediction makes of the
     /// residual before.
+    #[inline(always)]
     pub(super) fn residual(&mut self, subframes: &[Subframe; 4]) -> [i16; SAMPLES_PER_FRAME] {
         let mut all = [0; HISTORY_LEN + SAMPLES_PER_FRAME];
         all[..HISTORY_LEN].copy_from_slice(&self.history);

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::SAMPLES_PER_FRAME;
+use super::batch::{Encoding, encode_batch};
 use super::frame::{FRAME_LEN, Parameters, SUBFRAME_LEN, Subframe};
 use super::homing;
 use super::lattice;
-use super::long_term::{self, HISTORY_LEN};
+use super::long_term::{self, Correlate, HISTORY_LEN};
 use super::prediction;
 use super::preprocess::Preprocess;
 use super::pulses::Excitation;
@@ -55,33 +56,51 @@ impl Encoder {
     /// Codes 20 ms. Of each sample the upper 13 bits are regarded.
     #[must_use]
     pub fn encode(&mut self, samples: &[i16; SAMPLES_PER_FRAME]) -> [u8; FRAME_LEN] {
+        let mut frame = [0; FRAME_LEN];
+        encode_batch(&mut [Encoding {
+            encoder: self,
+            samples,
+            frame: &mut frame,
+        }]);
+        frame
+    }
+
+    /// The same without any special instructions.
+    pub(super) fn encode_alone(&mut self, samples: &[i16; SAMPLES_PER_FRAME]) -> [u8; FRAME_LEN] {
         let mut filtered = self.preprocess.run(samples);
         let ratios = ratios::encode(&prediction::analyse(&mut filtered));
         let reflections = self.previous.reflections(&ratios);
         lattice::analyse(&mut self.lattice, &reflections, &mut filtered);
-        let frame = self.encode_residual(ratios, &filtered).pack();
+        let parameters = self.encode_residual(ratios, &filtered, long_term::correlate);
         if homing::sends_encoder_home(samples) {
             self.reset();
         }
-        frame
+        parameters.pack()
     }
 
     /// Codes what the short-term prediction left.
+    #[inline(always)]
     pub(super) fn encode_residual(
         &mut self,
         ratios: [u8; 8],
         residual: &[i16; SAMPLES_PER_FRAME],
+        correlate: impl Correlate,
     ) -> Parameters {
         let (parts, _) = residual.as_chunks::<SUBFRAME_LEN>();
         let mut subframes = [Subframe::default(); 4];
         for (subframe, part) in subframes.iter_mut().zip(parts) {
-            *subframe = self.encode_subframe(part);
+            *subframe = self.encode_subframe(part, correlate);
         }
         Parameters { ratios, subframes }
     }
 
-    fn encode_subframe(&mut self, residual: &[i16; SUBFRAME_LEN]) -> Subframe {
-        let prediction = long_term::search(residual, &self.history, long_term::correlate);
+    #[inline(always)]
+    fn encode_subframe(
+        &mut self,
+        residual: &[i16; SUBFRAME_LEN],
+        correlate: impl Correlate,
+    ) -> Subframe {
+        let prediction = long_term::search(residual, &self.history, correlate);
         let past = long_term::past(&self.history, usize::from(prediction.lag));
         let predicted = long_term::predict(past, prediction.gain);
         let rest = std::array::from_fn(|at| residual[at].saturating_sub(predicted[at]));
@@ -98,6 +117,7 @@ impl Encoder {
         }
     }
 
+    #[inline(always)]
     fn remember(&mut self, reconstructed: &[i16; SUBFRAME_LEN]) {
         self.history.copy_within(SUBFRAME_LEN.., 0);
         self.history[HISTORY_LEN - SUBFRAME_LEN..].copy_from_slice(reconstructed);

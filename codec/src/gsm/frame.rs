@@ -82,6 +82,7 @@ pub(super) struct Subframe {
 const RATIO_BITS: [u32; 8] = [6, 6, 5, 5, 4, 4, 3, 3];
 
 impl Parameters {
+    #[inline(always)]
     pub(super) fn pack(&self) -> [u8; FRAME_LEN] {
         let mut frame = [0; FRAME_LEN];
         let mut word = u64::from(SIGNATURE);
@@ -97,6 +98,7 @@ impl Parameters {
     }
 
     /// The signature is not looked at.
+    #[inline(always)]
     pub(super) fn unpack(frame: &[u8; FRAME_LEN]) -> Self {
         let (head, tail) = frame.split_at(5);
         let mut word = word_of(head);
@@ -114,6 +116,7 @@ impl Parameters {
 }
 
 impl Subframe {
+    #[inline(always)]
     fn to_word(self) -> u64 {
         let head = [
             (self.lag, 7),
@@ -126,6 +129,7 @@ impl Subframe {
         fields.fold(0, |word, (value, bits)| word << bits | u64::from(value))
     }
 
+    #[inline(always)]
     fn from_word(word: u64) -> Self {
         let mut pulses = [0; PULSE_COUNT];
         for (shift, pulse) in (0..).step_by(3).zip(pulses.iter_mut().rev()) {
@@ -142,6 +146,7 @@ impl Subframe {
 }
 
 /// At most eight octets as a number.
+#[inline(always)]
 fn word_of(octets: &[u8]) -> u64 {
     octets
         .iter()
@@ -149,6 +154,7 @@ fn word_of(octets: &[u8]) -> u64 {
 }
 
 /// `bits` bits, at most seven, above the lowest `shift`.
+#[inline(always)]
 fn field(word: u64, shift: u32, bits: u32) -> u8 {
     (word >> shift).to_le_bytes()[0] & ((1 << bits) - 1)
 }

@@ -6,7 +6,7 @@ use super::arithmetic::mult_r;
 use super::ratios::{PART_LENS, Stages};
 
 /// How much of the sample before is added to each when the emphasis is taken back.
-const DEEMPHASIS: i16 = 28_180;
+pub(super) const DEEMPHASIS: i16 = 28_180;
 
 /// Calls `body` with each part of a frame and its coefficients.
 fn for_each_part(

@@ -27,12 +27,23 @@ pub(super) struct Prediction {
     pub(super) gain: u8,
 }
 
+/// A function that does what [`correlate`] does.
+pub(super) trait Correlate:
+    Copy + Fn(&[i16; SUBFRAME_LEN], &[i16; HISTORY_LEN]) -> [i32; LAG_COUNT]
+{
+}
+
+impl<F> Correlate for F where
+    F: Copy + Fn(&[i16; SUBFRAME_LEN], &[i16; HISTORY_LEN]) -> [i32; LAG_COUNT]
+{
+}
+
 /// Finds the best prediction of a residual from the reconstructed one before it.
 #[inline(always)]
 pub(super) fn search(
     residual: &[i16; SUBFRAME_LEN],
     history: &[i16; HISTORY_LEN],
-    correlate: impl FnOnce(&[i16; SUBFRAME_LEN], &[i16; HISTORY_LEN]) -> [i32; LAG_COUNT],
+    correlate: impl Correlate,
 ) -> Prediction {
     let (scaled, shift) = scale(residual);
     let (lag, correlation) = greatest(&correlate(&scaled, history));

@@ -3,30 +3,49 @@
 
 use super::SAMPLES_PER_FRAME;
 use super::arithmetic::{mult_r, short};
+use super::ratios::Stages;
 
 /// Of a pole at 1 − 33 / 2^15, the 33.
-const LEAK: i32 = 33;
+pub(super) const LEAK: i16 = 33;
 
 /// How much of the sample before is taken from each.
-const EMPHASIS: i16 = -28_180;
+pub(super) const EMPHASIS: i16 = -28_180;
 
 /// What is kept from frame to frame.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Preprocess {
     /// The last sample, scaled.
-    pub(super) last_input: i32,
+    last_input: i16,
     /// The output of the first filter, with 15 bits behind the point.
-    pub(super) level: i32,
+    level: i32,
     /// The same, rounded.
-    pub(super) last_output: i16,
+    last_output: i16,
 }
 
 impl Preprocess {
+    /// The level's upper half and its lower 15 bits, then the rest: as `lanes::preprocess` has it.
+    #[inline(always)]
+    pub(super) fn to_lane(&self) -> Stages {
+        let (upper, lower) = (short(self.level >> 15), short(self.level & 0x7fff));
+        [upper, lower, self.last_input, self.last_output, 0, 0, 0, 0]
+    }
+
+    /// The reverse.
+    #[inline(always)]
+    pub(super) fn set_from_lane(&mut self, lane: &Stages) {
+        let [upper, lower, last_input, last_output, ..] = *lane;
+        *self = Self {
+            last_input,
+            level: i32::from(upper) << 15 | i32::from(lower),
+            last_output,
+        };
+    }
+
     /// Filters the samples of a frame.
     pub(super) fn run(&mut self, samples: &[i16; SAMPLES_PER_FRAME]) -> [i16; SAMPLES_PER_FRAME] {
         samples.map(|sample| {
             let input = scale(sample);
-            self.level = leak(self.level) + ((input - self.last_input) << 15);
+            self.level = leak(self.level) + (i32::from(input - self.last_input) << 15);
             self.last_input = input;
             let output = short((self.level + 0x4000) >> 15);
             let emphasised = output.saturating_add(mult_r(self.last_output, EMPHASIS));
@@ -38,8 +57,8 @@ impl Preprocess {
 
 /// Half of a sample, and no more than 13 bits of it.
 #[inline(always)]
-fn scale(sample: i16) -> i32 {
-    i32::from(sample >> 3) << 2
+fn scale(sample: i16) -> i16 {
+    (sample >> 3) << 2
 }
 
 /// `level · 32735 / 2^15`. The standard multiplies the upper half and the lower 15 bits apart and
@@ -51,7 +70,8 @@ fn scale(sample: i16) -> i32 {
 fn leak(level: i32) -> i32 {
     let upper = level >> 15;
     let lower = level & 0x7fff;
-    level - LEAK * upper + ((0x4000 - LEAK * lower) >> 15)
+    let leak = i32::from(LEAK);
+    level - leak * upper + ((0x4000 - leak * lower) >> 15)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ const INVERSE_A: Stages = [
 ];
 
 /// Codes the log-area ratios of reflection coefficients (§5.2.6, §5.2.7).
+#[inline(always)]
 pub(super) fn encode(reflections: &Stages) -> [u8; 8] {
     let mut coded = [0; 8];
     for (stage, coded) in coded.iter_mut().enumerate() {
@@ -31,6 +32,7 @@ pub(super) fn encode(reflections: &Stages) -> [u8; 8] {
 }
 
 /// A log-area ratio, by the three straight lines that stand for the logarithm.
+#[inline(always)]
 fn ratio_of(reflection: i16) -> i16 {
     let magnitude = abs(reflection);
     let ratio = if magnitude < 22_118 {
