@@ -142,6 +142,9 @@ fn tuning_arguments(facts: &Facts) -> String {
     if !cores.is_empty() {
         lines.extend(["--cores".to_owned(), cores.join(",")]);
     }
+    if settings.has_ipv6 {
+        lines.push("--ipv6".to_owned());
+    }
     lines.join("\n")
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     /// First and last media port.
     pub(crate) ports: [u16; 2],
     pub(crate) interfaces: u64,
+    pub(crate) has_ipv6: bool,
     pub(crate) workers: usize,
     /// The core of each worker, in order; several workers may share one.
     pub(crate) cores: Vec<usize>,
@@ -184,6 +185,7 @@ impl Default for Settings {
         Self {
             ports: relay.ports,
             interfaces: 1,
+            has_ipv6: false,
             workers: 1,
             cores: Vec::new(),
             driver: relay.driver,

@@ -9,6 +9,7 @@ mod processes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use tandem_settings::File;
@@ -179,14 +180,21 @@ fn settings(file: &File, allowed: Vec<usize>) -> Settings {
     Settings {
         ports: relay.ports,
         interfaces: u64::try_from(relay.interfaces.len().max(1)).unwrap_or(u64::MAX),
-        workers,
-        cores: pool
+        has_ipv6: relay
+            .interfaces
             .iter()
-            .copied()
-            .cycle()
-            .take(workers.min(pool.len() * workers))
-            .collect(),
+            .any(|it| address_of(it).is_some_and(|it| it.is_ipv6())),
+        workers,
+        // Endless, unless it is empty.
+        cores: pool.iter().copied().cycle().take(workers).collect(),
         driver: relay.driver,
         batch_wait_us: relay.batch_wait_us,
     }
+}
+
+/// The address of `NAME=ADDRESS!ADVERTISED`, of which only the address must be there.
+fn address_of(interface: &str) -> Option<IpAddr> {
+    let address = interface.rsplit_once('=').map_or(interface, |(_, it)| it);
+    let address = address.split('!').next()?.trim();
+    address.trim_matches(['[', ']']).parse().ok()
 }

@@ -321,4 +321,9 @@ fn the_scripts_are_told_device_cores_and_ports() {
         "2,3,2",
     ];
     assert_eq!(arguments, expected, "the device of the default route");
+    let facts = read(
+        folder.path(),
+        "[relay]\ninterfaces = [\"10.0.0.5\", \"six=[2001:db8::1]!2001:db8::2\"]\n",
+    );
+    assert!(tuning_arguments(&facts).ends_with("\n--ipv6"));
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::facts::{Conntrack, Device, Interrupt, Network, Settings};
 use super::super::parse;
-use super::{Host, Wanted};
+use super::{Host, Wanted, address_of};
 
 /// What a firewall that follows connections says of itself.
 const NETFILTER: &str = "proc/sys/net/netfilter";
@@ -86,9 +86,7 @@ impl Host {
     }
 
     fn device_of_interface(&self, routes: &[Route], interface: &str) -> Option<String> {
-        let address = interface.rsplit_once('=').map_or(interface, |(_, it)| it);
-        let address = address.split('!').next()?.trim().trim_matches(['[', ']']);
-        match address.parse().ok()? {
+        match address_of(interface)? {
             IpAddr::V4(address) if address.is_loopback() => Some("lo".to_owned()),
             IpAddr::V4(address) => self.device_of(routes, address),
             IpAddr::V6(address) => {
