@@ -54,8 +54,9 @@ impl Internet {
         let host = Namespace::new();
         self.plug(&host);
         let (ip, ip6) = (public_ip(number), public_ip6(number));
-        host.ip(&format!("addr add {ip}/24 dev net"));
-        host.ip(&format!("addr add {ip6}/64 dev net nodad"));
+        host.ip(&format!(
+            "addr add {ip}/24 dev net\naddr add {ip6}/64 dev net nodad"
+        ));
         host
     }
 
@@ -67,8 +68,9 @@ impl Internet {
         let (gateway, phone) = (private_ip(number, 1), private_ip(number, 2));
         connect(&router, "lan", &inside, "net");
         router.ip(&format!("addr add {gateway}/24 dev lan"));
-        inside.ip(&format!("addr add {phone}/24 dev net"));
-        inside.ip(&format!("route add default via {gateway}"));
+        inside.ip(&format!(
+            "addr add {phone}/24 dev net\nroute add default via {gateway}"
+        ));
         router.set("net/ipv4/ip_forward", "1");
         router.nft(&kind.rules(public_ip(number), phone));
         Nat {
@@ -113,7 +115,9 @@ fn connect(one: &Namespace, device: &str, other: &Namespace, other_device: &str)
         "link add {device} mtu {MTU} type veth peer name {other_device} mtu {MTU} netns {there}"
     ));
     for (namespace, device) in [(one, device), (other, other_device)] {
-        namespace.set(&format!("net/ipv4/conf/{device}/rp_filter"), "0");
+        for scope in ["all", device] {
+            namespace.set(&format!("net/ipv4/conf/{scope}/rp_filter"), "0");
+        }
         namespace.ip(&format!("link set {device} up"));
     }
 }

@@ -85,16 +85,16 @@ impl Namespace {
         })
     }
 
-    /// Runs `ip` in it.
+    /// Runs `ip` in it, for each line of arguments.
     ///
     /// # Panics
     ///
     /// When it fails.
     #[track_caller]
-    pub fn ip(&self, arguments: &str) {
+    pub fn ip(&self, lines: &str) {
         let mut command = Command::new("ip");
-        command.args(arguments.split_whitespace());
-        self.run(command, "");
+        command.args(["-batch", "-"]);
+        self.run(command, lines);
     }
 
     /// Sets rules of the packet filter.
