@@ -6,8 +6,8 @@
 //!                clock ─────► └──────────────────────┘ ─► journal ─► log
 //! ```
 //!
-//! One thread does it all: `service.rs` waits for whichever comes first, hands it to the core and
-//! does what the core says.
+//! One thread does it all: `service.rs` waits for whatever comes, hands it to the core and does what
+//! the core says.
 
 #![forbid(unsafe_code)]
 

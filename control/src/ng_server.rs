@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use control_core::Client;
 use tracing::{debug, info, warn};
@@ -17,8 +17,6 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 #[derive(Debug)]
 pub(crate) struct NgServer {
     sockets: Vec<NgSocket>,
-    /// Which socket is looked at first: each in turn.
-    first: usize,
     buffer: Vec<u8>,
 }
 
@@ -40,36 +38,34 @@ impl NgServer {
         }
         Ok(Self {
             sockets,
-            first: 0,
             buffer: vec![0; DATAGRAM_BYTES_MAX],
         })
     }
 
-    /// Waits for a datagram. Its bytes are those of [`Self::datagram`].
-    pub(crate) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<(Client, usize)> {
-        let count = self.sockets.len();
-        for turn in 0..count {
-            let index = (self.first + turn) % count;
-            let received = self.sockets[index].poll_receive(context, &mut self.buffer);
-            let Poll::Ready(received) = received else {
-                continue;
-            };
-            match received {
-                Ok(received) => {
-                    self.first = index + 1;
-                    let client = Client {
-                        remote: received.remote,
-                        local: received.local,
-                    };
-                    return Poll::Ready((client, received.len));
-                }
-                Err(error) => {
+    /// The sockets to wait for.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// Reads a datagram from one of them, if there is one. Its bytes are those of
+    /// [`Self::datagram`].
+    pub(crate) fn receive(&mut self, index: usize) -> Option<(Client, usize)> {
+        let socket = self.sockets.get(index)?;
+        match socket.receive(&mut self.buffer) {
+            Ok(received) => {
+                let client = Client {
+                    remote: received.remote,
+                    local: received.local,
+                };
+                Some((client, received.len))
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
                     debug!(%error, "a datagram could not be read");
-                    context.waker().wake_by_ref();
                 }
+                None
             }
         }
-        Poll::Pending
     }
 
     /// The bytes of the datagram received last.

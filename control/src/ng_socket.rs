@@ -5,9 +5,8 @@
 //! each datagram was sent to, and tells it which one to reply from (ip(7), `IP_PKTINFO`).
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
-use std::task::{Context, Poll, ready};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
@@ -15,8 +14,6 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 /// Bytes that the kernel keeps of datagrams that have not been read: a burst of requests while
 /// one is worked on. Linux gives as much of it as `net.core.rmem_max` allows.
@@ -55,7 +52,7 @@ impl NgSocket {
             }
         }
         socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
         Ok(Self { socket, local })
     }
@@ -72,24 +69,6 @@ impl NgSocket {
         self.local == local || (is_wildcard && self.local.port() == local.port())
     }
 
-    /// Reads a datagram, if there is one.
-    pub(crate) fn poll_receive(
-        &self,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<Received>> {
-        loop {
-            ready!(self.socket.poll_recv_ready(context))?;
-            let received = self
-                .socket
-                .try_io(Interest::READABLE, || self.receive(buffer));
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                received => return Poll::Ready(received),
-            }
-        }
-    }
-
     /// Sends a datagram from a local address. It is lost if there is no room, as on any network.
     pub(crate) fn send(
         &self,
@@ -98,7 +77,7 @@ impl NgSocket {
         datagram: &[u8],
     ) -> io::Result<()> {
         if !self.local.ip().is_unspecified() {
-            return self.socket.try_send_to(datagram, remote).map(drop);
+            return self.socket.send_to(datagram, remote).map(drop);
         }
         let parts = [IoSlice::new(datagram)];
         let to = SockaddrStorage::from(remote);
@@ -118,9 +97,10 @@ impl NgSocket {
         Ok(())
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+    /// Reads a datagram, if there is one; otherwise the error says that it would block.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         if !self.local.ip().is_unspecified() {
-            let (len, remote) = self.socket.try_recv_from(buffer)?;
+            let (len, remote) = self.socket.recv_from(buffer)?;
             let local = self.local;
             return Ok(Received { len, remote, local });
         }
@@ -152,6 +132,12 @@ impl NgSocket {
     }
 }
 
+impl AsFd for NgSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let ip4 = address.as_sockaddr_in();
     let ip4 = ip4.map(|address| SocketAddr::from((address.ip(), address.port())));
@@ -179,20 +165,23 @@ fn packet_info6(address: Ipv6Addr) -> in6_pktinfo {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
     use std::time::Duration;
 
     use super::*;
 
     /// Sends a datagram to `to` and checks that the reply comes from there.
-    async fn is_answered_from(bound: &str, to: IpAddr) {
+    fn is_answered_from(bound: &str, to: IpAddr) {
         let socket = NgSocket::bind(bound.parse().unwrap()).unwrap();
-        let client = UdpSocket::bind(SocketAddr::new(to, 0)).await.unwrap();
-        let to = SocketAddr::new(to, socket.local().port());
-        client.send_to(b"hello", to).await.unwrap();
         let mut buffer = [0; 64];
-        let received = poll_fn(|context| socket.poll_receive(context, &mut buffer));
-        let received = received.await.unwrap();
+        let nothing = socket.receive(&mut buffer).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        let client = UdpSocket::bind(SocketAddr::new(to, 0)).unwrap();
+        let patience = Duration::from_secs(5);
+        client.set_read_timeout(Some(patience)).unwrap();
+        let to = SocketAddr::new(to, socket.local().port());
+        client.send_to(b"hello", to).unwrap();
+        // Loopback delivers while it is sent.
+        let received = socket.receive(&mut buffer).unwrap();
         assert_eq!(&buffer[..received.len], b"hello");
         assert_eq!(received.local, to);
         assert_eq!(received.remote, client.local_addr().unwrap());
@@ -200,26 +189,25 @@ mod tests {
         socket
             .send(received.local, received.remote, b"world")
             .unwrap();
-        let reply = tokio::time::timeout(Duration::from_secs(5), client.recv_from(&mut buffer));
-        let (len, from) = reply.await.expect("a reply comes").unwrap();
+        let (len, from) = client.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..len], from), (&b"world"[..], to));
     }
 
-    #[tokio::test]
-    async fn replies_leave_from_the_address_that_was_asked() {
+    #[test]
+    fn replies_leave_from_the_address_that_was_asked() {
         for address in ["127.0.0.1", "127.0.0.2", "127.3.4.5"] {
-            is_answered_from("0.0.0.0:0", address.parse().unwrap()).await;
+            is_answered_from("0.0.0.0:0", address.parse().unwrap());
         }
-        is_answered_from("127.0.0.1:0", Ipv4Addr::LOCALHOST.into()).await;
+        is_answered_from("127.0.0.1:0", Ipv4Addr::LOCALHOST.into());
     }
 
-    #[tokio::test]
-    async fn the_same_with_ip6() {
-        if std::net::UdpSocket::bind("[::1]:0").is_err() {
+    #[test]
+    fn the_same_with_ip6() {
+        if UdpSocket::bind("[::1]:0").is_err() {
             eprintln!("SKIPPED: this host has no IPv6");
             return;
         }
-        is_answered_from("[::]:0", Ipv6Addr::LOCALHOST.into()).await;
-        is_answered_from("[::1]:0", Ipv6Addr::LOCALHOST.into()).await;
+        is_answered_from("[::]:0", Ipv6Addr::LOCALHOST.into());
+        is_answered_from("[::1]:0", Ipv6Addr::LOCALHOST.into());
     }
 }

@@ -1,25 +1,21 @@
 //! The connection to the relay: made, kept, and made again when it breaks.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_wire::{
     Event, FromRelay, Hello, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Reply, Request, ToRelay, decode,
     encode,
 };
+use rustix::event::PollFlags;
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
     send, socket_with, sockopt,
 };
-use tokio::io::Interest;
-use tokio::net::UnixStream;
-use tokio::time::{Instant, Sleep, sleep};
 use tracing::{error, info, warn};
 
 /// How soon a broken connection is made again; the wait doubles with each failure.
@@ -49,9 +45,9 @@ pub(crate) enum LinkEvent {
 pub(crate) struct RelayLink {
     path: PathBuf,
     connection: Option<Connection>,
-    /// When there is no connection: the next attempt. When the greeting is not answered yet: the
-    /// end of patience.
-    timer: Pin<Box<Sleep>>,
+    /// When there is no connection: the next attempt, at once if there was none. When the greeting
+    /// is not answered yet: the end of patience.
+    due: Option<Instant>,
     retry: Duration,
     /// It was said already what is wrong; said again only after it was right.
     has_complained: bool,
@@ -59,21 +55,22 @@ pub(crate) struct RelayLink {
 
 #[derive(Debug)]
 struct Connection {
-    /// Not a stream but `SOCK_SEQPACKET`: only its readiness is used, never its `read`.
-    socket: UnixStream,
+    socket: OwnedFd,
     is_greeted: bool,
     /// Messages that the relay has no room for yet.
     outgoing: VecDeque<Vec<u8>>,
+    /// Where messages are read into and written; kept for their memory.
     incoming: Vec<u8>,
+    message: Vec<u8>,
 }
 
 impl RelayLink {
-    /// A link that will be made when it is first polled.
+    /// A link that will be made in the first turn.
     pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             connection: None,
-            timer: Box::pin(sleep(Duration::ZERO)),
+            due: None,
             retry: RETRY_MIN,
             has_complained: false,
         }
@@ -86,61 +83,83 @@ impl RelayLink {
         }
     }
 
-    /// Waits for what the relay says, connecting as often as need be.
-    pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<LinkEvent> {
+    /// What to wait for.
+    pub(crate) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let connection = self.connection.as_ref()?;
+        let mut flags = PollFlags::IN;
+        flags.set(PollFlags::OUT, !connection.outgoing.is_empty());
+        Some((connection.socket.as_fd(), flags))
+    }
+
+    /// When the next turn is due whatever comes.
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        match &self.connection {
+            Some(connection) if connection.is_greeted => None,
+            _ => Some(self.due.unwrap_or(now)),
+        }
+    }
+
+    /// Does what is due: connects, or loses patience.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout(now).is_none_or(|due| due > now) {
+            return;
+        }
+        if self.connection.is_none() {
+            return self.connect(now);
+        }
+        if self.may_complain() {
+            warn!("the relay does not answer the greeting; trying again");
+        }
+        self.disconnect(now);
+    }
+
+    /// Sends what waits.
+    pub(crate) fn flush(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.flush();
+        }
+    }
+
+    /// Takes the next thing that the relay said; `None` if there is nothing more now.
+    pub(crate) fn receive(&mut self, now: Instant) -> Option<LinkEvent> {
         loop {
-            let Some(connection) = &mut self.connection else {
-                ready!(self.timer.as_mut().poll(context));
-                self.connect();
-                continue;
-            };
-            let is_greeted = connection.is_greeted;
-            if !is_greeted && self.timer.as_mut().poll(context).is_ready() {
-                if self.may_complain() {
-                    warn!("the relay does not answer the greeting; trying again");
-                }
-                self.disconnect();
-                continue;
-            }
-            let message = match connection.poll_message(context) {
-                Poll::Ready(message) => message,
-                Poll::Pending => return Poll::Pending,
-            };
-            if let Some(event) = self.handle_message(message) {
-                return Poll::Ready(event);
+            let message = self.connection.as_mut()?.receive()?;
+            let event = self.handle_message(now, message);
+            if event.is_some() {
+                return event;
             }
         }
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, now: Instant) {
         let connection = Connection::open(&self.path);
         match connection {
             Ok(connection) => {
                 self.connection = Some(connection);
-                self.wait(HELLO_TIMEOUT);
+                self.due = Some(now + HELLO_TIMEOUT);
             }
             Err(error) => {
                 if self.may_complain() {
                     let path = self.path.display();
                     warn!(%path, %error, "the relay is not there yet; waiting for it");
                 }
-                self.disconnect();
+                self.disconnect(now);
             }
         }
     }
 
-    fn disconnect(&mut self) {
+    fn disconnect(&mut self, now: Instant) {
         self.connection = None;
-        self.wait(self.retry);
+        self.due = Some(now + self.retry);
         self.retry = (self.retry * 2).min(RETRY_MAX);
     }
 
-    fn wait(&mut self, duration: Duration) {
-        self.timer.as_mut().reset(Instant::now() + duration);
-    }
-
     /// What a message means; `None` if it is nothing to the core.
-    fn handle_message(&mut self, message: io::Result<FromRelay>) -> Option<LinkEvent> {
+    fn handle_message(
+        &mut self,
+        now: Instant,
+        message: io::Result<FromRelay>,
+    ) -> Option<LinkEvent> {
         let connection = self.connection.as_mut()?;
         match message {
             Ok(FromRelay::Hello(hello))
@@ -170,19 +189,19 @@ impl RelayLink {
                     );
                 }
                 self.retry = RETRY_MAX;
-                self.lost()
+                self.lost(now)
             }
             Ok(_) => {
                 if self.may_complain() {
                     error!("the relay said what it must not say now");
                 }
-                self.lost()
+                self.lost(now)
             }
             Err(error) => {
                 if connection.is_greeted && self.may_complain() {
                     warn!(%error, "the connection to the relay broke; trying again");
                 }
-                self.lost()
+                self.lost(now)
             }
         }
     }
@@ -192,9 +211,9 @@ impl RelayLink {
         !std::mem::replace(&mut self.has_complained, true)
     }
 
-    fn lost(&mut self) -> Option<LinkEvent> {
+    fn lost(&mut self, now: Instant) -> Option<LinkEvent> {
         let was_greeted = self.connection.as_ref().is_some_and(|it| it.is_greeted);
-        self.disconnect();
+        self.disconnect(now);
         was_greeted.then_some(LinkEvent::Lost)
     }
 }
@@ -208,10 +227,11 @@ impl Connection {
         // Room for more than the longest message; what Linux gives by default is enough.
         let _ = sockopt::set_socket_send_buffer_size(&socket, 4 * MESSAGE_BYTES_MAX);
         let mut connection = Self {
-            socket: UnixStream::from_std(StdUnixStream::from(socket))?,
+            socket,
             is_greeted: false,
             outgoing: VecDeque::new(),
             incoming: vec![0; MESSAGE_BYTES_MAX + 1],
+            message: Vec::new(),
         };
         let version = PROTOCOL_VERSION;
         connection.send(&ToRelay::Hello { version });
@@ -219,71 +239,40 @@ impl Connection {
     }
 
     fn send(&mut self, message: &ToRelay) {
-        let mut bytes = Vec::new();
-        encode(message, &mut bytes);
-        self.outgoing.push_back(bytes);
-        // What does not go now goes when there is room; an error shows when reading.
-        let _ = self.flush();
+        encode(message, &mut self.message);
+        if !self.outgoing.is_empty() || self.try_send(&self.message).is_err() {
+            // It goes when there is room; that the relay is gone shows when reading.
+            self.outgoing.push_back(self.message.clone());
+        }
     }
 
     /// Sends what there is room for.
-    fn flush(&mut self) -> io::Result<()> {
-        while let Some(bytes) = self.outgoing.front() {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            let sent = self
-                .socket
-                .try_io(Interest::WRITABLE, || Ok(send(&self.socket, bytes, flags)?));
-            match sent {
-                // A message goes whole or not at all.
-                Ok(_) => drop(self.outgoing.pop_front()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<io::Result<FromRelay>> {
-        self.poll_flush(context)?;
-        loop {
-            ready!(self.socket.poll_read_ready(context))?;
-            let buffer = &mut self.incoming[..];
-            let received = self.socket.try_io(Interest::READABLE, || {
-                Ok(recv(&self.socket, buffer, RecvFlags::DONTWAIT)?)
-            });
-            match received {
-                Ok((0, _)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Ok((len, _)) => {
-                    let message = decode(&self.incoming[..len]).map_err(io::Error::other);
-                    return Poll::Ready(message);
-                }
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+    fn flush(&mut self) {
+        while let Some(bytes) = self.outgoing.front()
+            && self.try_send(bytes).is_ok()
+        {
+            self.outgoing.pop_front();
         }
     }
 
-    /// Sends what waits, and arranges to be woken when there is room for the rest.
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        loop {
-            match self.flush() {
-                Err(error) if is_passing(&error) => {
-                    if self.socket.poll_write_ready(context)?.is_pending() {
-                        return Ok(());
-                    }
-                }
-                result => return result,
-            }
+    /// Sends a message, whole or not at all.
+    fn try_send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        rustix::io::retry_on_intr(|| send(&self.socket, bytes, flags)).map(drop)
+    }
+
+    /// Reads a message, if there is one.
+    fn receive(&mut self) -> Option<io::Result<FromRelay>> {
+        let flags = RecvFlags::DONTWAIT;
+        let buffer = &mut self.incoming[..];
+        let received = rustix::io::retry_on_intr(|| recv(&self.socket, &mut *buffer, flags));
+        match received {
+            Ok((0, _)) => Some(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok((len, _)) => Some(decode(&self.incoming[..len]).map_err(io::Error::other)),
+            Err(Errno::AGAIN) => None,
+            Err(error) => Some(Err(error.into())),
         }
     }
-}
-
-/// Whether it may go better at once, or when the socket is ready.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-    )
 }
 
 #[cfg(test)]

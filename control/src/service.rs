@@ -1,13 +1,18 @@
-//! The loop: whatever comes first goes to the core, and what the core says is done.
+//! The loop: whatever comes goes to the core, and what the core says is done.
+//!
+//! One thread that waits in poll(2). A request is two messages in and two out, with a wait before
+//! each that comes in; whatever the loop does besides is done six times for a call
+//! (docs/call-set-up.md).
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use control_core::{Client, Control, Now, Output};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Sleep, sleep};
+use control_core::{Control, Now, Output};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
 use tracing::info;
 
 use crate::config::Config;
@@ -16,26 +21,21 @@ use crate::journal;
 use crate::ng_server::NgServer;
 use crate::relay_link::{LinkEvent, RelayLink};
 
+/// Messages read of one socket in one turn at most, so that the others are not kept waiting.
+const READS_MAX: u32 = 32;
+
 /// Serves until SIGINT or SIGTERM.
 ///
 /// # Errors
 ///
-/// When it cannot begin. Once it has, nothing but a signal ends it.
+/// When it cannot begin, or the system gives no way on.
 pub fn run(config: &Config) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::system("start the event loop"))?;
-    runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let mut service = Service::new(config)?;
-        tokio::select! {
-            () = service.serve() => {}
-            name = signals.next() => info!(signal = name, "stopping"),
-        }
-        service.say_goodbye();
-        Ok(())
-    })
+    let signals = Signals::new()?;
+    let mut service = Service::new(config)?;
+    let signal = service.serve(&signals)?;
+    info!(signal, "stopping");
+    service.say_goodbye();
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -43,13 +43,33 @@ struct Service {
     control: Control,
     ng: NgServer,
     relay: RelayLink,
+    relay_reads: Reads,
+    ng_reads: Vec<Reads>,
 }
 
-/// What woke the loop.
-enum Wake {
-    Datagram(Client, usize),
-    Relay(LinkEvent),
-    Timer,
+/// What has come.
+#[derive(Debug, Default)]
+struct Ready {
+    signal: Option<&'static str>,
+    relay: bool,
+    /// Sockets of ng, by bits.
+    ng: u32,
+}
+
+/// How many messages to read of a socket that is ready: one, and twice as many each time that
+/// there were so many while it stays ready. So one that comes alone costs no read that finds
+/// nothing, and a burst does not cost a wait for each.
+#[derive(Clone, Copy, Debug)]
+struct Reads(u32);
+
+impl Reads {
+    fn note(&mut self, read: u32) {
+        self.0 = if read >= self.0 {
+            (2 * self.0).min(READS_MAX)
+        } else {
+            1
+        };
+    }
 }
 
 impl Service {
@@ -60,51 +80,108 @@ impl Service {
             control: Control::new(core_config(config)?),
             ng,
             relay: RelayLink::new(&config.relay_socket),
+            relay_reads: Reads(1),
+            ng_reads: vec![Reads(1); config.listen.len()],
         })
     }
 
-    async fn serve(&mut self) {
-        // One for all turns: to set it is dear, and what is due first rarely changes.
-        let mut timer = pin!(sleep(Duration::ZERO));
+    /// Serves until a signal, whose name it returns.
+    fn serve(&mut self, signals: &Signals) -> Result<&'static str, StartError> {
+        let mut now = now();
         loop {
+            let ready = self.wait(now.instant, signals);
+            let ready = ready.map_err(StartError::system("wait for events"))?;
+            if let Some(name) = ready.signal {
+                return Ok(name);
+            }
+            now = self::now();
+            // What the relay says comes first: it finishes what was begun.
+            self.serve_relay(now, ready.relay);
+            self.relay.handle_timeout(now.instant);
             let timeout = self.control.poll_timeout();
-            if let Some(at) = timeout.map(Into::into)
-                && timer.deadline() != at
-            {
-                timer.as_mut().reset(at);
+            if timeout.is_some_and(|due| due <= now.instant) {
+                self.control.handle_timeout(now);
+                self.do_outputs();
             }
-            let wake = self.next(timer.as_mut(), timeout.is_some()).await;
-            let now = now();
-            match wake {
-                Wake::Datagram(client, len) => {
-                    let datagram = self.ng.datagram(len);
-                    self.control.handle_request(now, client, datagram);
-                }
-                Wake::Relay(LinkEvent::Event(event)) => {
-                    self.control.handle_relay_event(now, event);
-                }
-                Wake::Relay(LinkEvent::Hello(hello)) => {
-                    self.control.handle_relay_hello(now, hello);
-                }
-                Wake::Relay(LinkEvent::Lost) => self.control.handle_relay_lost(now),
-                Wake::Relay(LinkEvent::Reply(reply)) => {
-                    self.control.handle_relay_reply(now, reply);
-                }
-                Wake::Timer => self.control.handle_timeout(now),
-            }
-            self.do_outputs();
+            self.serve_ng(now, ready.ng);
         }
     }
 
-    async fn next(&mut self, timer: Pin<&mut Sleep>, is_timer_set: bool) -> Wake {
-        // What the relay says comes first: it finishes what was begun.
-        tokio::select! {
-            biased;
-            event = poll_fn(|context| self.relay.poll_event(context)) => Wake::Relay(event),
-            () = timer, if is_timer_set => Wake::Timer,
-            (client, len) = poll_fn(|context| self.ng.poll_receive(context)) => {
-                Wake::Datagram(client, len)
+    fn wait(&self, now: Instant, signals: &Signals) -> io::Result<Ready> {
+        let mut fds = Vec::with_capacity(8);
+        let watch = PollFd::from_borrowed_fd;
+        fds.extend(
+            [&signals.interrupt, &signals.terminate].map(|it| watch(it.as_fd(), PollFlags::IN)),
+        );
+        fds.extend(self.ng.sockets().map(|it| watch(it, PollFlags::IN)));
+        let relay = self.relay.interest();
+        fds.extend(relay.map(|(socket, flags)| watch(socket, flags)));
+        let dues = [self.control.poll_timeout(), self.relay.poll_timeout(now)];
+        let timeout = dues.into_iter().flatten().min();
+        let timeout = timeout.map(|due| due.saturating_duration_since(now));
+        let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut are_ready = fds.iter().map(|it| !it.revents().is_empty());
+        let mut is_ready = || are_ready.next().unwrap_or(false);
+        let (interrupt, terminate) = (is_ready(), is_ready());
+        let ng = (0..self.ng_reads.len()).map(|index| u32::from(is_ready()) << index);
+        Ok(Ready {
+            signal: match (interrupt, terminate) {
+                (true, _) => Some("SIGINT"),
+                (false, true) => Some("SIGTERM"),
+                (false, false) => None,
+            },
+            ng: ng.sum(),
+            relay: relay.is_some() && is_ready(),
+        })
+    }
+
+    fn serve_relay(&mut self, now: Now, is_ready: bool) {
+        if !is_ready {
+            self.relay_reads = Reads(1);
+            return;
+        }
+        self.relay.flush();
+        let mut read = 0;
+        while read < self.relay_reads.0
+            && let Some(event) = self.relay.receive(now.instant)
+        {
+            read += 1;
+            self.handle_event(now, event);
+            self.do_outputs();
+        }
+        self.relay_reads.note(read);
+    }
+
+    fn handle_event(&mut self, now: Now, event: LinkEvent) {
+        match event {
+            LinkEvent::Event(event) => self.control.handle_relay_event(now, event),
+            LinkEvent::Hello(hello) => self.control.handle_relay_hello(now, hello),
+            LinkEvent::Lost => self.control.handle_relay_lost(now),
+            LinkEvent::Reply(reply) => self.control.handle_relay_reply(now, reply),
+        }
+    }
+
+    fn serve_ng(&mut self, now: Now, ready: u32) {
+        for index in 0..self.ng_reads.len() {
+            if ready & (1 << index) == 0 {
+                self.ng_reads[index] = Reads(1);
+                continue;
             }
+            let mut read = 0;
+            while read < self.ng_reads[index].0
+                && let Some((client, len)) = self.ng.receive(index)
+            {
+                read += 1;
+                let datagram = self.ng.datagram(len);
+                self.control.handle_request(now, client, datagram);
+                self.do_outputs();
+            }
+            self.ng_reads[index].note(read);
         }
     }
 
@@ -129,27 +206,25 @@ impl Service {
     }
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT and SIGTERM: each makes its socket readable.
 #[derive(Debug)]
 struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    interrupt: UnixStream,
+    terminate: UnixStream,
 }
 
 impl Signals {
     fn new() -> Result<Self, StartError> {
-        let watch = |kind| signal(kind).map_err(StartError::system("watch for signals"));
+        let watch = |signal| {
+            let (read, write) = UnixStream::pair()?;
+            pipe::register(signal, write)?;
+            Ok(read)
+        };
+        let watch = |signal| watch(signal).map_err(StartError::system("watch for signals"));
         Ok(Self {
-            interrupt: watch(SignalKind::interrupt())?,
-            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SIGINT)?,
+            terminate: watch(SIGTERM)?,
         })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-        }
     }
 }
 

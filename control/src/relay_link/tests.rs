@@ -1,12 +1,11 @@
 //! A relay played by the test, at the other end of the socket.
 
-use std::future::poll_fn;
-use std::os::fd::OwnedFd;
+use std::thread;
 
 use relay_wire::{CallKey, Command, PortPartition, WorkerId};
+use rustix::event::{PollFd, Timespec, poll};
 use rustix::net::{accept, bind, listen};
 use tempfile::TempDir;
-use tokio::time::timeout;
 
 use super::*;
 
@@ -81,99 +80,117 @@ fn request(id: u32, bytes: usize) -> Request {
     }
 }
 
-async fn next(link: &mut RelayLink) -> LinkEvent {
-    let event = poll_fn(|context| link.poll_event(context));
-    timeout(PATIENCE, event).await.expect("something happens")
+/// Runs a link for so long, or until something happens.
+fn run(link: &mut RelayLink, time: Duration) -> Option<LinkEvent> {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let now = Instant::now();
+        link.handle_timeout(now);
+        link.flush();
+        if let Some(event) = link.receive(now) {
+            return Some(event);
+        }
+        let due = link.poll_timeout(now).map_or(until, |due| due.min(until));
+        let wait = Timespec::try_from(due.saturating_duration_since(now)).unwrap();
+        let interest = link.interest();
+        let mut fds: Vec<_> = interest
+            .iter()
+            .map(|(socket, flags)| PollFd::from_borrowed_fd(*socket, *flags))
+            .collect();
+        poll(&mut fds, Some(&wait)).unwrap();
+    }
+    None
+}
+
+fn next(link: &mut RelayLink) -> LinkEvent {
+    run(link, PATIENCE).expect("something happens")
 }
 
 /// Lets the link do what it can do now; nothing must come of it.
-async fn settle(link: &mut RelayLink) {
-    let event = poll_fn(|context| link.poll_event(context));
-    let event = timeout(Duration::from_millis(200), event).await;
-    assert!(event.is_err(), "{event:?}");
+fn settle(link: &mut RelayLink) {
+    let event = run(link, Duration::from_millis(200));
+    assert!(event.is_none(), "{event:?}");
 }
 
-#[tokio::test]
-async fn a_relay_that_comes_back_is_greeted_again() {
+#[test]
+fn a_relay_that_comes_back_is_greeted_again() {
     let relay = FakeRelay::new();
     let mut link = relay.link();
     for _ in 0..3 {
-        settle(&mut link).await;
+        settle(&mut link);
         let socket = relay.accept();
         say(&socket, &hello());
-        assert!(matches!(next(&mut link).await, LinkEvent::Hello(hello) if hello.instance == 7));
+        assert!(matches!(next(&mut link), LinkEvent::Hello(hello) if hello.instance == 7));
         drop(socket);
-        assert!(matches!(next(&mut link).await, LinkEvent::Lost));
+        assert!(matches!(next(&mut link), LinkEvent::Lost));
     }
 }
 
-#[tokio::test]
-async fn a_relay_that_is_not_there_yet_is_waited_for() {
+#[test]
+fn a_relay_that_is_not_there_yet_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("relay.sock");
     let mut link = RelayLink::new(&path);
-    settle(&mut link).await;
+    settle(&mut link);
     let listener = FakeRelay::listen(&path);
-    settle(&mut link).await;
+    settle(&mut link);
     let relay = FakeRelay { folder, listener };
     say(&relay.accept(), &hello());
-    assert!(matches!(next(&mut link).await, LinkEvent::Hello(_)));
+    assert!(matches!(next(&mut link), LinkEvent::Hello(_)));
 }
 
-#[tokio::test]
-async fn a_relay_of_another_version_is_not_talked_to() {
+#[test]
+fn a_relay_of_another_version_is_not_talked_to() {
     let relay = FakeRelay::new();
     let mut link = relay.link();
     for _ in 0..2 {
-        settle(&mut link).await;
+        settle(&mut link);
         let version = PROTOCOL_VERSION + 1;
         say(&relay.accept(), &FromRelay::VersionMismatch { version });
-        settle(&mut link).await;
-        sleep(RETRY_MAX).await;
+        settle(&mut link);
+        thread::sleep(RETRY_MAX);
     }
     assert!(link.has_complained);
 }
 
-#[tokio::test]
-async fn what_is_said_before_the_greeting_breaks_the_connection() {
+#[test]
+fn what_is_said_before_the_greeting_breaks_the_connection() {
     let relay = FakeRelay::new();
     let mut link = relay.link();
-    settle(&mut link).await;
+    settle(&mut link);
     let socket = relay.accept();
     send(&socket, b"\xff\xff", SendFlags::empty()).unwrap();
-    settle(&mut link).await;
+    settle(&mut link);
     let end = recv(&socket, &mut [0; 1][..], RecvFlags::empty());
     assert_eq!(end.map(|(len, _)| len), Ok(0), "closed");
 }
 
 /// More than the socket holds, to a relay that does not read for a while.
-#[tokio::test]
-async fn requests_wait_for_a_slow_relay_and_keep_their_order() {
+#[test]
+fn requests_wait_for_a_slow_relay_and_keep_their_order() {
     let relay = FakeRelay::new();
     let mut link = relay.link();
-    settle(&mut link).await;
+    settle(&mut link);
     let socket = relay.accept();
     say(&socket, &hello());
-    next(&mut link).await;
+    next(&mut link);
     let requests: Vec<_> = (0..200).map(|id| request(id, 20_000)).collect();
     for request in &requests {
         link.send(request.clone());
     }
-    settle(&mut link).await;
+    settle(&mut link);
     let waiting = |link: &RelayLink| link.connection.as_ref().unwrap().outgoing.len();
     assert!(waiting(&link) > 0, "the socket does not hold them all");
-    let reader = tokio::task::spawn_blocking(move || {
+    let reader = thread::spawn(move || {
         let received: Vec<_> = (0..200).map(|_| receive(&socket)).collect();
         (socket, received)
     });
-    let both = async {
-        tokio::select! {
-            event = poll_fn(|context| link.poll_event(context)) => panic!("{event:?}"),
-            read = reader => read.unwrap(),
-        }
-    };
-    let (_socket, received) = timeout(PATIENCE, both).await.expect("all are sent");
+    let until = Instant::now() + PATIENCE;
+    while waiting(&link) > 0 {
+        settle(&mut link);
+        assert!(Instant::now() < until, "all are sent");
+    }
+    let (_socket, received) = reader.join().unwrap();
     let sent: Vec<_> = requests.into_iter().map(ToRelay::Request).collect();
     assert!(received == sent, "each of them, in their order");
-    assert_eq!(waiting(&link), 0);
 }
