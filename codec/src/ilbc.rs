@@ -3,6 +3,7 @@
 mod analysis;
 mod bitstream;
 mod codebook;
+mod concealment;
 mod decoder;
 mod encoder;
 mod enhancer;
@@ -14,6 +15,7 @@ mod search;
 mod spectrum;
 mod state;
 mod tables;
+mod vector;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;

@@ -206,3 +206,185 @@ fn ffmpeg(mode: Mode, frames: &[u8]) -> Option<Vec<i16>> {
     writer.join().ok()?.ok()?;
     (output.status.success() && !output.stdout.is_empty()).then(|| to_samples(&output.stdout))
 }
+
+#[test]
+fn conceals_losses_as_well_as_the_reference() {
+    for mode in Mode::ALL {
+        let Some((frames, reference)) = vectors(mode, "tlm05") else {
+            return;
+        };
+        let (_, clean) = vectors(mode, "clean").expect("as the other vectors");
+        let pattern = bytes("tlm05.chn").expect("as the other vectors");
+        let is_lost = |number: usize| pattern[2 * number] == 0;
+        let ours = decode(mode, &frames, is_lost);
+        let (theirs, quality) = (snr(&clean, &reference), snr(&clean, &ours));
+        println!("{mode:?}: {theirs:.1} dB, ours {quality:.1} dB");
+        assert!(
+            quality > theirs - 1.0,
+            "{mode:?}: {quality:.1} dB, not {theirs:.1} dB"
+        );
+        let (usual, sharpest) = (sharpest(&clean), sharpest(&ours));
+        assert!(
+            sharpest <= usual,
+            "{mode:?}: a click of {sharpest} where speech has {usual}"
+        );
+    }
+}
+
+/// The greatest deviation of a sample from the middle of its neighbours.
+fn sharpest(samples: &[i16]) -> i32 {
+    let bends = samples.windows(3).map(|it| {
+        let [before, sample, after] = [it[0], it[1], it[2]].map(i32::from);
+        (2 * sample - before - after).abs()
+    });
+    bends.max().expect("there are samples")
+}
+
+#[test]
+fn nothing_clicks_at_the_start() {
+    for mode in Mode::ALL {
+        for input in [0, 8, -8] {
+            let frames = encode(mode, &vec![input; 20 * mode.samples()]);
+            let heard = decode(mode, &frames, |_| false);
+            let peak = heard.iter().map(|sample| sample.abs()).max();
+            assert!(peak < Some(70), "{mode:?}: {peak:?}");
+        }
+        let lost = decode(mode, &vec![0; 10 * mode.frame_len()], |_| true);
+        assert!(lost.iter().all(|sample| *sample == 0), "{mode:?}");
+    }
+}
+
+#[test]
+fn the_reference_begins_as_quietly() {
+    for mode in Mode::ALL {
+        let Some((frames, reference)) = vectors(mode, "clean") else {
+            return;
+        };
+        let ours = decode(mode, &frames, |_| false);
+        let pairs = reference.iter().zip(&ours).take(10 * mode.samples());
+        let worst = pairs
+            .map(|(a, b)| (i32::from(*a) - i32::from(*b)).abs())
+            .max();
+        assert!(worst <= Some(2), "{mode:?}: {worst:?}");
+    }
+}
+
+#[test]
+fn speech_after_garbage_is_speech() {
+    let mut random = 7_u64;
+    let mut octet = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random.to_le_bytes()[3]
+    };
+    for mode in Mode::ALL {
+        let speech: Vec<i16> = tone(mode.samples() * 40);
+        let frames = encode(mode, &speech);
+        let clean = decode(mode, &frames, |_| false);
+        let mut decoder = Decoder::new(mode);
+        let mut samples = vec![0; mode.samples()];
+        for _ in 0..20 {
+            for _ in 0..500 {
+                let mut frame: Vec<u8> = (0..mode.frame_len()).map(|_| octet()).collect();
+                frame[mode.frame_len() - 1] &= 0xfe;
+                assert_eq!(decoder.decode(&frame, &mut samples), mode.samples());
+            }
+            let mut heard = Vec::new();
+            for frame in frames.chunks_exact(mode.frame_len()) {
+                decoder.decode(frame, &mut samples);
+                heard.extend_from_slice(&samples);
+            }
+            let from = 20 * mode.samples();
+            let snr = snr(&clean[from..], &heard[from..]);
+            assert!(snr > 30.0, "{mode:?}: {snr:.1} dB");
+        }
+    }
+}
+
+/// A tone of 200 Hz with harmonics that becomes louder and softer.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "louder than nothing, softer than all"
+)]
+fn tone(len: usize) -> Vec<i16> {
+    let sample = |at: usize| {
+        let phase = at as f64 * std::f64::consts::TAU * 200.0 / 8_000.0;
+        let voice: f64 = (1..8)
+            .map(|harmonic| (phase * f64::from(harmonic)).cos())
+            .sum();
+        let loudness = 600.0 * (1.2 + (at as f64 / 3_000.0).sin());
+        (voice * loudness) as i16
+    };
+    (0..len).map(sample).collect()
+}
+
+#[test]
+fn any_input_can_be_encoded() {
+    let inputs: [fn(usize) -> i16; 6] = [
+        |_| 0,
+        |_| i16::MAX,
+        |_| i16::MIN,
+        |at| if at % 2 == 0 { i16::MIN } else { i16::MAX },
+        |at| if at % 80 < 40 { i16::MIN } else { i16::MAX },
+        |at| if at % 997 == 0 { i16::MAX } else { 0 },
+    ];
+    for mode in Mode::ALL {
+        for (number, input) in inputs.iter().enumerate() {
+            let input: Vec<i16> = (0..30 * mode.samples()).map(input).collect();
+            let heard = decode(mode, &encode(mode, &input), |number| number % 5 == 4);
+            let (loud, _) = energies(&heard, &heard);
+            let (louder, _) = energies(&input, &input);
+            let quiet = 70.0 * 70.0 * heard.len() as f64;
+            assert!(
+                loud < 4.0 * louder + quiet,
+                "{mode:?} {number}: {loud} {louder}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_does_not_suffice_is_not_used() {
+    for mode in Mode::ALL {
+        let (mut samples, mut frame) = (vec![0; mode.samples()], vec![0; mode.frame_len()]);
+        let mut encoder = Encoder::new(mode);
+        assert_eq!(encoder.encode(&samples[1..], &mut frame), 0);
+        assert_eq!(encoder.encode(&samples, &mut frame[1..]), 0);
+        let mut decoder = Decoder::new(mode);
+        assert_eq!(decoder.decode(&frame, &mut samples[1..]), 0);
+        assert_eq!(decoder.decode(&frame[1..], &mut samples), mode.samples());
+        assert!(
+            samples.iter().all(|sample| *sample == 0),
+            "a wrong frame is a lost one"
+        );
+    }
+}
+
+#[test]
+fn packets_have_frames_of_one_mode() {
+    let frames = |mode: Mode, len| {
+        let payload = vec![0; len];
+        let (mode, frames) = mode.split(&payload).ok()?;
+        Some((mode, frames.count()))
+    };
+    assert_eq!(frames(Mode::Ms20, 38), Some((Mode::Ms20, 1)));
+    assert_eq!(frames(Mode::Ms30, 150), Some((Mode::Ms30, 3)));
+    assert_eq!(
+        frames(Mode::Ms30, 76),
+        Some((Mode::Ms20, 2)),
+        "not as negotiated"
+    );
+    assert_eq!(
+        frames(Mode::Ms20, 950),
+        Some((Mode::Ms20, 25)),
+        "both would do"
+    );
+    assert_eq!(frames(Mode::Ms30, 950), Some((Mode::Ms30, 19)));
+    for len in [0, 37, 39, 49, 88, 1_900 + 38] {
+        assert_eq!(frames(Mode::Ms20, len), None, "{len}");
+    }
+    assert_eq!(Mode::from_fmtp(None), Mode::Ms30);
+    assert_eq!(Mode::negotiate(Mode::Ms20, Mode::Ms30), Mode::Ms30);
+    assert_eq!(Mode::negotiate(Mode::Ms20, Mode::Ms20), Mode::Ms20);
+}

@@ -60,6 +60,17 @@ impl Encoder {
         frame.len()
     }
 
+    /// Forgets everything, as if new.
+    pub const fn reset(&mut self) {
+        *self = Self::new(self.mode);
+    }
+
+    /// The length of the frames.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
     fn hear(&mut self, samples: &[i16]) {
         let len = samples.len();
         self.speech.copy_within(len.., 0);

@@ -2,6 +2,7 @@
 //! (RFC 3951 §4.6).
 
 use super::tables::{HALF_BAND, SHIFTS};
+use super::vector::dot;
 use super::{Mode, SAMPLES_MAX, SUBBLOCK};
 
 /// Samples that are enhanced together.
@@ -240,16 +241,4 @@ fn constrain(center: &[f32; BLOCK], sum: &[f32; BLOCK]) -> [f32; BLOCK] {
     let a = ((CHANGE_MAX - CHANGE_MAX * CHANGE_MAX / 4.0) / spread).sqrt();
     let b = 1.0 - CHANGE_MAX / 2.0 - a * common / energy;
     std::array::from_fn(|at| a * sum[at] + b * center[at])
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..8 {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }

@@ -32,6 +32,11 @@ pub(super) fn all_zero(a: &Predictor, input: &[f32], output: &mut [f32]) {
     }
 }
 
+/// Nothing for next to nothing: what a filter forgets must not become too small for fast arithmetic.
+pub(super) fn flush(value: f32) -> f32 {
+    if value.abs() < 1e-15 { 0.0 } else { value }
+}
+
 /// A high-pass filter of the second order (RFC 3951 §3.1, §4.8).
 #[derive(Clone, Debug)]
 pub(super) struct HighPass {
@@ -74,6 +79,6 @@ impl HighPass {
             second = self.zeros[2] * input - self.poles[1] * output;
             *sample = output;
         }
-        self.state = [first, second];
+        self.state = [flush(first), flush(second)];
     }
 }

@@ -6,6 +6,7 @@ use super::excitation::Target;
 use super::filter::all_pole;
 use super::spectrum::Predictor;
 use super::tables::{GAINS_1, GAINS_2, GAINS_3};
+use super::vector::dot;
 use super::{ORDER, SAMPLES_MAX, SUBBLOCK, state};
 
 /// No gain of a stage may be as large as this (§3.6.4.1).
@@ -254,14 +255,4 @@ fn reorder(sums: &[f32; 160], len: usize, values: &mut [f32]) {
     for (value, sum) in values.iter_mut().zip(latest) {
         *value = *sum;
     }
-}
-
-fn dot(a: &[f32; SUBBLOCK], b: &[f32; SUBBLOCK]) -> f32 {
-    let mut sums = [0.0; 8];
-    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-        for lane in 0..8 {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    sums.iter().sum()
 }
