@@ -19,7 +19,7 @@ const RATE_MAX: u64 = 4_000_000;
 const TRIES: u32 = 2;
 
 /// Rates that are confirmed at most: each is a little lower than the one before.
-const CONFIRMATIONS: u32 = 8;
+const CONFIRMATIONS: u32 = 6;
 
 /// One try.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,7 +1,12 @@
 //! What it costs to make a call and to end it: offer, answer and delete.
+//!
+//! Twice: as fast as it goes, when a relay finds several requests each time that it wakes up, and
+//! one request at a time, when it wakes up for each of them.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -17,6 +22,12 @@ use crate::world::SinkWorld;
 
 /// Calls that are made and ended before anything is measured: memory is taken in blocks.
 const CALLS_FIRST: usize = 200;
+
+/// Requests a second when they come one at a time: three for each call.
+const REQUESTS_PER_SECOND: u32 = 3_000;
+
+/// Calls that are made in this way.
+const CALLS_PACED: usize = 2_000;
 
 /// Measures each relay, freshly started, in turns.
 pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, set_ups: &mut Vec<SetUp>) -> Result<()> {
@@ -41,17 +52,27 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
     let calls = plan.set_up_calls;
     let result = world.namespace.within(|| {
         let mut client = NgClient::new(relay.server, Duration::from_secs(10), &relay.permission)?;
-        make(&mut client, &relay, CALLS_FIRST)?;
-        end(&mut client, CALLS_FIRST)?;
+        make(&mut client, &relay, CALLS_FIRST, &Pace::None)?;
+        end(&mut client, CALLS_FIRST, &Pace::None)?;
         let before = Used::now(&relay);
         let began = Instant::now();
-        make(&mut client, &relay, calls)?;
+        make(&mut client, &relay, calls, &Pace::None)?;
         let made = Used::now(&relay);
-        end(&mut client, calls)?;
+        end(&mut client, calls, &Pace::None)?;
         let ended = Used::now(&relay);
-        Ok((before, made, ended, began.elapsed()))
+        let elapsed = began.elapsed();
+        make(&mut client, &relay, CALLS_PACED, &Pace::begin())?;
+        end(&mut client, CALLS_PACED, &Pace::begin())?;
+        Ok((before, made, ended, elapsed, Used::now(&relay)))
     });
-    let (before, made, ended, elapsed) = result?;
+    let (before, made, ended, elapsed, paced) = result?;
+    plan.clock.tell(&format!(
+        "set-up   {:<16} as fast as it goes: {}; one request at a time: {}",
+        contestant.name,
+        ended.since(&before, calls),
+        paced.since(&ended, CALLS_PACED),
+    ));
+    let (before, made, ended) = (before.sum(), made.sum(), ended.sum());
     let each = |ns: u64| ns / u64::try_from(calls.max(1)).unwrap_or(1);
     Ok(SetUp {
         relay: contestant.name.clone(),
@@ -72,28 +93,92 @@ fn micros(ns: u64) -> f64 {
     Duration::from_nanos(ns).as_secs_f64() * 1e6
 }
 
-/// What all processes of a relay have used.
-#[derive(Clone, Copy, Debug)]
+/// When requests are sent.
+enum Pace {
+    /// As soon as there is room for more that are not answered.
+    None,
+    /// Each when its time has come.
+    Even { began: Instant },
+}
+
+impl Pace {
+    fn begin() -> Self {
+        Self::Even {
+            began: Instant::now(),
+        }
+    }
+
+    fn wait(&self, index: usize) {
+        if let Self::Even { began } = self {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let due = *began + Duration::from_secs(1) * index / REQUESTS_PER_SECOND;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// What the processes of a relay have used, one by one.
+#[derive(Clone, Debug)]
 struct Used {
+    processes: Vec<Process>,
+}
+
+#[derive(Clone, Debug)]
+struct Process {
+    name: String,
+    used: Sum,
+}
+
+/// What several processes have used together.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
     cpu_ns: u64,
     memory_kib: u64,
 }
 
 impl Used {
     fn now(relay: &Running) -> Self {
-        let pids = relay.pids();
+        let process = |pid: u32| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            Process {
+                name: name.trim().to_owned(),
+                used: Sum {
+                    cpu_ns: cpu_ns(pid),
+                    memory_kib: resident_kib(pid),
+                },
+            }
+        };
         Self {
-            cpu_ns: pids.iter().map(|pid| cpu_ns(*pid)).sum(),
-            memory_kib: pids.iter().map(|pid| resident_kib(*pid)).sum(),
+            processes: relay.pids().into_iter().map(process).collect(),
         }
+    }
+
+    fn sum(&self) -> Sum {
+        let used = || self.processes.iter().map(|it| it.used);
+        Sum {
+            cpu_ns: used().map(|it| it.cpu_ns).sum(),
+            memory_kib: used().map(|it| it.memory_kib).sum(),
+        }
+    }
+
+    /// The CPU that each process has used for a call since then.
+    fn since(&self, before: &Self, calls: usize) -> String {
+        let calls = u64::try_from(calls.max(1)).unwrap_or(1);
+        let pairs = self.processes.iter().zip(&before.processes);
+        let parts = pairs.map(|(after, before)| {
+            let ns = after.used.cpu_ns.saturating_sub(before.used.cpu_ns);
+            format!("{} {:.0} µs", after.name, micros(ns / calls))
+        });
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 
-fn make(client: &mut NgClient, relay: &Running, calls: usize) -> Result<()> {
-    for is_offer in [true, false] {
+fn make(client: &mut NgClient, relay: &Running, calls: usize, pace: &Pace) -> Result<()> {
+    for (turn, is_offer) in [true, false].into_iter().enumerate() {
         client.ask_all(
             calls,
             |index, cookie| {
+                pace.wait(turn * calls + index);
                 let id = format!("set-up-{index}");
                 let port = if is_offer { 8_000 } else { 8_002 };
                 let sdp = describe(SocketAddr::new(relay.server.ip(), port), 0, "", 20);
@@ -111,10 +196,11 @@ fn make(client: &mut NgClient, relay: &Running, calls: usize) -> Result<()> {
     Ok(())
 }
 
-fn end(client: &mut NgClient, calls: usize) -> Result<()> {
+fn end(client: &mut NgClient, calls: usize, pace: &Pace) -> Result<()> {
     client.ask_all(
         calls,
         |index, cookie| {
+            pace.wait(index);
             Command::Delete(Delete {
                 call_id: format!("set-up-{index}").as_bytes(),
                 from_tag: Some(b"caller"),

@@ -85,6 +85,17 @@ fn delivery_from_the_wrong_port_is_noticed() {
 }
 
 #[test]
+fn delivery_to_the_wrong_party_is_noticed() {
+    let relay = Relay::start_with("127.0.0.1", Mischief::Misdeliver);
+    let options = options(Target::Ng(relay.address));
+    let report = run(&options, &AtomicBool::new(false), |_| ()).unwrap();
+    let tenth = report.packets.sent.div_ceil(10);
+    assert_eq!(report.packets.misdelivered, tenth);
+    assert_eq!(report.packets.lost, Some(tenth));
+    assert!(!report.is_clean());
+}
+
+#[test]
 fn packets_of_strangers_are_told_apart() {
     let report = through_echo(Mischief::Replay);
     assert!(report.packets.foreign > 0);
@@ -155,7 +166,7 @@ fn a_relay_that_is_not_there_is_told() {
 
 #[test]
 fn a_server_cannot_aim_the_load_at_strangers() {
-    let relay = Relay::start_pointing_at("192.0.2.1");
+    let relay = Relay::start_with("192.0.2.1", Mischief::None);
     let options = options(Target::Ng(relay.address));
     let error = run(&options, &AtomicBool::new(false), |_| ()).unwrap_err();
     assert!(matches!(error, LoadError::NotPermitted(_)), "{error}");

@@ -132,11 +132,12 @@ struct Call {
 
 impl Relay {
     pub(super) fn start() -> Self {
-        Self::start_pointing_at("127.0.0.1")
+        Self::start_with("127.0.0.1", Mischief::None)
     }
 
-    /// One that says that its media ports are at `ip`.
-    pub(super) fn start_pointing_at(ip: &str) -> Self {
+    /// One that says that its media ports are at `ip`; of the mischiefs it knows only
+    /// [`Mischief::Misdeliver`], which to it is that packets go back to who sent them.
+    pub(super) fn start_with(ip: &str, mischief: Mischief) -> Self {
         let socket = bind();
         let address = socket.local_addr().unwrap();
         let calls = Arc::new(Mutex::new(HashMap::new()));
@@ -144,9 +145,11 @@ impl Relay {
         let (theirs, is_stopped) = (Arc::clone(&calls), Arc::clone(&stop));
         let ip = ip.to_owned();
         let thread = thread::spawn(move || {
+            let mut count = 0;
             while !is_stopped.load(Ordering::Relaxed) {
                 let mut calls = theirs.lock().unwrap();
-                let is_idle = !serve(&socket, &ip, &mut calls) & !forward(&calls);
+                let is_idle =
+                    !serve(&socket, &ip, &mut calls) & !forward(&calls, mischief, &mut count);
                 drop(calls);
                 if is_idle {
                     thread::sleep(Duration::from_micros(100));
@@ -211,20 +214,22 @@ fn serve(socket: &UdpSocket, ip: &str, calls: &mut HashMap<Vec<u8>, Call>) -> bo
     true
 }
 
-fn forward(calls: &HashMap<Vec<u8>, Call>) -> bool {
+fn forward(calls: &HashMap<Vec<u8>, Call>, mischief: Mischief, count: &mut u64) -> bool {
     let mut buffer = [0; 2_048];
-    let mut is_busy = false;
+    let before = *count;
     for call in calls.values() {
         for side in 0..2 {
             while let Ok(len) = call.sockets[side].recv(&mut buffer) {
-                is_busy = true;
-                if let Some(to) = call.parties[1 - side] {
-                    send(&call.sockets[1 - side], &buffer[..len], to);
+                let is_chosen = mischief == Mischief::Misdeliver && count.is_multiple_of(10);
+                *count += 1;
+                let out = if is_chosen { side } else { 1 - side };
+                if let Some(to) = call.parties[out] {
+                    send(&call.sockets[out], &buffer[..len], to);
                 }
             }
         }
     }
-    is_busy
+    *count > before
 }
 
 fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) {
