@@ -106,6 +106,7 @@ impl World {
                     name: "default".to_owned(),
                     address: [192, 0, 2, 9].into(),
                     advertised: None,
+                    ports: None,
                 }],
                 partition: PortPartition::new(10_000, 59_999, 1).expect("a valid range"),
             },

@@ -21,6 +21,9 @@ pub(crate) const OPERATIONS: [Operation; 3] = [
 
 const PORTS: [u16; 2] = [10_000, 59_999];
 
+/// After so many from one source, learning is over.
+const PACKETS_TO_LEARN: usize = 8;
+
 /// G.711, 20 ms: 12 bytes of header, 160 of payload.
 const PACKET_LEN: usize = 172;
 
@@ -77,6 +80,7 @@ fn worker(calls: usize, now: Instant) -> (Relay, Vec<Ingress>) {
             let open = Command::OpenEndpoint {
                 call,
                 port: port(number),
+                tos: None,
             };
             let socket = command(&mut relay, now, open).expect("a socket");
             ingresses.push(Ingress {
@@ -119,6 +123,9 @@ fn forward(streams: usize) -> Box<dyn FnMut()> {
     let (mut relay, ingresses) = worker(streams / 2, now);
     let mut packet = [0_u8; PACKET_LEN];
     packet[0] = 0x80;
+    for ingress in ingresses.iter().flat_map(|it| [it; PACKETS_TO_LEARN]) {
+        let _ = relay.handle_packet(now, *ingress, &mut packet);
+    }
     let mut turn = ingresses.into_iter().cycle();
     Box::new(move || {
         let ingress = turn.next().expect("a cycle has no end");

@@ -20,6 +20,12 @@ pub struct Config {
     pub relay_socket: PathBuf,
     /// Seconds without media after which a call ends; 0 is never.
     pub media_timeout_s: u32,
+    /// The same while all media are on hold.
+    pub silent_timeout_s: u32,
+    /// Seconds after the answer without any media at all; 0 is never.
+    pub first_packet_timeout_s: u32,
+    /// Seconds after which a call ends in any case; 0 is never.
+    pub final_timeout_s: u32,
     /// Seconds that a deleted call lives on.
     pub delete_delay_s: u32,
     /// Seconds that an offer waits for an answer.
@@ -40,6 +46,9 @@ impl Config {
             listen: file.listen.clone(),
             relay_socket: loaded.relay_socket(),
             media_timeout_s: file.media_timeout_s,
+            silent_timeout_s: file.silent_timeout_s,
+            first_packet_timeout_s: file.first_packet_timeout_s,
+            final_timeout_s: file.final_timeout_s,
             delete_delay_s: file.delete_delay_s,
             offer_timeout_s: file.offer_timeout_s,
             calls_max: file.calls_max,
@@ -95,6 +104,12 @@ impl Config {
         }
         let times = [
             ("control.media_timeout_s", self.media_timeout_s),
+            ("control.silent_timeout_s", self.silent_timeout_s),
+            (
+                "control.first_packet_timeout_s",
+                self.first_packet_timeout_s,
+            ),
+            ("control.final_timeout_s", self.final_timeout_s),
             ("control.delete_delay_s", self.delete_delay_s),
             ("control.offer_timeout_s", self.offer_timeout_s),
         ];

@@ -8,7 +8,10 @@ pub(crate) fn write(notice: &Notice) {
     match notice {
         Notice::CallEnded { call_id, reason } => match reason {
             EndReason::Deleted => debug!(call_id, "call ended"),
+            EndReason::FinalTimeout => info!(call_id, "call ended: it was too long"),
+            EndReason::FirstPacketTimeout => info!(call_id, "call ended: there never were media"),
             EndReason::MediaTimeout => info!(call_id, "call ended: no media"),
+            EndReason::SilentTimeout => info!(call_id, "call ended: on hold for too long"),
             EndReason::OfferTimeout => info!(call_id, "call ended: no answer"),
         },
         Notice::CallLost { call, reason } => {

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control_core::{Control, Now, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,6 +20,9 @@ use crate::error::StartError;
 use crate::journal;
 use crate::ng_server::NgServer;
 use crate::relay_link::{LinkEvent, RelayLink};
+
+/// How late what is due may be: what thousands of calls have due one by one is done together.
+const SLACK: Duration = Duration::from_millis(10);
 
 /// Messages read of one socket in one turn at most, so that the others are not kept waiting.
 const READS_MAX: u32 = 32;
@@ -118,7 +121,7 @@ impl Service {
         fds.extend(relay.map(|(socket, flags)| watch(socket, flags)));
         let dues = [self.control.poll_timeout(), self.relay.poll_timeout(now)];
         let timeout = dues.into_iter().flatten().min();
-        let timeout = timeout.map(|due| due.saturating_duration_since(now));
+        let timeout = timeout.map(|due| due.saturating_duration_since(now).max(SLACK));
         let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
@@ -234,6 +237,9 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
         .map_err(|error| StartError::system("get random bytes")(io::Error::other(error)))?;
     Ok(control_core::Config {
         media_timeout_s: config.media_timeout_s,
+        silent_timeout_s: config.silent_timeout_s,
+        first_packet_timeout_s: config.first_packet_timeout_s,
+        final_timeout_s: config.final_timeout_s,
         delete_delay_s: config.delete_delay_s,
         offer_timeout_s: config.offer_timeout_s,
         calls_max: config.calls_max,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relay_wire::{Interface, PartitionError, PortPartition};
+use relay_wire::{Interface, PartitionError, PortPartition, WorkerId};
 use tandem_settings::{Driver, Loaded, SettingsError};
 
 use crate::affinity;
@@ -18,6 +18,8 @@ pub struct Config {
     pub socket_path: PathBuf,
     /// Where media is received: one at least.
     pub interfaces: Vec<Interface>,
+    /// Type of service of what leaves each of them (RFC 2474 §3).
+    pub tos: Vec<u8>,
     /// Which worker has which ports, and so how many workers there are.
     pub partition: PortPartition,
     /// The core of each worker, as the system numbers them. Empty: they are not pinned.
@@ -50,6 +52,7 @@ impl Config {
     pub fn check(loaded: &Loaded) -> Result<Self, SettingsError> {
         let file = &loaded.file.relay;
         let cores = cores(loaded)?;
+        check_dscp(loaded)?;
         let workers = match file.workers {
             // More cores than a partition can number are not all used.
             0 => u8::try_from(cores.len().max(1)).unwrap_or(u8::MAX),
@@ -62,10 +65,13 @@ impl Config {
                 "the default is 10000",
             ));
         }
+        let partition = partition(loaded, workers)?;
+        let (interfaces, tos) = interfaces(loaded, partition)?.into_iter().unzip();
         Ok(Self {
             socket_path: loaded.relay_socket(),
-            interfaces: interfaces(loaded)?,
-            partition: partition(loaded, workers)?,
+            interfaces,
+            tos,
+            partition,
             cores,
             driver: file.driver,
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
@@ -120,41 +126,126 @@ fn partition(loaded: &Loaded, workers: u8) -> Result<PortPartition, SettingsErro
     })
 }
 
-fn interfaces(loaded: &Loaded) -> Result<Vec<Interface>, SettingsError> {
+/// The largest code point: six bits.
+const DSCP_MAX: u8 = 63;
+
+/// A code point as it stands in the type of service: above the two bits of ECN.
+const fn tos_of(dscp: u8) -> u8 {
+    dscp << 2
+}
+
+fn check_dscp(loaded: &Loaded) -> Result<(), SettingsError> {
+    let dscp = loaded.file.relay.dscp;
+    if dscp > DSCP_MAX {
+        let problem = format!("{dscp} is over {DSCP_MAX}");
+        let cure = "46 is for voice (RFC 4594); a TOS of 184 is 46 here";
+        return Err(loaded.wrong("relay.dscp", problem, cure));
+    }
+    Ok(())
+}
+
+/// The interfaces, each with its type of service.
+fn interfaces(
+    loaded: &Loaded,
+    partition: PortPartition,
+) -> Result<Vec<(Interface, u8)>, SettingsError> {
     let texts = &loaded.file.relay.interfaces;
+    let tos = tos_of(loaded.file.relay.dscp);
     if texts.is_empty() {
-        return Ok(vec![Interface {
+        let interface = Interface {
             name: NAME_DEFAULT.to_owned(),
             address: address_of_default_route(),
             advertised: None,
-        }]);
+            ports: None,
+        };
+        return Ok(vec![(interface, tos)]);
     }
     if texts.len() > INTERFACES_MAX {
         let problem = format!("at most {INTERFACES_MAX} are possible");
         return Err(loaded.wrong("relay.interfaces", problem, ""));
     }
-    let mut interfaces: Vec<Interface> = Vec::new();
+    let mut interfaces: Vec<(Interface, u8)> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let wrong = |problem: String, cure| {
             loaded.wrong(&format!("relay.interfaces[{index}]"), problem, cure)
         };
-        let interface = parse_interface(text).map_err(|problem| {
+        let (interface, dscp) = parse_interface(text).map_err(|problem| {
             wrong(
                 problem,
-                "write it as NAME=ADDRESS or NAME=ADDRESS!ADVERTISED",
+                "write it as NAME=ADDRESS or NAME=ADDRESS!ADVERTISED; \
+                 ;dscp=46 and ;ports=30000-34999 may follow",
             )
         })?;
-        if interfaces.iter().any(|it| it.address == interface.address) {
+        check_ports(&interface, partition).map_err(|problem| {
+            wrong(
+                problem,
+                "each worker has a part of relay.ports, and needs two ports of the interface in it",
+            )
+        })?;
+        let addresses = interfaces.iter().map(|(it, _)| it.address);
+        if addresses.into_iter().any(|it| it == interface.address) {
             let problem = format!("{} is there twice", interface.address);
             return Err(wrong(problem, "each address can be one interface"));
         }
-        interfaces.push(interface);
+        interfaces.push((interface, dscp.map_or(tos, tos_of)));
     }
     Ok(interfaces)
 }
 
-/// Reads `NAME=ADDRESS!ADVERTISED`, of which only the address must be there.
-fn parse_interface(text: &str) -> Result<Interface, String> {
+/// The interface has ports of each worker.
+fn check_ports(interface: &Interface, partition: PortPartition) -> Result<(), String> {
+    let Some([first, last]) = interface.ports else {
+        return Ok(());
+    };
+    for worker in 0..partition.workers() {
+        let slice = partition.slice(WorkerId(worker));
+        let slice = slice.ok_or("there is no such worker")?;
+        let (from, to) = (first.max(*slice.start()), last.min(*slice.end()));
+        if from >= to {
+            return Err(format!(
+                "{first}-{last} has no ports of worker {worker}, which are {}-{}",
+                slice.start(),
+                slice.end()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Reads `NAME=ADDRESS!ADVERTISED;dscp=N;ports=FIRST-LAST`, of which only the address must be
+/// there; with its code point.
+fn parse_interface(text: &str) -> Result<(Interface, Option<u8>), String> {
+    let mut parts = text.split(';');
+    let text = parts.next().unwrap_or("");
+    let (mut dscp, mut ports) = (None, None);
+    for part in parts {
+        match part
+            .split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()))
+        {
+            Some(("dscp", value)) => dscp = Some(parse_dscp(value)?),
+            Some(("ports", value)) => ports = Some(parse_ports(value)?),
+            _ => return Err(format!("{part:?} is neither dscp= nor ports=")),
+        }
+    }
+    let interface = parse_addresses(text, ports)?;
+    Ok((interface, dscp))
+}
+
+fn parse_dscp(text: &str) -> Result<u8, String> {
+    let dscp = text.parse().ok().filter(|it| *it <= DSCP_MAX);
+    dscp.ok_or_else(|| format!("{text:?} is no number from 0 to {DSCP_MAX}"))
+}
+
+fn parse_ports(text: &str) -> Result<[u16; 2], String> {
+    let ports = text.split_once('-').and_then(|(first, last)| {
+        let ports = [first.trim().parse().ok()?, last.trim().parse().ok()?];
+        (ports[0] < ports[1] && ports[0] % 2 == 0).then_some(ports)
+    });
+    ports.ok_or_else(|| format!("{text:?} is no range of ports that begins with an even one"))
+}
+
+fn parse_addresses(text: &str, ports: Option<[u16; 2]>) -> Result<Interface, String> {
     let (name, addresses) = text.split_once('=').unwrap_or((NAME_DEFAULT, text));
     let (address, advertised) = match addresses.split_once('!') {
         Some((address, advertised)) => (address, Some(advertised)),
@@ -173,6 +264,7 @@ fn parse_interface(text: &str) -> Result<Interface, String> {
         name: name.to_owned(),
         address,
         advertised,
+        ports,
     })
 }
 
@@ -222,7 +314,8 @@ mod tests {
     #[test]
     fn reads_interfaces_in_every_form() {
         let config = check(
-            r#"interfaces = ["127.0.0.1", "lan=10.0.0.1", "wan = 10.0.0.2!203.0.113.9", "six=[2001:db8::1]"]"#,
+            r#"interfaces = ["127.0.0.1", "lan=10.0.0.1", "wan = 10.0.0.2!203.0.113.9;dscp=34",
+            "six=[2001:db8::1] ; ports = 30000-39998; dscp=0"]"#,
         )
         .unwrap();
         let names: Vec<_> = config
@@ -234,6 +327,9 @@ mod tests {
         let advertised = "203.0.113.9".parse().unwrap();
         assert_eq!(config.interfaces[2].advertised, Some(advertised));
         assert!(config.interfaces[3].address.is_ipv6());
+        let ports: Vec<_> = config.interfaces.iter().map(|it| it.ports).collect();
+        assert_eq!(ports, [None, None, None, Some([30_000, 39_998])]);
+        assert_eq!(config.tos, [184, 184, 136, 0]);
     }
 
     #[test]
@@ -249,6 +345,20 @@ mod tests {
                 r#"interfaces = ["10.0.0.1", "a=10.0.0.1"]"#,
                 "relay.interfaces[1]",
             ),
+            (
+                r#"interfaces = ["10.0.0.1;dscp=64"]"#,
+                "relay.interfaces[0]",
+            ),
+            (r#"interfaces = ["10.0.0.1;mtu=9"]"#, "relay.interfaces[0]"),
+            (
+                r#"interfaces = ["10.0.0.1;ports=30001-30999"]"#,
+                "relay.interfaces[0]",
+            ),
+            (
+                r#"interfaces = ["10.0.0.1;ports=50000-50999"]"#,
+                "relay.interfaces[0]",
+            ),
+            ("dscp = 184", "relay.dscp"),
             ("ports = [30001, 30999]", "relay.ports"),
             ("ports = [30000, 30001]\nworkers = 2", "relay.ports"),
             ("cores = [9999]", "relay.cores[0]"),

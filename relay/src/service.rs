@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,7 +18,7 @@ use crate::file_limit;
 use crate::io::Io;
 use crate::link::{Link, Listener};
 use crate::mailbox::Mailbox;
-use crate::socket;
+use crate::socket::{self, Place};
 use crate::wake::Wake;
 use crate::worker::Worker;
 
@@ -182,15 +181,15 @@ impl Seed {
                 return Ok(());
             }
         };
-        let interfaces = addresses(&config);
+        let places = places(&config);
         let relay = Relay::new(Limits {
             worker: WorkerId(self.worker),
             partition: config.partition,
-            interfaces: interfaces.clone(),
+            interfaces: places.iter().map(|it| it.address).collect(),
             calls_max: config.calls_per_worker_max,
             endpoints_max: self.endpoints_max,
         });
-        Worker::new(relay, io, self.mailbox, interfaces).run()
+        Worker::new(relay, io, self.mailbox, places).run()
     }
 }
 
@@ -218,14 +217,20 @@ fn hello(config: &Config) -> Hello {
     }
 }
 
-fn addresses(config: &Config) -> Vec<IpAddr> {
-    config.interfaces.iter().map(|it| it.address).collect()
+fn places(config: &Config) -> Vec<Place> {
+    let places = config.interfaces.iter().zip(&config.tos);
+    let places = places.map(|(interface, tos)| Place {
+        address: interface.address,
+        tos: *tos,
+    });
+    places.collect()
 }
 
 /// Finds out now that an address is not ours, rather than with the first call.
 fn check_interfaces(config: &Config) -> Result<(), StartError> {
-    for address in addresses(config) {
-        socket::bind(address, 0).map_err(|source| StartError::Interface { address, source })?;
+    for place in places(config) {
+        let address = place.address;
+        socket::bind(place, 0).map_err(|source| StartError::Interface { address, source })?;
     }
     Ok(())
 }

@@ -11,6 +11,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// stream, a fifth of a second of video, and not much for somebody who sends at random.
 const RECEIVE_QUEUE_BYTES: usize = 128 * 1024;
 
+/// Where ports are bound, and how packets leave from them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) address: IpAddr,
+    /// Type of service (IPv4) or traffic class (IPv6) of what leaves (RFC 2474 §3).
+    pub(crate) tos: u8,
+}
+
 /// Binds one UDP port.
 ///
 /// Without `SO_REUSEADDR` and `SO_REUSEPORT`: a port that somebody else has is an error, not
@@ -19,13 +27,18 @@ const RECEIVE_QUEUE_BYTES: usize = 128 * 1024;
 /// # Errors
 ///
 /// The system's, above all `EADDRINUSE`.
-pub(crate) fn bind(address: IpAddr, port: u16) -> io::Result<OwnedFd> {
-    let address = SocketAddr::new(address, port);
+pub(crate) fn bind(place: Place, port: u16) -> io::Result<OwnedFd> {
+    let address = SocketAddr::new(place.address, port);
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     if domain == Domain::IPV6 {
         // Otherwise IPv4 peers would come in disguise (::ffff:192.0.2.1).
         socket.set_only_v6(true)?;
+    }
+    match (place.tos, domain) {
+        (0, _) => {}
+        (tos, Domain::IPV6) => socket.set_tclass_v6(tos.into())?,
+        (tos, _) => socket.set_tos_v4(tos.into())?,
     }
     socket.set_recv_buffer_size(RECEIVE_QUEUE_BYTES)?;
     count_overflow(&socket)?;
@@ -64,16 +77,21 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, UdpSocket};
 
+    const LOOPBACK: Place = Place {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        tos: 0,
+    };
+
     #[test]
     fn does_not_share_a_port() {
-        let first = bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let first = bind(LOOPBACK, 0).unwrap();
         let port = UdpSocket::from(first.try_clone().unwrap())
             .local_addr()
             .unwrap()
             .port();
-        let error = bind(Ipv4Addr::LOCALHOST.into(), port).unwrap_err();
+        let error = bind(LOOPBACK, port).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EADDRINUSE));
         drop(first);
-        bind(Ipv4Addr::LOCALHOST.into(), port).unwrap();
+        bind(LOOPBACK, port).unwrap();
     }
 }

@@ -6,7 +6,6 @@
 mod request;
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port, en
 
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing, Sent};
-use crate::socket;
+use crate::socket::{self, Place};
 use request::Progress;
 
 /// Commands applied in one turn. Opening a port takes some ten microseconds, so packets never
@@ -28,7 +27,7 @@ pub(crate) struct Worker {
     relay: Relay,
     io: Io,
     mailbox: Arc<Mailbox>,
-    interfaces: Vec<IpAddr>,
+    interfaces: Vec<Place>,
     /// The request at hand, if it is not finished.
     progress: Option<Progress>,
     /// Where replies are encoded; kept for its memory.
@@ -38,12 +37,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        relay: Relay,
-        io: Io,
-        mailbox: Arc<Mailbox>,
-        interfaces: Vec<IpAddr>,
-    ) -> Self {
+    pub(crate) fn new(relay: Relay, io: Io, mailbox: Arc<Mailbox>, interfaces: Vec<Place>) -> Self {
         Self {
             relay,
             io,
@@ -141,7 +135,7 @@ impl Worker {
     /// Applies one command. Says whether it has to wait for a socket to close.
     fn step(&mut self, now: Instant, progress: &mut Progress, command: Command) -> bool {
         let result = match self.relay.handle_command(now, command, progress.room()) {
-            Ok(Outcome::Bind { socket, port }) => self.bind(socket, port),
+            Ok(Outcome::Bind { socket, port, tos }) => self.bind(socket, port, tos),
             Ok(Outcome::Done(answer)) => Ok(self.complete(answer)),
             Ok(Outcome::Later(command)) => {
                 progress.put_back(command);
@@ -154,12 +148,16 @@ impl Worker {
     }
 
     /// The socket half of opening an endpoint.
-    fn bind(&mut self, id: SocketId, port: Port) -> Result<Answer, CommandError> {
+    fn bind(&mut self, id: SocketId, port: Port, tos: Option<u8>) -> Result<Answer, CommandError> {
         let InterfaceId(interface) = port.interface;
-        let address = self.interfaces.get(usize::from(interface));
-        let result = address
+        let place = self.interfaces.get(usize::from(interface)).copied();
+        let place = place.map(|it| Place {
+            tos: tos.unwrap_or(it.tos),
+            ..it
+        });
+        let result = place
             .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
-            .and_then(|address| socket::bind(*address, port.number))
+            .and_then(|place| socket::bind(place, port.number))
             .and_then(|socket| self.io.add_socket(id, socket));
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
         self.relay.handle_bound(id, result.map_err(errno))

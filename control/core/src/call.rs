@@ -79,6 +79,8 @@ pub(crate) struct Stream {
     pub(crate) transport: Transport,
     /// The relay's port that faces the party; that of RTCP is the next one.
     pub(crate) port: Option<u16>,
+    /// Type of service of what leaves there, if the proxy said when the port was taken.
+    pub(crate) tos: Option<u8>,
     /// Where the party wants RTP.
     pub(crate) remote: Option<SocketAddr>,
     /// Where the party wants RTCP that has a port of its own.
@@ -263,6 +265,7 @@ impl Default for Stream {
             protocol: Vec::new(),
             transport: Transport::Rtp,
             port: None,
+            tos: None,
             remote: None,
             remote_rtcp: None,
             learning: Learning::default(),

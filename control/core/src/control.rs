@@ -42,10 +42,6 @@ const WAITING_MAX: usize = 4_096;
 /// another relay; a reply too late is worth nothing.
 const WAIT: Duration = Duration::from_millis(1_500);
 
-/// How long a call on hold may be silent: long enough for any hold, short enough that calls whose
-/// end was lost do not pile up.
-const HELD_TIMEOUT_MS: u32 = 3_600_000;
-
 /// The time of one turn of the driver, read once.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -67,6 +63,12 @@ impl Now {
 pub struct Config {
     /// Seconds without any media after which a call is ended; 0 is never.
     pub media_timeout_s: u32,
+    /// The same of a call whose media are all on hold.
+    pub silent_timeout_s: u32,
+    /// Seconds after the answer without any media at all; 0 is never.
+    pub first_packet_timeout_s: u32,
+    /// Seconds after which a call is ended in any case; 0 is never.
+    pub final_timeout_s: u32,
     /// Seconds that a deleted call lives on, unless the request says otherwise.
     pub delete_delay_s: u32,
     /// Seconds that an offer waits for an answer before its ports are given back.
@@ -111,6 +113,12 @@ pub struct Counters {
     pub calls_ended: u64,
     /// Calls over because no media came.
     pub media_timeouts: u64,
+    /// Calls over because no media came while they were on hold.
+    pub silent_timeouts: u64,
+    /// Calls over because no media ever came.
+    pub first_packet_timeouts: u64,
+    /// Calls over because they were there for too long.
+    pub final_timeouts: u64,
     /// Calls over because no answer came.
     pub offer_timeouts: u64,
     /// Calls that could not be kept when the relay came back.
@@ -432,12 +440,15 @@ impl Control {
     }
 
     fn timeouts(&self) -> Timeouts {
-        let media_ms = self.config.media_timeout_s.saturating_mul(1_000);
-        let held_ms = match media_ms {
-            0 => 0,
-            media_ms => media_ms.max(HELD_TIMEOUT_MS),
-        };
-        Timeouts { media_ms, held_ms }
+        Timeouts {
+            media_ms: self.config.media_timeout_s.saturating_mul(1_000),
+            held_ms: self.config.silent_timeout_s.saturating_mul(1_000),
+            first_packet_ms: self.config.first_packet_timeout_s.saturating_mul(1_000),
+        }
+    }
+
+    fn final_timeout_ms(&self) -> u64 {
+        u64::from(self.config.final_timeout_s) * 1_000
     }
 }
 

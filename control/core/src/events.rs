@@ -48,8 +48,14 @@ impl Events {
         }
     }
 
-    /// Begins to tell a client. The first datagram is due at once.
-    pub(crate) fn push(&mut self, now: Instant, client: Client, event: &Event<'_>) {
+    /// Begins to tell a client, with the reason where there is more to say. The first datagram is due at once.
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        client: Client,
+        event: &Event<'_>,
+        reason: Option<&str>,
+    ) {
         if self.pending.len() == PENDING_MAX {
             self.pending.pop_front();
             self.given_up += 1;
@@ -58,7 +64,7 @@ impl Events {
         let cookie = format!("event-{:x}-{}", self.nonce, self.count).into_bytes();
         self.pending.push_front(Pending {
             client,
-            datagram: event.encode(&cookie),
+            datagram: event.encode_because(&cookie, reason),
             cookie,
             due: now,
             sends_left: SENDS_MAX,
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn an_event_is_repeated_until_it_is_acknowledged() {
         let mut events = Events::new(7);
-        events.push(start(), client(1), &EVENT);
+        events.push(start(), client(1), &EVENT, None);
         let (to, first) = events.poll(start()).unwrap();
         assert_eq!(to, client(1));
         assert_eq!(events.poll(start()), None, "not before a second has passed");
@@ -123,7 +129,7 @@ mod tests {
     #[test]
     fn a_client_that_is_gone_is_told_five_times() {
         let mut events = Events::new(7);
-        events.push(start(), client(1), &EVENT);
+        events.push(start(), client(1), &EVENT, None);
         let mut count = 0;
         for second in 0..10 {
             let now = start() + Duration::from_secs(second);

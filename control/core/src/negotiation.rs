@@ -211,8 +211,8 @@ impl Negotiator<'_> {
                 sections.push(unrelayed(media));
                 continue;
             }
-            self.ensure_port(state, offerer, index)?;
-            let port = self.ensure_port(state, receiver, index)?;
+            self.ensure_port(state, offerer, index, offer.tos)?;
+            let port = self.ensure_port(state, receiver, index, offer.tos)?;
             let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
             let sender = self.learn(state, offer, sdp, (offerer, index, media));
             let sender = sender.ok_or(Refusal::Dialogue)?;
@@ -295,12 +295,14 @@ impl Negotiator<'_> {
         Some(stream)
     }
 
-    /// The port of a stream, taken if it has none.
+    /// The port of a stream, taken if it has none; what leaves there then has the type of service
+    /// that is asked for.
     fn ensure_port(
         &mut self,
         state: &mut CallState,
         leg: LegId,
         index: usize,
+        tos: Option<u8>,
     ) -> Result<u16, Refusal> {
         let leg = state.leg_mut(leg).ok_or(Refusal::Dialogue)?;
         if let Some(port) = leg.port(index) {
@@ -310,7 +312,8 @@ impl Negotiator<'_> {
             .ports
             .take(self.now.instant, self.worker, leg.interface, self.rng);
         let number = taken.ok_or(Refusal::OutOfPorts)?;
-        leg.stream_mut(index).port = Some(number);
+        let stream = leg.stream_mut(index);
+        (stream.port, stream.tos) = (Some(number), tos);
         Ok(number)
     }
 
@@ -518,8 +521,6 @@ impl Mux {
 pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
     let replace = |word| negotiation.replace.has(word);
     let wishes = [
-        (negotiation.flags.has(Flag::Asymmetric), "asymmetric"),
-        (negotiation.flags.has(Flag::StrictSource), "strict source"),
         (replace(Replace::OriginFull), "replace origin-full"),
         (replace(Replace::SessionName), "replace session-name"),
         (replace(Replace::SdpVersion), "replace SDP-version"),
@@ -532,7 +533,6 @@ pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
             matches!(negotiation.ice, Some(Ice::Force | Ice::ForceRelay)),
             "ICE force",
         ),
-        (negotiation.tos.is_some(), "TOS"),
         (wants_other_profile(negotiation), "transport protocol"),
     ];
     let wishes = wishes.into_iter().filter(|(is_wished, _)| *is_wished);

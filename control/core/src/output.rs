@@ -81,8 +81,32 @@ pub enum Notice {
 pub enum EndReason {
     /// The proxy said so.
     Deleted,
+    /// It was there for too long.
+    FinalTimeout,
+    /// No media at all after the answer.
+    FirstPacketTimeout,
     /// No media for too long.
     MediaTimeout,
     /// No answer for too long.
     OfferTimeout,
+    /// No media for too long while all media were on hold.
+    SilentTimeout,
+}
+
+impl EndReason {
+    /// Control ends the call by itself: the client, which has one up, is told, and asks for the
+    /// counts later.
+    pub(crate) fn is_news(self) -> bool {
+        !matches!(self, Self::Deleted | Self::OfferTimeout)
+    }
+
+    /// What the client is told beyond that there are no media.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::FinalTimeout => Some("final timeout"),
+            Self::FirstPacketTimeout => Some("first packet timeout"),
+            Self::SilentTimeout => Some("silent timeout"),
+            Self::Deleted | Self::MediaTimeout | Self::OfferTimeout => None,
+        }
+    }
 }

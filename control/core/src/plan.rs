@@ -17,6 +17,7 @@ pub(crate) struct Plan {
     /// The call is there.
     pub(crate) exists: bool,
     pub(crate) media_timeout_ms: u32,
+    pub(crate) first_packet_timeout_ms: u32,
     /// In order of their ports.
     pub(crate) endpoints: Vec<Endpoint>,
 }
@@ -28,6 +29,8 @@ pub(crate) struct Endpoint {
     /// `None`: nothing was said about it yet.
     pub(crate) remote: Option<(Option<SocketAddr>, Learning)>,
     pub(crate) rules: SourceRules,
+    /// What it was opened with; that does not change.
+    pub(crate) tos: Option<u8>,
     pub(crate) egress: Egress,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Timeouts {
     pub(crate) media_ms: u32,
     /// When all media is on hold.
     pub(crate) held_ms: u32,
+    /// When nothing was ever heard.
+    pub(crate) first_packet_ms: u32,
 }
 
 impl Plan {
@@ -61,14 +66,16 @@ impl Plan {
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
         // Nobody need send anything while the phone rings; the offer's own time-out stands for it.
-        let media_timeout_ms = match (state.is_confirmed, state.is_held()) {
-            (false, _) => 0,
-            (true, false) => timeouts.media_ms,
-            (true, true) => timeouts.held_ms,
-        };
+        let (media_timeout_ms, first_packet_timeout_ms) =
+            match (state.is_confirmed, state.is_held()) {
+                (false, _) => (0, 0),
+                (true, false) => (timeouts.media_ms, timeouts.first_packet_ms),
+                (true, true) => (timeouts.held_ms, 0),
+            };
         Self {
             exists: true,
             media_timeout_ms,
+            first_packet_timeout_ms,
             endpoints,
         }
     }
@@ -90,6 +97,12 @@ impl Plan {
                 media_timeout_ms: next.media_timeout_ms,
             });
         }
+        if self.first_packet_timeout_ms != next.first_packet_timeout_ms {
+            commands.push(Command::SetFirstPacketTimeout {
+                call,
+                first_packet_timeout_ms: next.first_packet_timeout_ms,
+            });
+        }
         let gone = self.endpoints.iter().map(|endpoint| endpoint.port);
         commands.extend(
             gone.filter(|port| next.endpoint(*port).is_none())
@@ -108,7 +121,8 @@ impl Plan {
         let port = endpoint.port;
         let before = self.endpoint(port);
         if before.is_none() {
-            commands.push(Command::OpenEndpoint { call, port });
+            let tos = endpoint.tos;
+            commands.push(Command::OpenEndpoint { call, port, tos });
         }
         // First, so that nothing is learnt by other rules.
         if before.map(|before| before.rules).unwrap_or_default() != endpoint.rules {
@@ -157,9 +171,13 @@ impl Plan {
             Command::SetMediaTimeout {
                 media_timeout_ms, ..
             } => self.media_timeout_ms = media_timeout_ms,
-            Command::OpenEndpoint { port, .. } => {
+            Command::SetFirstPacketTimeout {
+                first_packet_timeout_ms,
+                ..
+            } => self.first_packet_timeout_ms = first_packet_timeout_ms,
+            Command::OpenEndpoint { port, tos, .. } => {
                 let at = self.endpoints.partition_point(|other| other.port < port);
-                self.endpoints.insert(at, Endpoint::new(port));
+                self.endpoints.insert(at, Endpoint::new(port, tos));
             }
             Command::CloseEndpoint { port, .. } => {
                 self.endpoints.retain(|endpoint| endpoint.port != port);
@@ -203,9 +221,10 @@ impl Plan {
 }
 
 impl Endpoint {
-    fn new(port: Port) -> Self {
+    fn new(port: Port, tos: Option<u8>) -> Self {
         Self {
             port,
+            tos,
             remote: None,
             rules: SourceRules::default(),
             egress: Egress::default(),
@@ -231,6 +250,7 @@ fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec
         port,
         remote: Some((stream.remote, stream.learning)),
         rules: stream.source_rules,
+        tos: stream.tos,
         egress,
     });
     let rtcp_port = stream.rtcp_port().filter(|number| *number != port.number);
@@ -239,6 +259,7 @@ fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec
             port: Port { number, ..port },
             remote: Some((stream.remote_rtcp, stream.learning)),
             rules: stream.source_rules,
+            tos: stream.tos,
             egress: Egress {
                 rtp: None,
                 rtcp: egress.rtcp,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use relay_wire::{InterfaceId, Port, PortPartition, WorkerId};
+use relay_wire::{Interface, InterfaceId, Port, PortPartition, WorkerId};
 
 /// How long a pair rests. Phones retransmit BYE for 32 s, but stop media at once.
 const QUARANTINE: Duration = Duration::from_secs(5);
@@ -30,9 +30,12 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// All ports of a relay, none in use.
-    pub(crate) fn new(partition: &PortPartition, interface_count: usize) -> Self {
+    pub(crate) fn new(partition: &PortPartition, interfaces: &[Interface]) -> Self {
         let slices = (0..partition.workers()).filter_map(|n| partition.slice(WorkerId(n)));
-        let pools = slices.map(|slice| vec![Pool::new(&slice); interface_count]);
+        let pools = slices.map(|slice| {
+            let pools = interfaces.iter().map(|it| Pool::new(&slice, it.ports));
+            pools.collect()
+        });
         Self {
             pools: pools.collect(),
         }
@@ -116,11 +119,15 @@ enum Place {
 }
 
 impl Pool {
-    fn new(slice: &RangeInclusive<u16>) -> Self {
-        let ports = u32::from(*slice.end()) + 1 - u32::from(*slice.start());
+    /// The pairs of a worker that lie within what an interface has.
+    fn new(slice: &RangeInclusive<u16>, ports: Option<[u16; 2]>) -> Self {
+        let [from, to] = ports.unwrap_or([0, u16::MAX]);
+        // Both begin with an even port.
+        let first = from.max(*slice.start());
+        let ports = (u32::from(to.min(*slice.end())) + 1).saturating_sub(first.into());
         let pairs = u16::try_from(ports / 2).expect("half of all ports there are");
         Self {
-            first: *slice.start(),
+            first,
             free: (0..pairs).collect(),
             places: (0..pairs).map(Place::Free).collect(),
             resting: VecDeque::new(),
@@ -224,7 +231,38 @@ mod tests {
     fn ports(last: u16) -> (Ports, StdRng, Instant) {
         let partition = PortPartition::new(30_000, last, 1).unwrap();
         let rng = StdRng::seed_from_u64(1);
-        (Ports::new(&partition, 1), rng, start())
+        (Ports::new(&partition, &[interface(None)]), rng, start())
+    }
+
+    fn interface(ports: Option<[u16; 2]>) -> Interface {
+        Interface {
+            name: "default".to_owned(),
+            address: [192, 0, 2, 1].into(),
+            advertised: None,
+            ports,
+        }
+    }
+
+    /// All that can be taken of a worker on an interface.
+    fn all(ports: &mut Ports, worker: u8, interface: u8) -> Vec<u16> {
+        let (now, mut rng) = (start(), StdRng::seed_from_u64(1));
+        let (worker, interface) = (WorkerId(worker), InterfaceId(interface));
+        let mut all: Vec<_> =
+            std::iter::from_fn(|| ports.take(now, worker, interface, &mut rng)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn an_interface_keeps_to_its_range() {
+        let partition = PortPartition::new(30_000, 30_019, 2).unwrap();
+        let ranges = [None, Some([30_004, 30_013]), Some([30_014, 40_000])];
+        let mut ports = Ports::new(&partition, &ranges.map(interface));
+        assert_eq!(all(&mut ports, 0, 0).len(), 5, "all there are");
+        assert_eq!(all(&mut ports, 0, 1), [30_004, 30_006, 30_008]);
+        assert_eq!(all(&mut ports, 1, 1), [30_010, 30_012]);
+        assert_eq!(all(&mut ports, 0, 2), [] as [u16; 0]);
+        assert_eq!(all(&mut ports, 1, 2), [30_014, 30_016, 30_018]);
     }
 
     fn port(number: u16) -> Port {

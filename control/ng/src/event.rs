@@ -23,11 +23,21 @@ impl<'a> Event<'a> {
     /// The datagram.
     #[must_use]
     pub fn encode(&self, cookie: &[u8]) -> Vec<u8> {
+        self.encode_because(cookie, None)
+    }
+
+    /// The datagram of an event with a reason of its own, under the key `reason`. A client that
+    /// does not know the reason does what the event asks for.
+    #[must_use]
+    pub fn encode_because(&self, cookie: &[u8], reason: Option<&str>) -> Vec<u8> {
         let Self::MediaTimeout { call_id } = *self;
-        Dictionary::new()
+        let mut dictionary = Dictionary::new()
             .with("call-id", call_id)
-            .with("event", MEDIA_TIMEOUT)
-            .encode_message(cookie)
+            .with("event", MEDIA_TIMEOUT);
+        if let Some(reason) = reason {
+            dictionary = dictionary.with("reason", reason);
+        }
+        dictionary.encode_message(cookie)
     }
 
     /// Reads one. `None` if the document is something else, such as a reply.
@@ -63,6 +73,12 @@ mod tests {
         let document = Value::parse(message.body).unwrap();
         assert_eq!(Event::parse(&document), Some(event));
         assert_eq!(Event::acknowledge(message.cookie), b"ev1 d6:result2:oke");
+        let datagram = event.encode_because(b"ev2", Some("silent timeout"));
+        let message = Message::split(&datagram).unwrap();
+        let document = Value::parse(message.body).unwrap();
+        assert_eq!(Event::parse(&document), Some(event));
+        let reason = document.as_dictionary().unwrap().get("reason").unwrap();
+        assert_eq!(reason.as_bytes(), Some(&b"silent timeout"[..]));
     }
 
     #[test]

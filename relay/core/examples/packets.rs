@@ -45,7 +45,11 @@ fn set_up(relay: &mut Relay, now: Instant, ports: [u16; 2]) -> [Ingress; 2] {
     });
     let ingresses = ports.map(|number| {
         let port = port(number);
-        let socket = apply(Command::OpenEndpoint { call, port });
+        let socket = apply(Command::OpenEndpoint {
+            call,
+            port,
+            tos: None,
+        });
         apply(Command::SetRemote {
             call,
             port,

@@ -19,11 +19,27 @@ pub(crate) struct Call {
     silent_since: Instant,
     /// Silence that is reported; `None`: none is.
     timeout: Option<Duration>,
+    /// What is reported if nothing was ever heard, and since when that is waited for.
+    first_packet: Option<(Instant, Duration)>,
+    /// An endpoint that is gone was heard.
+    was_heard: bool,
     /// When silence was reported, if that still holds.
     reported_at: Option<Instant>,
     /// Its entry in [`Calls::deadlines`].
     deadline: Option<Instant>,
 }
+
+/// What is to be reported of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Silence {
+    /// Nothing was ever heard.
+    FromTheFirst,
+    /// Nothing was heard for long.
+    ForLong,
+}
+
+/// When a call whose silence was reported is looked at again if it has no time-out.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The calls of one worker, in order of their keys.
 ///
@@ -70,6 +86,8 @@ impl Calls {
             endpoints: Vec::new(),
             silent_since: now,
             timeout: None,
+            first_packet: None,
+            was_heard: false,
             reported_at: None,
             deadline: None,
         };
@@ -101,7 +119,21 @@ impl Calls {
         call.silent_since = now;
         call.timeout = timeout;
         call.reported_at = None;
-        self.set_deadline(key, timeout.map(|it| now + it));
+        let deadline = call.due(None).map(|(at, _)| at);
+        self.set_deadline(key, deadline);
+    }
+
+    /// Waits from now for something to be heard for the first time, and reports that nothing is
+    /// after so long; 0 is never.
+    pub(crate) fn set_first_packet_timeout(&mut self, now: Instant, key: CallKey, timeout_ms: u32) {
+        let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
+        let Some(call) = self.by_key.get_mut(&key) else {
+            return;
+        };
+        call.first_packet = timeout.map(|it| (now, it));
+        // Who was heard is known when it is looked at.
+        let deadline = call.due(None).map(|(at, _)| at);
+        self.set_deadline(key, deadline);
     }
 
     /// Reports silence that was reported already once more: whoever heard of it may be gone.
@@ -126,26 +158,30 @@ impl Calls {
 
     /// Looks at a call whose deadline has come, and was last heard at `heard_at`. Says whether
     /// its silence is to be reported.
-    pub(crate) fn look(&mut self, now: Instant, key: CallKey, heard_at: Option<Instant>) -> bool {
-        let Some(call) = self.by_key.get_mut(&key) else {
-            return false;
-        };
-        let Some(timeout) = call.timeout else {
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        heard_at: Option<Instant>,
+    ) -> Option<Silence> {
+        let call = self.by_key.get_mut(&key)?;
+        let Some((due, silence)) = call.due(heard_at) else {
             self.set_deadline(key, None);
-            return false;
+            return None;
         };
-        let silent_since = heard_at.map_or(call.silent_since, |it| it.max(call.silent_since));
-        if call.reported_at.is_some_and(|it| silent_since > it) {
+        if heard_at.is_some_and(|at| call.reported_at.is_some_and(|it| at > it)) {
             call.reported_at = None;
         }
-        let is_silent = silent_since + timeout <= now;
+        let is_silent = due <= now;
         let is_news = is_silent && call.reported_at.is_none();
         if is_news {
             call.reported_at = Some(now);
         }
-        let next = if is_silent { now } else { silent_since } + timeout;
+        let timeout = call.timeout.or_else(|| call.first_packet.map(|(_, it)| it));
+        let again = now + timeout.unwrap_or(LOOK_AGAIN);
+        let next = if is_silent { again } else { due };
         self.set_deadline(key, Some(next));
-        is_news
+        is_news.then_some(silence)
     }
 
     fn set_deadline(&mut self, key: CallKey, deadline: Option<Instant>) {
@@ -163,10 +199,24 @@ impl Calls {
 }
 
 impl Call {
+    /// When its silence is due to be reported, if it was last heard at `heard_at`, and as what.
+    fn due(&self, heard_at: Option<Instant>) -> Option<(Instant, Silence)> {
+        let silent_since = heard_at.map_or(self.silent_since, |it| it.max(self.silent_since));
+        let long = self.timeout.map(|it| (silent_since + it, Silence::ForLong));
+        let is_unheard = heard_at.is_none() && !self.was_heard;
+        let first = self.first_packet.filter(|_| is_unheard);
+        let first = first.map(|(since, it)| (since + it, Silence::FromTheFirst));
+        [first, long]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
     /// Remembers when an endpoint that goes was last heard, so that closing it is no silence.
     pub(crate) fn note_heard(&mut self, heard_at: Option<Instant>) {
         if let Some(heard_at) = heard_at {
             self.silent_since = self.silent_since.max(heard_at);
+            self.was_heard = true;
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Outcome {
         socket: SocketId,
         /// What to bind.
         port: Port,
+        /// As in [`Command::OpenEndpoint`].
+        tos: Option<u8>,
     },
     /// Something that it needs is still being closed. Hand it in again after the next
     /// [`Relay::handle_closed`].
@@ -50,7 +52,7 @@ impl Relay {
         room: usize,
     ) -> Result<Outcome, CommandError> {
         match command {
-            Command::OpenEndpoint { call, port } => self.open_endpoint(call, port),
+            Command::OpenEndpoint { call, port, tos } => self.open_endpoint(call, port, tos),
             other => self.answer(now, other, room).map(Outcome::Done),
         }
         .map_err(CommandError::Refused)
@@ -107,6 +109,15 @@ impl Relay {
             } => {
                 self.calls.get(call).ok_or(Refusal::UnknownCall)?;
                 self.calls.set_timeout(now, call, media_timeout_ms);
+                Ok(Answer::Done)
+            }
+            Command::SetFirstPacketTimeout {
+                call,
+                first_packet_timeout_ms,
+            } => {
+                self.calls.get(call).ok_or(Refusal::UnknownCall)?;
+                self.calls
+                    .set_first_packet_timeout(now, call, first_packet_timeout_ms);
                 Ok(Answer::Done)
             }
             Command::SetRecord { call, record } => self.set_record(call, record),
@@ -181,7 +192,12 @@ impl Relay {
         Ok(stats)
     }
 
-    fn open_endpoint(&mut self, call: CallKey, port: Port) -> Result<Outcome, Refusal> {
+    fn open_endpoint(
+        &mut self,
+        call: CallKey,
+        port: Port,
+        tos: Option<u8>,
+    ) -> Result<Outcome, Refusal> {
         let address = self.limits.address_of(port).ok_or(Refusal::WrongWorker)?;
         if self.call(call)?.endpoints.len() >= ENDPOINTS_PER_CALL_MAX {
             return Err(Refusal::TableFull);
@@ -192,8 +208,10 @@ impl Relay {
             is_ipv4: address.is_ipv4(),
         };
         match self.flows.reserve(wanted) {
-            Ok(socket) => Ok(Outcome::Bind { socket, port }),
-            Err(ReserveError::Closing) => Ok(Outcome::Later(Command::OpenEndpoint { call, port })),
+            Ok(socket) => Ok(Outcome::Bind { socket, port, tos }),
+            Err(ReserveError::Closing) => {
+                Ok(Outcome::Later(Command::OpenEndpoint { call, port, tos }))
+            }
             Err(ReserveError::Full) => Err(Refusal::TableFull),
             Err(ReserveError::PortOpen) => Err(Refusal::PortOpen),
         }

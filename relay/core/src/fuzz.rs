@@ -193,6 +193,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
         5 | 6 => Command::OpenEndpoint {
             call,
             port: port(next()?),
+            tos: None,
         },
         7 => Command::CloseEndpoint {
             call,

@@ -77,7 +77,7 @@ use std::time::Instant;
 use relay_rtp::Kind;
 use relay_wire::{CallKey, Event, Port};
 
-use call::Calls;
+use call::{Calls, Silence};
 use clock::{Clock, Now};
 use flow_table::FlowTable;
 use piercing::Piercings;
@@ -251,8 +251,10 @@ impl Relay {
         self.piercings.handle_timeout(now, &mut self.flows);
         while let Some(key) = self.calls.due(now) {
             let heard_at = self.heard_at(key);
-            if self.calls.look(now, key, heard_at) {
-                self.emit(Event::MediaTimeout { call: key });
+            match self.calls.look(now, key, heard_at) {
+                Some(Silence::ForLong) => self.emit(Event::MediaTimeout { call: key }),
+                Some(Silence::FromTheFirst) => self.emit(Event::FirstPacketTimeout { call: key }),
+                None => {}
             }
         }
     }

@@ -111,7 +111,11 @@ impl Bench {
         self.create(1, 0);
         for (number, remote) in [(30_000, ALICE), (30_002, BOB)] {
             let (call, port) = (CallKey(1), port(number));
-            self.done(Command::OpenEndpoint { call, port });
+            self.done(Command::OpenEndpoint {
+                call,
+                port,
+                tos: None,
+            });
             self.done(Command::SetRemote {
                 call,
                 port,
@@ -130,7 +134,11 @@ impl Bench {
             self.create(call.0, 0);
             let ports = [0, 2].map(|side| port(30_000 + (number - 1) * 4 + side));
             for port in ports {
-                self.done(Command::OpenEndpoint { call, port });
+                self.done(Command::OpenEndpoint {
+                    call,
+                    port,
+                    tos: None,
+                });
                 let remote = Some(SocketAddr::from(([192, 0, 2, 200], port.number)));
                 self.done(Command::SetRemote {
                     call,

@@ -70,7 +70,11 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
     }];
     for (number, remote) in [(30_000, alice), (30_002, bob)] {
         let port = port(number);
-        commands.push(Command::OpenEndpoint { call, port });
+        commands.push(Command::OpenEndpoint {
+            call,
+            port,
+            tos: None,
+        });
         commands.push(Command::SetRemote {
             call,
             port,

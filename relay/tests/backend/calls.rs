@@ -49,6 +49,21 @@ fn a_silent_call_is_reported_once_and_again_to_who_asks() {
 }
 
 #[test]
+fn a_call_that_is_never_heard_is_reported_as_that() {
+    on_each_driver(Options::default(), |relay| {
+        let mut control = relay.connect();
+        let call = CallKey(7);
+        let wait = Command::SetFirstPacketTimeout {
+            call,
+            first_packet_timeout_ms: 50,
+        };
+        control.apply(0, vec![create(7), wait]);
+        let unheard = Event::FirstPacketTimeout { call };
+        assert_eq!(control.event(), (WorkerId(0), unheard));
+    });
+}
+
+#[test]
 fn records_come_back_whole_and_in_order() {
     on_each_driver(Options::default(), |relay| {
         let mut control = relay.connect();

@@ -203,6 +203,7 @@ pub(crate) fn open(call: u64, port: Port) -> Command {
     Command::OpenEndpoint {
         call: CallKey(call),
         port,
+        tos: None,
     }
 }
 

@@ -153,10 +153,12 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
         name: format!("if{index}"),
         address: address.parse().unwrap(),
         advertised: None,
+        ports: None,
     });
     Config {
         socket_path,
         interfaces: interfaces.collect(),
+        tos: vec![184; options.interfaces.len()],
         partition: PortPartition::new(ports.first, ports.last(), options.workers).unwrap(),
         cores: Vec::new(),
         driver,

@@ -13,3 +13,4 @@ mod forwarding;
 mod limits;
 mod link;
 mod process;
+mod tos;

@@ -91,7 +91,15 @@ mod tests {
                     media_timeout_ms: 60_000,
                     record: vec![1, 2, 3],
                 },
-                Command::OpenEndpoint { call, port },
+                Command::OpenEndpoint {
+                    call,
+                    port,
+                    tos: Some(184),
+                },
+                Command::SetFirstPacketTimeout {
+                    call,
+                    first_packet_timeout_ms: 5,
+                },
                 Command::SetRemote {
                     call,
                     port,
@@ -126,8 +134,8 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 4, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 6, 7, 0, 176, 234, 1,
-            1, 0, 192, 0, 2, 1, 160, 31, 0, 11, 7, 0, 176, 234, 1, 1, 0, 1, 2,
+            1, 1, 0, 5, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
         ];
         assert_eq!(bytes, golden);
     }

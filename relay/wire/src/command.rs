@@ -77,6 +77,9 @@ pub enum Command {
         call: CallKey,
         /// What to bind.
         port: Port,
+        /// What packets that leave from here carry as type of service or traffic class (RFC 2474
+        /// §3: the DSCP is its upper six bits). `None`: what is set for the interface.
+        tos: Option<u8>,
     },
     /// Closes one endpoint; flows to it end.
     CloseEndpoint {
@@ -123,6 +126,15 @@ pub enum Command {
     },
     /// Answers [`Answer::Worker`].
     QueryWorker,
+    /// Changes how long a call that nothing was ever heard of may stay so. Counted from now; what
+    /// was heard before counts.
+    SetFirstPacketTimeout {
+        /// Which call.
+        call: CallKey,
+        /// Time without a packet at any of its endpoints after which
+        /// [`Event::FirstPacketTimeout`](crate::Event) is sent, in milliseconds; 0 is never.
+        first_packet_timeout_ms: u32,
+    },
     /// Says what else holds for the source of packets at an endpoint; before it is said, the
     /// default does. What was learnt stays.
     SetSourceRules {

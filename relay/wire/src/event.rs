@@ -50,6 +50,8 @@ pub struct Interface {
     pub address: IpAddr,
     /// What SDP says instead, behind a one-to-one NAT.
     pub advertised: Option<IpAddr>,
+    /// First and last port that may be used here; the first is even. `None`: all there are.
+    pub ports: Option<[u16; 2]>,
 }
 
 /// The answer to one [`Request`](crate::Request).
@@ -69,6 +71,12 @@ pub enum Event {
     /// No endpoint of the call received anything for its `media_timeout_ms`. Sent once until
     /// media returns or the time-out is set again.
     MediaTimeout {
+        /// Which call.
+        call: CallKey,
+    },
+    /// No endpoint of the call ever received anything, for its `first_packet_timeout_ms`. Sent
+    /// like the other.
+    FirstPacketTimeout {
         /// Which call.
         call: CallKey,
     },

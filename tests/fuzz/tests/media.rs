@@ -58,6 +58,7 @@ fn to_relay() -> Vec<Input> {
         Command::OpenEndpoint {
             call,
             port: port(30_000),
+            tos: None,
         },
         Command::Connect {
             call,
@@ -93,6 +94,7 @@ fn from_relay() -> Vec<Input> {
             name: "lan".to_owned(),
             address: [192, 0, 2, 1].into(),
             advertised: Some([203, 0, 113, 1].into()),
+            ports: None,
         }],
         partition: PortPartition::new(30_000, 39_998, 4).expect("even and enough"),
     };

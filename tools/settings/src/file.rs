@@ -63,12 +63,17 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Relay {
     /// Where media is received, as `name=address` or `name=address!advertised`; the name and
-    /// the advertised address may be left out. The first is the default of calls that name
-    /// none. Empty: the address that this host's default route leaves from, else 127.0.0.1.
+    /// the advertised address may be left out. `;dscp=N` and `;ports=FIRST-LAST` may follow: a
+    /// code point of its own, and the part of `ports` that is used here, of which each worker
+    /// must have some. The first is the default of calls that name none. Empty: the address that
+    /// this host's default route leaves from, else 127.0.0.1.
     pub interfaces: Vec<String>,
     /// First and last UDP port handed out; the first is even. The range is divided evenly
     /// between the workers.
     pub ports: [u16; 2],
+    /// Differentiated services code point of media that leaves (RFC 2474), unless its interface
+    /// or the call (`TOS` in ng) has another: 46 is expedited forwarding, for voice; 0 is none.
+    pub dscp: u8,
     /// Threads that forward packets, each pinned to a core. 0: one for each core.
     pub workers: u8,
     /// Cores that the workers are pinned to, in order. Empty: the cores of this process. More
@@ -110,6 +115,14 @@ pub struct Control {
     pub listen: Vec<SocketAddr>,
     /// Seconds without any media after which a call is ended; 0 is never.
     pub media_timeout_s: u32,
+    /// Seconds without any media after which a call is ended whose media are all on hold; 0 is
+    /// never.
+    pub silent_timeout_s: u32,
+    /// Seconds after the answer in which something must be heard of a call, or else it is ended;
+    /// 0 leaves that to `media_timeout_s`.
+    pub first_packet_timeout_s: u32,
+    /// Seconds after which a call is ended however lively it is; 0 is never.
+    pub final_timeout_s: u32,
     /// Seconds that a deleted call lives on, unless the request says otherwise.
     pub delete_delay_s: u32,
     /// Seconds that an offer waits for an answer before its ports are given back.
@@ -186,6 +199,7 @@ impl Default for Relay {
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
             packets_per_port_max: 50_000,
+            dscp: 46,
         }
     }
 }
@@ -195,6 +209,9 @@ impl Default for Control {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))],
             media_timeout_s: 60,
+            silent_timeout_s: 3_600,
+            first_packet_timeout_s: 0,
+            final_timeout_s: 0,
             delete_delay_s: 0,
             offer_timeout_s: 180,
             calls_max: 20_000,

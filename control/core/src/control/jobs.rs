@@ -44,9 +44,18 @@ pub(super) struct Call {
     /// It ended by itself: the relay knows it no more, but its counts may still be asked for.
     pub(super) ended: Option<Box<Ended>>,
     /// The relay said that it is silent while something else was being done.
-    pub(super) is_silent: bool,
+    pub(super) silence: Option<Silence>,
     /// When it is next looked at.
     pub(super) timer: Option<Instant>,
+}
+
+/// What the relay says of a call that it does not hear.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Silence {
+    /// It was never heard.
+    FromTheFirst,
+    /// It was not heard for long.
+    ForLong,
 }
 
 /// What is left of a call that ended by itself.
@@ -107,7 +116,7 @@ impl Call {
             queue: VecDeque::new(),
             must_restore: false,
             ended: None,
-            is_silent: false,
+            silence: None,
             timer: None,
         }
     }

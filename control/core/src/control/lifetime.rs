@@ -6,7 +6,7 @@ use relay_wire::{CallKey, CallStats};
 use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
 
-use super::jobs::{Call, Ended};
+use super::jobs::{Call, Ended, Silence};
 use super::{Control, Held, Now};
 
 /// Requests that wait for one call.
@@ -32,20 +32,22 @@ impl Control {
             self.counters.calls_ended += 1;
             match reason {
                 EndReason::Deleted => {}
+                EndReason::FinalTimeout => self.counters.final_timeouts += 1,
+                EndReason::FirstPacketTimeout => self.counters.first_packet_timeouts += 1,
                 EndReason::MediaTimeout => self.counters.media_timeouts += 1,
+                EndReason::SilentTimeout => self.counters.silent_timeouts += 1,
                 EndReason::OfferTimeout => self.counters.offer_timeouts += 1,
             }
             self.notice(Notice::CallEnded { call_id, reason });
         }
-        if reason == Some(EndReason::MediaTimeout) {
-            self.bury(now, key, stats);
-        } else {
-            self.forget(now, key);
+        match reason {
+            Some(reason) if reason.is_news() => self.bury(now, key, reason, stats),
+            _ => self.forget(now, key),
         }
     }
 
     /// Keeps what was counted: the proxy will ask when it ends the call on its side.
-    fn bury(&mut self, now: Now, key: CallKey, stats: Option<CallStats>) {
+    fn bury(&mut self, now: Now, key: CallKey, reason: EndReason, stats: Option<CallStats>) {
         self.release_all(now, key);
         let Some(call) = self.calls.get_mut(&key) else {
             return;
@@ -60,7 +62,7 @@ impl Control {
         if let Some(client) = call.state.subscriber {
             let call_id = &call.state.call_id[..];
             let event = Event::MediaTimeout { call_id };
-            self.events.push(now.instant, client, &event);
+            self.events.push(now.instant, client, &event, reason.name());
         }
         self.schedule(now, key);
     }
@@ -130,10 +132,11 @@ impl Control {
 
     /// Sees to it that a call is looked at when something of it is due.
     pub(super) fn schedule(&mut self, now: Now, key: CallKey) {
+        let final_ms = self.final_timeout_ms();
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        let due = call.due_unix_ms().map(|unix_ms| now.at(unix_ms));
+        let due = call.due_unix_ms(final_ms).map(|unix_ms| now.at(unix_ms));
         if let Some(due) = due
             && call.timer.is_none_or(|timer| due < timer)
         {
@@ -143,6 +146,7 @@ impl Control {
     }
 
     pub(super) fn handle_call_timeout(&mut self, now: Now, key: CallKey) {
+        let final_ms = self.final_timeout_ms();
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
@@ -162,20 +166,26 @@ impl Control {
             return self.remove(key, None, (Some(EndReason::Deleted), true));
         } else if is_due(call.state.offer_deadline_unix_ms) {
             return self.remove(key, None, (Some(EndReason::OfferTimeout), true));
+        } else if is_due(call.final_unix_ms(final_ms)) {
+            return self.remove(key, None, (Some(EndReason::FinalTimeout), false));
         }
         self.schedule(now, key);
     }
 
-    /// The relay heard nothing of a call for long.
-    pub(super) fn handle_media_timeout(&mut self, key: CallKey) {
+    /// The relay heard nothing of a call for long, or nothing ever.
+    pub(super) fn handle_silent(&mut self, key: CallKey, silence: Silence) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
         if call.is_busy() {
-            call.is_silent = true;
+            call.silence = Some(silence);
         } else if call.ended.is_none() {
-            let reason = Some(EndReason::MediaTimeout);
-            self.remove(key, None, (reason, false));
+            let reason = match silence {
+                Silence::FromTheFirst => EndReason::FirstPacketTimeout,
+                Silence::ForLong if call.state.is_held() => EndReason::SilentTimeout,
+                Silence::ForLong => EndReason::MediaTimeout,
+            };
+            self.remove(key, None, (Some(reason), false));
         }
     }
 
@@ -185,15 +195,19 @@ impl Control {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        if call.is_busy() || !std::mem::take(&mut call.is_silent) {
+        if call.is_busy() {
             return;
         }
+        let Some(silence) = call.silence.take() else {
+            return;
+        };
         if !was_change {
-            return self.handle_media_timeout(key);
+            return self.handle_silent(key, silence);
         }
         // Who negotiates is alive: the time counts from now.
         let mut plan = Plan::of(&call.state, timeouts);
         plan.media_timeout_ms = 0;
+        plan.first_packet_timeout_ms = 0;
         call.installed = Some(plan);
         self.restore(now, key);
     }
@@ -207,12 +221,21 @@ impl Control {
 }
 
 impl Call {
-    fn due_unix_ms(&self) -> Option<u64> {
+    fn due_unix_ms(&self, final_ms: u64) -> Option<u64> {
         if let Some(ended) = &self.ended {
             return Some(ended.until_unix_ms);
         }
         let state = &self.state;
-        let dues = [state.delete_at_unix_ms, state.offer_deadline_unix_ms];
+        let dues = [
+            state.delete_at_unix_ms,
+            state.offer_deadline_unix_ms,
+            self.final_unix_ms(final_ms),
+        ];
         dues.into_iter().flatten().min()
+    }
+
+    /// When it has been there for `final_ms`; 0 is never.
+    fn final_unix_ms(&self, final_ms: u64) -> Option<u64> {
+        (final_ms > 0).then(|| self.state.created_unix_ms.saturating_add(final_ms))
     }
 }

@@ -25,7 +25,7 @@ use crate::plan::Plan;
 use crate::ports::Ports;
 use crate::record;
 
-use super::jobs::{Call, Kind};
+use super::jobs::{Call, Kind, Silence};
 use super::{Control, Now, WAITING_MAX};
 
 /// Calls that are installed again at the same time.
@@ -49,7 +49,7 @@ pub(super) struct Link {
     restores: VecDeque<CallKey>,
     restores_open: usize,
     /// Calls reported silent before it was known whose they are.
-    silent: Vec<CallKey>,
+    silent: Vec<(CallKey, Silence)>,
     /// Call-IDs whose delete came before their records could be read.
     pub(super) doomed: Vec<Vec<u8>>,
 }
@@ -105,7 +105,7 @@ impl Control {
         // Keys must not come again in the life of a relay, even if control forgot those of calls
         // that are over.
         self.next_key = self.next_key.max((now.unix_ms / 1_000) << 20);
-        self.ports = Ports::new(&hello.partition, hello.interfaces.len());
+        self.ports = Ports::new(&hello.partition, &hello.interfaces);
         self.placement = Placement::new(hello.partition.workers());
         self.link.interfaces.clone_from(&hello.interfaces);
         let workers = hello.partition.workers();
@@ -134,13 +134,14 @@ impl Control {
 
     /// The relay says that something happened.
     pub fn handle_relay_event(&mut self, _now: Now, event: Event) {
-        match event {
-            Event::MediaTimeout { call } if self.link.state == State::Listing => {
-                if self.link.silent.len() < SILENT_MAX {
-                    self.link.silent.push(call);
-                }
-            }
-            Event::MediaTimeout { call } => self.handle_media_timeout(call),
+        let (call, silence) = match event {
+            Event::FirstPacketTimeout { call } => (call, Silence::FromTheFirst),
+            Event::MediaTimeout { call } => (call, Silence::ForLong),
+        };
+        if self.link.state != State::Listing {
+            self.handle_silent(call, silence);
+        } else if self.link.silent.len() < SILENT_MAX {
+            self.link.silent.push((call, silence));
         }
     }
 
@@ -343,8 +344,8 @@ impl Control {
         for key in keys {
             self.schedule(now, key);
         }
-        for key in std::mem::take(&mut self.link.silent) {
-            self.handle_media_timeout(key);
+        for (key, silence) in std::mem::take(&mut self.link.silent) {
+            self.handle_silent(key, silence);
         }
         for held in std::mem::take(&mut self.waiting) {
             self.resume(now, held);

@@ -24,6 +24,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
             is_asymmetric: egress.is_some_and(|number| number == 20),
             ..SourceRules::default()
         },
+        tos: (number == 20).then_some(184),
         egress: Egress {
             rtp: egress.map(port),
             rtcp: None,
@@ -32,6 +33,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
     Plan {
         exists: true,
         media_timeout_ms,
+        first_packet_timeout_ms: media_timeout_ms / 2,
         endpoints: endpoints.collect(),
     }
 }

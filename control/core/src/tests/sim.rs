@@ -23,6 +23,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) rtp: Option<Port>,
     pub(crate) rtcp: Option<Port>,
     pub(crate) packets: u64,
+    pub(crate) tos: Option<u8>,
 }
 
 /// One call of the simulated relay.
@@ -31,6 +32,7 @@ pub(crate) struct SimCall {
     pub(crate) worker: u8,
     pub(crate) record: Vec<u8>,
     pub(crate) media_timeout_ms: u32,
+    pub(crate) first_packet_timeout_ms: u32,
     pub(crate) endpoints: BTreeMap<Port, SimEndpoint>,
 }
 
@@ -53,6 +55,7 @@ impl SimRelay {
             name: name.to_owned(),
             address: address.parse().unwrap(),
             advertised: advertised.map(|address| address.parse().unwrap()),
+            ports: None,
         };
         let interfaces = vec![
             interface("inside", "10.0.0.1", None),
@@ -108,6 +111,7 @@ impl SimRelay {
                     worker: worker.0,
                     record,
                     media_timeout_ms,
+                    first_packet_timeout_ms: 0,
                     endpoints: BTreeMap::new(),
                 };
                 if self.calls.insert(call, new).is_some() {
@@ -124,7 +128,14 @@ impl SimRelay {
                 call,
                 media_timeout_ms,
             } => self.call(call)?.media_timeout_ms = media_timeout_ms,
-            Command::OpenEndpoint { call, port } => self.open(worker, call, port)?,
+            Command::SetFirstPacketTimeout {
+                call,
+                first_packet_timeout_ms,
+            } => self.call(call)?.first_packet_timeout_ms = first_packet_timeout_ms,
+            Command::OpenEndpoint { call, port, tos } => {
+                self.open(worker, call, port)?;
+                self.endpoint(call, port)?.tos = tos;
+            }
             Command::CloseEndpoint { call, port } => {
                 let call = self.call(call)?;
                 call.endpoints.remove(&port).ok_or(UNKNOWN_PORT)?;
@@ -294,6 +305,9 @@ pub(crate) struct Sim {
 
 pub(crate) const CONFIG: Config = Config {
     media_timeout_s: 60,
+    silent_timeout_s: 3_600,
+    first_packet_timeout_s: 15,
+    final_timeout_s: 0,
     delete_delay_s: 0,
     offer_timeout_s: 180,
     calls_max: 50,
@@ -417,8 +431,13 @@ impl Sim {
     }
 
     pub(crate) fn media_timeout(&mut self) {
+        self.relay_event(|call| Event::MediaTimeout { call });
+    }
+
+    /// The relay says something of the one call.
+    pub(crate) fn relay_event(&mut self, event: impl Fn(CallKey) -> Event) {
         let call = *self.relay.calls.keys().next().expect("there is a call");
-        let event = Event::MediaTimeout { call };
+        let event = event(call);
         self.control.handle_relay_event(self.now(), event);
         self.pump();
     }

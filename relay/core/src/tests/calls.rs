@@ -19,6 +19,7 @@ fn open(call: u64, number: u16) -> Command {
     Command::OpenEndpoint {
         call: CallKey(call),
         port: port(number),
+        tos: None,
     }
 }
 
@@ -100,6 +101,69 @@ fn closing_an_endpoint_is_no_silence() {
         port: port(30_000),
     });
     assert_eq!(bench.pass(60_000), [(1_000, timeout(1))]);
+}
+
+fn set_first_packet(timeout_ms: u32) -> Command {
+    Command::SetFirstPacketTimeout {
+        call: CallKey(1),
+        first_packet_timeout_ms: timeout_ms,
+    }
+}
+
+/// A call of one endpoint, silent for too long after a minute, unheard after ten seconds.
+fn unheard_call() -> Bench {
+    let mut bench = Bench::new();
+    bench.create(1, 60_000);
+    bench.done(open(1, 30_000));
+    bench.done(signal(30_000, ALICE, Learning::Heuristic));
+    bench.done(set_first_packet(10_000));
+    bench
+}
+
+#[test]
+fn a_call_that_was_never_heard_is_reported_as_that_and_once() {
+    let unheard = Event::FirstPacketTimeout { call: CallKey(1) };
+    let mut bench = unheard_call();
+    assert_eq!(bench.pass(200_000), [(10_000, unheard)]);
+    bench.apply(Command::ListCalls { after: None }).unwrap();
+    assert_eq!(bench.pass(1_000), [(0, unheard)], "who missed it hears it");
+    bench.arrive(0, ALICE);
+    assert_eq!(bench.pass(200_000), [(60_000, timeout(1))]);
+}
+
+#[test]
+fn one_packet_ends_the_wait_for_the_first_for_ever() {
+    let mut bench = unheard_call();
+    bench.pass(5_000);
+    bench.arrive(0, ALICE);
+    assert_eq!(bench.pass(20_000), []);
+    // A hold, and its end: what was heard before counts, even at an endpoint that is gone.
+    bench.done(set_first_packet(0));
+    bench.done(Command::CloseEndpoint {
+        call: CallKey(1),
+        port: port(30_000),
+    });
+    bench.done(set_first_packet(10_000));
+    assert_eq!(bench.pass(200_000), [(40_000, timeout(1))]);
+}
+
+#[test]
+fn the_wait_for_the_first_packet_needs_no_other_time_out_and_can_be_ended() {
+    let unheard = Event::FirstPacketTimeout { call: CallKey(1) };
+    let mut bench = Bench::new();
+    bench.create(1, 0);
+    bench.done(set_first_packet(10_000));
+    bench.pass(9_000);
+    bench.done(set_first_packet(10_000));
+    assert_eq!(bench.pass(200_000), [(10_000, unheard)], "counted anew");
+    bench.done(set_first_packet(0));
+    assert_eq!(bench.pass(200_000), []);
+    assert_eq!(bench.relay.poll_timeout(), None);
+    let unknown = Command::SetFirstPacketTimeout {
+        call: CallKey(9),
+        first_packet_timeout_ms: 1,
+    };
+    bench.refused(unknown, Refusal::UnknownCall);
 }
 
 #[test]
@@ -185,6 +249,7 @@ fn refuses_what_is_not_there_or_is_there_already() {
     let command = Command::OpenEndpoint {
         call: CallKey(1),
         port: elsewhere,
+        tos: None,
     };
     bench.refused(command, Refusal::WrongWorker);
     bench.refused(connect(30_000, Some(30_100)), Refusal::UnknownPort);

@@ -104,6 +104,7 @@ fn rtcp_goes_its_own_way() {
     bench.done(Command::OpenEndpoint {
         call,
         port: port(30_003),
+        tos: None,
     });
     bench.done(Command::SetRemote {
         call,
@@ -138,6 +139,7 @@ fn flows_to_a_closed_endpoint_end_even_if_its_slot_is_used_again() {
     let command = Command::OpenEndpoint {
         call: CallKey(2),
         port: port(30_100),
+        tos: None,
     };
     let outcome = bench.relay.handle_command(bench.now, command, ROOM);
     let Ok(Outcome::Bind { socket, .. }) = outcome else {

@@ -111,6 +111,7 @@ fn rtp_vouches_for_rtcp_from_the_same_address() {
     bench.done(Command::OpenEndpoint {
         call: CallKey(1),
         port: port(30_001),
+        tos: None,
     });
     bench.done(signal(30_001, "192.0.2.1:4001", Learning::Heuristic));
     bench.done(connect(30_001, Some(30_002)));
@@ -142,6 +143,7 @@ fn a_phone_that_moves_takes_its_rtcp_along() {
     bench.done(Command::OpenEndpoint {
         call: CallKey(1),
         port: port(30_001),
+        tos: None,
     });
     bench.done(signal(30_001, "192.0.2.1:4001", Learning::Heuristic));
     bench.done(connect(30_001, Some(30_002)));

@@ -315,6 +315,100 @@ fn silence_ends_the_call_tells_the_client_and_keeps_the_counts() {
     });
 }
 
+/// What the client is told beyond that there are no media.
+fn reason_told(sim: &mut Sim) -> Option<Vec<u8>> {
+    sim.sleep(Duration::from_millis(1));
+    let (_, datagram) = sim.sent.pop_front().expect("it is told");
+    let message = Message::split(&datagram).unwrap();
+    let document = Value::parse(message.body).unwrap();
+    let call_id = b"c1";
+    let event = Event::MediaTimeout { call_id };
+    assert_eq!(Event::parse(&document), Some(event));
+    sim.send(&Event::acknowledge(message.cookie));
+    let reason = document.as_dictionary().unwrap().get("reason")?;
+    reason.as_bytes().map(<[u8]>::to_vec)
+}
+
+/// A call of a client that wants to be told, after its answer; with lines in both SDPs.
+fn watched_call(sim: &mut Sim, attributes: &str) {
+    let sdp_in = sdp(CALLER, 4_000) + attributes;
+    let offer = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes());
+    sim.negotiate(&Command::Offer(offer.supports(Support::Events)));
+    sim.answer("c1", "alice", "bob", &(sdp(CALLEE, 5_000) + attributes));
+}
+
+#[test]
+fn a_call_that_was_never_heard_or_was_held_for_too_long_ends_for_that_reason() {
+    use relay_wire::Event as RelayEvent;
+    let heard = |call| RelayEvent::MediaTimeout { call };
+    let never_heard = |call| RelayEvent::FirstPacketTimeout { call };
+    let mut sim = Sim::new();
+    watched_call(&mut sim, "");
+    sim.relay_event(never_heard);
+    let reason = reason_told(&mut sim);
+    assert_eq!(reason.as_deref(), Some(&b"first packet timeout"[..]));
+
+    watched_call(&mut sim, "a=inactive\r\n");
+    sim.relay_event(heard);
+    let reason = reason_told(&mut sim);
+    assert_eq!(reason.as_deref(), Some(&b"silent timeout"[..]));
+
+    watched_call(&mut sim, "");
+    sim.relay_event(heard);
+    assert_eq!(reason_told(&mut sim), None, "the usual one needs no reason");
+    assert!(sim.relay.calls.is_empty());
+    let counters = sim.control.counters();
+    let counts = [
+        counters.first_packet_timeouts,
+        counters.silent_timeouts,
+        counters.media_timeouts,
+    ];
+    assert_eq!(counts, [1, 1, 1]);
+}
+
+#[test]
+fn the_wait_for_the_first_packet_begins_with_the_answer_and_rests_on_hold() {
+    let mut sim = Sim::new();
+    let wait = |sim: &Sim| {
+        sim.relay
+            .calls
+            .values()
+            .next()
+            .unwrap()
+            .first_packet_timeout_ms
+    };
+    sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    assert_eq!(wait(&sim), 0);
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    assert_eq!(wait(&sim), 15_000);
+    let held = sdp(CALLER, 4_000) + "a=inactive\r\n";
+    sim.reoffer("c1", "alice", "bob", &held);
+    sim.answer(
+        "c1",
+        "alice",
+        "bob",
+        &(sdp(CALLEE, 5_000) + "a=inactive\r\n"),
+    );
+    assert_eq!(wait(&sim), 0);
+}
+
+#[test]
+fn a_call_that_is_there_for_too_long_ends_and_the_client_is_told() {
+    let config = Config {
+        final_timeout_s: 7_200,
+        ..CONFIG
+    };
+    let mut sim = Sim::with_relay(config, SimRelay::new(1));
+    watched_call(&mut sim, "");
+    sim.sleep(Duration::from_secs(7_199));
+    assert_eq!(sim.relay.calls.len(), 1);
+    sim.sleep(Duration::from_secs(1));
+    assert!(sim.relay.calls.is_empty());
+    let reason = reason_told(&mut sim);
+    assert_eq!(reason.as_deref(), Some(&b"final timeout"[..]));
+    assert_eq!(sim.control.counters().final_timeouts, 1);
+}
+
 #[test]
 fn a_client_that_knows_no_events_is_not_told() {
     let mut sim = Sim::new();

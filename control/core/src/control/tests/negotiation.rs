@@ -131,6 +131,24 @@ fn hold_in_each_spelling_stops_the_media_timeout_and_resume_starts_it() {
 }
 
 #[test]
+fn the_type_of_service_of_an_offer_is_that_of_its_ports() {
+    let mut sim = Sim::new();
+    let sdp_in = sdp(CALLER, 4_000);
+    let mut offer = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes());
+    offer.tos = Some(136);
+    let to_callee = sim.negotiate(&Command::Offer(offer));
+    let to_caller = sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    for out in [to_callee, to_caller] {
+        for number in [port(&out, 0), port(&out, 0) + 1] {
+            assert_eq!(sim.relay.at(number).tos, Some(136));
+        }
+    }
+    assert_eq!(sim.control.counters().unheeded, 0);
+    let out = sim.offer("c2", "carol", &sdp(CALLER, 4_000));
+    assert_eq!(sim.relay.at(port(&out, 0)).tos, None, "the interface's");
+}
+
+#[test]
 fn an_unanswered_call_has_no_media_timeout() {
     let mut sim = Sim::new();
     sim.offer("c1", "alice", &sdp(CALLER, 4_000));
@@ -641,10 +659,9 @@ fn what_is_asked_for_and_not_done_is_noted() {
     };
     sim.negotiate(&Command::Offer(profile(b"RTP/AVP")));
     assert_eq!(sim.control.counters().unheeded, 0, "it is so already");
-    let asymmetric = profile(b"RTP/SAVP").flag(Flag::Asymmetric);
-    sim.negotiate(&Command::Offer(asymmetric));
+    sim.negotiate(&Command::Offer(profile(b"RTP/SAVP")));
     assert!(sim.notices.iter().any(|notice| matches!(
         notice,
-        Notice::Unheeded { names, .. } if names == "asymmetric, transport protocol"
+        Notice::Unheeded { names, .. } if names == "transport protocol"
     )));
 }
