@@ -3,8 +3,10 @@
 
 use crate::comfort_noise::{self, Description};
 use crate::g722;
+use crate::gsm;
+use crate::plc::Concealment;
 use crate::telephone_event::{self, Payload, Receiver};
-use crate::{Codec, Decoder, SAMPLES_MAX};
+use crate::{Codec, Decoder, Rate, SAMPLES_MAX};
 
 /// G.722: the first octet chooses the mode.
 pub fn g722(data: &[u8]) {
@@ -18,6 +20,59 @@ pub fn g722(data: &[u8]) {
     let mut again = vec![0; payload.len()];
     let len = g722::Encoder::new().encode(&samples, &mut again);
     assert_eq!(len, payload.len());
+}
+
+/// GSM: the packet that the input is, and the frames in it to as many streams as the first octet
+/// says, some of them lost. Together they are decoded as each alone.
+pub fn gsm(data: &[u8]) {
+    if let Ok(frames) = gsm::split(data) {
+        assert_eq!(frames.as_flattened(), data);
+    }
+    let Some((first, rest)) = data.split_first() else {
+        return;
+    };
+    let stream_count = 1 + usize::from(first % 40);
+    let mut together = vec![gsm::Decoder::new(); stream_count];
+    let mut alone = together.clone();
+    for frames in rest.as_chunks().0.chunks(stream_count) {
+        let is_there = |frame: &&[u8; gsm::FRAME_LEN]| frame[0] & 7 != 0;
+        let frames = frames.iter().map(|frame| Some(frame).filter(is_there));
+        let frames: Vec<_> = frames.collect();
+        let mut samples = vec![[0; gsm::SAMPLES_PER_FRAME]; frames.len()];
+        let jobs = together.iter_mut().zip(&frames).zip(&mut samples);
+        let jobs = jobs.map(|((decoder, frame), samples)| gsm::Decoding {
+            decoder,
+            frame: *frame,
+            samples,
+        });
+        gsm::decode_batch(&mut jobs.collect::<Vec<_>>());
+        for ((decoder, frame), samples) in alone.iter_mut().zip(frames).zip(samples) {
+            let expected = match frame {
+                Some(frame) => decoder.decode(frame),
+                None => decoder.conceal(),
+            };
+            assert_eq!(samples, expected);
+            assert!(samples.iter().all(|sample| sample & 7 == 0));
+        }
+    }
+}
+
+/// Concealment: each octet is a packet, lost or not, of so many samples.
+pub fn concealment(data: &[u8]) {
+    let rate = [Rate::Narrow, Rate::Wide][data.len() % 2];
+    let mut concealment = Concealment::new(rate);
+    let mut samples = [0; 8 * 64];
+    for octet in data {
+        let samples = &mut samples[..8 * usize::from(octet % 64)];
+        if octet % 3 == 0 {
+            concealment.conceal(samples);
+        } else {
+            for (at, sample) in (0..).zip(&mut *samples) {
+                *sample = i16::from(*octet).wrapping_mul(at % 97).wrapping_sub(9_000);
+            }
+            concealment.receive(samples);
+        }
+    }
 }
 
 /// Comfort noise: what is read is written the same, and can be listened to.

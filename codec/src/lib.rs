@@ -33,6 +33,7 @@ pub mod ilbc;
 mod kind;
 pub mod l16;
 pub mod opus;
+pub mod plc;
 mod rate;
 pub mod resample;
 #[cfg(test)]
