@@ -163,7 +163,7 @@ impl Plan {
 
     pub(crate) fn set_up_s(&self) -> f64 {
         // Of which half is starting and stopping.
-        f64::from(u32::try_from(self.set_up_calls).unwrap_or(0)) * 0.000_5 + 1.5
+        f64::from(u32::try_from(self.set_up_calls).unwrap_or(0)) * 0.000_5 + 3.7
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::contestants::{OURS, OURS_PATIENT};
 use crate::plan::RATE_OF_STREAMS;
-use crate::results::{Results, SipWork};
+use crate::results::{ByRound, Results, SipWork, median};
 
 /// Packets per second that the cost of a packet is compared at.
 const RATE: u64 = 100_000;
@@ -91,12 +91,12 @@ pub(crate) fn ratios(results: &Results, ours: &[&str], peer: &str) -> Vec<Ratio>
 /// What is promised of the SIP proxy.
 pub(crate) fn sip_ratios(results: &Results) -> Vec<Ratio> {
     let of = |(work, peer, budget): (SipWork, &str, f64)| {
-        let cost = |is_ours| results.sip(is_ours, work);
+        let cost = |is_ours| results.sip_us(is_ours, work);
         Some(Ratio {
             what: work.name().to_owned(),
             relay: "tandem".to_owned(),
             peer: Some(peer.to_owned()),
-            measured: quotient(cost(true), cost(false))?,
+            measured: quotient(&cost(true), &cost(false))?,
             unit: "×",
             budget: Some(Budget::AtMost(budget)),
             is_bound: false,
@@ -130,27 +130,26 @@ fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
         _ => None,
     };
     for streams in [100, 1_000] {
-        let cost = |relay| results.cost(relay, streams, RATE);
+        let cost = |relay| results.costs_at(relay, streams, RATE);
         let what = format!("CPU of a packet, {streams} calls, 100,000/s");
-        add(what, quotient(cost(ours), cost(peer)), cpu, false);
+        add(what, quotient(&cost(ours), &cost(peer)), cpu, false);
     }
     let (our, their) = (results.capacity(ours), results.capacity(peer));
     add(
         "highest rate without loss".to_owned(),
-        quotient(our.map(|it| it.0), their.map(|it| it.0)),
+        our.zip(their).map(|(our, their)| our.0 / their.0.max(1.0)),
         if_ours(Budget::AtLeast(1.7)),
         our.is_some_and(|it| it.1),
     );
     add(
         "99 % latency at 60 % of the peer's highest rate".to_owned(),
-        quotient(results.p99(ours), results.p99(peer)),
+        quotient(&results.p99s(ours), &results.p99s(peer)),
         if_ours(Budget::AtMost(0.5)),
         false,
     );
-    let (our, their) = (results.set_up(ours), results.set_up(peer));
     add(
         "CPU of offer + answer + delete".to_owned(),
-        quotient(our.map(|it| it.0), their.map(|it| it.0)),
+        quotient(&results.set_up_us(ours), &results.set_up_us(peer)),
         if_ours(Budget::AtMost(0.3)),
         false,
     );
@@ -168,16 +167,16 @@ fn alone(results: &Results, ours: &str, all: &mut Vec<Ratio>) {
             is_bound: false,
         }));
     };
-    let set_up = results.set_up(ours);
-    let kilobytes = set_up.map(|it| it.1 / 1_000.0);
+    let bytes = median(results.set_up_bytes(ours).into_values());
+    let kilobytes = bytes.map(|it| it / 1_000.0);
     add("memory of a call".to_owned(), kilobytes, "kB", 8.0);
     let of_streams = results.costs.iter();
     let of_streams = of_streams.filter(|it| it.packets_per_second == RATE_OF_STREAMS);
     let most = of_streams.map(|it| it.streams).max().unwrap_or(0);
     if most > 1_000 {
-        let cost = |streams| results.cost(ours, streams, RATE_OF_STREAMS);
+        let cost = |streams| results.costs_at(ours, streams, RATE_OF_STREAMS);
         let what = format!("CPU of a packet, {most} streams against 10");
-        add(what, quotient(cost(most), cost(10)), "×", 1.3);
+        add(what, quotient(&cost(most), &cost(10)), "×", 1.3);
     }
     let idle = results.idles.iter().find(|it| it.relay == ours);
     // Memory is below 2^32 KiB.
@@ -195,9 +194,10 @@ fn alone(results: &Results, ours: &str, all: &mut Vec<Ratio>) {
     }
 }
 
-fn quotient(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    let quotient = a? / b?;
-    quotient.is_finite().then_some(quotient)
+/// The median of the rounds' quotients: what happened to the machine in one round happened to both.
+fn quotient(a: &ByRound, b: &ByRound) -> Option<f64> {
+    let pairs = a.iter().filter_map(|(round, a)| Some((a, b.get(round)?)));
+    median(pairs.map(|(a, b)| a / b))
 }
 
 #[cfg(test)]
@@ -207,7 +207,7 @@ mod tests {
     use crate::results::tests::example;
 
     #[test]
-    fn ratios_are_of_medians_and_only_of_what_was_measured() {
+    fn ratios_are_only_of_what_was_measured() {
         let ratios = ratios(&example(), &[OURS], "rtpengine");
         let texts: Vec<String> = ratios
             .iter()
@@ -231,6 +231,16 @@ mod tests {
         );
         let nobody = super::ratios(&example(), &[OURS], "nobody");
         assert_eq!(nobody.len(), 1);
+    }
+
+    #[test]
+    fn a_round_is_compared_with_itself() {
+        let ours = ByRound::from([(0, 1.0), (1, 10.0), (2, 5.0)]);
+        // The machine was ten times as slow in the second round; the third one is missing.
+        let peer = ByRound::from([(0, 2.0), (1, 20.0)]);
+        let quotient = quotient(&ours, &peer).unwrap();
+        assert!((quotient - 0.5).abs() < 1e-9);
+        assert!(super::quotient(&ours, &ByRound::new()).is_none());
     }
 
     #[test]

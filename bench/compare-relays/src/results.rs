@@ -333,38 +333,44 @@ impl Results {
         }
     }
 
-    /// Medians over the rounds of the cost of each relay at each point.
-    pub(crate) fn cost(&self, relay: &str, streams: u32, rate: u64) -> Option<f64> {
+    /// The cost of a relay at a point, by round.
+    pub(crate) fn costs_at(&self, relay: &str, streams: u32, rate: u64) -> ByRound {
         let at = |it: &&Cost| {
             it.relay == relay && it.streams == streams && it.packets_per_second == rate
         };
-        median(self.costs.iter().filter(at).map(|it| it.process_us))
+        let costs = self.costs.iter().filter(at);
+        costs.map(|it| (it.round, it.process_us)).collect()
     }
 
-    /// Medians over the rounds of the 99th percentile.
-    pub(crate) fn p99(&self, relay: &str) -> Option<f64> {
+    /// The 99th percentile, by round.
+    pub(crate) fn p99s(&self, relay: &str) -> ByRound {
         let of = self.latencies.iter().filter(|it| it.relay == relay);
-        median(of.map(|it| it.us.p99))
+        of.map(|it| (it.round, it.us.p99)).collect()
     }
 
-    pub(crate) fn set_up(&self, relay: &str) -> Option<(f64, f64)> {
-        let of = || self.set_ups.iter().filter(|it| it.relay == relay);
+    /// The CPU of a call, by round.
+    pub(crate) fn set_up_us(&self, relay: &str) -> ByRound {
+        let of = self.set_ups.iter().filter(|it| it.relay == relay);
+        of.map(|it| (it.round, it.cpu_us_per_call)).collect()
+    }
+
+    /// The memory of a call in bytes, by round.
+    pub(crate) fn set_up_bytes(&self, relay: &str) -> ByRound {
         // Below 2^32 bytes a call.
         let bytes =
             |it: &SetUp| f64::from(u32::try_from(it.memory_bytes_per_call).unwrap_or(u32::MAX));
-        Some((
-            median(of().map(|it| it.cpu_us_per_call))?,
-            median(of().map(bytes))?,
-        ))
+        let of = self.set_ups.iter().filter(|it| it.relay == relay);
+        of.map(|it| (it.round, bytes(it))).collect()
     }
 
-    /// Medians over the rounds of the cost of a piece of SIP work; not of a run that failed at a
-    /// tenth of it or more.
-    pub(crate) fn sip(&self, is_ours: bool, work: SipWork) -> Option<f64> {
+    /// The cost of a piece of SIP work, by round; not of a run that failed at a tenth of it or
+    /// more.
+    pub(crate) fn sip_us(&self, is_ours: bool, work: SipWork) -> ByRound {
         let of = |it: &&SipCost| {
             it.is_ours == is_ours && it.work == work && it.done * 10 >= it.begun * 9
         };
-        median(self.sips.iter().filter(of).map(|it| it.cpu_us))
+        let costs = self.sips.iter().filter(of);
+        costs.map(|it| (it.round, it.cpu_us)).collect()
     }
 
     /// The highest rate, and whether it is only a lower bound.
@@ -375,6 +381,9 @@ impl Results {
         Some((rate, it.generator_limit.is_some()))
     }
 }
+
+/// What was measured, by the number of the round.
+pub(crate) type ByRound = BTreeMap<u32, f64>;
 
 /// The middle one; `None` of none.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -393,9 +402,9 @@ pub(crate) mod tests {
 
     /// What a run may have found.
     pub(crate) fn example() -> Results {
-        let cost = |relay: &str, streams, rate, us| Cost {
+        let cost = |round, relay: &str, streams, rate, us| Cost {
             relay: relay.to_owned(),
-            round: 0,
+            round,
             streams,
             packets_per_second: rate,
             process_us: us,
@@ -416,11 +425,12 @@ pub(crate) mod tests {
         let names = ["uring", "rtpengine"].map(|name| (name.to_owned(), "1".to_owned()));
         Results {
             costs: vec![
-                cost("uring", 100, 100_000, 2.0),
-                cost("uring", 100, 100_000, 2.4),
-                cost("rtpengine", 100, 100_000, 4.4),
-                cost("uring", 10, 50_000, 2.0),
-                cost("uring", 10_000, 50_000, 3.0),
+                cost(0, "uring", 100, 100_000, 2.0),
+                cost(1, "uring", 100, 100_000, 2.4),
+                cost(0, "rtpengine", 100, 100_000, 4.0),
+                cost(1, "rtpengine", 100, 100_000, 4.8),
+                cost(0, "uring", 10, 50_000, 2.0),
+                cost(0, "uring", 10_000, 50_000, 3.0),
             ],
             capacities: vec![
                 capacity("uring", 400_000, Some("x")),

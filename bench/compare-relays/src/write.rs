@@ -77,6 +77,10 @@ fn relays(results: &Results) -> Vec<&str> {
     names.map(|(name, _)| name.as_str()).collect()
 }
 
+fn cost(results: &Results, relay: &str, streams: u32, rate: u64) -> Option<f64> {
+    median(results.costs_at(relay, streams, rate).into_values())
+}
+
 fn by_rate(results: &Results, streams: u32) -> Vec<Curve> {
     let rates: BTreeSet<u64> = results
         .costs
@@ -86,7 +90,7 @@ fn by_rate(results: &Results, streams: u32) -> Vec<Curve> {
     let curve = |relay: &str| {
         let point = |rate: &u64| {
             let x = f64::from(u32::try_from(*rate).ok()?);
-            Some((x, results.cost(relay, streams, *rate)?))
+            Some((x, cost(results, relay, streams, *rate)?))
         };
         (relay.to_owned(), rates.iter().filter_map(point).collect())
     };
@@ -97,7 +101,7 @@ fn by_streams(results: &Results, rate: u64) -> Vec<Curve> {
     let streams: BTreeSet<u32> = results.costs.iter().map(|it| it.streams).collect();
     let curve = |relay: &str| {
         let point =
-            |streams: &u32| Some((f64::from(*streams), results.cost(relay, *streams, rate)?));
+            |streams: &u32| Some((f64::from(*streams), cost(results, relay, *streams, rate)?));
         (relay.to_owned(), streams.iter().filter_map(point).collect())
     };
     some(relays(results).into_iter().map(curve))
@@ -202,7 +206,7 @@ fn cost_table(out: &mut String, results: &Results) {
                     is_limited || !it.generator_limits.is_empty(),
                 )
             });
-            let _ = match results.cost(relay, streams, rate) {
+            let _ = match cost(results, relay, streams, rate) {
                 Some(us) => write!(
                     out,
                     " {us:.2} ({lost}{}) |",
@@ -297,7 +301,9 @@ fn set_up_table(out: &mut String, results: &Results) {
     }
     out.push_str("\n## Call set-up\n\nOffer, answer and delete; all processes of the relay.\n\n| relay | CPU, µs a call | memory, bytes a call |\n|---|---|---|\n");
     for relay in relays(results) {
-        if let Some((cpu_us, bytes)) = results.set_up(relay) {
+        let cpu_us = median(results.set_up_us(relay).into_values());
+        let bytes = median(results.set_up_bytes(relay).into_values());
+        if let Some((cpu_us, bytes)) = cpu_us.zip(bytes) {
             let _ = writeln!(out, "| `{relay}` | {cpu_us:.0} | {bytes:.0} |");
         }
     }
@@ -311,7 +317,7 @@ fn sip_table(out: &mut String, results: &Results) {
     let works: BTreeSet<SipWork> = results.sips.iter().map(|it| it.work).collect();
     for work in works {
         let cost = |is_ours| {
-            let us = results.sip(is_ours, work);
+            let us = median(results.sip_us(is_ours, work).into_values());
             us.map_or_else(|| "–".to_owned(), |us| format!("{us:.1}"))
         };
         let _ = writeln!(

@@ -117,7 +117,7 @@ pub struct Generator {
     pub dropped_here: u64,
     /// Packets that found the system's queue for one of our cores full.
     pub backlog_full: u64,
-    /// Why it was the bottleneck; empty if it was not.
+    /// Why it was the bottleneck, the worst first; empty if it was not.
     pub limits: Vec<String>,
 }
 
@@ -232,13 +232,6 @@ impl Packets {
 impl Generator {
     fn new(tally: &Tally) -> Self {
         let lateness_us = Percentiles::new(&tally.lateness_ns);
-        let mut limits = Vec::new();
-        if lateness_us.p99 > LATENESS_MAX_US {
-            limits.push(format!(
-                "1 % of the packets were sent {:.1} ms late or later",
-                lateness_us.p99 / 1e3
-            ));
-        }
         let counts = [
             (tally.skipped, "packets were left out to catch up"),
             (tally.sends_full, "packets found a send queue full"),
@@ -249,7 +242,14 @@ impl Generator {
             ),
         ];
         let reached = counts.iter().filter(|(count, _)| *count > 0);
-        limits.extend(reached.map(|(count, what)| format!("{count} {what}")));
+        let texts = reached.map(|(count, what)| format!("{count} {what}"));
+        let mut limits: Vec<String> = texts.collect();
+        if lateness_us.p99 > LATENESS_MAX_US {
+            limits.push(format!(
+                "1 % of the packets were sent {:.1} ms late or later",
+                lateness_us.p99 / 1e3
+            ));
+        }
         Self {
             lateness_us,
             skipped: tally.skipped,
