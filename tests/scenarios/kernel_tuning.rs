@@ -463,6 +463,26 @@ fn rules_send_each_port_to_the_queue_of_the_worker_that_owns_it() {
 }
 
 #[test]
+fn ipv6_gets_the_same_rules() {
+    let host = Host::new();
+    let arguments = [&SYSTEM[..], &["--ipv6", "--only", "steering"]].concat();
+    host.run("apply", &arguments).ok();
+    let rules = host.read("nic/rules");
+    let of = |family: &str| {
+        let mut rules: Vec<&str> = rules
+            .lines()
+            .filter_map(|rule| rule.split_once(family))
+            .map(|(_, rest)| rest)
+            .filter(|rest| !rest.contains("5060"))
+            .collect();
+        rules.sort_unstable();
+        rules
+    };
+    assert_eq!(of(" udp6 "), ["32768 0x1fff 0", "40960 0x1fff 1"]);
+    assert_eq!(of(" udp4 "), of(" udp6 "));
+}
+
+#[test]
 fn what_the_system_refuses_is_said_and_not_noted() {
     let host = Host::new();
     // A folder cannot be written like a file.
