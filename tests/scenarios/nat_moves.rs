@@ -132,6 +132,25 @@ fn a_stream_that_goes_on_elsewhere_is_followed() {
     );
 }
 
+/// In the first seconds, when the relay still waits for somebody who fits better.
+#[test]
+fn a_stream_that_goes_on_elsewhere_is_followed_at_once() {
+    Stage::play(
+        |_| {},
+        |stage| {
+            let mut scene = Scene::new(stage, &[]);
+            let mobile = scene.on_mobile().with_ssrc(scene.wifi.ssrc());
+            let parties = [&scene.wifi, &scene.public].map(|end| Party::at(end.address()));
+            scene.call.renew(0, parties.each_ref());
+            let sequence = meet([&scene.wifi, &scene.public], scene.call.relay, 100);
+            let before = stage.strangers();
+            scene.assert_followed(&mobile, sequence);
+            // Those of a quarter of a second, and not of three seconds.
+            assert!(stage.strangers() - before < 40);
+        },
+    );
+}
+
 #[test]
 fn another_stream_is_not_followed() {
     Stage::play(

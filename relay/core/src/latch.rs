@@ -163,9 +163,12 @@ impl Latch {
         let may_come = source.port() != 0
             && match self.peer {
                 None => self.may_be_first(fit),
-                Some(peer) if now < peer.open_until => self.is_better(fit, peer),
                 Some(peer) => {
-                    self.may_take_over(fit, peer) || self.may_have_moved(now, evidence, heard)
+                    let may_replace = match now < peer.open_until {
+                        true => self.is_better(fit, peer),
+                        false => self.may_take_over(fit, peer),
+                    };
+                    may_replace || self.may_have_moved(now, evidence, heard)
                 }
             };
         if !may_come {
@@ -250,7 +253,7 @@ impl Latch {
         self.learning == Learning::Heuristic && fit >= Fit::Address && peer.fit < Fit::Address
     }
 
-    /// After the window: the peer itself, elsewhere.
+    /// The peer itself, elsewhere.
     fn may_have_moved(&self, now: Instant, evidence: Evidence, heard: Option<Heard>) -> bool {
         let is_silent = heard.is_none_or(|it| now >= it.at + HANDOVER_SILENCE);
         self.learning != Learning::Off
@@ -264,10 +267,11 @@ impl Latch {
 
     /// Is one that may come to be heard out first?
     fn must_prove(&self, fit: Fit, now: Instant, evidence: Evidence, heard: Option<Heard>) -> bool {
-        if self.peer.is_some_and(|peer| now >= peer.open_until) {
-            return !goes_on(evidence, heard);
+        if self.peer.is_some() && goes_on(evidence, heard) {
+            return false;
         }
-        self.learning == Learning::Heuristic && fit < Fit::Address
+        let is_locked = self.peer.is_some_and(|peer| now >= peer.open_until);
+        is_locked || (self.learning == Learning::Heuristic && fit < Fit::Address)
     }
 
     fn learn(&mut self, now: Instant, source: SocketAddr, fit: Fit) {

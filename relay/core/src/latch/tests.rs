@@ -353,6 +353,23 @@ fn a_phone_that_moves_goes_on_with_its_stream() {
 }
 
 #[test]
+fn a_phone_that_moves_is_followed_while_the_window_is_open() {
+    let mut bench = Bench::new(Some(SIGNALLED), Learning::Heuristic);
+    let learnt = (0..4).map(|it| bench.rtp(it * 20, STRANGER, 7, it).is_ok());
+    assert_eq!(Vec::from_iter(learnt), [false, false, false, true]);
+    for (at, source, ssrc, sequence) in [
+        (80, SPRAYER, 7, 4),
+        (400, SPRAYER, 8, 4),
+        (400, SPRAYER, 7, 4_000),
+    ] {
+        assert!(bench.rtp(at, source, ssrc, sequence).is_err());
+    }
+    assert!(bench.rtp(400, SPRAYER, 7, 9).is_ok());
+    assert_eq!(bench.latch.remote(), Some(address(SPRAYER)));
+    assert!(bench.rtp(500, SIGNALLED, 9, 1).is_ok(), "open as before");
+}
+
+#[test]
 fn an_asymmetric_peer_is_heard_from_there_and_sent_to_here() {
     let mut bench = Bench::new(Some(SIGNALLED), Learning::Heuristic);
     bench.rules(|it| it.is_asymmetric = true);
