@@ -22,25 +22,24 @@ pub struct Law<const N: usize> {
     samples: [i16; 256],
     /// By the regarded bits of a sample.
     octets: [u8; N],
-    /// Bits of a sample that are not regarded.
-    shift: u32,
 }
 
 /// A-law (`PCMA`), the law of most of the world.
 pub static ALAW: Law<4_096> = Law {
     samples: alaw_samples(),
     octets: alaw_octets(),
-    shift: 4,
 };
 
 /// µ-law (`PCMU`), the law of North America and Japan.
 pub static ULAW: Law<16_384> = Law {
     samples: ulaw_samples(),
     octets: ulaw_octets(),
-    shift: 2,
 };
 
 impl<const N: usize> Law<N> {
+    /// Bits of a sample that are not regarded.
+    const SHIFT: u32 = u16::BITS - N.ilog2();
+
     /// The sample that an octet stands for.
     #[must_use]
     pub fn decode(&self, octet: u8) -> i16 {
@@ -50,7 +49,7 @@ impl<const N: usize> Law<N> {
     /// The octet that stands for a sample.
     #[must_use]
     pub fn encode(&self, sample: i16) -> u8 {
-        self.octets[usize::from(sample.cast_unsigned() >> self.shift)]
+        self.octets[usize::from(sample.cast_unsigned() >> Self::SHIFT)]
     }
 
     /// Decodes a payload, as far as both reach; the number of samples written.
@@ -82,6 +81,22 @@ pub fn alaw_to_ulaw(octet: u8) -> u8 {
 #[must_use]
 pub fn ulaw_to_alaw(octet: u8) -> u8 {
     ULAW_TO_ALAW[usize::from(octet)]
+}
+
+/// Turns an A-law payload into a µ-law one where it lies.
+pub fn alaw_to_ulaw_in_place(payload: &mut [u8]) {
+    translate(payload, &ALAW_TO_ULAW);
+}
+
+/// Turns a µ-law payload into an A-law one where it lies.
+pub fn ulaw_to_alaw_in_place(payload: &mut [u8]) {
+    translate(payload, &ULAW_TO_ALAW);
+}
+
+fn translate(payload: &mut [u8], table: &[u8; 256]) {
+    for octet in payload {
+        *octet = table[usize::from(*octet)];
+    }
 }
 
 static ALAW_TO_ULAW: [u8; 256] = alaw_to_ulaw_octets();

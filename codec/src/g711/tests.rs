@@ -80,3 +80,16 @@ fn buffers_of_different_length_are_filled_as_far_as_both_reach() {
     assert_eq!(ULAW.encode_into(&samples, &mut payload), 2);
     assert_eq!(payload[..2], [ULAW.encode(8), ULAW.encode(-8)]);
 }
+
+#[test]
+fn a_payload_is_translated_where_it_lies() {
+    let all: Vec<u8> = octets().collect();
+    let mut payload = all.clone();
+    alaw_to_ulaw_in_place(&mut payload);
+    let expected: Vec<u8> = octets().map(alaw_to_ulaw).collect();
+    assert_eq!(payload, expected);
+    payload.copy_from_slice(&all);
+    ulaw_to_alaw_in_place(&mut payload);
+    let expected: Vec<u8> = octets().map(ulaw_to_alaw).collect();
+    assert_eq!(payload, expected);
+}
