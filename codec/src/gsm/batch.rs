@@ -48,20 +48,24 @@ pub fn decode_batch(batch: &mut [Decoding<'_>]) {
 
 fn encode_at(level: Level, batch: &mut [Encoding<'_>]) {
     for group in batch.chunks_mut(LANES) {
-        if let Err(Encode(group)) = level.run(Encode(group)) {
-            for job in group {
-                *job.frame = job.encoder.encode_alone(job.samples);
-            }
+        if level.pays_for(group.len()) {
+            level.run(Encode(group));
+            continue;
+        }
+        for job in group {
+            *job.frame = job.encoder.encode_alone(job.samples);
         }
     }
 }
 
 fn decode_at(level: Level, batch: &mut [Decoding<'_>]) {
     for group in batch.chunks_mut(LANES) {
-        if let Err(Decode(group)) = level.run(Decode(group)) {
-            for job in group {
-                *job.samples = job.decoder.decode_alone(job.frame);
-            }
+        if level.pays_for(group.len()) {
+            level.run(Decode(group));
+            continue;
+        }
+        for job in group {
+            *job.samples = job.decoder.decode_alone(job.frame);
         }
     }
 }
