@@ -19,6 +19,7 @@ mod nat_modes;
 mod nat_moves;
 mod nat_types;
 mod operator_commands;
+mod port_exhaustion;
 mod proxy_killed;
 mod register_digest;
 mod relay_drivers;
