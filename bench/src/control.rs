@@ -82,6 +82,9 @@ impl World {
         let mut world = Self {
             control: Control::new(Config {
                 media_timeout_s: 60,
+                silent_timeout_s: 3_600,
+                first_packet_timeout_s: 0,
+                final_timeout_s: 0,
                 delete_delay_s: 0,
                 offer_timeout_s: 180,
                 calls_max: 10_000,
