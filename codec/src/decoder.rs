@@ -1,5 +1,6 @@
 //! Any codec's payloads to samples.
 
+use crate::plc::Concealment;
 use crate::{Codec, Error, g711, g722, gsm, ilbc, l16, opus};
 
 /// Payloads to samples. Allocates when it is made or set back, and never else.
@@ -11,11 +12,11 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum State {
-    /// G.711 and L16 remember nothing.
-    None,
+    /// G.711 and L16, which remember nothing themselves.
+    Plain(Box<Concealment>),
     Gsm(Box<gsm::Decoder>),
     Ilbc(Box<ilbc::Decoder>, ilbc::Mode),
-    G722(Box<g722::Decoder>),
+    G722(Box<(g722::Decoder, Concealment)>),
     Opus(opus::Decoder),
 }
 
@@ -26,11 +27,12 @@ impl Decoder {
     ///
     /// If libopus has no memory.
     pub fn new(codec: Codec) -> Result<Self, Error> {
+        let concealment = Concealment::new(codec.rate());
         let state = match codec {
-            Codec::Pcmu | Codec::Pcma | Codec::L16(_) => State::None,
+            Codec::Pcmu | Codec::Pcma | Codec::L16(_) => State::Plain(Box::new(concealment)),
             Codec::Gsm => State::Gsm(Box::default()),
             Codec::Ilbc(mode) => State::Ilbc(Box::new(ilbc::Decoder::new(mode)), mode),
-            Codec::G722 => State::G722(Box::default()),
+            Codec::G722 => State::G722(Box::new((g722::Decoder::new(), concealment))),
             Codec::Opus(rate) => State::Opus(opus::Decoder::new(rate)?),
         };
         Ok(Self { codec, state })
@@ -63,11 +65,15 @@ impl Decoder {
         let len = self.codec.samples_in(payload)?;
         let samples = samples.get_mut(..len).ok_or(Error::Room)?;
         match &mut self.state {
-            State::None => match self.codec {
-                Codec::Pcmu => g711::ULAW.decode_into(payload, samples),
-                Codec::Pcma => g711::ALAW.decode_into(payload, samples),
-                _ => l16::decode(payload, samples),
-            },
+            State::Plain(concealment) => {
+                let len = match self.codec {
+                    Codec::Pcmu => g711::ULAW.decode_into(payload, samples),
+                    Codec::Pcma => g711::ALAW.decode_into(payload, samples),
+                    _ => l16::decode(payload, samples),
+                };
+                concealment.receive(samples);
+                len
+            }
             State::Gsm(decoder) => {
                 let frames = gsm::split(payload)?.iter();
                 let (places, _) = samples.as_chunks_mut();
@@ -77,7 +83,12 @@ impl Decoder {
                 len
             }
             State::Ilbc(decoder, mode) => decode_ilbc(decoder, mode, self.codec, payload, samples)?,
-            State::G722(decoder) => decoder.decode(payload, samples),
+            State::G722(state) => {
+                let (decoder, concealment) = &mut **state;
+                let len = decoder.decode(payload, samples);
+                concealment.receive(samples);
+                len
+            }
             State::Opus(decoder) => decoder.decode(payload, samples)?,
         };
         Ok(len)
@@ -90,7 +101,14 @@ impl Decoder {
     pub fn conceal(&mut self, next: Option<&[u8]>, samples: &mut [i16]) {
         let len = samples.len();
         let filled = match &mut self.state {
-            State::None | State::G722(_) => 0,
+            State::Plain(concealment) => {
+                concealment.conceal(samples);
+                len
+            }
+            State::G722(state) => {
+                state.1.conceal(samples);
+                len
+            }
             State::Gsm(decoder) => {
                 let (places, _) = samples.as_chunks_mut();
                 for place in &mut *places {

@@ -95,6 +95,10 @@ fn what_is_lost_is_made_up_for_to_the_last_sample() {
             let payload = encode(&mut encoder, samples);
             decoder.decode(&payload, &mut [0; SAMPLES_MAX]).unwrap();
         }
+        let mut samples = vec![0; packet];
+        decoder.conceal(None, &mut samples);
+        let share = energy(&samples) / energy(&tone(codec, packet));
+        assert!(share > 0.2, "{codec:?} splices silence in: {share}");
         for len in [packet, 3 * packet, packet + 7, 1, 0] {
             let mut samples = vec![i16::MAX; len];
             decoder.conceal(None, &mut samples);

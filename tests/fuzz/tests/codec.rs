@@ -3,6 +3,13 @@
 use tandem_fuzz::{Input, seeds, target};
 
 target!(g722, payloads(160), 4_000, codec::fuzz::g722);
+target!(gsm, gsm_packets(), 3_000, codec::fuzz::gsm);
+target!(
+    concealment,
+    seeds::scripts(),
+    3_000,
+    codec::fuzz::concealment
+);
 target!(
     comfort_noise,
     payloads(11),
@@ -27,12 +34,25 @@ fn payloads(len: usize) -> Vec<Input> {
     seeds
 }
 
+/// Packets of one frame and of several: a frame that sends a decoder home, and others.
+fn gsm_packets() -> Vec<Input> {
+    let encode = |sample| codec::gsm::Encoder::new().encode(&[sample; 160]);
+    let frames = [8, 0, -1, 9_000].map(encode);
+    let mut seeds = vec![Input::new(), frames[0].to_vec(), frames.concat()];
+    for streams in [1, 2, 16, 33] {
+        let mut seed = vec![streams - 1];
+        seed.extend(frames.as_flattened().repeat(16));
+        seeds.push(seed);
+    }
+    seeds
+}
+
 /// For each codec some packets of lengths that it may have.
 fn packets() -> Vec<Input> {
     let packet = |len: u8| {
         [len]
             .into_iter()
-            .chain((0..len).map(|at| at.wrapping_mul(37) ^ len))
+            .chain((0..len).map(move |at| at.wrapping_mul(37) ^ len))
     };
     let packets = |codec: u8| {
         let lens = [33, 38, 50, 100, 66, 160, 7, 23, 1];

@@ -6,6 +6,7 @@
 //! status, calls ─► sip-proxy, by its admin socket        (admin)
 //! user, cdr, registrations ─► the database               (sip-proxy-store)
 //! doctor ─► /proc and /sys of this host                  (doctor/)
+//! codec ─► files                                         (codec)
 //! load ─► any relay or SIP server                        (tandem-load)
 //! ```
 
@@ -14,6 +15,7 @@
 mod admin;
 mod calls;
 mod cdr;
+mod codec;
 mod config;
 mod doctor;
 mod failure;
@@ -140,6 +142,8 @@ enum Command {
     /// For a relay or a SIP server that is one's own: nothing is sent to an address of another
     /// host unless it is named with --yes-send-to.
     Load(load::LoadArgs),
+    /// Convert recordings between codecs, and measure what codecs cost
+    Codec(codec::CodecArgs),
     /// Write the manual pages to a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -168,6 +172,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::User(args) => user::run(context, args),
         Command::Config(args) => config::run(context, args),
         Command::Ng(args) => ng::run(context, args),
+        Command::Codec(args) => codec::run(context, args),
         Command::Man(args) => man::run(args),
     }?;
     Ok(ExitCode::SUCCESS)

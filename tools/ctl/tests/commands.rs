@@ -11,7 +11,7 @@ use serde_json::Value;
 use sip_proxy_core::{Binding, Cdr, CdrCause, Listener, ListenerId, MediaCounts, Transport};
 use sip_proxy_store::{Store, hash_password};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "run",
     "status",
     "calls",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 10] = [
     "doctor",
     "ng",
     "load",
+    "codec",
 ];
 
 /// A place whose database is open.
