@@ -52,7 +52,7 @@ struct Draft {
 
 /// All rules. Those whose findings weigh most stand first: that is the order of what is found,
 /// within a severity.
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     ("daemons", daemons::missing),
     ("reachable", daemons::unreachable),
     ("open-files", daemons::open_files),
@@ -74,6 +74,7 @@ const RULES: [Rule; 22] = [
     ("receive-buffers", network::receive_buffers),
     ("port-range", network::port_range),
     ("isolation", cpu::isolation),
+    ("virtual", cpu::is_virtual),
     ("mitigations", kernel::mitigations),
 ];
 

@@ -286,6 +286,7 @@ fn what_is_wrong_with_such_a_host_is_found() {
         "swap",
         "receive-buffers",
         "port-range",
+        "virtual",
         "mitigations",
     ] {
         assert!(found.contains(&rule), "{rule} is not among {found:?}");

@@ -80,6 +80,23 @@ pub(super) fn steal(facts: &Facts) -> Option<Draft> {
     })
 }
 
+/// The host is a virtual machine.
+pub(super) fn is_virtual(facts: &Facts) -> Option<Draft> {
+    let steal = facts.cpu.steal_permille.unwrap_or(0);
+    facts.cpu.is_virtual.then(|| Draft {
+        severity: Severity::Note,
+        finding: "this is a virtual machine".to_owned(),
+        read: format!(
+            "hypervisor among the flags in /proc/cpuinfo; {}.{} % steal in /proc/stat",
+            steal / 10,
+            steal % 10
+        ),
+        why: "Waking another core leaves the machine, and its packets take a turn in the host, too.",
+        cure: "nothing must be done; ask for dedicated processors and a device with several queues"
+            .to_owned(),
+    })
+}
+
 /// The processor is slow when a burst comes.
 pub(super) fn governor(facts: &Facts) -> Option<Draft> {
     let cores = facts.settings.worker_cores();
@@ -180,6 +197,13 @@ mod tests {
         }
         facts.cpu.steal_permille = Some(4);
         assert!(find("steal", &facts).is_none());
+    }
+
+    #[test]
+    fn a_virtual_machine_is_worth_a_note() {
+        let mut facts = healthy();
+        facts.cpu.is_virtual = true;
+        assert_eq!(find("virtual", &facts).unwrap().severity, Severity::Note);
     }
 
     #[test]
