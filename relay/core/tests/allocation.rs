@@ -100,6 +100,26 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
     relay
 }
 
+/// Every kind of packet in turn: streams that go on, are late, change their source (of more than
+/// are remembered) or their type (of a clock that is yet to be told); RTCP; and neither.
+fn write(packet: &mut [u8; 172], step: u32) {
+    packet[..2].copy_from_slice(&[0x80, if step.is_multiple_of(100) { 111 } else { 8 }]);
+    let sequence = if step.is_multiple_of(7) {
+        step / 2
+    } else {
+        step
+    };
+    packet[2..4].copy_from_slice(&sequence.to_be_bytes()[2..]);
+    packet[4..8].copy_from_slice(&(step * 40).to_be_bytes());
+    packet[8..12].copy_from_slice(&(step / 50 % 9).to_be_bytes());
+    match step % 31 {
+        // An empty report of a receiver.
+        0 => packet[..4].copy_from_slice(&[0x80, 201, 0, 42]),
+        1 => packet[0] = 0x55,
+        _ => {}
+    }
+}
+
 #[test]
 #[expect(
     clippy::disallowed_methods,
@@ -110,9 +130,7 @@ fn no_packet_allocates() {
     let [alice, bob, stranger]: [SocketAddr; 3] =
         [alice, bob, "198.51.100.1:6000"].map(|it| it.parse().unwrap());
     let now = Instant::now();
-    let mut packets: [[u8; 172]; 3] = [[0x55; 172]; 3];
-    packets[0][..2].copy_from_slice(&[0x80, 8]);
-    packets[1][..2].copy_from_slice(&[0x80, 201]);
+    let mut packet = [0x55; 172];
     for learning in [
         Learning::Heuristic,
         Learning::Immediate,
@@ -122,21 +140,20 @@ fn no_packet_allocates() {
         let mut relay = relay(now, learning, alice, bob);
         let before = allocations();
         let mut forwarded = 0;
-        for step in 0..10_000_u32 {
+        for step in 0..12_000_u32 {
             let now = now + Duration::from_millis(step.into());
-            let source = [alice, bob, stranger][step as usize % 3];
-            let ingress = Ingress {
-                socket: SocketId::new(step % 3),
-                source,
-            };
-            let packet = &mut packets[step as usize / 3 % 3];
-            let verdict = relay.handle_packet(now, ingress, packet);
+            // Strangers come to the port of a call, and to one where nothing is.
+            let (socket, source) =
+                [(0, alice), (1, bob), (0, stranger), (9, stranger)][step as usize % 4];
+            let socket = SocketId::new(socket);
+            write(&mut packet, step);
+            let verdict = relay.handle_packet(now, Ingress { socket, source }, &mut packet);
             forwarded += u32::from(matches!(verdict, Verdict::Forward(_)));
             relay.handle_timeout(now);
             assert!(relay.poll_event().is_none());
         }
         let allocations = allocations() - before;
         assert_eq!(allocations, 0, "{learning:?}");
-        assert_eq!(forwarded, 6_667, "{learning:?}: it was a test");
+        assert!(forwarded > 5_000, "{learning:?}: it was a test");
     }
 }

@@ -355,6 +355,27 @@ fn media_address_and_source_address_override() {
 }
 
 #[test]
+fn rtcp_goes_where_its_attribute_says() {
+    let mut sim = Sim::new();
+    let to_callee = sim.offer(
+        "c1",
+        "alice",
+        &(sdp(CALLER, 4_000) + "a=rtcp:4999 IN IP4 192.0.2.12\r\n"),
+    );
+    let to_caller = sim.answer(
+        "c1",
+        "alice",
+        "bob",
+        &(sdp(CALLEE, 5_000) + "a=rtcp:5999\r\n"),
+    );
+    let (caller, callee) = (port(&to_caller, 0), port(&to_callee, 0));
+    let remote = |sim: &mut Sim, port| sim.relay.at(port).remote.unwrap().to_string();
+    assert_eq!(remote(&mut sim, caller + 1), "192.0.2.12:4999");
+    assert_eq!(remote(&mut sim, callee + 1), format!("{CALLEE}:5999"));
+    assert_eq!(sim.relay.at(caller + 1).rtcp, Some(on(0, callee + 1)));
+}
+
+#[test]
 fn flags_say_what_holds_for_the_source_of_media() {
     let rules = SourceRules::default();
     let cases: [(&[Flag], SourceRules); 6] = [
