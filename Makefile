@@ -44,8 +44,9 @@ install: ## Put programs, units, man pages and settings into place (after make b
 	@install -d $(DESTDIR)$(PREFIX)/share/tandem/kernel-tuning/lib
 	@install -m 755 kernel-tuning/probe kernel-tuning/apply kernel-tuning/undo $(DESTDIR)$(PREFIX)/share/tandem/kernel-tuning
 	@install -m 644 kernel-tuning/lib/*.sh $(DESTDIR)$(PREFIX)/share/tandem/kernel-tuning/lib
+	@install -m 644 kernel-tuning/README.md $(DESTDIR)$(PREFIX)/share/tandem/kernel-tuning
 	@install -d $(DESTDIR)$(PREFIX)/share/doc/tandem
-	@install -m 644 docs/tandem.toml docs/configuration.md docs/operations.md kernel-tuning/README.md $(DESTDIR)$(PREFIX)/share/doc/tandem
+	@install -m 644 docs/tandem.toml docs/configuration.md docs/operations.md $(DESTDIR)$(PREFIX)/share/doc/tandem
 	@test -e $(DESTDIR)$(SYSCONFDIR)/tandem/tandem.toml \
 	    || install -m 644 tools/systemd/tandem.toml $(DESTDIR)$(SYSCONFDIR)/tandem/tandem.toml
 	@echo "installed; next: systemd-sysusers; systemctl daemon-reload;" \

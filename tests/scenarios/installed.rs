@@ -82,6 +82,7 @@ fn make_install_puts_everything_where_the_system_looks_for_it() {
     assert_eq!(mode("usr/lib/sysusers.d/tandem.conf"), 0o644);
     assert_eq!(mode("usr/share/man/man1/tandem-doctor.1"), 0o644);
     assert_eq!(mode("usr/share/tandem/kernel-tuning/apply"), 0o755);
+    assert_eq!(mode("usr/share/tandem/kernel-tuning/README.md"), 0o644);
     assert_eq!(mode("usr/share/doc/tandem/operations.md"), 0o644);
 
     let settings = folder.path().join("etc/tandem/tandem.toml");
