@@ -170,3 +170,76 @@ impl Decoder {
             .expect("a frame lies behind the history")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gsm::Encoder;
+    use crate::signal;
+
+    /// The loudest sample.
+    fn peak(samples: &[i16]) -> u16 {
+        samples.iter().map(|it| it.unsigned_abs()).max().unwrap()
+    }
+
+    #[test]
+    fn lost_frames_sound_like_the_last_one_and_fade_away() {
+        let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new());
+        let speech: Vec<i16> = signal::tone(8_000, 150.0, 15_000.0).take(3_200).collect();
+        let mut last = 0;
+        for samples in speech.as_chunks().0 {
+            last = peak(&decoder.decode(&encoder.encode(samples)));
+        }
+        let first_lost = peak(&decoder.conceal());
+        assert!(first_lost > last / 2, "{first_lost} after {last}");
+        for _ in 0..16 {
+            let _ = decoder.conceal();
+        }
+        let silent = peak(&decoder.conceal());
+        assert!(silent < 100, "{silent}");
+    }
+
+    #[test]
+    fn what_comes_after_a_loss_is_heard_as_before() {
+        let mut encoder = Encoder::new();
+        let speech = signal::speech(8_000, 16_000);
+        let frames = speech.as_chunks().0.iter().map(|it| encoder.encode(it));
+        let (mut whole, mut broken) = (Decoder::new(), Decoder::new());
+        let (mut expected, mut heard) = (Vec::new(), Vec::new());
+        for (number, frame) in frames.enumerate() {
+            expected.extend(whole.decode(&frame));
+            heard.extend(match number {
+                40..43 => broken.conceal(),
+                _ => broken.decode(&frame),
+            });
+        }
+        let after = 160 * 60..;
+        let snr = signal::snr_db(&expected[after.clone()], &heard[after], 0);
+        assert!(snr > 20.0, "{snr} dB");
+    }
+
+    #[test]
+    fn before_the_first_frame_a_loss_is_silent() {
+        assert!(peak(&Decoder::new().conceal()) < 100);
+    }
+
+    #[test]
+    fn a_decoder_set_back_is_as_new() {
+        let mut used = Decoder::new();
+        let _ = used.decode(&[0xd9; FRAME_LEN]);
+        let _ = used.conceal();
+        used.reset();
+        let frame = [0xd3; FRAME_LEN];
+        assert_eq!(used.decode(&frame), Decoder::new().decode(&frame));
+    }
+
+    #[test]
+    fn states_are_small() {
+        fn is_send<T: Send>() {}
+        is_send::<Decoder>();
+        is_send::<Encoder>();
+        // Thousands of calls fit in a cache.
+        assert!(size_of::<Decoder>() <= 400, "{}", size_of::<Decoder>());
+        assert!(size_of::<Encoder>() <= 300, "{}", size_of::<Encoder>());
+    }
+}
