@@ -88,8 +88,9 @@ pub struct Relay {
     /// 0: never wait. Takes effect with io_uring on kernel 6.12 or newer.
     pub batch_wait_us: u32,
     /// Packets per second that one port may bring. One that brings more is left alone for some
-    /// milliseconds, so that the kernel drops the rest and a flood of one port costs other calls
-    /// nothing. 0: no limit.
+    /// milliseconds, so that the kernel drops the rest: a flood of one port costs other calls no
+    /// packets in any case, but the worker's time up to this. What the flooded call itself sends
+    /// shares the limit. 0: no limit.
     pub packets_per_port_max: u32,
 }
 
@@ -198,7 +199,7 @@ impl Default for Relay {
             driver: Driver::Auto,
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
-            packets_per_port_max: 50_000,
+            packets_per_port_max: 200_000,
             dscp: 46,
         }
     }
