@@ -1,8 +1,9 @@
 //! What an ng request costs to read and its reply to write.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 
-use control_ng::{Command, Message, Negotiation, Request, Support, Value};
+use control_ng::{Command, Counts, Message, Negotiation, Request, Support, Value, reply};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const SDP: &[u8] =
@@ -24,13 +25,35 @@ fn offer(criterion: &mut Criterion) {
         });
     });
     criterion.bench_function("ng/write a reply", |bencher| {
+        bencher.iter(|| reply::ok().with("sdp", black_box(SDP)).encode(b"1_4711_17"));
+    });
+}
+
+/// About as much as the reply to a delete says of the four ports of a call.
+fn report(criterion: &mut Criterion) {
+    let counts = Counts {
+        packets: 9_012,
+        bytes: 1_550_064,
+        errors: 0,
+    };
+    criterion.bench_function("ng/write a report", |bencher| {
         bencher.iter(|| {
-            control_ng::reply::ok()
-                .with("sdp", black_box(SDP))
-                .encode(b"1_4711_17")
+            reply::write_ok(b"1_4711_17", |out| {
+                out.put("created", 1_795_233_164_u32);
+                for port in [30_000_u32, 30_001, 30_004, 30_005] {
+                    out.dictionary("stream", |out| {
+                        out.put("local port", black_box(port));
+                        out.put("local address", IpAddr::from([192, 0, 2, 1]));
+                        out.put("family", "IPv4");
+                        out.list("flags", |out| out.put("confirmed"));
+                        out.dictionary("stats", |out| counts.write(out));
+                        out.dictionary("stats_out", |out| counts.write(out));
+                    });
+                }
+            })
         });
     });
 }
 
-criterion_group!(benches, offer);
+criterion_group!(benches, offer, report);
 criterion_main!(benches);

@@ -165,3 +165,68 @@ impl Mailbox {
         self.is_stopping.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use relay_wire::WorkerId;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    fn incoming(socket: &Arc<OwnedFd>) -> Incoming {
+        Incoming {
+            from: ReplyTo {
+                connection: ConnectionId(1),
+                socket: Arc::clone(socket),
+            },
+            request: Request {
+                id: 1,
+                worker: WorkerId(0),
+                commands: Vec::new(),
+            },
+        }
+    }
+
+    fn is_woken(wake: &Wake) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap() > 0
+    }
+
+    #[test]
+    fn the_link_is_woken_when_there_is_room_for_what_it_holds_back() {
+        let [worker, link] = [(); 2].map(|()| Arc::new(Wake::new().unwrap()));
+        let mailbox = Mailbox::new(Arc::clone(&worker), Arc::clone(&link));
+        let socket = Arc::new(UnixDatagram::unbound().unwrap().into());
+        for _ in 0..QUEUE_LEN {
+            mailbox.ask(incoming(&socket)).unwrap();
+        }
+        assert!(is_woken(&worker));
+        mailbox.take().unwrap();
+        assert!(!is_woken(&link), "nothing is held back");
+        mailbox.ask(incoming(&socket)).unwrap();
+        let held_back = mailbox.ask(incoming(&socket)).unwrap_err();
+        mailbox.take().unwrap();
+        assert!(is_woken(&link));
+        mailbox.ask(held_back).unwrap();
+    }
+
+    #[test]
+    fn a_reply_is_sent_whole_or_there_is_no_room_or_nobody() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let from = incoming(&Arc::new(ours.into())).from;
+        let reply = [7; 1_000];
+        let mut sent = 0;
+        while from.send(&reply) == Sent::Done {
+            sent += 1;
+            assert!(sent < 100_000, "it never blocks");
+        }
+        assert_eq!(from.send(&reply), Sent::NoRoom);
+        assert_eq!(theirs.recv(&mut [0; 2_000]).unwrap(), reply.len());
+        assert_eq!(from.send(&reply), Sent::Done);
+        drop(theirs);
+        assert_eq!(from.send(&reply), Sent::Gone);
+    }
+}
