@@ -175,7 +175,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 13 {
+    Some(match kind % 14 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -221,6 +221,10 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             call,
             port: port(next()?),
             rules: source_rules(next()?),
+        },
+        12 => Command::SetFirstPacketTimeout {
+            call,
+            first_packet_timeout_ms: u32::from(next()?),
         },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),
