@@ -159,14 +159,8 @@ fn limit(sample: i16) -> i16 {
     clippy::cast_possible_truncation,
     reason = "what would be cut off was limited away"
 )]
-const fn saturate(value: i32) -> i16 {
-    if value > i16::MAX as i32 {
-        i16::MAX
-    } else if value < i16::MIN as i32 {
-        i16::MIN
-    } else {
-        value as i16
-    }
+fn saturate(value: i32) -> i16 {
+    value.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
 #[cfg(test)]

@@ -82,15 +82,16 @@ impl Codec {
         }
     }
 
-    /// What SDP knows of it. `None` for L16 at 16 kHz, which the catalog does not list.
+    /// What SDP knows of it.
     #[must_use]
-    pub fn descriptor(self) -> Option<&'static Descriptor> {
+    pub fn descriptor(self) -> &'static Descriptor {
         let channels = match self {
             // RFC 7587 §7: always two in SDP, whatever is sent.
             Self::Opus(_) => 2,
             _ => 1,
         };
-        Descriptor::of_rtpmap(self.name(), self.rtp_clock_hz(), channels)
+        let found = Descriptor::of_rtpmap(self.name(), self.rtp_clock_hz(), channels);
+        found.expect("the catalog lists every codec, as a test holds")
     }
 
     /// RTP timestamps that so many samples take.

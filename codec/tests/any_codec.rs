@@ -79,9 +79,9 @@ fn time_is_counted_in_the_clock_of_rtp() {
             _ => 160,
         };
         assert_eq!(ticks(codec), expected, "{codec:?}");
-        if let Some(descriptor) = codec.descriptor() {
-            assert_eq!(descriptor.rtp_clock_hz, codec.rtp_clock_hz());
-        }
+        let (descriptor, hz) = (codec.descriptor(), u32::from(codec.rate().hz()));
+        assert_eq!(descriptor.rtp_clock_hz, codec.rtp_clock_hz());
+        assert!(descriptor.sample_rate_hz >= hz, "{codec:?}");
     }
 }
 

@@ -90,7 +90,7 @@ const G722: Descriptor = Descriptor {
 
 /// Every codec known here: first those with a static payload type, in its order (RFC 3551, tables
 /// 4 and 5), then the dynamic ones that phones speak.
-pub static DESCRIPTORS: [Descriptor; 30] = [
+pub static DESCRIPTORS: [Descriptor; 32] = [
     audio("PCMU", Some(0), 8_000, 1, 20),
     audio("GSM", Some(3), 8_000, 1, 20),
     audio("G723", Some(4), 8_000, 1, 30),
@@ -121,6 +121,8 @@ pub static DESCRIPTORS: [Descriptor; 30] = [
     audio("telephone-event", None, 16_000, 1, 0),
     audio("telephone-event", None, 48_000, 1, 0),
     audio("L16", None, 8_000, 1, 20),
+    audio("L16", None, 16_000, 1, 20),
+    audio("CN", None, 16_000, 1, 0),
 ];
 
 #[cfg(test)]

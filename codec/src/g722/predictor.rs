@@ -48,8 +48,8 @@ impl Predictor {
         self.prediction
     }
 
-    #[inline]
     /// Learns how far the sample was from what was expected (block 4 of the standard).
+    #[inline]
     pub(super) fn adapt(&mut self, difference: i16) {
         let reconstructed = self.prediction.saturating_add(difference);
         let sign = self.of_zeros.saturating_add(difference) >> 15;
@@ -58,20 +58,21 @@ impl Predictor {
         self.prediction = of_poles.saturating_add(self.of_zeros);
     }
 
-    #[inline]
     /// UPPOL2, UPPOL1 and FILTEP.
+    #[inline]
     fn adapt_poles(&mut self, sign: i16, reconstructed: i16) -> i16 {
         let [first, second] = self.poles.map(i32::from);
-        let [is_first_other, is_second_other] = self.signs.map(|it| it != sign);
+        // −1 where the sign is another one, else 0. What depends on signs is guessed wrong every
+        // second time, so nothing here branches.
+        let [is_first_other, is_second_other] = self.signs.map(|it| i32::from(it ^ sign));
         self.signs = [sign, self.signs[0]];
 
-        let turn = i32::from(saturate(4 * first));
-        let turn = if is_first_other { turn } else { -turn };
-        let nudge = if is_second_other { -128 } else { 128 };
+        let turn = negate_where(!is_first_other, i32::from(saturate(4 * first)));
+        let nudge = negate_where(is_second_other, 128);
         let second = (turn.min(32_767) >> 7) + nudge + ((second * 32_512) >> 15);
         let second = second.clamp(-12_288, 12_288);
 
-        let nudge = if is_first_other { -192 } else { 192 };
+        let nudge = negate_where(is_first_other, 192);
         let first = nudge + ((first * 32_640) >> 15);
         // Poles outside of the circle of one would not come to rest.
         let bound = 15_360 - second;
@@ -82,8 +83,8 @@ impl Predictor {
         saturate(weigh(reconstructed, first) + weigh(older, second))
     }
 
-    #[inline]
     /// UPZERO and FILTEZ.
+    #[inline]
     fn adapt_zeros(&mut self, difference: i16) -> i16 {
         let nudge = if difference == 0 { 0 } else { 128 };
         let is_other: i16x8 = (self.differences ^ i16x8::splat(difference)) >> 15;
@@ -97,6 +98,11 @@ impl Predictor {
                 .reduce_add(),
         )
     }
+}
+
+/// The negative of a number where the mask is −1; itself where it is 0.
+fn negate_where(mask: i32, number: i32) -> i32 {
+    (number ^ mask) - mask
 }
 
 /// 255/256 of each, rounded down.

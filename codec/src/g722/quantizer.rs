@@ -189,12 +189,7 @@ impl Upper {
         let magnitude = if is_negative { !difference } else { difference };
         let end = (END_UPPER * i32::from(self.scale.factor)) >> 12;
         let is_outer = i32::from(magnitude) >= end;
-        match (is_negative, is_outer) {
-            (true, true) => 0,
-            (true, false) => 1,
-            (false, true) => 2,
-            (false, false) => 3,
-        }
+        u8::from(!is_negative) << 1 | u8::from(!is_outer)
     }
 
     /// INVQAH: what a code stands for. Lets the scale follow.
