@@ -4,6 +4,7 @@
 use crate::comfort_noise::{self, Description};
 use crate::g722;
 use crate::gsm;
+use crate::ilbc;
 use crate::plc::Concealment;
 use crate::telephone_event::{self, Payload, Receiver};
 use crate::{Codec, Decoder, Rate, SAMPLES_MAX};
@@ -138,4 +139,39 @@ pub fn decoder(data: &[u8]) {
         }
         rest = later;
     }
+}
+
+/// iLBC: the first octet chooses the mode, the others are frames; those of which it has bits set
+/// are lost. Whatever was heard before, a frame of silence is quiet soon after.
+pub fn ilbc(data: &[u8]) {
+    let Some((first, payload)) = data.split_first() else {
+        return;
+    };
+    let mode = ilbc::Mode::ALL[usize::from(first % 2)];
+    let mut decoder = ilbc::Decoder::new(mode);
+    let mut samples = vec![0; mode.samples()];
+    if let Ok((sent, frames)) = mode.split(payload) {
+        decoder = ilbc::Decoder::new(sent);
+        samples.resize(sent.samples(), 0);
+        for (number, frame) in frames.enumerate() {
+            let is_lost = first >> (number % 7 + 1) & 1 == 1;
+            let len = match is_lost {
+                true => decoder.conceal(&mut samples),
+                false => decoder.decode(frame, &mut samples),
+            };
+            assert_eq!(len, samples.len());
+        }
+    } else {
+        assert_eq!(decoder.decode(payload, &mut samples), samples.len());
+    }
+    let mut frame = vec![0; decoder.mode().frame_len()];
+    let mut again = ilbc::Encoder::new(decoder.mode());
+    assert_eq!(again.encode(&samples, &mut frame), frame.len());
+    for _ in 0..12 {
+        decoder.conceal(&mut samples);
+    }
+    assert!(
+        samples.iter().all(|sample| sample.abs() < 64),
+        "{samples:?}"
+    );
 }

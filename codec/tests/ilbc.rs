@@ -5,9 +5,8 @@
 
 use std::env;
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 use codec::ilbc::{Decoder, Encoder, Mode};
 
@@ -180,31 +179,20 @@ fn another_decoder_hears_our_encoder_as_well_as_the_reference() {
 
 /// What ffmpeg makes of frames, in the storage format of RFC 3952 §4.1.
 fn ffmpeg(mode: Mode, frames: &[u8]) -> Option<Vec<i16>> {
-    let options = [
-        "-loglevel",
-        "error",
-        "-f",
-        "ilbc",
-        "-i",
-        "pipe:0",
-        "-f",
-        "s16le",
-        "pipe:1",
-    ];
-    let mut child = Command::new("ffmpeg")
-        .args(options)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
+    let name = format!("{}-{mode:?}.lbc", process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut file = format!("#!iLBC{}\n", mode.milliseconds()).into_bytes();
     file.extend(frames);
-    let mut stdin = child.stdin.take()?;
-    let writer = std::thread::spawn(move || stdin.write_all(&file));
-    let output = child.wait_with_output().ok()?;
-    writer.join().ok()?.ok()?;
-    (output.status.success() && !output.stdout.is_empty()).then(|| to_samples(&output.stdout))
+    fs::write(&path, file).expect("the folder is for this");
+    let output = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-f", "ilbc", "-i"])
+        .arg(&path)
+        .args(["-f", "s16le", "pipe:1"])
+        .stdin(Stdio::null())
+        .output();
+    fs::remove_file(&path).expect("it was just written");
+    let output = output.ok().filter(|output| output.status.success())?;
+    (!output.stdout.is_empty()).then(|| to_samples(&output.stdout))
 }
 
 #[test]

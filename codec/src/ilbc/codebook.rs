@@ -10,6 +10,7 @@
 use super::SUBBLOCK;
 use super::bitstream::Stages;
 use super::tables::{EXPANSION, GAINS_1, GAINS_2, GAINS_3};
+use super::vector::add_filtered;
 
 /// Samples of the memory that codebooks are made of.
 pub(super) const MEMORY: usize = 147;
@@ -29,11 +30,15 @@ pub(super) const NARROW: usize = 44;
 /// Less than this is not what later stages' gains are parts of (§3.6.4.2).
 const SCALE_MIN: f32 = 0.1;
 
-/// The samples before a target, the latest one last, and the same filtered.
+/// The samples before a target, the latest one last, and silence after that, so that all vectors
+/// can be taken by blocks of 40 samples.
+pub(super) type Memory = [f32; MEMORY + 80];
+
+/// The memory, and the same filtered.
 #[derive(Debug)]
 pub(super) struct Codebook {
-    pub(super) base: [f32; MEMORY],
-    pub(super) expanded: [f32; MEMORY],
+    pub(super) base: Memory,
+    pub(super) expanded: Memory,
 }
 
 /// Vectors of a section: those taken from the memory, and all.
@@ -60,51 +65,70 @@ impl Section {
 
 impl Codebook {
     /// Expands a memory (§3.6.3.2).
-    pub(super) fn new(base: [f32; MEMORY]) -> Self {
+    pub(super) fn new(base: &Memory) -> Self {
         const BEFORE: usize = 3;
-        let mut padded = [0.0; MEMORY + EXPANSION.len() - 1];
-        padded[BEFORE..BEFORE + MEMORY].copy_from_slice(&base);
-        let mut expanded = [0.0; MEMORY];
-        for (offset, coefficient) in EXPANSION.iter().enumerate() {
-            for (output, input) in expanded.iter_mut().zip(&padded[offset..]) {
-                *output += coefficient * input;
-            }
+        const AFTER: usize = EXPANSION.len() - 1 - BEFORE;
+        let mut padded = [0.0; BEFORE + MEMORY + AFTER];
+        padded[BEFORE..BEFORE + MEMORY].copy_from_slice(&base[..MEMORY]);
+        let mut expanded = [0.0; MEMORY + 80];
+        let (filtered, _) = expanded.split_at_mut(MEMORY);
+        add_filtered(&EXPANSION, &padded, filtered);
+        Self {
+            base: *base,
+            expanded,
         }
-        Self { base, expanded }
     }
 
-    /// Writes the vector of an index.
-    pub(super) fn vector(&self, section: Section, index: usize, output: &mut [f32]) {
+    /// The vector of an index, of `len` samples, and silence after it.
+    pub(super) fn vector(&self, section: Section, index: usize, len: usize) -> [f32; SUBBLOCK] {
         let (memory, index) = match index.checked_sub(section.all) {
             None => (&self.base, index),
             Some(index) => (&self.expanded, index),
         };
         match index.checked_sub(section.plain) {
             Some(index) if section.all > section.plain => {
-                augment(memory, AUGMENTED + index.min(AUGMENTED - 1), output);
+                let mut vector = [0.0; 60];
+                augment(memory, AUGMENTED + index.min(AUGMENTED - 1), &mut vector);
+                let vector = vector.first_chunk();
+                *vector.expect("an augmented vector has room for more")
             }
             // In the rest of the start state's sub-blocks, 20 ms frames have two indices to spare;
             // they lead into the zeros before the memory.
             _ => {
-                let from = (MEMORY - output.len()).saturating_sub(index);
-                output.copy_from_slice(&memory[from..from + output.len()]);
+                let mut vector = block(memory, (MEMORY - len).saturating_sub(index));
+                vector[len..].fill(0.0);
+                vector
             }
         }
     }
 }
 
-/// A vector that repeats itself after `lag` samples, from 20 to 39 (§3.6.3.3).
-fn augment(memory: &[f32; MEMORY], lag: usize, output: &mut [f32]) {
-    let last = &memory[MEMORY - lag..];
-    let overlap = lag - OVERLAP;
-    output[..overlap].copy_from_slice(&last[..overlap]);
-    for at in 0..OVERLAP {
+/// The block of a memory that begins at `from`, at most at its end.
+fn block(memory: &Memory, from: usize) -> [f32; SUBBLOCK] {
+    *memory[from..]
+        .first_chunk()
+        .expect("there are two blocks of silence at the end")
+}
+
+/// An augmented vector, which is the first 40 samples, and room to make it in.
+pub(super) type Augmented = [f32; 60];
+
+/// Makes a vector that repeats itself after `lag` samples, from 20 to 39 (§3.6.3.3).
+pub(super) fn augment(memory: &Memory, lag: usize, vector: &mut Augmented) {
+    // Copies of fixed length are moves of registers.
+    let half = |from: usize| -> &[f32; SUBBLOCK / 2] {
+        let half = memory[from..].first_chunk();
+        half.expect("there are two blocks of silence at the end")
+    };
+    let first = half(MEMORY - lag);
+    vector[..SUBBLOCK / 2].copy_from_slice(first);
+    vector[SUBBLOCK / 2..SUBBLOCK].copy_from_slice(half(MEMORY - lag + SUBBLOCK / 2));
+    vector[lag..lag + SUBBLOCK / 2].copy_from_slice(first);
+    for at in 1..OVERLAP {
         let weight = 0.2 * at as f32;
-        let later = memory[MEMORY - lag - OVERLAP + at];
-        output[overlap + at] = (1.0 - weight) * last[overlap + at] + weight * later;
+        let (last, before) = (MEMORY - OVERLAP + at, MEMORY - lag - OVERLAP + at);
+        vector[lag - OVERLAP + at] = (1.0 - weight) * memory[last] + weight * memory[before];
     }
-    let again = output.len() - lag;
-    output[lag..].copy_from_slice(&last[..again]);
 }
 
 /// The gains that three indices stand for (§3.6.4.2).
@@ -115,18 +139,16 @@ pub(super) fn gains([first, second, third]: [u8; 3]) -> [f32; 3] {
     [first, second, third]
 }
 
-/// Adds up a target's three vectors (§4.4.1).
+/// Adds up a target's three vectors, of `len` samples (§4.4.1).
 pub(super) fn construct(
-    base: [f32; MEMORY],
+    memory: &Memory,
     section: Section,
     stages: Stages,
     narrow: bool,
-    output: &mut [f32],
-) {
-    let codebook = Codebook::new(base);
-    let mut vector = [0.0; SUBBLOCK];
-    let vector = &mut vector[..output.len()];
-    output.fill(0.0);
+    len: usize,
+) -> [f32; SUBBLOCK] {
+    let codebook = Codebook::new(memory);
+    let mut sum = [0.0; SUBBLOCK];
     for (stage, gain) in gains(stages.gain).into_iter().enumerate() {
         let index = usize::from(stages.index[stage]);
         let index = if narrow && stage > 0 {
@@ -134,11 +156,12 @@ pub(super) fn construct(
         } else {
             index
         };
-        codebook.vector(section, index, vector);
-        for (output, sample) in output.iter_mut().zip(&*vector) {
-            *output += gain * sample;
+        let vector = codebook.vector(section, index, len);
+        for (sum, sample) in sum.iter_mut().zip(vector) {
+            *sum += gain * sample;
         }
     }
+    sum
 }
 
 /// The index in the whole codebook for one in the smaller one that the later stages of the first
@@ -182,10 +205,12 @@ mod tests {
 
     #[test]
     fn an_augmented_vector_is_periodic() {
-        let memory: [f32; MEMORY] = std::array::from_fn(|at| ((at + 13) % 20) as f32);
-        let codebook = Codebook::new(memory);
-        let mut vector = [0.0; SUBBLOCK];
-        codebook.vector(Section::of(SUBBLOCK, MEMORY), 108, &mut vector);
+        let mut memory = [0.0; MEMORY + 80];
+        for (at, sample) in memory[..MEMORY].iter_mut().enumerate() {
+            *sample = ((at + 13) % 20) as f32;
+        }
+        let codebook = Codebook::new(&memory);
+        let vector = codebook.vector(Section::of(SUBBLOCK, MEMORY), 108, SUBBLOCK);
         for (at, sample) in vector.into_iter().enumerate() {
             assert_eq!(sample, (at % 20) as f32, "{at}");
         }

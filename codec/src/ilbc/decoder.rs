@@ -4,8 +4,9 @@ use super::bitstream::Parameters;
 use super::concealment::Concealment;
 use super::enhancer::Enhancer;
 use super::excitation::{self, Start};
-use super::filter::{HighPass, all_pole, flush};
+use super::filter::{HighPass, flush};
 use super::spectrum::{Interpolator, Predictor, Predictors, dequantize};
+use super::vector::all_pole;
 use super::{Mode, ORDER, SAMPLES_MAX, SUBBLOCK};
 
 /// Louder excitation or speech comes from random bits and filters that go astray: two bits more

@@ -2,7 +2,6 @@
 
 use super::analysis::{SPEECH_MAX, analyse, expand};
 use super::bitstream::Parameters;
-use super::codebook::construct;
 use super::excitation::Start;
 use super::filter::{HighPass, all_zero};
 use super::search::search;
@@ -137,14 +136,7 @@ fn encode_residual(
     let stages = std::iter::once(&mut parameters.rest).chain(&mut parameters.blocks);
     for (target, stages) in start.targets(mode).zip(stages) {
         *stages = search(&target, &weights[target.subblock()], &excitation, residual);
-        let mut block = [0.0; SUBBLOCK];
-        construct(
-            target.memory(&excitation),
-            target.section(),
-            *stages,
-            target.narrow,
-            &mut block[..target.len],
-        );
+        let block = target.construct(&excitation, *stages);
         target.put(&mut excitation, &block);
     }
 }

@@ -2,7 +2,7 @@
 //! (RFC 3951 §4.6).
 
 use super::tables::{HALF_BAND, SHIFTS};
-use super::vector::dot;
+use super::vector::{add_filtered, add_up, correlate, dot};
 use super::{Mode, SAMPLES_MAX, SUBBLOCK};
 
 /// Samples that are enhanced together.
@@ -76,25 +76,25 @@ impl Enhancer {
         self.periods.copy_within(new.., 0);
         let mut halved = [0.0; LAGS.end + SAMPLES_MAX / 2];
         let from = MEMORY - mode.samples() - 2 * LAGS.end;
-        let halved = &mut halved[..LAGS.end + mode.samples() / 2];
-        for (at, sample) in halved.iter_mut().enumerate() {
+        let known = &mut halved[..LAGS.end + mode.samples() / 2];
+        for (at, sample) in known.iter_mut().enumerate() {
             let newest = from + 2 * at + 3;
             *sample = (0..HALF_BAND.len())
                 .map(|tap| HALF_BAND[tap] * self.memory.get(newest - tap).copied().unwrap_or(0.0))
                 .sum();
         }
+        let squares = halved.map(|sample| sample * sample);
+        let energies = add_up(&squares, BLOCK / 2);
         for block in 0..new {
-            let at = LAGS.end + block * BLOCK / 2;
-            let target = &halved[at..at + BLOCK / 2];
+            let first = block * BLOCK / 2;
+            let target = &halved[first + LAGS.end..first + LAGS.end + BLOCK / 2];
+            let mut products = [0.0; 56];
+            correlate(target, &halved[first..], &mut products);
             let mut best = (LAGS.start, 0.0);
             for lag in LAGS {
-                let past = &halved[at - lag..at - lag + BLOCK / 2];
-                let correlation = dot(target, past);
-                let score = if correlation > 0.0 {
-                    correlation * correlation / dot(past, past).max(f32::MIN_POSITIVE)
-                } else {
-                    0.0
-                };
+                let place = LAGS.end - lag;
+                let product = products[place].max(0.0);
+                let score = product * product / energies[first + place].max(f32::MIN_POSITIVE);
                 if score > best.1 {
                     best = (lag, score);
                 }
@@ -175,11 +175,8 @@ impl Enhancer {
         let after = found.div_ceil(QUARTERS);
         let window = self.window(from + after);
         let filter = &SHIFTS[QUARTERS * after - found];
-        for (tap, coefficient) in filter.iter().enumerate() {
-            for (sum, sample) in sum.iter_mut().zip(&window[tap..]) {
-                *sum += weight * coefficient * sample;
-            }
-        }
+        let filter = filter.map(|tap| weight * tap);
+        add_filtered(&filter, &window, sum);
         QUARTERS * from + found + QUARTERS
     }
 

@@ -3,8 +3,8 @@
 //! From the start state on forwards, then backwards: each block is made of what lies between it
 //! and the other end of what is known, seen in the direction that it is coded in.
 
-use super::bitstream::Parameters;
-use super::codebook::{MEMORY, MEMORY_OF_REST, Section, construct};
+use super::bitstream::{Parameters, Stages};
+use super::codebook::{MEMORY, MEMORY_OF_REST, Memory, Section, construct};
 use super::spectrum::Predictors;
 use super::{Mode, SAMPLES_MAX, SUBBLOCK, state};
 
@@ -47,11 +47,11 @@ impl Target {
     }
 
     /// What its codebook is made of.
-    pub(super) fn memory(&self, excitation: &[f32; SAMPLES_MAX]) -> [f32; MEMORY] {
-        let mut memory = [0.0; MEMORY];
+    pub(super) fn memory(&self, excitation: &[f32; SAMPLES_MAX]) -> Memory {
+        let mut memory = [0.0; MEMORY + 80];
         let known = &excitation[self.known[0]..self.known[1]];
         let len = known.len().min(MEMORY);
-        let latest = &mut memory[MEMORY - len..];
+        let latest = &mut memory[MEMORY - len..MEMORY];
         if self.backward {
             latest.copy_from_slice(&known[..len]);
             latest.reverse();
@@ -59,6 +59,16 @@ impl Target {
             latest.copy_from_slice(&known[known.len() - len..]);
         }
         memory
+    }
+
+    /// What a codebook's indices and gains stand for.
+    pub(super) fn construct(
+        &self,
+        excitation: &[f32; SAMPLES_MAX],
+        stages: Stages,
+    ) -> [f32; SUBBLOCK] {
+        let memory = self.memory(excitation);
+        construct(&memory, self.section(), stages, self.narrow, self.len)
     }
 
     /// The samples of this block, in the direction that it is coded in.
@@ -173,15 +183,7 @@ pub(super) fn decode(
     );
     let stages = std::iter::once(&parameters.rest).chain(&parameters.blocks);
     for (target, stages) in start.targets(mode).zip(stages) {
-        let mut block = [0.0; SUBBLOCK];
-        let memory = target.memory(&excitation);
-        construct(
-            memory,
-            target.section(),
-            *stages,
-            target.narrow,
-            &mut block[..target.len],
-        );
+        let block = target.construct(&excitation, *stages);
         target.put(&mut excitation, &block);
     }
     excitation

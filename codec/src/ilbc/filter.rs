@@ -1,35 +1,17 @@
 //! Filters of the speech codec: whitening, synthesis, phase dispersion, high pass.
 
-use super::ORDER;
 use super::spectrum::Predictor;
-
-/// Filters the samples after the first [`ORDER`] of `buffer` by 1/A(z), in place; the first are
-/// the filter's output so far.
-pub(super) fn all_pole(a: &Predictor, buffer: &mut [f32]) {
-    for at in ORDER..buffer.len() {
-        let (past, rest) = buffer.split_at_mut(at);
-        let past = &past[at - ORDER..];
-        let mut sum = rest[0];
-        // The latest output is used last, since it is there last.
-        for (sample, coefficient) in past.iter().zip(a.iter().rev()) {
-            sum -= sample * coefficient;
-        }
-        rest[0] = sum;
-    }
-}
+use super::vector::{add_filtered, resonate};
+use super::{ORDER, SAMPLES_MAX};
 
 /// Filters the samples after the first [`ORDER`] of `input` by A(z).
 pub(super) fn all_zero(a: &Predictor, input: &[f32], output: &mut [f32]) {
-    for (at, output) in output.iter_mut().enumerate() {
-        let Some(window) = input.get(at..=at + ORDER) else {
-            return;
-        };
-        let mut sum = window[ORDER];
-        for (sample, coefficient) in window.iter().zip(a.iter().rev()) {
-            sum += sample * coefficient;
-        }
-        *output = sum;
+    let mut taps = [1.0; ORDER + 1];
+    for (tap, coefficient) in taps.iter_mut().zip(a.iter().rev()) {
+        *tap = *coefficient;
     }
+    output.fill(0.0);
+    add_filtered(&taps, input, output);
 }
 
 /// Nothing for next to nothing: what a filter forgets must not become too small for fast arithmetic.
@@ -42,7 +24,9 @@ pub(super) fn flush(value: f32) -> f32 {
 pub(super) struct HighPass {
     zeros: [f32; 3],
     poles: [f32; 2],
-    state: [f32; 2],
+    /// The last samples before and behind the filter, the latest first.
+    inputs: [f32; 2],
+    outputs: [f32; 2],
 }
 
 impl HighPass {
@@ -66,19 +50,23 @@ impl HighPass {
         Self {
             zeros,
             poles,
-            state: [0.0; 2],
+            inputs: [0.0; 2],
+            outputs: [0.0; 2],
         }
     }
 
+    /// Filters samples in place, a frame at most.
     pub(super) fn apply(&mut self, samples: &mut [f32]) {
-        let [mut first, mut second] = self.state;
-        for sample in samples {
-            let input = *sample;
-            let output = self.zeros[0] * input + first;
-            first = self.zeros[1] * input - self.poles[0] * output + second;
-            second = self.zeros[2] * input - self.poles[1] * output;
-            *sample = output;
-        }
-        self.state = [flush(first), flush(second)];
+        let mut input = [0.0; 2 + SAMPLES_MAX];
+        let input = &mut input[..2 + samples.len()];
+        input[0] = self.inputs[1];
+        input[1] = self.inputs[0];
+        input[2..].copy_from_slice(samples);
+        samples.fill(0.0);
+        // They are the same in both directions.
+        add_filtered(&self.zeros, input, samples);
+        resonate(&self.poles, &mut self.outputs, samples);
+        self.outputs = self.outputs.map(flush);
+        self.inputs = [input[input.len() - 1], input[input.len() - 2]];
     }
 }

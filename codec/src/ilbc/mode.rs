@@ -42,8 +42,8 @@ impl Mode {
         }
     }
 
-    /// The mode of both directions, from the modes of offer and answer: «If … the offered and
-    /// answered modes differ, the 30 ms mode must be used by both» (RFC 3952 §5).
+    /// The mode of both directions: «the lower of the bandwidth modes in the offer and answer»
+    /// (RFC 3952 §5), which is the longer frame.
     #[must_use]
     pub const fn negotiate(offer: Self, answer: Self) -> Self {
         match (offer, answer) {

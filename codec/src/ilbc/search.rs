@@ -1,12 +1,13 @@
 //! Searches the codebook for what is most like a block (RFC 3951 §3.6.2 to §3.7).
 
 use super::bitstream::Stages;
-use super::codebook::{AUGMENTED, Codebook, MEMORY, NARROW, Section, narrow};
+use super::codebook::{
+    AUGMENTED, Augmented, Codebook, MEMORY, Memory, NARROW, Section, augment, narrow,
+};
 use super::excitation::Target;
-use super::filter::all_pole;
 use super::spectrum::Predictor;
 use super::tables::{GAINS_1, GAINS_2, GAINS_3};
-use super::vector::dot;
+use super::vector::{add_up, all_pole, correlate, dot};
 use super::{ORDER, SAMPLES_MAX, SUBBLOCK, state};
 
 /// No gain of a stage may be as large as this (§3.6.4.1).
@@ -18,15 +19,29 @@ const ENERGY_MIN: f32 = 1e-3;
 /// Later stages' gains are parts of the gain before, which counts as this at least.
 const SCALE_MIN: f32 = 0.1;
 
+/// Places of a section's vectors that are compared at a time: a few more than there are.
+const PLACES: usize = 112;
+
+/// Vectors of a section, by where they begin in the memory, then the augmented ones.
+const HALF: usize = PLACES + 24;
+
+/// A number for each vector of both sections. What is of no vector, is 0.
+type ByVector = [f32; 2 * HALF];
+
 /// A codebook and what is known of its vectors, whatever they are compared with.
 struct Searcher {
     codebook: Codebook,
     section: Section,
     len: usize,
+    /// Where the vector begins in the memory that has the greatest index of its section.
+    first: usize,
+    places: usize,
     /// Augmented vectors: those of the base codebook, then those of the expanded one.
-    augmented: [[f32; SUBBLOCK]; 2 * AUGMENTED],
-    /// The reciprocal of each vector's energy, by index.
-    inverse: [f32; 256],
+    augmented: [Augmented; 2 * AUGMENTED],
+    /// The reciprocals of the vectors' energies.
+    inverse: ByVector,
+    /// The same of the vectors that later stages may use.
+    inverse_later: ByVector,
 }
 
 /// A vector's place in the codebook, and what it has in common with the target.
@@ -47,13 +62,15 @@ pub(super) fn search(
     let mut block = [0.0; SUBBLOCK];
     target.take(residual, &mut block);
     let (memory, mut wanted) = weigh(target, weights, &target.memory(excitation), &block);
-    let searcher = Searcher::new(memory, target);
+    let mut searcher = Searcher::new(&memory, target);
+    searcher.augment();
+    searcher.invert_energies(target.narrow);
     let energy = dot(&wanted, &wanted);
     let mut coded = [0.0; SUBBLOCK];
     let mut stages = Stages::default();
     let mut gain = 1.0;
     for stage in 0..3 {
-        let best = searcher.best(&wanted, stage, target.narrow && stage > 0);
+        let best = searcher.best(&wanted, stage);
         let (index, quantised) = quantise(stage, best.gain, gain);
         gain = quantised;
         let vector = searcher.vector(best.index);
@@ -77,19 +94,18 @@ pub(super) fn search(
 fn weigh(
     target: &Target,
     weights: &Predictor,
-    memory: &[f32; MEMORY],
+    memory: &Memory,
     block: &[f32; SUBBLOCK],
-) -> ([f32; MEMORY], [f32; SUBBLOCK]) {
+) -> (Memory, [f32; SUBBLOCK]) {
     let mut buffer = [0.0; ORDER + MEMORY + SUBBLOCK];
     let known = target.known_len().min(target.memory_len());
-    let first = ORDER + MEMORY - known;
-    let end = ORDER + MEMORY + target.len;
-    buffer[first..ORDER + MEMORY].copy_from_slice(&memory[MEMORY - known..]);
-    buffer[ORDER + MEMORY..end].copy_from_slice(&block[..target.len]);
-    all_pole(weights, &mut buffer[first - ORDER..end]);
-    let (mut memory, mut wanted) = ([0.0; MEMORY], [0.0; SUBBLOCK]);
-    memory.copy_from_slice(&buffer[ORDER..ORDER + MEMORY]);
-    wanted[..target.len].copy_from_slice(&buffer[ORDER + MEMORY..end]);
+    let first = MEMORY - known;
+    buffer[ORDER + first..ORDER + MEMORY].copy_from_slice(&memory[first..MEMORY]);
+    buffer[ORDER + MEMORY..].copy_from_slice(block);
+    all_pole(weights, &mut buffer[first..ORDER + MEMORY + target.len]);
+    let (mut memory, mut wanted) = ([0.0; MEMORY + 80], [0.0; SUBBLOCK]);
+    memory[..MEMORY].copy_from_slice(&buffer[ORDER..ORDER + MEMORY]);
+    wanted.copy_from_slice(&buffer[ORDER + MEMORY..]);
     (memory, wanted)
 }
 
@@ -123,136 +139,134 @@ fn amplify(index: u8, wanted: f32, coded: f32) -> u8 {
 }
 
 impl Searcher {
-    fn new(memory: [f32; MEMORY], target: &Target) -> Self {
-        let codebook = Codebook::new(memory);
+    /// One that knows nothing of its vectors yet.
+    #[inline(always)]
+    fn new(memory: &Memory, target: &Target) -> Self {
         let section = target.section();
-        let mut augmented = [[0.0; SUBBLOCK]; 2 * AUGMENTED];
-        if section.all > section.plain {
-            for (vector, number) in augmented.iter_mut().zip(0..) {
-                let index = section.plain + number % AUGMENTED + number / AUGMENTED * section.all;
-                codebook.vector(section, index, vector);
-            }
-        }
-        let mut this = Self {
-            codebook,
+        Self {
+            codebook: Codebook::new(memory),
             section,
             len: target.len,
-            augmented,
-            inverse: [0.0; 256],
-        };
-        this.inverse = this.energies().map(|energy| {
+            first: MEMORY - target.len - (section.plain - 1),
+            places: if section.plain > 64 { PLACES } else { 64 },
+            augmented: [[0.0; 60]; 2 * AUGMENTED],
+            inverse: [0.0; 2 * HALF],
+            inverse_later: [0.0; 2 * HALF],
+        }
+    }
+
+    /// Makes the augmented vectors.
+    fn augment(&mut self) {
+        if self.section.all > self.section.plain {
+            let memories = [&self.codebook.base, &self.codebook.expanded];
+            for (memory, vectors) in memories
+                .into_iter()
+                .zip(self.augmented.chunks_mut(AUGMENTED))
+            {
+                for (vector, lag) in vectors.iter_mut().zip(AUGMENTED..) {
+                    augment(memory, lag, vector);
+                }
+            }
+        }
+    }
+
+    fn vector(&self, index: usize) -> [f32; SUBBLOCK] {
+        self.codebook.vector(self.section, index, self.len)
+    }
+
+    /// The two sections: their memories and their augmented vectors.
+    fn halves(&self) -> impl Iterator<Item = (&Memory, &[Augmented])> {
+        let memories = [&self.codebook.base, &self.codebook.expanded];
+        memories.into_iter().zip(self.augmented.chunks(AUGMENTED))
+    }
+
+    fn invert_energies(&mut self, narrow: bool) {
+        let plain = self.section.plain;
+        let mut inverse = [0.0; 2 * HALF];
+        let halves = inverse.chunks_exact_mut(HALF).zip(self.halves());
+        for (inverse, (memory, augmented)) in halves {
+            let energies = add_up(&memory.map(|sample| sample * sample), self.len);
+            inverse[..plain].copy_from_slice(&energies[self.first..self.first + plain]);
+            for (energy, vector) in inverse[PLACES..].iter_mut().zip(augmented) {
+                *energy = dot(&vector[..SUBBLOCK], &vector[..SUBBLOCK]);
+            }
+        }
+        self.inverse = inverse.map(|energy| {
             if energy < ENERGY_MIN {
                 0.0
             } else {
                 1.0 / energy
             }
         });
-        this
-    }
-
-    fn vector(&self, index: usize) -> [f32; SUBBLOCK] {
-        let mut vector = [0.0; SUBBLOCK];
-        self.codebook
-            .vector(self.section, index, &mut vector[..self.len]);
-        vector
-    }
-
-    /// The energy of each vector, by index.
-    fn energies(&self) -> [f32; 256] {
-        let mut energies = [0.0; 256];
-        for (memory, energies) in [&self.codebook.base, &self.codebook.expanded]
-            .into_iter()
-            .zip(energies.chunks_mut(self.section.all))
-        {
-            let squares = memory.map(|sample| sample * sample);
-            let sums = slide(&squares, &[1.0; SUBBLOCK], self.len);
-            reorder(&sums, self.len, &mut energies[..self.section.plain]);
+        self.inverse_later = self.inverse;
+        if narrow {
+            for half in self.inverse_later.chunks_exact_mut(HALF) {
+                half[..plain - NARROW].fill(0.0);
+            }
         }
-        self.with_augmented(&mut energies, |vector| dot(vector, vector));
-        energies
     }
 
-    /// What each vector has in common with `wanted`, by index.
-    fn correlations(&self, wanted: &[f32; SUBBLOCK]) -> [f32; 256] {
-        let mut correlations = [0.0; 256];
-        for (memory, correlations) in [&self.codebook.base, &self.codebook.expanded]
-            .into_iter()
-            .zip(correlations.chunks_mut(self.section.all))
-        {
-            let sums = slide(memory, wanted, self.len);
-            reorder(&sums, self.len, &mut correlations[..self.section.plain]);
+    /// What each vector has in common with `wanted`.
+    fn correlations(&self, wanted: &[f32; SUBBLOCK]) -> ByVector {
+        let mut correlations = [0.0; 2 * HALF];
+        let halves = correlations.chunks_exact_mut(HALF).zip(self.halves());
+        for (correlations, (memory, augmented)) in halves {
+            let places = &mut correlations[..self.places];
+            correlate(&wanted[..self.len], &memory[self.first..], places);
+            if self.section.all > self.section.plain {
+                for (product, vector) in correlations[PLACES..].iter_mut().zip(augmented) {
+                    *product = dot(wanted, &vector[..SUBBLOCK]);
+                }
+            }
         }
-        self.with_augmented(&mut correlations, |vector| dot(vector, wanted));
         correlations
     }
 
-    fn with_augmented(&self, values: &mut [f32; 256], of: impl Fn(&[f32; SUBBLOCK]) -> f32) {
-        let Section { plain, all } = self.section;
-        if all == plain {
-            return;
-        }
-        for (vectors, values) in self.augmented.chunks(AUGMENTED).zip(values.chunks_mut(all)) {
-            for (vector, value) in vectors.iter().zip(&mut values[plain..]) {
-                *value = of(vector);
-            }
-        }
-    }
-
     /// The vector that leaves least of `wanted` (§3.6.4.1).
-    fn best(&self, wanted: &[f32; SUBBLOCK], stage: usize, narrow: bool) -> Match {
+    fn best(&self, wanted: &[f32; SUBBLOCK], stage: usize) -> Match {
         let correlations = self.correlations(wanted);
-        let Section { plain, all } = self.section;
-        let allowed = |index: usize| {
-            index < 2 * all && (!narrow || (index % all < NARROW || index % all >= plain))
+        let (inverse, gain_min) = match stage {
+            0 => (&self.inverse, 0.0),
+            _ => (&self.inverse_later, -GAIN_MAX),
         };
-        let mut best = (
-            Match {
-                index: 0,
-                gain: correlations[0] * self.inverse[0],
-            },
-            0.0,
-        );
-        for (index, (correlation, inverse)) in correlations.iter().zip(&self.inverse).enumerate() {
-            let gain = correlation * inverse;
-            let score = correlation * gain;
-            if score > best.1
-                && gain.abs() < GAIN_MAX
-                && (stage > 0 || gain > 0.0)
-                && allowed(index)
-            {
-                best = (Match { index, gain }, score);
-            }
+        let at = greatest(&correlations, inverse, gain_min).unwrap_or(self.section.plain - 1);
+        let gain = correlations[at] * inverse[at];
+        Match {
+            index: self.index(at),
+            gain,
         }
-        best.0
+    }
+
+    fn index(&self, at: usize) -> usize {
+        let Section { plain, all } = self.section;
+        let (half, place) = (at / HALF, at % HALF);
+        let index = match place.checked_sub(PLACES) {
+            None => plain - 1 - place,
+            Some(augmented) => plain + augmented,
+        };
+        half * all + index
     }
 }
 
-/// What `wanted` has in common with each stretch of the memory, by where the stretch begins.
-fn slide(memory: &[f32; MEMORY], wanted: &[f32; SUBBLOCK], len: usize) -> [f32; 160] {
-    const LANES: usize = 32;
-    let mut padded = [0.0; 160 + SUBBLOCK];
-    padded[..MEMORY].copy_from_slice(memory);
-    let mut sums = [0.0; 160];
-    for (sums, at) in sums
-        .as_chunks_mut::<LANES>()
-        .0
-        .iter_mut()
-        .zip((0..).step_by(LANES))
-    {
-        for (sample, offset) in wanted[..len].iter().zip(at..) {
-            let window: &[f32; LANES] = padded[offset..].first_chunk().expect("padded by a block");
-            for lane in 0..LANES {
-                sums[lane] += sample * window[lane];
-            }
+/// Where the product of correlation and gain is greatest, among gains that are allowed; `None` if
+/// it is nowhere positive.
+fn greatest(correlations: &ByVector, inverse: &ByVector, gain_min: f32) -> Option<usize> {
+    const LANES: usize = 8;
+    let mut scores = [0.0_f32; 2 * HALF];
+    for ((score, correlation), inverse) in scores.iter_mut().zip(correlations).zip(inverse) {
+        let gain = correlation * inverse;
+        let is_allowed = (gain > gain_min) & (gain < GAIN_MAX);
+        *score = if is_allowed { correlation * gain } else { 0.0 };
+    }
+    let mut lanes = [0.0_f32; LANES];
+    for scores in scores.as_chunks::<LANES>().0 {
+        for (lane, score) in lanes.iter_mut().zip(scores) {
+            *lane = if *score > *lane { *score } else { *lane };
         }
     }
-    sums
-}
-
-/// From the order of places to the order of indices.
-fn reorder(sums: &[f32; 160], len: usize, values: &mut [f32]) {
-    let latest = sums[..=MEMORY - len].iter().rev();
-    for (value, sum) in values.iter_mut().zip(latest) {
-        *value = *sum;
-    }
+    let best = lanes.into_iter().fold(0.0, f32::max);
+    scores
+        .iter()
+        .position(|score| *score == best)
+        .filter(|_| best > 0.0)
 }

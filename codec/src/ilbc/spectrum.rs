@@ -58,8 +58,9 @@ pub(super) fn quantize(lsf: &Frequencies) -> [u8; 3] {
 fn nearest<const N: usize, const D: usize>(codebook: &[[u16; N]; D], target: &[f32]) -> u8 {
     let mut errors = [0.0; N];
     for (column, target) in codebook.iter().zip(target) {
+        let target = target / STEP;
         for (error, value) in errors.iter_mut().zip(column) {
-            let distance = f32::from(*value) * STEP - target;
+            let distance = f32::from(*value) - target;
             *error += distance * distance;
         }
     }

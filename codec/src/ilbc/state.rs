@@ -1,9 +1,9 @@
 //! The start state: the samples of the residual that are quantised one by one (RFC 3951 §3.5, §4.2).
 
 use super::ORDER;
-use super::filter::all_pole;
 use super::spectrum::Predictor;
 use super::tables::{STATE_LEVELS, STATE_PEAK, STATE_PEAKS};
+use super::vector::{add_filtered, all_pole};
 
 /// Samples of a start state, at most.
 pub(super) const STATE_MAX: usize = 58;
@@ -31,30 +31,14 @@ pub(super) fn disperse(predictor: &Predictor, samples: &mut [f32]) {
     let mut input = [0.0; 2 * ORDER + 2 * STATE_MAX];
     let mut output = [0.0; ORDER + 2 * STATE_MAX];
     input[ORDER..ORDER + len].copy_from_slice(samples);
-    // The numerator is the denominator backwards: z^-10 + a[0]·z^-9 … + a[9]. Its first
-    // coefficient is not 1, so the samples are scaled before `all_zero` and after.
-    reverse_all_zero(
-        predictor,
-        &input[..ORDER + 2 * len],
-        &mut output[ORDER..ORDER + 2 * len],
-    );
-    all_pole(predictor, &mut output[..ORDER + 2 * len]);
+    // The numerator is the denominator backwards.
+    let mut taps = [1.0; ORDER + 1];
+    taps[1..].copy_from_slice(predictor);
+    let end = ORDER + 2 * len;
+    add_filtered(&taps, &input[..end], &mut output[ORDER..end]);
+    all_pole(predictor, &mut output[..end]);
     for (at, sample) in samples.iter_mut().enumerate() {
         *sample = output[ORDER + at] + output[ORDER + len + at];
-    }
-}
-
-/// Filters by z^-10·A(1/z): the samples after the first [`ORDER`] of `input`.
-fn reverse_all_zero(a: &Predictor, input: &[f32], output: &mut [f32]) {
-    for (at, output) in output.iter_mut().enumerate() {
-        let Some(window) = input.get(at..=at + ORDER) else {
-            return;
-        };
-        let mut sum = window[0];
-        for (sample, coefficient) in window[1..].iter().zip(a) {
-            sum += sample * coefficient;
-        }
-        *output = sum;
     }
 }
 

@@ -10,6 +10,7 @@ target!(
     3_000,
     codec::fuzz::concealment
 );
+target!(ilbc, frames(), 5_000, codec::fuzz::ilbc);
 target!(
     comfort_noise,
     payloads(11),
@@ -60,4 +61,10 @@ fn packets() -> Vec<Input> {
         [codec].into_iter().chain(packets).collect()
     };
     (0..10).map(packets).collect()
+}
+
+/// A mode and losses, then frames of either mode.
+fn frames() -> Vec<Input> {
+    let seeds = payloads(1 + 4 * 38).into_iter().chain(payloads(1 + 3 * 50));
+    seeds.chain(payloads(1 + 38)).collect()
 }
