@@ -81,11 +81,14 @@ impl Work for Encode<'_, '_> {
         let Self(jobs) = self;
         let mut filtered = filter(simd, jobs);
         let mut ratios = [[0; 8]; LANES];
-        let mut reflections = [[[0; 8]; 4]; LANES];
+        let mut reflections = [[[0; 8]; LANES]; 4];
         let mut states = [[0; 8]; LANES];
         for (lane, job) in jobs.iter_mut().enumerate() {
             ratios[lane] = ratios::encode(&prediction::analyse(&mut filtered[lane]));
-            reflections[lane] = job.encoder.previous.reflections(&ratios[lane]);
+            let parts = job.encoder.previous.reflections(&ratios[lane]);
+            for (all, part) in reflections.iter_mut().zip(parts) {
+                all[lane] = part;
+            }
             states[lane] = job.encoder.lattice;
         }
         let mut rows = lanes::to_rows(simd, &filtered);
@@ -133,7 +136,7 @@ impl Work for Decode<'_, '_> {
         let Self(jobs) = self;
         let mut courses = [Course::StayHome; LANES];
         let mut residuals = [[0; SAMPLES_PER_FRAME]; LANES];
-        let mut reflections = [[[0; 8]; 4]; LANES];
+        let mut reflections = [[[0; 8]; LANES]; 4];
         let mut states: [Stages; LANES] = [[0; 8]; LANES];
         let mut last_outputs: Row = [0; LANES];
         for (lane, job) in jobs.iter_mut().enumerate() {
@@ -144,7 +147,10 @@ impl Work for Decode<'_, '_> {
                 continue;
             }
             residuals[lane] = decoder.residual(&parameters.subframes);
-            reflections[lane] = decoder.previous.reflections(&parameters.ratios);
+            let parts = decoder.previous.reflections(&parameters.ratios);
+            for (all, part) in reflections.iter_mut().zip(parts) {
+                all[lane] = part;
+            }
             states[lane] = decoder.lattice;
             last_outputs[lane] = decoder.last_output;
         }

@@ -2,12 +2,14 @@
 //! needs the one before: done for one sample of sixteen streams.
 //!
 //! Every number is the same as from `preprocess` and `lattice`, which say what is done and why.
+//! There are no closures here: unlike these functions they cannot be made to be inlined, and what is
+//! not inlined is not compiled for the instructions that it uses.
 
 use super::SAMPLES_PER_FRAME;
 use super::lattice::DEEMPHASIS;
 use super::preprocess::{EMPHASIS, LEAK};
 use super::ratios::{PART_LENS, Stages};
-use super::simd::{Block, LANES, Row, Simd};
+use super::simd::{LANES, Row, Simd};
 
 /// A frame of each stream.
 pub(super) type Frames = [[i16; SAMPLES_PER_FRAME]; LANES];
@@ -15,8 +17,8 @@ pub(super) type Frames = [[i16; SAMPLES_PER_FRAME]; LANES];
 /// The same, sample by sample.
 pub(super) type Rows = [Row; SAMPLES_PER_FRAME];
 
-/// Reflection coefficients of the four parts of a frame of each stream.
-pub(super) type Reflections = [[Stages; 4]; LANES];
+/// Reflection coefficients of each stream, for each of the four parts of a frame.
+pub(super) type Reflections = [[Stages; LANES]; 4];
 
 /// Streams in a block.
 const HALF: usize = LANES / 2;
@@ -26,11 +28,13 @@ const HALF: usize = LANES / 2;
 pub(super) fn to_rows<S: Simd>(simd: S, frames: &Frames) -> Rows {
     let mut rows = [[0; LANES]; SAMPLES_PER_FRAME];
     for (at, rows) in rows.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        for half in 0..2 {
-            let block: Block =
-                std::array::from_fn(|lane| part(&frames[HALF * half + lane], 8 * at));
-            for (row, columns) in rows.iter_mut().zip(simd.transpose(&block)) {
-                row[HALF * half..][..HALF].copy_from_slice(&columns);
+        for (half, frames) in frames.as_chunks::<HALF>().0.iter().enumerate() {
+            let mut block = [[0; 8]; 8];
+            for (samples, frame) in block.iter_mut().zip(frames) {
+                *samples = part(frame, 8 * at);
+            }
+            for (row, samples) in rows.iter_mut().zip(simd.transpose(&block)) {
+                row[HALF * half..][..HALF].copy_from_slice(&samples);
             }
         }
     }
@@ -42,10 +46,12 @@ pub(super) fn to_rows<S: Simd>(simd: S, frames: &Frames) -> Rows {
 pub(super) fn to_frames<S: Simd>(simd: S, rows: &Rows) -> Frames {
     let mut frames = [[0; SAMPLES_PER_FRAME]; LANES];
     for (at, rows) in rows.as_chunks::<8>().0.iter().enumerate() {
-        for half in 0..2 {
-            let block: Block = std::array::from_fn(|sample| part(&rows[sample], HALF * half));
-            let lanes = frames[HALF * half..].iter_mut();
-            for (frame, samples) in lanes.zip(simd.transpose(&block)) {
+        for (half, frames) in frames.as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
+            let mut block = [[0; 8]; 8];
+            for (samples, row) in block.iter_mut().zip(rows) {
+                *samples = part(row, HALF * half);
+            }
+            for (frame, samples) in frames.iter_mut().zip(simd.transpose(&block)) {
                 frame[8 * at..][..8].copy_from_slice(&samples);
             }
         }
@@ -56,52 +62,38 @@ pub(super) fn to_frames<S: Simd>(simd: S, rows: &Rows) -> Frames {
 /// Eight numbers from `place` on.
 #[inline(always)]
 fn part(numbers: &[i16], place: usize) -> [i16; 8] {
-    let (part, _) = numbers[place..]
-        .split_first_chunk()
-        .expect("places are of whole blocks");
-    *part
+    let part = numbers[place..].first_chunk();
+    *part.expect("places are of whole blocks")
 }
 
 /// One vector for each of the eight numbers that a stream has.
 #[inline(always)]
-fn gather<S: Simd>(simd: S, numbers: impl Fn(usize) -> Stages) -> [S::Vector; 8] {
-    let halves: [Block; 2] = std::array::from_fn(|half| {
-        simd.transpose(&std::array::from_fn(|lane| numbers(HALF * half + lane)))
-    });
-    std::array::from_fn(|stage| {
-        let mut row = [0; LANES];
-        row[..HALF].copy_from_slice(&halves[0][stage]);
-        row[HALF..].copy_from_slice(&halves[1][stage]);
-        simd.load(&row)
-    })
+fn gather<S: Simd>(simd: S, numbers: &[Stages; LANES]) -> [S::Vector; 8] {
+    let mut rows = [[0; LANES]; 8];
+    for (half, streams) in numbers.as_chunks::<HALF>().0.iter().enumerate() {
+        for (row, numbers) in rows.iter_mut().zip(simd.transpose(streams)) {
+            row[HALF * half..][..HALF].copy_from_slice(&numbers);
+        }
+    }
+    let mut vectors = [simd.splat(0); 8];
+    for (vector, row) in vectors.iter_mut().zip(&rows) {
+        *vector = simd.load(row);
+    }
+    vectors
 }
 
 /// The reverse: the eight numbers of each stream.
 #[inline(always)]
-fn scatter<S: Simd>(simd: S, vectors: [S::Vector; 8]) -> [Stages; LANES] {
-    let rows = vectors.map(|vector| simd.store(vector));
+fn scatter<S: Simd>(simd: S, vectors: &[S::Vector; 8]) -> [Stages; LANES] {
     let mut all = [[0; 8]; LANES];
-    for (half, all) in all.chunks_exact_mut(HALF).enumerate() {
-        let block = simd.transpose(&rows.map(|row| part(&row, HALF * half)));
-        all.copy_from_slice(&block);
+    for (half, streams) in all.as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
+        let mut block = [[0; 8]; 8];
+        for (numbers, vector) in block.iter_mut().zip(vectors) {
+            *numbers = part(&simd.store(*vector), HALF * half);
+        }
+        *streams = simd.transpose(&block);
     }
     all
-}
-
-/// Calls `body` with each part of a frame and the coefficients for it.
-#[inline(always)]
-fn for_each_part<S: Simd>(
-    simd: S,
-    reflections: &Reflections,
-    rows: &mut Rows,
-    mut body: impl FnMut(&[S::Vector; 8], &mut [Row]),
-) {
-    let mut rest = rows.as_mut_slice();
-    for (part, len) in PART_LENS.into_iter().enumerate() {
-        let (rows, after) = rest.split_at_mut(len);
-        body(&gather(simd, |lane| reflections[lane][part]), rows);
-        rest = after;
-    }
 }
 
 /// As `lattice::analyse`.
@@ -112,12 +104,16 @@ pub(super) fn analyse<S: Simd>(
     reflections: &Reflections,
     rows: &mut Rows,
 ) {
-    let mut state = gather(simd, |lane| states[lane]);
-    for_each_part(simd, reflections, rows, |reflections, rows| {
+    let mut state = gather(simd, states);
+    let mut rest = rows.as_mut_slice();
+    for (reflections, len) in reflections.iter().zip(PART_LENS) {
+        let reflections = gather(simd, reflections);
+        let (rows, after) = rest.split_at_mut(len);
+        rest = after;
         for row in rows {
             let mut forward = simd.load(row);
             let mut backward = forward;
-            for (delayed, reflection) in state.iter_mut().zip(reflections) {
+            for (delayed, reflection) in state.iter_mut().zip(&reflections) {
                 let u = *delayed;
                 *delayed = backward;
                 backward = simd.saturating_add(u, simd.mul_r(*reflection, forward));
@@ -125,8 +121,8 @@ pub(super) fn analyse<S: Simd>(
             }
             *row = simd.store(forward);
         }
-    });
-    *states = scatter(simd, state);
+    }
+    *states = scatter(simd, &state);
 }
 
 /// As `lattice::synthesise` and `lattice::deemphasise`.
@@ -138,10 +134,14 @@ pub(super) fn synthesise<S: Simd>(
     reflections: &Reflections,
     rows: &mut Rows,
 ) {
-    let mut state = gather(simd, |lane| states[lane]);
+    let mut state = gather(simd, states);
     let mut last = simd.load(last_outputs);
     let (deemphasis, mask) = (simd.splat(DEEMPHASIS), simd.splat(!7));
-    for_each_part(simd, reflections, rows, |reflections, rows| {
+    let mut rest = rows.as_mut_slice();
+    for (reflections, len) in reflections.iter().zip(PART_LENS) {
+        let reflections = gather(simd, reflections);
+        let (rows, after) = rest.split_at_mut(len);
+        rest = after;
         for row in rows {
             let mut forward = simd.load(row);
             for stage in (0..8).rev() {
@@ -156,8 +156,8 @@ pub(super) fn synthesise<S: Simd>(
             last = simd.saturating_add(forward, simd.mul_r(last, deemphasis));
             *row = simd.store(simd.and(simd.saturating_add(last, last), mask));
         }
-    });
-    *states = scatter(simd, state);
+    }
+    *states = scatter(simd, &state);
     *last_outputs = simd.store(last);
 }
 
@@ -167,8 +167,7 @@ pub(super) fn synthesise<S: Simd>(
 /// the product that is taken from it. What is borrowed from the upper half is −1 or 0.
 #[inline(always)]
 pub(super) fn preprocess<S: Simd>(simd: S, states: &mut [Stages; LANES], rows: &mut Rows) {
-    let [mut upper, mut lower, mut last_input, mut last_output, ..] =
-        gather(simd, |lane| states[lane]);
+    let [mut upper, mut lower, mut last_input, mut last_output, ..] = gather(simd, states);
     let fifteen_bits = simd.splat(0x7fff);
     let input_bits = simd.splat(!3);
     let (leak, leak_twice, minus_leak) =
@@ -195,17 +194,15 @@ pub(super) fn preprocess<S: Simd>(simd: S, states: &mut [Stages; LANES], rows: &
         last_output = output;
     }
     let zero = simd.splat(0);
-    *states = scatter(
-        simd,
-        [
-            upper,
-            lower,
-            last_input,
-            last_output,
-            zero,
-            zero,
-            zero,
-            zero,
-        ],
-    );
+    let state = [
+        upper,
+        lower,
+        last_input,
+        last_output,
+        zero,
+        zero,
+        zero,
+        zero,
+    ];
+    *states = scatter(simd, &state);
 }

@@ -64,7 +64,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn shift_right<const BITS: i32>(self, a: Row) -> Row {
-        a.map(|number| number >> BITS)
+        each(a, a, |number, _| number >> BITS)
     }
 
     #[inline(always)]

@@ -277,7 +277,7 @@ impl Simd for Ssse3 {
     #[inline(always)]
     fn shift_right<const BITS: i32>(self, a: [__m128i; 2]) -> [__m128i; 2] {
         // SAFETY: `self` proves that the processor has the instruction.
-        a.map(|half| unsafe { _mm_srai_epi16::<BITS>(half) })
+        unsafe { [_mm_srai_epi16::<BITS>(a[0]), _mm_srai_epi16::<BITS>(a[1])] }
     }
 }
 
