@@ -2,8 +2,13 @@
 //!
 //! ```text
 //!  published ──kernel──► Lease ──┬──────────────── release ──► returned ── publish ──► published
-//!                                └─ send, submitted ──┘
+//!      ▲                         └─ send, submitted ──┘            │
+//!      └──────────── publish, the window is wider ── spare ◄───────┘ the window is full
 //! ```
+//!
+//! The kernel takes buffers in the order in which they were published, so it goes round all that it
+//! has. Few enough of them stay in the cache; so it has a *window* of them only, as long as those
+//! do. Each time that they do not, it has twice as many, and half as many again after a while.
 //!
 //! A buffer is the kernel's or ours, never both: ours for as long as there is a [`Lease`], which
 //! is released at once, or when what it holds was sent.
@@ -34,9 +39,24 @@ pub(super) struct BufferPool {
     count: u16,
     /// Where the next returned buffer is written: all up to here are ours to publish.
     tail: u16,
-    /// Buffers that are neither leased nor in a send.
-    free: u16,
+    /// Buffers that the kernel has, or has after `publish`.
+    offered: u16,
+    /// Buffers that it is to have at most.
+    window: u16,
+    /// Buffers that are free and not in the window.
+    spare: Vec<BufferId>,
+    /// Leases since the window was last too small.
+    leases_in_window: u32,
+    /// The window was too small since `publish`: for many sockets at a time, as a rule.
+    is_widened: bool,
 }
+
+/// A hundred kilobytes of usual packets: they stay in a second-level cache.
+const WINDOW_MIN: u16 = 512;
+
+/// After so many leases, seconds of a busy worker, a window that was always wide enough may be
+/// smaller.
+const LEASES_OF_WINDOW: u32 = 1 << 20;
 
 /// A buffer that the kernel has handed out. It must be released or sent.
 #[derive(Debug)]
@@ -52,11 +72,15 @@ impl BufferPool {
             ring: Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?,
             count,
             tail: 0,
-            free: 0,
+            offered: 0,
+            window: count.min(WINDOW_MIN),
+            spare: Vec::with_capacity(count.into()),
+            leases_in_window: 0,
+            is_widened: false,
         };
-        for id in 0..count {
-            pool.release(Lease(BufferId(id)));
-        }
+        // The first ones first, so that pages of the others are not touched before they must be.
+        pool.spare.extend((0..count).rev().map(BufferId));
+        pool.fill_window();
         Ok(pool)
     }
 
@@ -64,9 +88,13 @@ impl BufferPool {
         self.count
     }
 
-    /// Buffers that the kernel has or may have.
+    /// Buffers that are neither leased nor in a send.
     pub(super) fn free(&self) -> u16 {
-        self.free
+        self.offered + self.spare_len()
+    }
+
+    fn spare_len(&self) -> u16 {
+        u16::try_from(self.spare.len()).unwrap_or(u16::MAX)
     }
 
     /// What `io_uring_register_buf_ring` is told.
@@ -79,8 +107,22 @@ impl BufferPool {
         if id.0 >= self.count {
             return None;
         }
-        self.free -= 1;
+        self.offered -= 1;
+        self.leases_in_window += 1;
+        if self.leases_in_window >= LEASES_OF_WINDOW {
+            self.leases_in_window = 0;
+            self.window = (self.window / 2).max(self.count.min(WINDOW_MIN));
+        }
         Some(Lease(id))
+    }
+
+    /// The kernel had no buffer for what came: it gets more, if there are more.
+    pub(super) fn widen(&mut self) {
+        if !self.is_widened {
+            self.window = self.window.saturating_mul(2).min(self.count);
+            self.is_widened = true;
+        }
+        self.leases_in_window = 0;
     }
 
     /// What the kernel has written, or is to send.
@@ -104,6 +146,23 @@ impl BufferPool {
     /// Gives a buffer back. The kernel sees it after [`Self::publish`].
     pub(super) fn release(&mut self, lease: Lease) {
         let Lease(id) = lease;
+        if self.offered < self.window {
+            self.offer(id);
+        } else {
+            self.spare.push(id);
+        }
+    }
+
+    fn fill_window(&mut self) {
+        while self.offered < self.window
+            && let Some(id) = self.spare.pop()
+        {
+            self.offer(id);
+        }
+    }
+
+    /// Writes a buffer that is free into the ring.
+    fn offer(&mut self, id: BufferId) {
         let address = self.memory.start.addr().get() + usize::from(id.0) * BUFFER_SIZE;
         let index = usize::from(self.tail & (self.count - 1));
         // JUSTIFICATION: the kernel reads the entries that it has not consumed at the same time,
@@ -117,11 +176,13 @@ impl BufferPool {
         entry.set_len(BUFFER_SIZE_U32);
         entry.set_bid(id.0);
         self.tail = self.tail.wrapping_add(1);
-        self.free += 1;
+        self.offered += 1;
     }
 
     /// Shows the kernel what was released: once a batch, since it is a store that it reads.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
+        self.fill_window();
+        self.is_widened = false;
         // JUSTIFICATION: the tail is shared with the kernel.
         // SAFETY: `tail` wants the first entry of the ring, which this is; its result lies within
         // the mapping and is aligned, as a field of the entry. We are the only ones to write it,
@@ -211,6 +272,57 @@ mod tests {
         pool.release(second);
         pool.publish();
         assert_eq!(pool.free(), 4);
+    }
+
+    #[test]
+    fn the_kernel_has_few_buffers_unless_it_wants_more() {
+        let count = 4 * WINDOW_MIN;
+        let mut pool = BufferPool::new(count).unwrap();
+        assert_eq!((pool.offered, pool.free()), (WINDOW_MIN, count));
+
+        // What comes back goes to where it came from, and the others are left alone.
+        let lease = pool.lease(BufferId(0)).unwrap();
+        pool.release(lease);
+        pool.publish();
+        assert_eq!(pool.spare_len(), 3 * WINDOW_MIN);
+
+        // All that it has, at once.
+        let leases: Vec<_> = (0..WINDOW_MIN)
+            .map(|id| pool.lease(BufferId(id)).unwrap())
+            .collect();
+        assert_eq!((pool.offered, pool.free()), (0, 3 * WINDOW_MIN));
+        pool.widen();
+        pool.publish();
+        assert_eq!(pool.offered, 2 * WINDOW_MIN);
+        leases.into_iter().for_each(|lease| pool.release(lease));
+        assert_eq!((pool.offered, pool.free()), (2 * WINDOW_MIN, count));
+        pool.widen();
+        pool.widen();
+        pool.publish();
+        assert_eq!(pool.offered, count, "twice in a batch is once");
+        pool.widen();
+        pool.publish();
+        assert_eq!(pool.offered, count);
+    }
+
+    #[test]
+    fn a_window_that_was_wide_enough_becomes_smaller() {
+        let mut pool = BufferPool::new(2 * WINDOW_MIN).unwrap();
+        pool.widen();
+        pool.publish();
+        for _ in 0..LEASES_OF_WINDOW {
+            let lease = pool.lease(BufferId(0)).unwrap();
+            pool.release(lease);
+        }
+        assert_eq!(pool.window, WINDOW_MIN);
+        // Those it has, it keeps until they come back.
+        for id in 0..WINDOW_MIN {
+            let lease = pool.lease(BufferId(id)).unwrap();
+            pool.release(lease);
+        }
+        pool.publish();
+        assert!(pool.offered <= 2 * WINDOW_MIN);
+        assert_eq!(pool.free(), 2 * WINDOW_MIN);
     }
 
     #[test]
