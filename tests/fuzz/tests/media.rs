@@ -24,6 +24,12 @@ target!(
     relay_rtp::fuzz::demux
 );
 target!(relay_core, seeds::scripts(), 3_000, relay_core::fuzz::relay);
+target!(
+    transcode,
+    transcoded(),
+    1_500,
+    relay_transcode::fuzz::stream
+);
 target!(wire_to_relay, to_relay(), 60_000, wire_message::<ToRelay>);
 target!(
     wire_from_relay,
@@ -123,4 +129,32 @@ fn bytes_of<M: Serialize>(message: &M) -> Input {
     let mut bytes = Vec::new();
     encode(message, &mut bytes);
     bytes
+}
+
+/// Every codec to another, as speech, events and noise that come evenly, late, twice or not at all.
+fn transcoded() -> Vec<Input> {
+    let packet = |plan: u8, at: u8| {
+        // Time, number, timestamp, kind, length of the payload, and the payload.
+        let kind = [0x10, 0x90, 0x14, 0x15, 0x70][usize::from(at % 17 / 4)];
+        let time = [0, 1, 5, 6, 7][usize::from(at % 23 / 5)];
+        [
+            80,
+            at.wrapping_mul(57),
+            time,
+            kind,
+            plan.wrapping_add(at % 3),
+            at,
+            0,
+            5,
+            at,
+        ]
+    };
+    let script = |plan: u8| {
+        let packets = (0..60).flat_map(|at| packet(plan, at));
+        [plan, plan.wrapping_mul(13)]
+            .into_iter()
+            .chain(packets)
+            .collect()
+    };
+    (0..=u8::MAX).step_by(5).map(script).collect()
 }
