@@ -1,6 +1,6 @@
 //! What one direction of a stream is to become.
 
-use codec::{Codec, Rate, opus};
+use codec::{Codec, Rate, ilbc, opus};
 use relay_rtp::PayloadType;
 
 /// Keys as events (RFC 4733).
@@ -102,6 +102,29 @@ impl Plan {
         }
     }
 
+    /// What the chain delays speech by at most, in microseconds, beside its way through the network
+    /// and what it waits for packets out of order: filling a packet of the far side, and what
+    /// codecs and resampling look ahead or remember.
+    #[must_use]
+    pub fn delay_us(&self) -> u32 {
+        let packet_us = self.packet_samples() * 1_000_000 / usize::from(self.rate().hz());
+        let packet_us = u32::try_from(packet_us).unwrap_or(u32::MAX);
+        let is_one_length = self.from.ptime_ms == self.to.ptime_ms;
+        let fill_us = if is_one_length { 0 } else { packet_us };
+        if self.work() != Work::Transcode {
+            return fill_us;
+        }
+        let resampling_us = if self.from.codec.rate() == self.rate() {
+            0
+        } else {
+            2_000
+        };
+        fill_us
+            + decoder_delay_us(self.from.codec)
+            + resampling_us
+            + encoder_delay_us(self.to.codec)
+    }
+
     /// Whether keys are listened for in what arrives.
     pub(crate) fn listens_for_keys(&self) -> bool {
         self.to.events.is_some() && self.from.events.is_none()
@@ -126,6 +149,25 @@ impl Plan {
     /// What positions on the timeline count in: samples of the far side.
     pub(crate) fn rate(&self) -> Rate {
         self.to.codec.rate()
+    }
+}
+
+/// The enhancer of iLBC waits for one block or two (RFC 3951 §4.6).
+const fn decoder_delay_us(codec: Codec) -> u32 {
+    match codec {
+        Codec::Ilbc(ilbc::Mode::Ms20) => 5_000,
+        Codec::Ilbc(ilbc::Mode::Ms30) => 10_000,
+        _ => 0,
+    }
+}
+
+/// What an encoder looks ahead by: Opus 6.5 ms (RFC 6716 §2), the mirror filters of G.722 1.5 ms
+/// with the decoder's.
+const fn encoder_delay_us(codec: Codec) -> u32 {
+    match codec {
+        Codec::Opus(_) => 6_500,
+        Codec::G722 => 1_500,
+        _ => 0,
     }
 }
 
@@ -164,6 +206,30 @@ mod tests {
         });
         assert_eq!(work(with_events, side(Codec::Pcma, 20)), Work::Transcode);
         assert_eq!(work(with_events, with_events), Work::Relabel);
+    }
+
+    #[test]
+    fn checklist_17_the_delay_of_the_chain_is_told() {
+        let delay = |from, to| Plan::new(from, to).delay_us();
+        let (short, opus) = (Codec::Ilbc(Mode::Ms20), Codec::Opus(Rate::Narrow));
+        assert_eq!(delay(side(Codec::Pcmu, 20), side(Codec::Gsm, 20)), 0);
+        assert_eq!(delay(side(Codec::Gsm, 20), side(Codec::Gsm, 60)), 60_000);
+        assert_eq!(delay(side(short, 20), side(opus, 20)), 11_500);
+        let long = Codec::Ilbc(Mode::Ms30);
+        assert_eq!(delay(side(Codec::G722, 20), side(long, 30)), 32_000);
+        assert_eq!(delay(side(long, 30), side(Codec::G722, 20)), 33_500);
+    }
+
+    #[test]
+    fn checklist_6_the_mode_of_ilbc_is_that_of_both() {
+        let modes =
+            |offer, answer| Mode::negotiate(Mode::from_fmtp(offer), Mode::from_fmtp(answer));
+        assert_eq!(modes(Some(20), Some(20)), Mode::Ms20);
+        assert_eq!(modes(Some(20), None), Mode::Ms30);
+        assert_eq!(modes(Some(30), Some(20)), Mode::Ms30);
+        // A packet that is asked for in between holds whole frames.
+        let plan = Plan::new(side(Codec::Pcma, 20), side(Codec::Ilbc(Mode::Ms30), 50));
+        assert_eq!(plan.packet_samples(), 240);
     }
 
     #[test]

@@ -35,8 +35,7 @@ pub struct Identity {
 
 /// One direction of a stream: packets of one codec in, packets of another out.
 ///
-/// Performs no I/O and reads no clock. Allocates when it is made and when another source begins,
-/// and never else. What one packet can cause is bounded: 200 ms of its own, as much of what was
+/// Performs no I/O and reads no clock. Allocates when it is made, and never else. What one packet can cause is bounded: 200 ms of its own, as much of what was
 /// held before it, and 100 ms that are made up before each.
 pub struct Stream {
     plan: Plan,

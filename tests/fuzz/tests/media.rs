@@ -134,27 +134,18 @@ fn bytes_of<M: Serialize>(message: &M) -> Input {
 /// Every codec to another, as speech, events and noise that come evenly, late, twice or not at all.
 fn transcoded() -> Vec<Input> {
     let packet = |plan: u8, at: u8| {
-        // Time, number, timestamp, kind, length of the payload, and the payload.
-        let kind = [0x10, 0x90, 0x14, 0x15, 0x70][usize::from(at % 17 / 4)];
-        let time = [0, 1, 5, 6, 7][usize::from(at % 23 / 5)];
-        [
-            80,
-            at.wrapping_mul(57),
-            time,
-            kind,
-            plan.wrapping_add(at % 3),
-            at,
-            0,
-            5,
-            at,
-        ]
+        // Time, number, timestamp, kind, a length that the codec has, and octets.
+        let kind = [0x18, 0x98, 0x18, 0x14, 0x15, 0x7c][usize::from(at % 23 / 4)];
+        let time = [0, 1, 5, 6, 7][usize::from(at % 29 / 6)];
+        let len: u8 = [3, 3, 0, 1, 2, 3, 5, 5, 4, 4][usize::from(plan % 32 % 10)];
+        let mut packet = vec![80, at.wrapping_mul(57), time, kind, len];
+        packet.extend([5, at, 0, at].iter().cycle().take(len.into()));
+        packet
     };
     let script = |plan: u8| {
         let packets = (0..60).flat_map(|at| packet(plan, at));
-        [plan, plan.wrapping_mul(13)]
-            .into_iter()
-            .chain(packets)
-            .collect()
+        let plan = [plan, plan.wrapping_mul(13)];
+        plan.into_iter().chain(packets).collect()
     };
     (0..=u8::MAX).step_by(5).map(script).collect()
 }

@@ -4,7 +4,7 @@ use codec::ilbc::Mode;
 use codec::{Codec, Decoder, Encoder, PAYLOAD_LEN_MAX, Rate, SAMPLES_MAX, opus};
 use relay_transcode::{DropReason, Plan};
 
-use crate::harness::{CODECS, Phone, Wire, segmental_snr_db, side, speech};
+use crate::harness::{CODECS, OURS, Phone, Wire, segmental_snr_db, side, speech};
 
 /// A hundred packets of speech.
 fn packets(phone: &mut Phone) -> Vec<Vec<u8>> {
@@ -393,4 +393,25 @@ fn checklist_16_what_one_packet_causes_is_bounded() {
     wire.run_until(60_000_000);
     assert!(wire.stream.counters().dropped(DropReason::QueueFull) > 1_000);
     assert!(wire.out.len() < 100);
+}
+
+#[test]
+fn checklist_12_reports_of_the_far_side_count_what_was_sent() {
+    let plan = Plan::new(side(Codec::Pcma), side(Codec::Opus(Rate::Narrow)));
+    let mut wire = Wire::new(plan);
+    assert_eq!(wire.stream.sent(wire.start), None);
+    let mut phone = Phone::new(plan.from);
+    for (at, packet) in (0..).zip(packets(&mut phone)).filter(|(at, _)| *at != 50) {
+        wire.send(at * 20_000, &packet);
+    }
+    wire.run_until(2_500_000);
+    let sent = wire.stream.sent(wire.at(2_500_000)).unwrap();
+    assert_eq!((sent.ssrc, sent.packets), (OURS.ssrc, 100));
+    let octets: usize = payloads(&wire).iter().map(|it| it.len()).sum();
+    assert_eq!(sent.octets as usize, octets);
+    // The clock of the far side, and on from the last packet: this is 2.5 s after the first.
+    let ticks = sent.timestamp.wrapping_sub(OURS.timestamp);
+    assert!(ticks.abs_diff(2_500 * 48) <= 30 * 48, "{ticks}");
+    let block = wire.stream.reception().report().unwrap();
+    assert_eq!((block.lost, block.jitter), (1, 0));
 }

@@ -214,3 +214,33 @@ fn checklist_5_the_end_of_what_was_said_does_not_wait_for_what_is_said_next() {
         assert_eq!(wire.stream.poll_timeout(), None);
     }
 }
+
+#[test]
+fn checklist_10_a_sign_of_life_of_opus_is_said_as_noise() {
+    let plan = Plan::new(
+        side(Codec::Opus(Rate::Narrow)),
+        with_noise(side(Codec::Pcma)),
+    );
+    let mut wire = Wire::new(plan);
+    let mut phone = Phone::new(plan.from);
+    speak(&mut wire, &mut phone, 0);
+    let toc = phone.speak(&[0; 160])[12];
+    wire.run_until(1_020_000);
+    for at in 0..3 {
+        let packet = phone.packet(96, phone.timestamp, &[toc & !3]);
+        wire.send(1_040_000 + at * 400_000, &packet);
+        phone.pause(8 * 400);
+    }
+    speak(&mut wire, &mut phone, 2_240_000);
+    wire.run_until(4_000_000);
+    let noise = wire.of(NOISE);
+    assert!((1..=3).contains(&noise.len()), "{}", noise.len());
+    assert!(
+        noise.iter().all(|it| it.payload.len() > 1),
+        "with its colour"
+    );
+    let speech = wire.speech();
+    let first = speech.iter().rposition(|it| it.marker).unwrap();
+    assert_eq!(speech.len() - first, 50);
+    assert_eq!(speech[first].timestamp, (51 * 20 + 1_200) * 8);
+}
