@@ -55,7 +55,7 @@ pub struct Stream {
     reception: Reception,
     /// What a sender report says: the last timestamp of speech, and when it left.
     last_sent: Option<(u32, u64)>,
-    /// The same of the packet that is being looked at.
+    /// The number of the next packet that leaves.
     sequence: u16,
 }
 
