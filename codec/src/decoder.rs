@@ -3,7 +3,7 @@
 use crate::plc::Concealment;
 use crate::{Codec, Error, g711, g722, gsm, ilbc, l16, opus};
 
-/// Payloads to samples. Allocates when it is made or set back, and never else.
+/// Payloads to samples. Allocates when it is made, and never else.
 #[derive(Debug)]
 pub struct Decoder {
     codec: Codec,
@@ -48,9 +48,17 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// As [`Self::new`].
+    /// None that libopus is known to have.
     pub fn reset(&mut self) -> Result<(), Error> {
-        *self = Self::new(self.codec)?;
+        match &mut self.state {
+            State::Plain(concealment) => **concealment = Concealment::new(self.codec.rate()),
+            State::Gsm(decoder) => **decoder = gsm::Decoder::default(),
+            State::Ilbc(decoder, mode) => **decoder = ilbc::Decoder::new(*mode),
+            State::G722(state) => {
+                **state = (g722::Decoder::new(), Concealment::new(self.codec.rate()));
+            }
+            State::Opus(decoder) => decoder.reset()?,
+        }
         Ok(())
     }
 

@@ -162,3 +162,25 @@ fn an_ilbc_sender_that_does_not_heed_the_mode_is_understood() {
     let mut decoder = Decoder::new(long).unwrap();
     assert_eq!(decoder.decode(&payload, &mut [0; SAMPLES_MAX]), Ok(160));
 }
+
+#[test]
+fn a_decoder_that_was_set_back_is_as_a_new_one() {
+    for codec in Codec::ALL {
+        let tone = tone(codec, 20 * codec.packet_samples(20));
+        let mut encoder = Encoder::new(codec).unwrap();
+        let packets = tone.chunks(codec.packet_samples(20));
+        let packets: Vec<_> = packets.map(|it| encode(&mut encoder, it)).collect();
+        let [mut used, mut new] = [0, 1].map(|_| Decoder::new(codec).unwrap());
+        let (mut samples, mut expected) = ([0; SAMPLES_MAX], [0; SAMPLES_MAX]);
+        for packet in &packets {
+            used.decode(packet, &mut samples).unwrap();
+        }
+        used.conceal(None, &mut samples[..codec.packet_samples(20)]);
+        used.reset().unwrap();
+        for packet in &packets[5..] {
+            let len = used.decode(packet, &mut samples).unwrap();
+            assert_eq!(new.decode(packet, &mut expected), Ok(len));
+            assert_eq!(samples[..len], expected[..len], "{codec:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Packets to samples.
 
 use audiopus::Channels;
-use audiopus::coder::Decoder as Library;
+use audiopus::coder::{Decoder as Library, GenericCtl};
 
 use super::{Error, PACKET_MS_MAX, sample_rate};
 use crate::Rate;
@@ -22,6 +22,15 @@ impl Decoder {
     pub fn new(rate: Rate) -> Result<Self, Error> {
         let library = Library::new(sample_rate(rate), Channels::Mono)?;
         Ok(Self { library, rate })
+    }
+
+    /// Forgets what it has heard.
+    ///
+    /// # Errors
+    ///
+    /// None that libopus is known to have.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        Ok(self.library.reset_state()?)
     }
 
     /// Samples a second that it gives.

@@ -24,6 +24,12 @@ target!(
     relay_rtp::fuzz::demux
 );
 target!(relay_core, seeds::scripts(), 3_000, relay_core::fuzz::relay);
+target!(
+    transcode,
+    transcoded(),
+    1_500,
+    relay_transcode::fuzz::stream
+);
 target!(wire_to_relay, to_relay(), 60_000, wire_message::<ToRelay>);
 target!(
     wire_from_relay,
@@ -123,4 +129,23 @@ fn bytes_of<M: Serialize>(message: &M) -> Input {
     let mut bytes = Vec::new();
     encode(message, &mut bytes);
     bytes
+}
+
+/// Every codec to another, as speech, events and noise that come evenly, late, twice or not at all.
+fn transcoded() -> Vec<Input> {
+    let packet = |plan: u8, at: u8| {
+        // Time, number, timestamp, kind, a length that the codec has, and octets.
+        let kind = [0x18, 0x98, 0x18, 0x14, 0x15, 0x7c][usize::from(at % 23 / 4)];
+        let time = [0, 1, 5, 6, 7][usize::from(at % 29 / 6)];
+        let len: u8 = [3, 3, 0, 1, 2, 3, 5, 5, 4, 4][usize::from(plan % 32 % 10)];
+        let mut packet = vec![80, at.wrapping_mul(57), time, kind, len];
+        packet.extend([5, at, 0, at].iter().cycle().take(len.into()));
+        packet
+    };
+    let script = |plan: u8| {
+        let packets = (0..60).flat_map(|at| packet(plan, at));
+        let plan = [plan, plan.wrapping_mul(13)];
+        plan.into_iter().chain(packets).collect()
+    };
+    (0..=u8::MAX).step_by(5).map(script).collect()
 }

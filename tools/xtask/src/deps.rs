@@ -1,7 +1,7 @@
 //! Who may import whom.
 //!
 //! ```text
-//! relay      ─►  relay-core      ─►  relay-wire  ─►  relay-rtp        relay         ─►  codec  ─►  codec-catalog
+//! relay      ─►  relay-core      ─►  relay-wire  ─►  relay-rtp        relay         ─►  relay-transcode  ─►  codec  ─►  codec-catalog
 //! control    ─►  control-core    ─►  relay-wire                       control-core  ─►  control-ng, codec-catalog
 //! sip-proxy  ─►  sip-proxy-core  ─►  sip-proxy-message                sip-proxy     ─►  control-ng, sip-proxy-store
 //! driver         core (no I/O)       leaf (no I/O)
@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     // Leaves: no I/O.
     ("codec-catalog", &[]),
     ("control-ng", &[]),
@@ -32,6 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
         &["codec-catalog", "control-ng", "relay-wire"],
     ),
     ("relay-core", &["relay-rtp", "relay-wire"]),
+    ("relay-transcode", &["codec", "codec-catalog", "relay-rtp"]),
     ("sip-proxy-core", &["sip-proxy-message"]),
     // Shared by binaries.
     ("sip-proxy-store", &["sip-proxy-core"]),
@@ -54,6 +55,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "codec-catalog",
             "relay-core",
             "relay-rtp",
+            "relay-transcode",
             "relay-wire",
             "tandem-settings",
         ],
@@ -84,6 +86,7 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
     "control-ng",
     "relay-core",
     "relay-rtp",
+    "relay-transcode",
     "relay-wire",
     "sip-proxy-core",
     "sip-proxy-message",
@@ -94,13 +97,14 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
 
 /// Cores and leaves that perform no I/O: `forbid(unsafe_code)`, a `clippy.toml` beside them, and
 /// none of [`IO_CRATES`] below them.
-const SANS_IO: [&str; 9] = [
+const SANS_IO: [&str; 10] = [
     "codec",
     "codec-catalog",
     "control-core",
     "control-ng",
     "relay-core",
     "relay-rtp",
+    "relay-transcode",
     "relay-wire",
     "sip-proxy-core",
     "sip-proxy-message",

@@ -1,0 +1,68 @@
+//! From payloads of the near side to samples of the far side's rate.
+
+use codec::resample::{Down, Up};
+use codec::{Codec, Decoder, Error, Rate};
+
+/// Milliseconds that one packet may hold (RFC 3551 §4.2).
+pub(crate) const PACKET_MS_MAX: usize = 200;
+
+/// Samples of that at the highest rate.
+pub(crate) const SAMPLES_MAX: usize = Rate::Wide.samples(PACKET_MS_MAX);
+
+/// Room for the samples of one packet.
+pub(crate) type Samples = [i16; SAMPLES_MAX];
+
+#[derive(Debug)]
+pub(crate) struct Near {
+    decoder: Decoder,
+    resampler: Resampler,
+}
+
+#[derive(Debug)]
+enum Resampler {
+    None,
+    Up(Up),
+    Down(Down),
+}
+
+impl Near {
+    pub(crate) fn new(from: Codec, to: Rate) -> Result<Self, Error> {
+        let resampler = match (from.rate(), to) {
+            (Rate::Narrow, Rate::Wide) => Resampler::Up(Up::new()),
+            (Rate::Wide, Rate::Narrow) => Resampler::Down(Down::new()),
+            _ => Resampler::None,
+        };
+        let decoder = Decoder::new(from)?;
+        Ok(Self { decoder, resampler })
+    }
+
+    /// Another source follows.
+    pub(crate) fn reset(&mut self) -> Result<(), Error> {
+        self.decoder.reset()
+    }
+
+    /// Samples of the near side's rate.
+    pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut Samples) -> Result<usize, Error> {
+        self.decoder.decode(payload, samples)
+    }
+
+    /// Fills in for what was lost before `next`.
+    pub(crate) fn conceal(&mut self, next: Option<&[u8]>, samples: &mut [i16]) {
+        self.decoder.conceal(next, samples);
+    }
+
+    /// To the far side's rate.
+    pub(crate) fn resample<'a>(&mut self, near: &'a [i16], far: &'a mut Samples) -> &'a [i16] {
+        match &mut self.resampler {
+            Resampler::None => near,
+            Resampler::Up(up) => {
+                let len = up.resample(near, far);
+                &far[..len]
+            }
+            Resampler::Down(down) => {
+                let len = down.resample(near, far);
+                &far[..len]
+            }
+        }
+    }
+}

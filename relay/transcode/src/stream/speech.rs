@@ -1,0 +1,146 @@
+//! Packets of speech: where on the timeline they belong, and what is between them.
+
+use codec::Codec;
+
+use super::Stream;
+use crate::counters::DropReason;
+use crate::near::{PACKET_MS_MAX, SAMPLES_MAX, Samples};
+
+/// How much of a loss is made up, in milliseconds: after that all concealment has faded away.
+const CONCEALED_MS_MAX: u64 = 100;
+
+/// A step of time that no pause takes, in milliseconds.
+const STEP_MS_MAX: u64 = 600_000;
+
+/// A pause so long makes a decoder forget, in milliseconds.
+const FORGET_MS: u64 = 1_000;
+
+/// Opus: a packet so short is a sign of life in a pause (RFC 7587 §3.1.3).
+const OPUS_SID_LEN_MAX: usize = 2;
+
+impl Stream {
+    pub(super) fn handle_speech(&mut self, now: u64, timestamp: u32, payload: &[u8]) {
+        let codec = self.plan.from.codec;
+        let Ok(near_samples) = codec.samples_in(payload) else {
+            self.is_one_missing = true;
+            return self.counters.drop_one(DropReason::Malformed);
+        };
+        if near_samples > codec.rate().samples(PACKET_MS_MAX) {
+            self.is_one_missing = true;
+            return self.counters.drop_one(DropReason::TooLong);
+        }
+        let was_one_missing = std::mem::take(&mut self.is_one_missing);
+        let ticks = self.timeline.extend(timestamp);
+        if self.keys.is_event_heard() {
+            // What is missing when speech goes on is a pause, not a loss.
+            self.pause.note();
+            return self.counters.drop_one(DropReason::Suppressed);
+        }
+        let far_samples = self.far_samples(near_samples);
+        self.far.set_arriving(far_samples);
+        let end = self.far.end();
+        let place = self.timeline.place(ticks);
+        let overlap = match place.and_then(|it| u64::try_from(it).ok()) {
+            Some(place) if place > end && place - end <= self.samples(STEP_MS_MAX) => {
+                self.bridge(now, place - end, was_one_missing, payload);
+                0
+            }
+            Some(place) if place <= end && end - place <= self.pause.overrun() => end - place,
+            _ => {
+                self.counters.timestamp_jumps += u64::from(place.is_some());
+                self.timeline.set_origin(ticks, end);
+                0
+            }
+        };
+        self.pause.begin_speech(overlap.saturating_sub(far_samples));
+        self.add_speech(now, payload, far_samples, overlap);
+    }
+
+    /// Samples of the far side that so many of the near side are.
+    fn far_samples(&self, near: usize) -> u64 {
+        let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
+        near as u64 * u64::from(to.hz()) / u64::from(from.hz())
+    }
+
+    /// Fills what is missing before a packet: a loss with what might have been said, a pause with
+    /// nothing.
+    fn bridge(&mut self, now: u64, missing: u64, is_lost: bool, next: &[u8]) {
+        let mut missing = missing;
+        if is_lost && !self.pause.is_on() && self.near.is_some() {
+            let made_up = missing.min(self.concealed_max());
+            self.conceal(now, made_up, Some(next));
+            self.counters.concealed_ms += made_up / self.samples(1);
+            missing -= made_up;
+        } else {
+            self.counters.pauses += 1;
+        }
+        if missing == 0 {
+            return;
+        }
+        self.skip(now, missing);
+        if missing > self.samples(FORGET_MS)
+            && let Some(near) = &mut self.near
+            && near.reset().is_err()
+        {
+            self.counters.drop_one(DropReason::Codec);
+        }
+    }
+
+    /// As many whole frames as the bound allows.
+    fn concealed_max(&self) -> u64 {
+        let frame = self
+            .far_samples(self.plan.from.codec.frame_samples())
+            .max(1);
+        (self.samples(CONCEALED_MS_MAX) / frame).max(1) * frame
+    }
+
+    /// Makes up so many samples of the far side.
+    pub(super) fn conceal(&mut self, now: u64, samples: u64, next: Option<&[u8]>) {
+        let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
+        let Some(near) = &mut self.near else {
+            return;
+        };
+        let (mut made_up, mut resampled) = ([0; SAMPLES_MAX], [0; SAMPLES_MAX]);
+        let wanted = usize::try_from(samples).unwrap_or(usize::MAX);
+        let len = wanted
+            .saturating_mul(from.hz().into())
+            .div_ceil(to.hz().into());
+        let made_up = &mut made_up[..len.min(SAMPLES_MAX)];
+        near.conceal(next, made_up);
+        let far = near.resample(made_up, &mut resampled);
+        let far = &far[..far.len().min(wanted)];
+        self.far.push(now, far, &mut self.counters);
+    }
+
+    fn add_speech(&mut self, now: u64, payload: &[u8], far_samples: u64, overlap: u64) {
+        if overlap >= far_samples {
+            return self.counters.drop_one(DropReason::Overlap);
+        }
+        let Some(near) = &mut self.near else {
+            let samples = usize::try_from(far_samples).unwrap_or(0);
+            return self
+                .far
+                .push_payload(now, payload, samples, &mut self.counters);
+        };
+        let (mut decoded, mut resampled): (Samples, Samples) = ([0; SAMPLES_MAX], [0; SAMPLES_MAX]);
+        let Ok(len) = near.decode(payload, &mut decoded) else {
+            self.is_one_missing = true;
+            return self.counters.drop_one(DropReason::Codec);
+        };
+        let decoded = &decoded[..len];
+        let samples = near.resample(decoded, &mut resampled);
+        let samples = samples
+            .get(usize::try_from(overlap).unwrap_or(0)..)
+            .unwrap_or_default();
+        if self.keys.takes_away(decoded) {
+            return self.replace_by_event(now, samples.len() as u64);
+        }
+        self.report_key_end(now);
+        let is_opus = matches!(self.plan.from.codec, Codec::Opus(_));
+        let is_sign_of_life = is_opus && payload.len() <= OPUS_SID_LEN_MAX;
+        if self.is_silence(samples, is_sign_of_life) {
+            return self.say_silence(now, samples.len() as u64);
+        }
+        self.far.push(now, samples, &mut self.counters);
+    }
+}

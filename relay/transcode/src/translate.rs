@@ -1,0 +1,160 @@
+//! µ-law to A-law and back, where the packet lies.
+
+use codec::{Codec, g711};
+use relay_rtp::{Packet, PayloadType};
+
+use crate::counters::DropReason;
+use crate::plan::{Plan, Work};
+
+/// Turns packets of one law of G.711 into the other's, one by one and where they lie. They keep
+/// their source, number and timestamp, so RTCP passes as it is. A worker calls it between receiving
+/// and sending.
+#[derive(Clone, Copy, Debug)]
+pub struct Translation {
+    is_to_alaw: bool,
+    speech: (PayloadType, PayloadType),
+    /// Payload types of what passes as it is: events, comfort noise.
+    others: [Option<(PayloadType, PayloadType)>; 2],
+}
+
+impl Translation {
+    /// `None` if the plan asks for more than that.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Option<Self> {
+        let (from, to) = (&plan.from, &plan.to);
+        let is_to_alaw = match (from.codec, to.codec) {
+            (Codec::Pcmu, Codec::Pcma) => true,
+            (Codec::Pcma, Codec::Pcmu) => false,
+            _ => return None,
+        };
+        // The same plan within one law would need no more than other headers.
+        let mut alike = *plan;
+        alike.to.codec = from.codec;
+        let events = from.events.zip(to.events);
+        let is_one_clock = events.is_none_or(|(from, to)| from.clock_hz == to.clock_hz);
+        if alike.work() != Work::Relabel || !is_one_clock {
+            return None;
+        }
+        Some(Self {
+            is_to_alaw,
+            speech: (from.payload_type, to.payload_type),
+            others: [
+                events.map(|(from, to)| (from.payload_type, to.payload_type)),
+                from.comfort_noise.zip(to.comfort_noise),
+            ],
+        })
+    }
+
+    /// Translates one packet.
+    ///
+    /// # Errors
+    ///
+    /// If it is no RTP, or of a type that was not agreed. It is as it was then.
+    pub fn apply(&self, packet: &mut [u8]) -> Result<(), DropReason> {
+        let parsed = Packet::parse(&packet[..]).map_err(|_| DropReason::Malformed)?;
+        let payload_type = parsed.payload_type();
+        let end = packet.len() - parsed.padding_len();
+        let start = end - parsed.payload().len();
+        let payload_type = if payload_type == self.speech.0 {
+            let payload = &mut packet[start..end];
+            if self.is_to_alaw {
+                g711::ulaw_to_alaw_in_place(payload);
+            } else {
+                g711::alaw_to_ulaw_in_place(payload);
+            }
+            self.speech.1
+        } else {
+            let mut others = self.others.iter().flatten();
+            let other = others.find(|(from, _)| *from == payload_type);
+            other.ok_or(DropReason::PayloadType)?.1
+        };
+        packet[1] = packet[1] & 0x80 | payload_type.value();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Events, Side};
+    use codec::Rate;
+
+    fn pt(value: u8) -> PayloadType {
+        PayloadType::new(value).unwrap()
+    }
+
+    fn plan() -> Plan {
+        let events = |payload_type| {
+            Some(Events {
+                payload_type: pt(payload_type),
+                clock_hz: 8_000,
+            })
+        };
+        let mut plan = Plan::new(
+            Side::new(Codec::Pcmu, pt(0), 20),
+            Side::new(Codec::Pcma, pt(8), 20),
+        );
+        plan.from.events = events(101);
+        plan.to.events = events(96);
+        plan
+    }
+
+    #[test]
+    fn checklist_14_the_laws_are_exchanged_where_the_packet_lies() {
+        let translation = Translation::of(&plan()).unwrap();
+        // A marker, a contributor and padding stay.
+        let mut packet = vec![0xa1, 0x80, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5, 1, 2, 3, 4];
+        packet.extend(0..=255);
+        packet.extend([0, 0, 3]);
+        let before = packet.clone();
+        assert_eq!(translation.apply(&mut packet), Ok(()));
+        assert_eq!(packet[..1], before[..1]);
+        assert_eq!(packet[1], 0x88);
+        assert_eq!(packet[2..16], before[2..16]);
+        for octet in 0..=255 {
+            assert_eq!(packet[16 + usize::from(octet)], g711::ulaw_to_alaw(octet));
+        }
+        assert_eq!(packet[272..], before[272..]);
+    }
+
+    #[test]
+    fn events_pass_as_they_are_and_strangers_do_not() {
+        let translation = Translation::of(&plan()).unwrap();
+        let mut packet = [
+            0x80,
+            0x80 | 101,
+            0,
+            7,
+            0,
+            0,
+            0,
+            9,
+            0,
+            0,
+            0,
+            5,
+            4,
+            10,
+            0,
+            160,
+        ];
+        assert_eq!(translation.apply(&mut packet), Ok(()));
+        assert_eq!(packet[1], 0x80 | 96);
+        assert_eq!(packet[12..], [4, 10, 0, 160]);
+        assert_eq!(translation.apply(&mut packet), Err(DropReason::PayloadType));
+        assert_eq!(translation.apply(&mut [0; 12]), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn what_needs_more_than_a_table_has_none() {
+        let mut other = plan();
+        other.to.ptime_ms = 30;
+        assert!(Translation::of(&other).is_none());
+        other = plan();
+        other.to.events = None;
+        assert!(Translation::of(&other).is_none());
+        other = plan();
+        other.to.codec = Codec::Opus(Rate::Narrow);
+        assert!(Translation::of(&other).is_none());
+    }
+}

@@ -1,0 +1,119 @@
+//! No packet allocates: counted by the allocator itself.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use codec::{Codec, Encoder, PAYLOAD_LEN_MAX, Rate};
+use relay_rtp::{PayloadType, Ssrc};
+use relay_transcode::{Events, Identity, Plan, Side, Stream};
+
+/// Counts what passes through, for each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// JUSTIFICATION: an allocator can be made in no other way.
+// SAFETY: GlobalAlloc wants what System promises, and all calls go there unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the same contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the same contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the same contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn side(codec: Codec, ptime_ms: u16, has_more: bool) -> Side {
+    let pt = |value| PayloadType::new(value).unwrap();
+    let mut side = Side::new(codec, pt(96), ptime_ms);
+    if has_more {
+        let clock_hz = codec.rtp_clock_hz();
+        side.events = Some(Events {
+            payload_type: pt(101),
+            clock_hz,
+        });
+        side.comfort_noise = Some(pt(13));
+    }
+    side
+}
+
+/// Packets that come in order and not, of speech, events and noise, from several sources.
+fn packet(step: u32, speech: &[u8]) -> Vec<u8> {
+    let (payload_type, payload): (u8, &[u8]) = match step % 97 {
+        30 => (101, &[5, 10, 0, 160]),
+        31 => (101, &[5, 0x8a, 1, 64]),
+        60 => (13, &[60]),
+        _ => (96, speech),
+    };
+    let number = if step % 13 == 5 {
+        step + 1
+    } else {
+        step - u32::from(step % 13 == 6)
+    };
+    let mut packet = vec![0x80, payload_type];
+    packet.extend(&number.to_be_bytes()[2..]);
+    packet.extend((number * 160 + step / 97 * 800).to_be_bytes());
+    packet.extend((step / 500).to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "std makes an Instant in no other way"
+)]
+fn checklist_16_no_packet_allocates() {
+    let start = Instant::now();
+    let identity = Identity {
+        ssrc: Ssrc::new(1),
+        sequence: 0,
+        timestamp: 0,
+    };
+    for from in Codec::ALL {
+        for (to, has_more) in Codec::ALL
+            .into_iter()
+            .flat_map(|to| [(to, false), (to, true)])
+        {
+            let mut plan = Plan::new(side(from, 20, true), side(to, 20, has_more));
+            plan.suppresses_silence = has_more;
+            let mut encoder = Encoder::new(from).unwrap();
+            let mut payload = vec![0; PAYLOAD_LEN_MAX];
+            let samples = vec![4_000; from.packet_samples(20).min(from.rate().samples(40))];
+            let len = encoder.encode(&samples, &mut payload).unwrap();
+            let packets: Vec<_> = (0..1_200)
+                .map(|step| packet(step, &payload[..len]))
+                .collect();
+            let mut stream = Stream::new(start, plan, identity).unwrap();
+            let before = ALLOCATIONS.get();
+            let mut left = 0;
+            for (step, packet) in (0..).zip(&packets).filter(|(step, _)| step % 29 != 7) {
+                let now = start + Duration::from_millis(step * 20);
+                stream.handle_timeout(now);
+                stream.handle_packet(now, packet);
+                while stream.poll_packet(now).is_some() {
+                    left += 1;
+                }
+            }
+            assert_eq!(ALLOCATIONS.get() - before, 0, "{from:?} to {to:?}");
+            assert!(left > 300, "{from:?} to {to:?}: it was a test, {left}");
+        }
+    }
+    assert!(Codec::ALL.contains(&Codec::Opus(Rate::Narrow)));
+}
