@@ -22,7 +22,7 @@ pub(crate) const OPERATIONS: [Operation; 3] = [
 const PORTS: [u16; 2] = [10_000, 59_999];
 
 /// After so many from one source, learning is over.
-const PACKETS_TO_LEARN: usize = 8;
+const PACKETS_TO_LEARN: u32 = 8;
 
 /// G.711, 20 ms: 12 bytes of header, 160 of payload.
 const PACKET_LEN: usize = 172;
@@ -118,17 +118,32 @@ fn worker(calls: usize, now: Instant) -> (Relay, Vec<Ingress>) {
     (relay, ingresses)
 }
 
+/// The next packet of a stream: one that comes twice is another case, and so is a lost one.
+fn write(packet: &mut [u8; PACKET_LEN], ingress: Ingress, number: u32) {
+    packet[2..4].copy_from_slice(&number.to_be_bytes()[2..]);
+    packet[4..8].copy_from_slice(&number.wrapping_mul(160).to_be_bytes());
+    packet[8..12].copy_from_slice(&ingress.socket.slot().to_be_bytes());
+}
+
 fn forward(streams: usize) -> Box<dyn FnMut()> {
     let now = Instant::now();
     let (mut relay, ingresses) = worker(streams / 2, now);
     let mut packet = [0_u8; PACKET_LEN];
     packet[0] = 0x80;
-    for ingress in ingresses.iter().flat_map(|it| [it; PACKETS_TO_LEARN]) {
-        let _ = relay.handle_packet(now, *ingress, &mut packet);
+    for number in 0..PACKETS_TO_LEARN {
+        for ingress in &ingresses {
+            write(&mut packet, *ingress, number);
+            let _ = relay.handle_packet(now, *ingress, &mut packet);
+        }
     }
-    let mut turn = ingresses.into_iter().cycle();
+    let (mut stream, mut number) = (0, PACKETS_TO_LEARN);
     Box::new(move || {
-        let ingress = turn.next().expect("a cycle has no end");
+        let ingress = ingresses[stream];
+        write(&mut packet, ingress, number);
+        stream += 1;
+        if stream == ingresses.len() {
+            (stream, number) = (0, number + 1);
+        }
         let verdict = relay.handle_packet(now, ingress, black_box(&mut packet));
         assert!(matches!(black_box(verdict), Verdict::Forward(_)));
     })

@@ -1,43 +1,20 @@
 //! Nothing allocates once it is set up: counted by the allocator itself.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
 use codec::comfort_noise::{self, Analyzer, Description};
 use codec::resample::{Down, Up};
 use codec::{Codec, Decoder, Encoder, PAYLOAD_LEN_MAX, Rate, SAMPLES_MAX, telephone_event, tone};
-
-/// Counts what passes through.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// JUSTIFICATION: an allocator can be made in no other way.
-// SAFETY: GlobalAlloc wants what System promises, and all calls go there unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use tandem_allocations::{Counting, of_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// How often something allocates.
 fn allocations_of(action: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = of_thread();
     action();
-    ALLOCATIONS.get() - before
+    of_thread() - before
 }
 
 #[test]

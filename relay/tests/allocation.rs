@@ -11,40 +11,14 @@ mod harness;
 #[path = "backend/phone.rs"]
 mod phone;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tandem_allocations::{Counting, of_process};
 
 use crate::control::port;
 use crate::harness::{Options, on_each_driver};
 use crate::phone::{rtcp, rtp};
-
-/// Counts what passes through.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// JUSTIFICATION: an allocator can be made in no other way.
-// SAFETY: GlobalAlloc wants what System promises, and all calls go there unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -99,9 +73,9 @@ fn no_turn_allocates() {
         packets[11] = vec![0, 1, 2, 3];
         talk(&phones, first, &mut packets, 50);
 
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = of_process();
         talk(&phones, first, &mut packets, 500);
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let allocations = of_process() - before;
         assert!(
             allocations < OTHERS_MAX,
             "{allocations}, {}",

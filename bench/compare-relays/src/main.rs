@@ -16,7 +16,6 @@
 mod clock;
 mod contestants;
 mod cost;
-mod date;
 mod files;
 mod hosts;
 mod idle;

@@ -72,13 +72,6 @@ impl<'a> Writer<'a> {
         self
     }
 
-    /// The document.
-    #[must_use]
-    pub fn into_value(mut self) -> Value<'a> {
-        self.dictionary.push(&b"result"[..], self.result);
-        self.dictionary.into()
-    }
-
     /// The datagram.
     #[must_use]
     pub fn encode(mut self, cookie: &[u8]) -> Vec<u8> {

@@ -2,46 +2,12 @@
 //!
 //! Each thread counts its own, since those of the test harness allocate when they like.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use relay_core::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
 use relay_wire::{CallKey, Command, InterfaceId, Learning, Port, PortPartition, WorkerId};
-
-/// Counts what passes through.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Allocations of this thread so far.
-fn allocations() -> u64 {
-    ALLOCATIONS.get()
-}
-
-// JUSTIFICATION: an allocator can be made in no other way.
-// SAFETY: GlobalAlloc wants what System promises, and all calls go there unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use tandem_allocations::{Counting, of_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -138,7 +104,7 @@ fn no_packet_allocates() {
         Learning::Off,
     ] {
         let mut relay = relay(now, learning, alice, bob);
-        let before = allocations();
+        let before = of_thread();
         let mut forwarded = 0;
         for step in 0..12_000_u32 {
             let now = now + Duration::from_millis(step.into());
@@ -152,7 +118,7 @@ fn no_packet_allocates() {
             relay.handle_timeout(now);
             assert!(relay.poll_event().is_none());
         }
-        let allocations = allocations() - before;
+        let allocations = of_thread() - before;
         assert_eq!(allocations, 0, "{learning:?}");
         assert!(forwarded > 5_000, "{learning:?}: it was a test");
     }

@@ -1,40 +1,11 @@
 //! No packet allocates: counted by the allocator itself.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use codec::{Codec, Encoder, PAYLOAD_LEN_MAX, Rate};
 use relay_rtp::{PayloadType, Ssrc};
 use relay_transcode::{Events, Identity, Plan, Side, Stream};
-
-/// Counts what passes through, for each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// JUSTIFICATION: an allocator can be made in no other way.
-// SAFETY: GlobalAlloc wants what System promises, and all calls go there unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use tandem_allocations::{Counting, of_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -101,7 +72,7 @@ fn checklist_16_no_packet_allocates() {
                 .map(|step| packet(step, &payload[..len]))
                 .collect();
             let mut stream = Stream::new(start, plan, identity).unwrap();
-            let before = ALLOCATIONS.get();
+            let before = of_thread();
             let mut left = 0;
             for (step, packet) in (0..).zip(&packets).filter(|(step, _)| step % 29 != 7) {
                 let now = start + Duration::from_millis(step * 20);
@@ -111,7 +82,7 @@ fn checklist_16_no_packet_allocates() {
                     left += 1;
                 }
             }
-            assert_eq!(ALLOCATIONS.get() - before, 0, "{from:?} to {to:?}");
+            assert_eq!(of_thread() - before, 0, "{from:?} to {to:?}");
             assert!(left > 300, "{from:?} to {to:?}: it was a test, {left}");
         }
     }

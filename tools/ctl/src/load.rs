@@ -4,6 +4,7 @@ mod rtp;
 mod sip;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,12 +13,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use tandem_load::plot::{Curve, Plot};
 use tandem_load::watch::{CoreUse, ProcessUse};
 use tandem_load::{LoadError, Percentiles, Permission};
 
 use crate::Context;
 use crate::failure::Failure;
-use crate::output::Grid;
+use crate::output::{Grid, remark};
 
 /// The exit code of a run that lost something.
 const EXIT_CODE_LOSS: u8 = 4;
@@ -121,6 +123,27 @@ fn progress_bar(duration: Duration) -> ProgressBar {
 /// Milliseconds, as the bar counts.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Draws how long all but some took.
+fn draw(path: &Path, title: &str, x: &str, curves: &[Curve]) -> Result<(), Failure> {
+    let plot = Plot {
+        title,
+        x,
+        y: "µs",
+        is_x_logarithmic: true,
+        curves,
+    };
+    plot.write(path).map_err(explain)
+}
+
+/// Says where the report is about the generator rather than about what it loaded.
+fn tell_limits(limits: &[String], cure: &str) {
+    for limit in limits {
+        remark(&format!(
+            "tandem: the generator was the bottleneck: {limit}; {cure}"
+        ));
+    }
 }
 
 fn explain(error: LoadError) -> Failure {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -38,6 +39,13 @@ pub(crate) fn remark(text: &str) {
 /// Writes one JSON document.
 pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}"))
+}
+
+/// Writes anything that can be written as JSON.
+pub(crate) fn print_as_json(value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_value(value)
+        .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
+    print_json(&json)
 }
 
 /// A table with a header, as wide as the terminal.

@@ -65,6 +65,8 @@ mod tests {
         assert_eq!(date_and_time(0), "1970-01-01 00:00:00");
         assert_eq!(date_and_time(951_782_400_000), "2000-02-29 00:00:00");
         assert_eq!(date_and_time(951_868_799_999), "2000-02-29 23:59:59");
+        assert_eq!(date_and_time(1_704_067_199_000), "2023-12-31 23:59:59");
+        assert_eq!(date_and_time(1_709_251_200_000), "2024-03-01 00:00:00");
         assert_eq!(date_and_time(1_795_219_204_000), "2026-11-21 00:00:04");
         assert_eq!(date_and_time(4_107_542_400_000), "2100-03-01 00:00:00");
     }

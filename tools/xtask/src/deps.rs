@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     // Leaves: no I/O.
     ("codec-catalog", &[]),
     ("control-ng", &[]),
@@ -73,6 +73,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     // Tools, tests, benches: cores and leaves; the binaries run as processes.
     ("bench", ANY_CORE_OR_LEAF),
     ("compare-relays", ANY_CORE_OR_LEAF),
+    ("tandem-allocations", &[]),
     ("tandem-ctl", ANY_CORE_OR_LEAF),
     ("tandem-fuzz", ANY_CORE_OR_LEAF),
     ("tandem-tests", ANY_CORE_OR_LEAF),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{codec_parser, explain, name_of};
 use crate::Context;
 use crate::failure::Failure;
-use crate::output::{Grid, print_json};
+use crate::output::{Grid, print_as_json};
 
 /// Seconds of speech that go through a codec in one round.
 const SPEECH_S: usize = 2;
@@ -71,9 +71,7 @@ pub(super) fn run(context: &Context, args: &BenchArgs) -> Result<(), Failure> {
     }
     bar.finish_and_clear();
     if context.json {
-        let json = serde_json::to_value(&costs)
-            .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
-        return print_json(&json);
+        return print_as_json(&costs);
     }
     print_table(&costs)
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
-use tandem_load::plot::Plot;
 use tandem_load::rtp::{CODECS, Codec, Options, Packets, Progress, Report, Target};
 use tandem_settings::load;
 
 use super::{
-    CommonArgs, add_uses, explain, millis, progress_bar, seconds, stop_flag, thousands, times,
+    CommonArgs, add_uses, draw, explain, millis, progress_bar, seconds, stop_flag, tell_limits,
+    thousands, times,
 };
 use crate::failure::Failure;
 use crate::ng_client::server_of;
-use crate::output::{Grid, print_json, remark};
+use crate::output::{Grid, print_as_json};
 use crate::{Context, examples};
 
 /// `tandem load rtp`
@@ -134,28 +134,17 @@ pub(super) fn run(context: &Context, args: &RtpArgs) -> Result<bool, Failure> {
     let report = result.map_err(explain)?;
     if let Some(path) = &args.common.plot {
         let curves = [report.latency_curve(&report.asked.target)];
-        Plot {
-            title: "Latency",
-            x: "one packet in … takes longer",
-            y: "µs",
-            is_x_logarithmic: true,
-            curves: &curves,
-        }
-        .write(path)
-        .map_err(explain)?;
+        draw(path, "Latency", "one packet in … takes longer", &curves)?;
     }
     if context.json {
-        let json = serde_json::to_value(&report)
-            .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
-        print_json(&json)?;
+        print_as_json(&report)?;
     } else {
         print_report(&report)?;
     }
-    for limit in &report.generator.limits {
-        remark(&format!(
-            "tandem: the generator was the bottleneck: {limit}; use more or other cores, or less load"
-        ));
-    }
+    tell_limits(
+        &report.generator.limits,
+        "use more or other cores, or less load",
+    );
     Ok(report.is_clean())
 }
 

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tandem_load::plot::Plot;
 use tandem_load::sip::{Mode, Options, Progress, Report};
 
 use super::{
-    CommonArgs, add_uses, explain, millis, progress_bar, seconds, stop_flag, thousands, times,
+    CommonArgs, add_uses, draw, explain, millis, progress_bar, seconds, stop_flag, tell_limits,
+    thousands, times,
 };
 use crate::failure::Failure;
-use crate::output::{Grid, print_json, remark};
+use crate::output::{Grid, print_as_json};
 use crate::{Context, examples};
 
 /// Where our own SIP proxy listens unless it is told otherwise.
@@ -107,27 +107,19 @@ pub(super) fn run(context: &Context, args: &SipArgs) -> Result<bool, Failure> {
     bar.finish_and_clear();
     let report = result.map_err(explain)?;
     if let Some(path) = &args.common.plot {
-        let plot = Plot {
-            title: "Time to respond",
-            x: "one in … takes longer",
-            y: "µs",
-            is_x_logarithmic: true,
-            curves: &report.curves,
-        };
-        plot.write(path).map_err(explain)?;
+        draw(
+            path,
+            "Time to respond",
+            "one in … takes longer",
+            &report.curves,
+        )?;
     }
     if context.json {
-        let json = serde_json::to_value(&report)
-            .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
-        print_json(&json)?;
+        print_as_json(&report)?;
     } else {
         print_report(&report)?;
     }
-    for limit in &report.limits {
-        remark(&format!(
-            "tandem: the generator was the bottleneck: {limit}; use another core, or less load"
-        ));
-    }
+    tell_limits(&report.limits, "use another core, or less load");
     Ok(report.is_clean())
 }
 

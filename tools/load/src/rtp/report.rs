@@ -260,10 +260,4 @@ impl Generator {
             limits,
         }
     }
-
-    /// Whether the figures say more about the generator than about what it loaded.
-    #[must_use]
-    pub fn is_limit(&self) -> bool {
-        !self.limits.is_empty()
-    }
 }
