@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Dictionary, Value};
+use crate::{Dictionary, Value, json};
 
 /// Lists and dictionaries within one another.
 pub const DEPTH_MAX: usize = 32;
@@ -29,6 +29,9 @@ pub enum ParseError {
     /// Values are nested more than [`DEPTH_MAX`] deep.
     #[error("nested too deep")]
     Deep,
+    /// A document that begins as JSON and is none.
+    #[error("not JSON")]
+    Json,
     /// A length or a number that is none, or is over its limit.
     #[error("not a number")]
     Number,
@@ -47,12 +50,15 @@ pub enum ParseError {
 }
 
 impl<'a> Value<'a> {
-    /// Reads one document that is exactly `bytes`.
+    /// Reads one document that is exactly `bytes`: JSON if it begins with a brace, else bencode.
     ///
     /// # Errors
     ///
     /// When the bytes are anything but one document within the limits.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        if json::is_json(bytes) {
+            return json::parse(bytes);
+        }
         let (value, len) = Self::parse_prefix(bytes)?;
         if len != bytes.len() {
             return Err(ParseError::Trailing);
@@ -60,18 +66,19 @@ impl<'a> Value<'a> {
         Ok(value)
     }
 
-    /// Reads the document at the beginning of `bytes` and says how long it is.
+    /// Reads a document that we wrote, which may have any number of values.
+    pub(crate) fn parse_own(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Parser::new(bytes, usize::MAX).value(0)
+    }
+
+    /// Reads the bencoded document at the beginning of `bytes` and says how long it is.
     ///
     /// # Errors
     ///
     /// [`ParseError::Truncated`] if more bytes could make it a document; otherwise as in
     /// [`Value::parse`].
     pub fn parse_prefix(bytes: &'a [u8]) -> Result<(Self, usize), ParseError> {
-        let mut parser = Parser {
-            bytes,
-            position: 0,
-            items: 0,
-        };
+        let mut parser = Parser::new(bytes, ITEMS_MAX);
         let value = parser.value(0)?;
         Ok((value, parser.position))
     }
@@ -145,10 +152,18 @@ fn encode_long(mut number: u64, out: &mut Vec<u8>) {
 struct Parser<'a> {
     bytes: &'a [u8],
     position: usize,
-    items: usize,
+    items_left: usize,
 }
 
 impl<'a> Parser<'a> {
+    fn new(bytes: &'a [u8], items_max: usize) -> Self {
+        Self {
+            bytes,
+            position: 0,
+            items_left: items_max,
+        }
+    }
+
     fn value(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
         self.count_item()?;
         match self.peek()? {
@@ -242,8 +257,9 @@ impl<'a> Parser<'a> {
     }
 
     fn count_item(&mut self) -> Result<(), ParseError> {
-        self.items += 1;
-        if self.items > ITEMS_MAX || self.position > DOCUMENT_BYTES_MAX {
+        let left = self.items_left.checked_sub(1);
+        self.items_left = left.ok_or(ParseError::TooLarge)?;
+        if self.position > DOCUMENT_BYTES_MAX {
             return Err(ParseError::TooLarge);
         }
         Ok(())

@@ -24,8 +24,8 @@
 //! assert_eq!(reply.sdp(), Some(&b"v=0\r\n..."[..]));
 //! ```
 //!
-//! Documents are bencoded. JSON, which the protocol also knows, is told apart by the first byte
-//! of a document and would be one more way to make a [`Value`] and to write one.
+//! Documents are bencode or JSON, told apart by their first byte; a reply is in the form of its
+//! request. Over a stream [`Framer`] finds where a message ends.
 
 #![forbid(unsafe_code)]
 
@@ -33,8 +33,10 @@ mod bencode;
 mod emit;
 mod event;
 mod flags;
+mod framing;
 #[doc(hidden)]
 pub mod fuzz;
+mod json;
 mod message;
 pub mod reply;
 mod request;
@@ -47,6 +49,7 @@ pub use event::Event;
 pub use flags::{
     AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
 };
+pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
 pub use reply::{Counts, Outcome, Reply, Totals};
 pub use request::{Command, Delete, Negotiation, Query, Request, RequestError, Unheeded};

@@ -134,6 +134,8 @@ pub fn ng_messages() -> Vec<Input> {
         "6 d6:result2:oke",
         "7 d7:call-id6:call-15:event13:media timeout8:from-tag3:abce",
         "8 d1:ali1ei-2e3:xyzle0:dee1:bd1:cd1:dd1:eleeeee",
+        "9 {\"command\":\"delete\",\"call-id\":\"c\\u00e9\",\"flags\":[\"fatal\"],\"delete-delay\":0}",
+        "10 {\"a\":[1,-2.5e3,true,null,{\"b\":{\"c\":[[]]}}],\"a\":\"\\\"}\"}",
     ] {
         seeds.push(text.as_bytes().to_vec());
     }
@@ -151,6 +153,26 @@ pub fn bencode() -> Vec<Input> {
             .map_or(0, |at| at + 1);
         seed.drain(..cookie_len);
     }
+    seeds
+}
+
+/// JSON without the first brace.
+#[must_use]
+pub fn json() -> Vec<Input> {
+    let seeds = bencode().into_iter();
+    seeds
+        .filter_map(|seed| seed.strip_prefix(b"{").map(<[u8]>::to_vec))
+        .collect()
+}
+
+/// Streams of ng messages, with the length of the pieces first.
+#[must_use]
+pub fn ng_streams() -> Vec<Input> {
+    let messages = ng_messages();
+    let one = |message: &Input| [&[3], message.as_slice()].concat();
+    let mut seeds: Vec<_> = messages.iter().map(one).collect();
+    seeds.push([&[11], messages[2..].concat().as_slice()].concat());
+    seeds.push([&[1], messages[2..].join(&b"\r\n"[..]).as_slice()].concat());
     seeds
 }
 

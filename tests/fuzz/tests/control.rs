@@ -8,6 +8,13 @@ target!(
     60_000,
     control_ng::fuzz::bencode
 );
+target!(ng_json, seeds::json(), 60_000, control_ng::fuzz::json);
+target!(
+    ng_stream,
+    seeds::ng_streams(),
+    60_000,
+    control_ng::fuzz::stream
+);
 target!(
     ng_request,
     seeds::ng_messages(),

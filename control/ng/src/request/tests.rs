@@ -239,5 +239,5 @@ proptest! {
 
 #[test]
 fn bytes_that_are_no_document_are_no_request() {
-    assert_eq!(Value::parse(b"{}"), Err(ParseError::Unexpected));
+    assert_eq!(Value::parse(b"[]"), Err(ParseError::Unexpected));
 }
