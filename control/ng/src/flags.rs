@@ -27,7 +27,7 @@ pub trait Word: Copy + fmt::Debug + Eq + 'static {
 /// A set of words of one vocabulary.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Words<T> {
-    bits: u32,
+    bits: u64,
     vocabulary: PhantomData<T>,
 }
 
@@ -109,6 +109,14 @@ words! {
     Flag {
         /// All parties.
         All = "all",
+        /// Codecs need not be the same both ways: they need not be anyhow.
+        AllowAsymmetricCodecs = "allow asymmetric codecs",
+        /// A medium whose codecs are all stripped is refused, not left as it was.
+        AllowNoCodecMedia = "allow no codec media",
+        /// Transcode what an answer leaves out: what is done anyhow where it can be.
+        AllowTranscoding = "allow transcoding",
+        /// The sender's codecs are all accepted, whatever the other party says.
+        AlwaysTranscode = "always transcode",
         /// The peer sends from elsewhere than it receives.
         Asymmetric = "asymmetric",
         /// The tags say which direction is meant.
@@ -125,6 +133,8 @@ words! {
         NatWait = "NAT wait",
         /// An answer from another tag is another party, not an alias.
         NewBranch = "new branch",
+        /// Codecs agreed on before stay the preferred ones.
+        NoCodecRenegotiation = "no codec renegotiation",
         /// Take new ports when the peer's change: ports are always kept.
         NoPortLatching = "no port latching",
         /// Write no `a=rtcp`.
@@ -137,6 +147,10 @@ words! {
         PortLatching = "port latching",
         /// The answer is provisional.
         Provisional = "provisional",
+        /// Codecs agreed on before stay the preferred ones.
+        ReuseCodecs = "reuse codecs",
+        /// Name but one codec in the answer.
+        SingleCodec = "single codec",
         /// Use the address that the SIP message came from.
         SipSourceAddress = "SIP source address",
         /// Accept media from the signalled address only.
@@ -169,6 +183,30 @@ words! {
         Username = "username",
         /// Write an address where the peer wrote 0.0.0.0.
         ZeroAddress = "zero address",
+    }
+}
+
+words! {
+    /// What to do with codecs (`codec`): the name of a list of them.
+    CodecDirective {
+        /// Offer it, and take it from the sender even if the other party refuses it.
+        Accept = "accept",
+        /// As [`Mask`](Self::Mask).
+        Consume = "consume",
+        /// Keep it, whatever else is taken out.
+        Except = "except",
+        /// Do not transcode from or to it.
+        Ignore = "ignore",
+        /// Do not offer it to the other party, but take it from the sender.
+        Mask = "mask",
+        /// Keep it, and offer it before others, in this order.
+        Offer = "offer",
+        /// Options of a codec that is transcoded.
+        Set = "set",
+        /// Take it out.
+        Strip = "strip",
+        /// Offer it even if the sender does not have it.
+        Transcode = "transcode",
     }
 }
 
@@ -246,7 +284,7 @@ mod tests {
     use super::*;
 
     fn check<T: Word>() {
-        assert!(T::ALL.len() <= 32, "they must fit in the bits of a set");
+        assert!(T::ALL.len() <= 64, "they must fit in the bits of a set");
         let mut set = Words::default();
         for word in T::ALL {
             assert_eq!(T::find(word.name().as_bytes()), Some(*word));
@@ -260,6 +298,7 @@ mod tests {
     fn each_word_is_found_by_its_name_and_kept_apart() {
         check::<Flag>();
         check::<Replace>();
+        check::<CodecDirective>();
         check::<RtcpMux>();
         check::<Support>();
         check::<Ice>();

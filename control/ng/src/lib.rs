@@ -47,10 +47,14 @@ pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
 pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
+    AddressFamily, CodecDirective, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support,
+    Word, Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
 pub use reply::{Counts, Outcome, Reply, Totals};
-pub use request::{Command, Delete, Negotiation, Query, Request, RequestError, Unheeded};
+pub use request::{
+    CODEC_DIRECTIVES_MAX, Codecs, Command, Delete, Negotiation, Query, Request, RequestError,
+    Unheeded,
+};
 pub use value::{Dictionary, Value};

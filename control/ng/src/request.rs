@@ -8,13 +8,19 @@ use crate::flags::{
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
 
+mod codecs;
 mod encode;
+
+pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
 
 /// Calls that `list` names unless the request says how many.
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Words not acted on whose names are kept, to be logged.
 const UNHEEDED_NAMES_MAX: usize = 16;
+
+/// Milliseconds of the longest packet (RFC 3551 §4.2).
+const PTIME_MS_MAX: u16 = 200;
 
 /// A request, understood.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -91,6 +97,12 @@ pub struct Negotiation<'a> {
     pub delete_delay_s: Option<u32>,
     /// A name of the sender, for later requests.
     pub label: Option<&'a [u8]>,
+    /// What to do with codecs.
+    pub codecs: Codecs<'a>,
+    /// Milliseconds of a packet towards the receiver of an offer.
+    pub ptime_ms: Option<u16>,
+    /// Milliseconds of a packet towards the sender of an offer.
+    pub ptime_reverse_ms: Option<u16>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -331,12 +343,15 @@ impl<'a> Negotiation<'a> {
         match key {
             "address-family" => set(&mut self.address_family, word(value)),
             "call-id" => fill(&mut self.call_id, value),
+            "codec" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
             "endpoint-learning" => set(&mut self.endpoint_learning, word(value)),
             "from-tag" => fill(&mut self.from_tag, value),
             "ice" => set(&mut self.ice, word(value)),
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
+            "ptime" => set(&mut self.ptime_ms, milliseconds(value.as_integer())),
+            "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(value.as_integer())),
             "received-from" => set(&mut self.received_from, received_from(value)),
             "replace" => collect(&mut self.replace, value, unheeded),
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
@@ -360,6 +375,9 @@ impl<'a> Negotiation<'a> {
             self.flags.insert(flag);
             return true;
         }
+        if self.codecs.read_flag(flag) {
+            return true;
+        }
         let normal = Normal::new(flag);
         let Some((list, rest)) = split_prefix(normal.as_str()) else {
             return false;
@@ -374,6 +392,9 @@ impl<'a> Negotiation<'a> {
 
     /// Takes one word of a script's flag string: a flag, `key=value`, or a profile.
     fn read_script_word(&mut self, word: &'a [u8]) -> bool {
+        if self.codecs.read_flag(word) {
+            return true;
+        }
         if let Some(at) = memchr::memchr(b'=', word) {
             return self.read_script_value(&word[..at], &word[at + 1..]);
         }
@@ -392,6 +413,8 @@ impl<'a> Negotiation<'a> {
             "endpoint-learning" => set(&mut self.endpoint_learning, EndpointLearning::find(value)),
             "ice" => set(&mut self.ice, Ice::find(value)),
             "media-address" => set(&mut self.media_address, text.parse().ok()),
+            "ptime" => set(&mut self.ptime_ms, milliseconds(text.parse().ok())),
+            "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(text.parse().ok())),
             "replace" => insert(&mut self.replace, value),
             "rtcp-mux" => insert(&mut self.rtcp_mux, value),
             "tos" => set(&mut self.tos, text.parse().ok()),
@@ -455,6 +478,14 @@ fn word<T: Word>(value: &Value<'_>) -> Option<T> {
 
 fn unsigned(value: &Value<'_>) -> Option<u32> {
     u32::try_from(value.as_integer()?).ok()
+}
+
+/// A packet time that can be.
+fn milliseconds(number: Option<i64>) -> Option<u16> {
+    let milliseconds = u16::try_from(number?).ok()?;
+    (1..=PTIME_MS_MAX)
+        .contains(&milliseconds)
+        .then_some(milliseconds)
 }
 
 fn address(value: &Value<'_>) -> Option<IpAddr> {

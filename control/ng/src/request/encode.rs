@@ -104,6 +104,11 @@ impl<'a> Negotiation<'a> {
         optional(to, "TOS", self.tos.map(u32::from));
         optional(to, "delete delay", self.delete_delay_s);
         optional(to, "label", self.label);
+        if !self.codecs.is_empty() {
+            self.codecs.write(to);
+        }
+        optional(to, "ptime", self.ptime_ms.map(u32::from));
+        optional(to, "ptime-reverse", self.ptime_reverse_ms.map(u32::from));
         to.push(&b"sdp"[..], self.sdp);
     }
 }

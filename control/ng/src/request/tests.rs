@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Message, ParseError};
+use crate::{CodecDirective, Message, ParseError};
 
 fn parse<T>(body: &[u8], check: impl FnOnce(Result<Request<'_>, RequestError>) -> T) -> T {
     let document = Value::parse(body).unwrap();
@@ -50,7 +50,9 @@ fn understands_opensips_verbatim_flags() {
         assert_eq!(offer.delete_delay_s, Some(0));
         assert_eq!(offer.address_family, Some(AddressFamily::Ip6));
         assert_eq!(offer.received_from, None);
-        let unheeded = [&b"received-from"[..], b"SDES-off-pad", b"transcode-PCMU"];
+        let transcode = offer.codecs.named(CodecDirective::Transcode);
+        assert_eq!(transcode.collect::<Vec<_>>(), [b"PCMU"]);
+        let unheeded = [&b"received-from"[..], b"SDES-off-pad"];
         let mut names = request.unheeded.names;
         names.sort_unstable();
         let mut expected = unheeded.to_vec();
@@ -62,7 +64,7 @@ fn understands_opensips_verbatim_flags() {
 #[test]
 fn understands_flags_that_the_proxy_left_unread() {
     let body = b"d7:command5:offer7:call-id1:c8:from-tag1:a3:sdp5:v=0\r\n\
-        10:rtpp-flags61:replace-origin RTP/AVP ICE=remove  rtcp-mux-demux transcode=xe";
+        10:rtpp-flags79:replace-origin RTP/AVP ICE=remove  rtcp-mux-demux transcode=x ptime=30 colour=xe";
     parse(body, |request| {
         let request = request.unwrap();
         let Command::Offer(offer) = request.command else {
@@ -70,7 +72,10 @@ fn understands_flags_that_the_proxy_left_unread() {
         };
         assert_eq!(offer.transport_protocol, Some(&b"RTP/AVP"[..]));
         assert_eq!(offer.ice, Some(Ice::Remove));
-        assert_eq!(request.unheeded.names, [b"transcode=x"]);
+        assert_eq!(offer.ptime_ms, Some(30));
+        let transcode = offer.codecs.named(CodecDirective::Transcode);
+        assert_eq!(transcode.collect::<Vec<_>>(), [b"x"]);
+        assert_eq!(request.unheeded.names, [b"colour=x"]);
     });
 }
 
@@ -153,6 +158,16 @@ fn any_word<T: Word>() -> impl Strategy<Value = Option<T>> {
 
 const TAGS: [&[u8]; 4] = [b"a", b"1928301774", b"with space", b"\xff\x00"];
 
+fn codecs(codec: Option<&'static [u8]>) -> Codecs<'static> {
+    let mut codecs = Codecs::default();
+    for directive in CodecDirective::ALL.iter().rev() {
+        if let Some(codec) = codec {
+            codecs.push(*directive, codec);
+        }
+    }
+    codecs
+}
+
 fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
     let tag = || prop::sample::select(&TAGS[..]);
     let names = (
@@ -187,6 +202,9 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             tos: numbers.0,
             delete_delay_s: numbers.1,
             label: names.2,
+            codecs: codecs(names.3),
+            ptime_ms: numbers.0.map(|ptime| u16::from(ptime).clamp(1, 200)),
+            ptime_reverse_ms: numbers.0.map(|_| 20),
         },
     )
 }
