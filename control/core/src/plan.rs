@@ -200,7 +200,8 @@ impl Plan {
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
-            | Command::SetRecord { .. } => {}
+            | Command::SetRecord { .. }
+            | Command::SetTranscoding { .. } => {}
         }
     }
 

@@ -131,6 +131,8 @@ impl Relay {
                 endpoint.latch.signal(remote, learning);
                 self.pierce(now, call, port)
             }
+            // No codecs run yet.
+            Command::SetTranscoding { .. } => Err(Refusal::Overload),
             Command::SetSourceRules { call, port, rules } => {
                 let endpoint = self.endpoint_of(call, port)?;
                 endpoint.latch.set_rules(rules);

@@ -194,6 +194,7 @@ impl Endpoint {
             round_trip_us: self
                 .round_trip
                 .map(|it| u32::try_from(it.as_micros()).unwrap_or(u32::MAX)),
+            transcoding: None,
         }
     }
 

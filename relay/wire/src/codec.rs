@@ -72,7 +72,8 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 mod tests {
     use super::*;
     use crate::{
-        CallKey, Command, Handover, InterfaceId, Learning, Port, Request, SourceRules, ToRelay,
+        CallKey, Codec, Command, Events, Format, Handover, IlbcMode, InterfaceId, Learning,
+        OpusSettings, Port, Request, Route, SampleRate, SourceRules, ToRelay, Transcoding,
         WorkerId,
     };
 
@@ -116,8 +117,46 @@ mod tests {
                         handover: Handover::AnyStream,
                     },
                 },
+                Command::SetTranscoding {
+                    call,
+                    ingress: port,
+                    transcoding: Some(Transcoding {
+                        routes: vec![route()],
+                        rtcp: Some(port),
+                    }),
+                },
             ],
         })
+    }
+
+    fn route() -> Route {
+        let ilbc = Format {
+            codec: Codec::Ilbc(IlbcMode::Ms30),
+            payload_type: 97,
+            ptime_ms: 30,
+            events: None,
+            comfort_noise: Some(13),
+        };
+        let events = Events {
+            payload_type: 101,
+            clock_hz: 48_000,
+        };
+        Route {
+            from: ilbc,
+            to: Format {
+                codec: Codec::Opus(SampleRate::Narrow),
+                payload_type: 111,
+                ptime_ms: 20,
+                events: Some(events),
+                comfort_noise: None,
+            },
+            opus: Some(OpusSettings {
+                complexity: 5,
+                bitrate: Some(24_000),
+                loss_percent: 10,
+            }),
+            suppresses_silence: true,
+        }
     }
 
     #[test]
@@ -134,8 +173,10 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 5, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 6, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
+            13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128, 247,
+            2, 0, 1, 5, 1, 192, 187, 1, 10, 1, 1, 0, 176, 234, 1,
         ];
         assert_eq!(bytes, golden);
     }

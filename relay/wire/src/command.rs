@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, CallStats, Port, WorkerId, WorkerStats};
+use crate::{CallKey, CallStats, Port, Transcoding, WorkerId, WorkerStats};
 
 /// A message from control to the relay.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -145,6 +145,17 @@ pub enum Command {
         /// What holds from now on.
         rules: SourceRules,
     },
+    /// Says what becomes of the RTP that arrives at an endpoint, in place of what was said before.
+    /// Fails with [`Refusal::Unsupported`] if the routes cannot be, and with [`Refusal::Overload`]
+    /// if there is too much to do for another stream; then what was said before holds.
+    SetTranscoding {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Where packets arrive.
+        ingress: Port,
+        /// `None`: they leave as they come.
+        transcoding: Option<Transcoding>,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -279,6 +290,9 @@ pub enum Refusal {
     /// The key names a call already.
     #[error("the call exists already")]
     CallExists,
+    /// Codecs have too much to do for another stream that is transcoded, or may not be used.
+    #[error("too much is transcoded already")]
+    Overload,
     /// The port is an endpoint already.
     #[error("the port is open already")]
     PortOpen,
@@ -294,6 +308,10 @@ pub enum Refusal {
     /// No such endpoint in this call.
     #[error("no such endpoint")]
     UnknownPort,
+    /// Routes of a stream that cannot be: none or too many, two for one payload type, or numbers
+    /// out of their range.
+    #[error("this cannot be transcoded")]
+    Unsupported,
     /// No such worker, or the port belongs to another one.
     #[error("not this worker's")]
     WrongWorker,

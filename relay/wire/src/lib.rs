@@ -27,6 +27,7 @@ mod command;
 mod event;
 mod partition;
 mod stats;
+mod transcoding;
 
 pub use codec::{DecodeError, append, decode, encode};
 pub use command::{
@@ -36,6 +37,9 @@ pub use command::{
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use partition::{PartitionError, PortPartition};
 pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
+pub use transcoding::{
+    Codec, Events, Format, IlbcMode, OpusSettings, Route, SampleRate, Transcoding, TranscodingStats,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +59,9 @@ pub const COMMANDS_MAX: usize = 256;
 
 /// Endpoints of one call: eight streams of two legs, RTP and RTCP, four branches.
 pub const ENDPOINTS_PER_CALL_MAX: usize = 128;
+
+/// Routes of one [`Transcoding`].
+pub const ROUTES_MAX: usize = 8;
 
 /// Sources of RTP whose quality one endpoint remembers.
 pub const SOURCES_PER_ENDPOINT_MAX: usize = 4;

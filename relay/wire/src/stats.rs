@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, Port};
+use crate::{CallKey, Port, TranscodingStats};
 
 /// Counts of one call.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -50,6 +50,9 @@ pub struct EndpointStats {
     /// How long a packet takes from the relay to this endpoint's peer and back, by its newest
     /// report of reception (RFC 3550 §6.4.1), in microseconds.
     pub round_trip_us: Option<u32>,
+    /// What became of packets that arrived here and were transcoded; `None` if none are. Packets
+    /// of the other law of G.711 are not counted apart.
+    pub transcoding: Option<TranscodingStats>,
 }
 
 /// How the RTP of one source arrives at one endpoint.
@@ -102,8 +105,9 @@ impl CallStats {
 impl EndpointStats {
     /// Bytes that this takes in a message without its sources, at most: the port; an IPv6
     /// address and its port; a flag; SSRC, payload type, idle time and round trip with a byte
-    /// each to say that they are there; seven counts; how many sources.
-    const HEAD_LEN_MAX: usize = 4 + (2 + 16 + 3) + 1 + 6 + 2 + 11 + 6 + 7 * 10 + 1;
+    /// each to say that they are there; seven counts; how many sources; what was transcoded.
+    const HEAD_LEN_MAX: usize =
+        4 + (2 + 16 + 3) + 1 + 6 + 2 + 11 + 6 + 7 * 10 + 1 + 1 + TranscodingStats::LEN_MAX;
 
     /// Bytes of one source: SSRC, payload type, five counts, jitter.
     const SOURCE_LEN_MAX: usize = 5 + 1 + 5 * 10 + 6;
@@ -171,6 +175,13 @@ mod tests {
                 crate::SOURCES_PER_ENDPOINT_MAX
             ],
             round_trip_us: Some(u32::MAX),
+            transcoding: Some(TranscodingStats {
+                packets_in: u64::MAX,
+                packets_out: u64::MAX,
+                lost: u64::MAX,
+                concealed_ms: u64::MAX,
+                dropped: u64::MAX,
+            }),
         }
     }
 

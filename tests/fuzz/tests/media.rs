@@ -49,11 +49,24 @@ fn wire_message<M: DeserializeOwned + Eq + Serialize + std::fmt::Debug>(data: &[
 }
 
 fn to_relay() -> Vec<Input> {
-    use relay_wire::{CallKey, Command, InterfaceId, Port, Request, WorkerId};
+    use relay_wire::{
+        CallKey, Codec, Command, Events, Format, InterfaceId, Port, Request, Route, SampleRate,
+        Transcoding, WorkerId,
+    };
     let call = CallKey(7);
     let port = |number| Port {
         interface: InterfaceId(1),
         number,
+    };
+    let format = |codec, payload_type| Format {
+        codec,
+        payload_type,
+        ptime_ms: 20,
+        events: Some(Events {
+            payload_type: 101,
+            clock_hz: 8_000,
+        }),
+        comfort_noise: Some(13),
     };
     let commands = vec![
         Command::CreateCall {
@@ -71,6 +84,19 @@ fn to_relay() -> Vec<Input> {
             ingress: port(30_000),
             rtp: Some(port(30_002)),
             rtcp: None,
+        },
+        Command::SetTranscoding {
+            call,
+            ingress: port(30_000),
+            transcoding: Some(Transcoding {
+                routes: vec![Route {
+                    from: format(Codec::Gsm, 3),
+                    to: format(Codec::Opus(SampleRate::Narrow), 111),
+                    opus: None,
+                    suppresses_silence: false,
+                }],
+                rtcp: Some(port(30_001)),
+            }),
         },
         Command::QueryCall { call },
         Command::ListCalls { after: Some(call) },

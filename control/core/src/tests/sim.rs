@@ -8,7 +8,7 @@ use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition, Refusal, Reply,
-    Request, SourceRules, SourceStats, WorkerId, WorkerStats,
+    Request, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
 };
 
 use super::{client, start};
@@ -24,6 +24,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) rtcp: Option<Port>,
     pub(crate) packets: u64,
     pub(crate) tos: Option<u8>,
+    pub(crate) transcoding: Option<Transcoding>,
 }
 
 /// One call of the simulated relay.
@@ -157,6 +158,11 @@ impl SimRelay {
             Command::SetSourceRules { call, port, rules } => {
                 self.endpoint(call, port)?.rules = rules;
             }
+            Command::SetTranscoding {
+                call,
+                ingress,
+                transcoding,
+            } => self.endpoint(call, ingress)?.transcoding = transcoding,
             Command::Connect {
                 call,
                 ingress,
@@ -252,6 +258,7 @@ impl SimRelay {
                 .into_iter()
                 .collect(),
             round_trip_us: None,
+            transcoding: None,
             dropped: 0,
         });
         Ok(CallStats {
