@@ -98,6 +98,11 @@ impl Far {
         })
     }
 
+    /// The RTP timestamp of place 0 is this, of which nothing has left yet.
+    pub(crate) fn set_base(&mut self, base: u32) {
+        self.base = base;
+    }
+
     /// Where the next sample comes.
     pub(crate) fn end(&self) -> u64 {
         self.place + self.filled as u64

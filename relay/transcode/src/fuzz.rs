@@ -43,7 +43,7 @@ fn run(data: &[u8]) -> u64 {
     let Ok(stream) = Stream::new(start, plan, identity) else {
         return 0;
     };
-    let translation = Translation::of(&plan);
+    let translation = Translation::of(&[plan]);
     let leg = Leg::new(
         start,
         1 << 32,
@@ -66,7 +66,7 @@ fn run(data: &[u8]) -> u64 {
         rest = others;
         check.pass(delay);
         check.stream.handle_packet(check.now, &packet);
-        if let Some(translation) = translation {
+        if let Some(translation) = &translation {
             let _ = translation.apply(&mut packet.clone());
         }
         check.leg.handle_rtcp(check.now, &packet);

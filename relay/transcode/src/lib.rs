@@ -14,6 +14,7 @@
 //! Timestamps of the near side are placed on it from one origin, so that nothing drifts. Numbers
 //! are given when packets leave, one after the other, whatever was lost.
 //!
+//! [`Routes`] have a plan for each codec that may come, and the stream goes on when another does.
 //! [`Translation`] is for the two laws of G.711, where nothing of this is needed. [`Leg`] makes and
 //! reads RTCP of one side.
 //!
@@ -49,6 +50,7 @@ mod outbox;
 mod pacer;
 mod plan;
 mod reception;
+mod routes;
 mod rtcp;
 mod sequencer;
 mod stream;
@@ -58,6 +60,7 @@ mod translate;
 pub use counters::{Counters, DropReason};
 pub use plan::{Events, Plan, Side, Work};
 pub use reception::Reception;
+pub use routes::Routes;
 pub use rtcp::{Leg, REPORT_LEN_MAX, Sent};
 pub use stream::{Identity, Stream};
 pub use translate::Translation;

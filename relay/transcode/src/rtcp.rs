@@ -82,6 +82,13 @@ impl Leg {
         }
     }
 
+    /// We send as another source from now on.
+    pub fn set_source(&mut self, ssrc: Ssrc) {
+        if ssrc != self.ssrc {
+            (self.ssrc, self.heard) = (ssrc, None);
+        }
+    }
+
     /// Reads what the other side says. It goes no further. Says whether it was RTCP.
     pub fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) -> bool {
         let Ok(compound) = Compound::parse(datagram) else {

@@ -1,5 +1,6 @@
 //! One direction of a stream.
 
+mod change;
 mod keys;
 mod pause;
 mod speech;
@@ -261,15 +262,17 @@ impl Stream {
         {
             self.counters.drop_one(DropReason::Codec);
         }
-        let passed = self
-            .far
-            .place_at(now)
-            .unwrap_or(0)
-            .saturating_sub(self.far.end());
+        self.skip_to(now);
+        self.far.begin_source();
+    }
+
+    /// As much time passes on our own stream as by the clock, if that is long.
+    fn skip_to(&mut self, now: u64) {
+        let place = self.far.place_at(now).unwrap_or(0);
+        let passed = place.saturating_sub(self.far.end());
         if passed > self.samples(100) {
             self.skip(now, passed);
         }
-        self.far.begin_source();
     }
 
     /// Samples of the far side in so many milliseconds.

@@ -1,4 +1,4 @@
-//! µ-law to A-law and back, where the packet lies.
+//! µ-law to A-law and back, and other payload types, where the packet lies.
 
 use codec::{Codec, g711};
 use relay_rtp::{Packet, PayloadType};
@@ -6,25 +6,50 @@ use relay_rtp::{Packet, PayloadType};
 use crate::counters::DropReason;
 use crate::plan::{Plan, Work};
 
-/// Turns packets of one law of G.711 into the other's, one by one and where they lie. They keep
-/// their source, number and timestamp, so RTCP passes as it is. A worker calls it between receiving
-/// and sending.
-#[derive(Clone, Copy, Debug)]
+/// Turns packets of one law of G.711 into the other's, or gives them another payload type, one by
+/// one and where they lie. They keep their source, number and timestamp, so RTCP passes as it is. A
+/// worker calls it between receiving and sending.
+#[derive(Clone, Debug)]
 pub struct Translation {
-    is_to_alaw: bool,
-    speech: (PayloadType, PayloadType),
-    /// Payload types of what passes as it is: events, comfort noise.
-    others: [Option<(PayloadType, PayloadType)>; 2],
+    /// By payload type.
+    changes: Box<[Option<Change>; 128]>,
+}
+
+/// What becomes of packets of one payload type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Change {
+    law: Law,
+    to: PayloadType,
+}
+
+/// What becomes of their payloads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Law {
+    ToAlaw,
+    ToUlaw,
+    Same,
 }
 
 impl Translation {
-    /// `None` if the plan asks for more than that.
+    /// `None` if one of the plans asks for more than that, or two do not agree.
     #[must_use]
-    pub fn of(plan: &Plan) -> Option<Self> {
+    pub fn of(plans: &[Plan]) -> Option<Self> {
+        let mut translation = Self {
+            changes: Box::new([None; 128]),
+        };
+        for plan in plans {
+            translation.add(plan)?;
+        }
+        Some(translation)
+    }
+
+    fn add(&mut self, plan: &Plan) -> Option<()> {
         let (from, to) = (&plan.from, &plan.to);
-        let is_to_alaw = match (from.codec, to.codec) {
-            (Codec::Pcmu, Codec::Pcma) => true,
-            (Codec::Pcma, Codec::Pcmu) => false,
+        let law = match (from.codec, to.codec) {
+            (Codec::Pcmu, Codec::Pcma) => Law::ToAlaw,
+            (Codec::Pcma, Codec::Pcmu) => Law::ToUlaw,
+            (Codec::Opus(_), Codec::Opus(_)) => Law::Same,
+            (one, other) if one == other => Law::Same,
             _ => return None,
         };
         // The same plan within one law would need no more than other headers.
@@ -35,14 +60,20 @@ impl Translation {
         if alike.work() != Work::Relabel || !is_one_clock {
             return None;
         }
-        Some(Self {
-            is_to_alaw,
-            speech: (from.payload_type, to.payload_type),
-            others: [
-                events.map(|(from, to)| (from.payload_type, to.payload_type)),
-                from.comfort_noise.zip(to.comfort_noise),
-            ],
-        })
+        self.set(law, from.payload_type, to.payload_type)?;
+        if let Some((from, to)) = events {
+            self.set(Law::Same, from.payload_type, to.payload_type)?;
+        }
+        if let Some((from, to)) = from.comfort_noise.zip(to.comfort_noise) {
+            self.set(Law::Same, from, to)?;
+        }
+        Some(())
+    }
+
+    fn set(&mut self, law: Law, from: PayloadType, to: PayloadType) -> Option<()> {
+        let place = self.changes.get_mut(usize::from(from.value()))?;
+        let change = Change { law, to };
+        (*place.get_or_insert(change) == change).then_some(())
     }
 
     /// Translates one packet.
@@ -52,23 +83,19 @@ impl Translation {
     /// If it is no RTP, or of a type that was not agreed. It is as it was then.
     pub fn apply(&self, packet: &mut [u8]) -> Result<(), DropReason> {
         let parsed = Packet::parse(&packet[..]).map_err(|_| DropReason::Malformed)?;
-        let payload_type = parsed.payload_type();
+        let change = self
+            .changes
+            .get(usize::from(parsed.payload_type().value()))
+            .copied();
+        let change = change.flatten().ok_or(DropReason::PayloadType)?;
         let end = packet.len() - parsed.padding_len();
         let start = end - parsed.payload().len();
-        let payload_type = if payload_type == self.speech.0 {
-            let payload = &mut packet[start..end];
-            if self.is_to_alaw {
-                g711::ulaw_to_alaw_in_place(payload);
-            } else {
-                g711::alaw_to_ulaw_in_place(payload);
-            }
-            self.speech.1
-        } else {
-            let mut others = self.others.iter().flatten();
-            let other = others.find(|(from, _)| *from == payload_type);
-            other.ok_or(DropReason::PayloadType)?.1
-        };
-        packet[1] = packet[1] & 0x80 | payload_type.value();
+        match change.law {
+            Law::ToAlaw => g711::ulaw_to_alaw_in_place(&mut packet[start..end]),
+            Law::ToUlaw => g711::alaw_to_ulaw_in_place(&mut packet[start..end]),
+            Law::Same => {}
+        }
+        packet[1] = packet[1] & 0x80 | change.to.value();
         Ok(())
     }
 }
@@ -101,7 +128,7 @@ mod tests {
 
     #[test]
     fn checklist_14_the_laws_are_exchanged_where_the_packet_lies() {
-        let translation = Translation::of(&plan()).unwrap();
+        let translation = Translation::of(&[plan()]).unwrap();
         // A marker, a contributor and padding stay.
         let mut packet = vec![0xa1, 0x80, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5, 1, 2, 3, 4];
         packet.extend(0..=255);
@@ -119,7 +146,7 @@ mod tests {
 
     #[test]
     fn events_pass_as_they_are_and_strangers_do_not() {
-        let translation = Translation::of(&plan()).unwrap();
+        let translation = Translation::of(&[plan()]).unwrap();
         let mut packet = [
             0x80,
             0x80 | 101,
@@ -149,12 +176,27 @@ mod tests {
     fn what_needs_more_than_a_table_has_none() {
         let mut other = plan();
         other.to.ptime_ms = 30;
-        assert!(Translation::of(&other).is_none());
+        assert!(Translation::of(&[other]).is_none());
         other = plan();
         other.to.events = None;
-        assert!(Translation::of(&other).is_none());
+        assert!(Translation::of(&[other]).is_none());
         other = plan();
         other.to.codec = Codec::Opus(Rate::Narrow);
-        assert!(Translation::of(&other).is_none());
+        assert!(Translation::of(&[other]).is_none());
+    }
+
+    #[test]
+    fn codecs_that_both_sides_have_pass_beside() {
+        let side =
+            |codec, payload_type| Side::new(codec, PayloadType::new(payload_type).unwrap(), 20);
+        let mut same = Plan::new(side(Codec::Gsm, 98), side(Codec::Gsm, 3));
+        let translation = Translation::of(&[plan(), same]).unwrap();
+        let mut packet = vec![0x80, 98, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5];
+        packet.extend([0xd5; 33]);
+        assert_eq!(translation.apply(&mut packet), Ok(()));
+        assert_eq!((packet[1], &packet[12..]), (3, &[0xd5; 33][..]));
+        // Two that do not agree on one payload type.
+        same.from.payload_type = plan().from.payload_type;
+        assert!(Translation::of(&[plan(), same]).is_none());
     }
 }
