@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use control_core::{Client, Config, Control, Now, Output};
+use control_core::{Carrier, Client, Config, Control, Now, Output};
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Request as NgRequest, Value};
 use relay_wire::{
     Answer, CallStats, Command, Hello, Interface, PROTOCOL_VERSION, PortPartition, Reply, Request,
@@ -94,10 +94,7 @@ impl World {
                 instant: Instant::now(),
                 unix_ms: 1_700_000_000_000,
             },
-            client: Client {
-                remote: address(20_000),
-                local: address(2_223),
-            },
+            client: Client::new(Carrier::Datagram, address(20_000), address(2_223)),
             number: 0,
         };
         world.control.handle_relay_hello(

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use control_core::Client;
+use control_core::{Carrier, Client};
 use tracing::{debug, info, warn};
 
 use crate::error::StartError;
@@ -53,10 +53,7 @@ impl NgServer {
         let socket = self.sockets.get(index)?;
         match socket.receive(&mut self.buffer) {
             Ok(received) => {
-                let client = Client {
-                    remote: received.remote,
-                    local: received.local,
-                };
+                let client = Client::new(Carrier::Datagram, received.remote, received.local);
                 Some((client, received.len))
             }
             Err(error) => {

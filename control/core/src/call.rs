@@ -105,13 +105,48 @@ pub(crate) struct Mux {
     pub(crate) is_on: bool,
 }
 
-/// Where a request came from, and so where its reply goes.
+/// Where a request came from, and so where its reply goes, and how.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Client {
     /// The client's address.
     pub remote: SocketAddr,
     /// Ours that it sent to.
     pub local: SocketAddr,
+    /// What brings messages from one to the other.
+    pub carrier: Carrier,
+    /// What the client's documents are written in. Control sees that by itself.
+    pub format: Format,
+}
+
+/// What brings messages.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Carrier {
+    /// UDP.
+    Datagram,
+    /// TCP, or what is built on it.
+    Stream,
+}
+
+/// What documents are written in.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Format {
+    /// Bencode.
+    Bencode,
+    /// JSON.
+    Json,
+}
+
+impl Client {
+    /// A client that writes bencode, as long as nothing else is seen.
+    #[must_use]
+    pub fn new(carrier: Carrier, remote: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            remote,
+            local,
+            carrier,
+            format: Format::Bencode,
+        }
+    }
 }
 
 impl CallState {

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use relay_wire::CallKey;
 use rustc_hash::FxHashMap;
 
-use crate::call::Client;
+use crate::call::{Carrier, Client, Format};
 use crate::events::Events;
 use crate::negotiation::not_done;
 use crate::output::{Notice, Output};
@@ -208,11 +208,17 @@ impl Control {
             self.counters.malformed += 1;
             return;
         };
+        let format = match message.body.first() {
+            Some(b'{') => Format::Json,
+            _ => Format::Bencode,
+        };
+        let client = Client { format, ..client };
         let Ok(document) = Value::parse(message.body) else {
             self.counters.malformed += 1;
             let reason = match message.body.first() {
                 None => "Invalid data (no payload)",
                 Some(b'd') => "Could not decode bencode dictionary",
+                Some(b'{') => "Failed to parse JSON document",
                 Some(_) => "Invalid NG data format",
             };
             return self.refuse(client, message.cookie, reason);
@@ -229,7 +235,7 @@ impl Control {
     /// Does what is due. Does nothing before [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some((client, datagram)) = self.events.poll(now.instant) {
-            self.outputs.push_back(Output::Send { client, datagram });
+            self.send(client, datagram);
         }
         let is_late = |held: &Held| held.deadline <= now.instant;
         while self.waiting.front().is_some_and(is_late)
@@ -326,7 +332,7 @@ impl Control {
             Some(Entry::Sent(reply)) => {
                 self.counters.repeated += 1;
                 let datagram = reply.clone();
-                return self.outputs.push_back(Output::Send { client, datagram });
+                return self.send(client, datagram);
             }
             None => {}
         }
@@ -378,7 +384,19 @@ impl Control {
         self.finish(now, held, reply::error(reason).encode(cookie));
     }
 
-    fn send(&mut self, client: Client, datagram: Vec<u8>) {
+    fn send(&mut self, client: Client, mut datagram: Vec<u8>) {
+        if client.format == Format::Json
+            && let Some(message) = Message::split(&datagram)
+        {
+            let json = message.join_as_json();
+            let is_too_long = json.len() > DATAGRAM_BYTES_MAX;
+            datagram = match client.carrier {
+                Carrier::Datagram if is_too_long => {
+                    reply::error("Reply too long").encode_json(message.cookie)
+                }
+                _ => json,
+            };
+        }
         self.outputs.push_back(Output::Send { client, datagram });
     }
 

@@ -34,7 +34,7 @@ mod replies;
 mod sdp;
 mod statistics;
 
-pub use call::Client;
+pub use call::{Carrier, Client, Format};
 pub use control::{Config, Control, Counters, Now};
 pub use output::{EndReason, Notice, Output};
 pub use sdp::MEDIA_MAX;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use crate::Client;
+use crate::{Carrier, Client};
 
 pub(crate) use sim::{CONFIG, Sim, SimRelay, on, port, sdp};
 
@@ -22,8 +22,6 @@ pub(crate) fn start() -> Instant {
 
 /// A client, by number.
 pub(crate) fn client(number: u16) -> Client {
-    Client {
-        remote: SocketAddr::from(([127, 0, 0, 1], 20_000 + number)),
-        local: SocketAddr::from(([127, 0, 0, 1], 2_223)),
-    }
+    let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    Client::new(Carrier::Datagram, address(20_000 + number), address(2_223))
 }

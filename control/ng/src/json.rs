@@ -34,7 +34,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value<'_>, ParseError> {
     match value {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err(ParseError::Unexpected),
-        Err(error) => Err(reading.over_limit.unwrap_or(match error.is_eof() {
+        Err(error) => Err(reading.over_limit.unwrap_or_else(|| match error.is_eof() {
             true => ParseError::Truncated,
             false => ParseError::Json,
         })),

@@ -78,6 +78,15 @@ impl<'a> Writer<'a> {
         self.dictionary.push(&b"result"[..], self.result);
         self.dictionary.encode_message(cookie)
     }
+
+    /// The same in JSON.
+    #[must_use]
+    pub fn encode_json(mut self, cookie: &[u8]) -> Vec<u8> {
+        self.dictionary.push(&b"result"[..], self.result);
+        let mut out = begin(cookie);
+        Value::from(self.dictionary).encode_json(&mut out);
+        out
+    }
 }
 
 impl Dictionary<'_> {

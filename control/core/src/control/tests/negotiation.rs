@@ -559,7 +559,7 @@ fn datagrams_that_are_no_requests_are_counted_and_answered_as_the_peer_does() {
     sim.send(b"nonsense");
     assert!(sim.sent.is_empty());
     for (datagram, reason) in [
-        (&b"c {\"command\":\"ping\"}"[..], "Invalid NG data format"),
+        (&b"c [\"command\",\"ping\"]"[..], "Invalid NG data format"),
         (b"c d7:command", "Could not decode bencode dictionary"),
         (b"c ", "Invalid data (no payload)"),
         (b"c d7:command4:hopse", "Unrecognized command"),
