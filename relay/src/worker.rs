@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_core::{Outcome, Relay, SocketId};
-use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port, encode};
+use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port, Refusal, encode};
 
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing, Sent};
@@ -137,6 +137,10 @@ impl Worker {
         let result = match self.relay.handle_command(now, command, progress.room()) {
             Ok(Outcome::Bind { socket, port, tos }) => self.bind(socket, port, tos),
             Ok(Outcome::Done(answer)) => Ok(self.complete(answer)),
+            // No codecs run yet.
+            Ok(Outcome::Treat { target, .. }) => {
+                self.relay.handle_treated(target, Err(Refusal::Overload))
+            }
             Ok(Outcome::Later(command)) => {
                 progress.put_back(command);
                 return true;

@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Port,
-    RECORD_BYTES_MAX, Refusal, WorkerStats,
+    RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
 };
 
 use crate::call::Call;
 use crate::endpoint::Endpoint;
 use crate::flow_table::{Reservation, ReserveError};
-use crate::{DropReason, Relay, SocketId};
+use crate::{DropReason, Relay, SocketId, Target};
 
 /// What became of a command.
 #[derive(Debug, Eq, PartialEq)]
@@ -32,6 +32,14 @@ pub enum Outcome {
         port: Port,
         /// As in [`Command::OpenEndpoint`].
         tos: Option<u8>,
+    },
+    /// The driver must see to it that what arrives there is changed from now on, and then call
+    /// [`Relay::handle_treated`].
+    Treat {
+        /// What arrives where.
+        target: Target,
+        /// What it is to become; `None`: nothing else.
+        transcoding: Option<Transcoding>,
     },
     /// Something that it needs is still being closed. Hand it in again after the next
     /// [`Relay::handle_closed`].
@@ -53,6 +61,11 @@ impl Relay {
     ) -> Result<Outcome, CommandError> {
         match command {
             Command::OpenEndpoint { call, port, tos } => self.open_endpoint(call, port, tos),
+            Command::SetTranscoding {
+                call,
+                ingress,
+                transcoding,
+            } => self.plan_transcoding(call, ingress, transcoding),
             other => self.answer(now, other, room).map(Outcome::Done),
         }
         .map_err(CommandError::Refused)
@@ -96,7 +109,9 @@ impl Relay {
                 record,
             } => self.create_call(now, call, media_timeout_ms, record),
             Command::ListCalls { after } => self.list_calls(now, after, room),
-            Command::OpenEndpoint { .. } => unreachable!("it takes two steps"),
+            Command::OpenEndpoint { .. } | Command::SetTranscoding { .. } => {
+                unreachable!("they take two steps")
+            }
             Command::QueryCall { call } => self.query_call(now, call, room).map(Answer::Call),
             Command::QueryWorker => {
                 let answer = Answer::Worker(self.stats());
@@ -131,8 +146,6 @@ impl Relay {
                 endpoint.latch.signal(remote, learning);
                 self.pierce(now, call, port)
             }
-            // No codecs run yet.
-            Command::SetTranscoding { .. } => Err(Refusal::Overload),
             Command::SetSourceRules { call, port, rules } => {
                 let endpoint = self.endpoint_of(call, port)?;
                 endpoint.latch.set_rules(rules);
@@ -316,6 +329,8 @@ impl Relay {
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
+        counters.push(("packets_taken".to_owned(), self.packets_taken));
+        counters.push(("packets_made".to_owned(), self.packets_made));
         WorkerStats {
             calls: self.calls.len() as u64,
             endpoints: self.flows.len() as u64,
@@ -330,7 +345,7 @@ impl Relay {
     }
 
     /// The socket of an open port of this call.
-    fn socket_of(&self, call: CallKey, port: Port) -> Result<SocketId, Refusal> {
+    pub(crate) fn socket_of(&self, call: CallKey, port: Port) -> Result<SocketId, Refusal> {
         self.call(call)?;
         let socket = self.flows.socket_of(port).ok_or(Refusal::UnknownPort)?;
         let endpoint = self.flows.endpoint(socket);

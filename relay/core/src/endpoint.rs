@@ -34,6 +34,8 @@ pub(crate) struct Endpoint {
     is_ipv4: bool,
     /// Empty datagrams go out until the peer is heard.
     is_piercing: bool,
+    /// RTP that arrives here is taken out to be changed.
+    pub(crate) is_taken: bool,
 
     quality: Quality,
 
@@ -46,9 +48,24 @@ pub(crate) struct Endpoint {
     other_in: Count,
     rtcp_in: Count,
     dropped: u64,
+    /// RTCP that arrives here is about what arrives there, and is taken out.
+    pub(crate) rtcp_of: Option<SocketId>,
+    /// Where reports to this peer leave, if its RTP is taken out.
+    pub(crate) reports: Option<SocketId>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// Out of this socket.
+    Leave(SocketId),
+    /// It is a report about what arrives at `flow`.
+    TakeRtcp { flow: SocketId },
+    /// What is made of it is to leave from there.
+    TakeRtp { leaves: SocketId },
+}
 
 /// A sender report that came by.
 #[derive(Clone, Copy, Debug)]
@@ -93,17 +110,20 @@ impl Endpoint {
             out: Count::default(),
             dropped: 0,
             is_piercing: false,
+            is_taken: false,
+            rtcp_of: None,
+            reports: None,
         }
     }
 
-    /// Takes in a packet that arrived here; says where it leaves.
+    /// Takes in a packet that arrived here; says which way it goes.
     pub(crate) fn receive(
         &mut self,
         now: Now,
         source: SocketAddr,
         kind: Kind,
         packet: &[u8],
-    ) -> Result<SocketId, DropReason> {
+    ) -> Result<Way, DropReason> {
         if !self.latch.is_peer(source) {
             let evidence = Evidence::of(kind, packet);
             self.latch.judge(now.at, source, evidence, self.heard())?;
@@ -112,6 +132,9 @@ impl Endpoint {
         let egress = match kind {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
+                if let Some(flow) = self.rtcp_of {
+                    return Ok(Way::TakeRtcp { flow });
+                }
                 self.rtcp
             }
             Kind::Rtp | Kind::Other => {
@@ -122,7 +145,11 @@ impl Endpoint {
                 self.rtp
             }
         };
-        egress.ok_or(DropReason::NotConnected)
+        let socket = egress.ok_or(DropReason::NotConnected)?;
+        if self.is_taken && kind == Kind::Rtp {
+            return Ok(Way::TakeRtp { leaves: socket });
+        }
+        Ok(Way::Leave(socket))
     }
 
     /// The peer is on another host than this, and has just been heard.
@@ -168,6 +195,8 @@ impl Endpoint {
     pub(crate) fn disconnect(&mut self, socket: SocketId) {
         self.rtp.take_if(|it| *it == socket);
         self.rtcp.take_if(|it| *it == socket);
+        self.rtcp_of.take_if(|it| *it == socket);
+        self.reports.take_if(|it| *it == socket);
     }
 
     pub(crate) fn stats(&self, now: Instant) -> EndpointStats {

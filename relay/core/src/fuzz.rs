@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use relay_rtp::Kind;
 use relay_wire::{
-    Answer, CallKey, Command, Handover, InterfaceId, Learning, Port, PortPartition, SourceRules,
-    WorkerId, WorkerStats,
+    Answer, CallKey, Command, Handover, InterfaceId, Learning, Port, PortPartition, Refusal,
+    SourceRules, Transcoding, WorkerId, WorkerStats,
 };
 
-use crate::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
+use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
 
 /// Few enough of each that they meet.
 const CALLS_MAX: usize = 4;
@@ -33,6 +34,8 @@ struct Driver {
     open: BTreeSet<SocketId>,
     closing: BTreeSet<SocketId>,
     packets: u64,
+    taken: u64,
+    made: u64,
 }
 
 impl Driver {
@@ -54,6 +57,8 @@ impl Driver {
             open: BTreeSet::new(),
             closing: BTreeSet::new(),
             packets: 0,
+            taken: 0,
+            made: 0,
         }
     }
 
@@ -75,11 +80,23 @@ impl Driver {
         let mut packet: Vec<u8> = bytes.take(12).collect();
         let ingress = Ingress { socket, source };
         self.packets += 1;
-        if let Verdict::Forward(egress) = self.relay.handle_packet(self.now, ingress, &mut packet) {
-            assert!(self.open.contains(&socket), "from a socket that is open");
-            assert!(self.open.contains(&egress.socket), "to one that is");
-            assert_ne!(egress.destination.port(), 0);
-        }
+        let egress = match self.relay.handle_packet(self.now, ingress, &mut packet) {
+            Verdict::Drop(_) => return,
+            Verdict::Forward(egress) => egress,
+            Verdict::Take(taken) => {
+                self.taken += 1;
+                assert!(self.open.contains(&taken.flow), "of a flow that is");
+                let kind = Kind::of(&packet);
+                self.made += 1;
+                let Ok(egress) = self.relay.handle_made(taken.flow, kind, &packet) else {
+                    return;
+                };
+                egress
+            }
+        };
+        assert!(self.open.contains(&socket), "from a socket that is open");
+        assert!(self.open.contains(&egress.socket), "to one that is");
+        assert_ne!(egress.destination.port(), 0);
     }
 
     fn pass(&mut self, ms: u8) {
@@ -115,6 +132,23 @@ impl Driver {
                     self.open.insert(socket);
                 }
             }
+            Ok(Outcome::Treat {
+                target,
+                transcoding,
+            }) => {
+                assert!(self.open.contains(&target.flow));
+                let treatment = match (transcoding, bytes.next().unwrap_or(0) % 4) {
+                    (None, _) => Ok(Treatment::None),
+                    (_, 0) => Err(Refusal::Overload),
+                    (_, 1) => Ok(Treatment::Each),
+                    _ => Ok(Treatment::Remade),
+                };
+                let is_done = treatment.is_ok();
+                assert_eq!(
+                    self.relay.handle_treated(target, treatment).is_ok(),
+                    is_done
+                );
+            }
             Ok(Outcome::Later(_)) => assert!(!self.closing.is_empty(), "later never comes"),
             Err(_) => {}
         }
@@ -134,7 +168,8 @@ impl Driver {
         let dropped = dropped.filter(|(name, _)| name.starts_with("dropped_"));
         let dropped: u64 = dropped.map(|(_, count)| count).sum();
         assert_eq!(stats.packets_in, self.packets);
-        assert_eq!(stats.packets_out + dropped, self.packets);
+        let handled = self.packets - self.taken + self.made;
+        assert_eq!(stats.packets_out + dropped, handled);
     }
 
     fn stats(&mut self) -> WorkerStats {
@@ -175,7 +210,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 14 {
+    Some(match kind % 15 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -225,6 +260,15 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
         12 => Command::SetFirstPacketTimeout {
             call,
             first_packet_timeout_ms: u32::from(next()?),
+        },
+        13 => Command::SetTranscoding {
+            call,
+            ingress: port(next()?),
+            transcoding: Some(Transcoding {
+                routes: vec![],
+                rtcp: Some(port(next()?)).filter(|it| it.number % 5 != 4),
+            })
+            .filter(|it| it.rtcp.is_some_and(|it| it.number % 3 != 2)),
         },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),

@@ -62,6 +62,7 @@ mod piercing;
 mod probation;
 mod quality;
 mod sprayers;
+mod transcoding;
 mod verdict;
 
 #[cfg(test)]
@@ -69,7 +70,8 @@ mod tests;
 
 pub use command::Outcome;
 pub use limits::Limits;
-pub use verdict::{DropReason, Egress, Ingress, SocketId, Verdict};
+pub use transcoding::{Target, Treatment};
+pub use verdict::{DropReason, Egress, Ingress, SocketId, Taken, Verdict};
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -79,6 +81,7 @@ use relay_wire::{CallKey, Event, Port};
 
 use call::{Calls, Silence};
 use clock::{Clock, Now};
+use endpoint::Way;
 use flow_table::FlowTable;
 use piercing::Piercings;
 use sprayers::{Knock, Place, Sprayers};
@@ -103,6 +106,10 @@ pub struct Relay {
     /// Packets from these.
     sprayed: u64,
     packets_in: u64,
+    /// Of these, packets that were taken out to be changed.
+    packets_taken: u64,
+    /// Packets that were made of them.
+    packets_made: u64,
     packets_out: u64,
     drops: [u64; DropReason::ALL.len()],
 }
@@ -126,6 +133,8 @@ impl Relay {
             sprayers: Sprayers::default(),
             sprayed: 0,
             packets_in: 0,
+            packets_taken: 0,
+            packets_made: 0,
             packets_out: 0,
             drops: [0; DropReason::ALL.len()],
             limits,
@@ -137,9 +146,13 @@ impl Relay {
         self.packets_in += 1;
         let now = self.clock.read(now);
         match self.route(now, ingress, packet) {
-            Ok(egress) => {
+            Ok(Verdict::Take(taken)) => {
+                self.packets_taken += 1;
+                Verdict::Take(taken)
+            }
+            Ok(verdict) => {
                 self.packets_out += 1;
-                Verdict::Forward(egress)
+                verdict
             }
             Err(reason) => {
                 self.drops[reason.index()] += 1;
@@ -154,11 +167,11 @@ impl Relay {
         }
     }
 
-    fn route(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Result<Egress, DropReason> {
+    fn route(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Result<Verdict, DropReason> {
         let kind = Kind::of(packet);
         let arrived_at = self.flows.open(ingress.socket);
         let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-        let socket = match arrived_at.receive(now, ingress.source, kind, packet) {
+        let way = match arrived_at.receive(now, ingress.source, kind, packet) {
             Err(DropReason::SourceMismatch | DropReason::Unproven)
                 if kind == Kind::Rtcp && self.vouches(now.at, ingress) =>
             {
@@ -168,16 +181,26 @@ impl Relay {
             }
             other => other?,
         };
+        let socket = match way {
+            Way::Leave(socket) => socket,
+            Way::TakeRtcp { flow } => return Ok(Verdict::Take(Taken { flow, leaves: None })),
+            Way::TakeRtp { leaves } => {
+                return Ok(Verdict::Take(Taken {
+                    flow: ingress.socket,
+                    leaves: Some(leaves),
+                }));
+            }
+        };
         if kind == Kind::Rtcp {
             self.note_reports(now.at, ingress.socket, socket, packet);
         }
         let leaves_from = self.flows.open(socket);
         let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
         let destination = leaves_from.send(packet)?;
-        Ok(Egress {
+        Ok(Verdict::Forward(Egress {
             socket,
             destination,
-        })
+        }))
     }
 
     /// Somebody was not believed: remembers where that was, and sees to it that it counts for

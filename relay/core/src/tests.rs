@@ -8,11 +8,12 @@ use relay_wire::{
     Learning, Port, PortPartition, RECORD_BYTES_MAX, Refusal, SourceRules, WorkerId,
 };
 
-use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Verdict};
+use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
 
 mod calls;
 mod packets;
 mod sources;
+mod transcoding;
 
 /// Room for any answer.
 const ROOM: usize = 1 << 20;
@@ -75,6 +76,13 @@ impl Bench {
         match self.relay.handle_command(self.now, command, ROOM)? {
             Outcome::Done(answer) => Ok(answer),
             Outcome::Bind { socket, .. } => self.relay.handle_bound(socket, Ok(())),
+            Outcome::Treat {
+                target,
+                transcoding,
+            } => {
+                let treatment = transcoding.map_or(Treatment::None, |_| Treatment::Remade);
+                self.relay.handle_treated(target, Ok(treatment))
+            }
             Outcome::Later(command) => {
                 let mut closed = 0;
                 while let Some(socket) = self.relay.poll_close() {

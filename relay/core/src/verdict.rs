@@ -54,6 +54,18 @@ pub enum Verdict {
     Drop(DropReason),
     /// Send the buffer as it is now.
     Forward(Egress),
+    /// It is for whoever changes the media of this flow. What is made of it is handed to
+    /// [`Relay::handle_made`](crate::Relay::handle_made).
+    Take(Taken),
+}
+
+/// A packet that is to be changed, or speaks of such.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Taken {
+    /// The socket that the RTP arrives at which it is or speaks of: the name of the flow.
+    pub flow: SocketId,
+    /// Where that leaves from, if this is RTP.
+    pub leaves: Option<SocketId>,
 }
 
 /// Why a packet went no further. Each reason is one counter; none is a log line.

@@ -1,0 +1,124 @@
+//! Packets that are taken out to be changed, and what was made of them.
+//!
+//! The core knows no codecs: whose packets they are is decided here as for all others, and then
+//! they are the driver's, which has somebody change them.
+
+use relay_rtp::Kind;
+use relay_wire::{Answer, CallKey, CommandError, Port, Refusal, Transcoding};
+
+use crate::command::Outcome;
+use crate::{DropReason, Egress, Relay, SocketId};
+
+/// What is to be changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// Whose it is.
+    pub call: CallKey,
+    /// Where it arrives, as control says it.
+    pub ingress: Port,
+    /// The socket of that: the name of the flow.
+    pub flow: SocketId,
+    /// The socket that exchanges RTCP with the peer, if one does.
+    pub rtcp: Option<SocketId>,
+}
+
+/// What packets of a flow need.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Treatment {
+    /// Nothing: they leave as they come.
+    None,
+    /// They are changed one by one, and RTCP passes as it is.
+    Each,
+    /// Others are made of them, and so RTCP is for who makes them.
+    Remade,
+}
+
+impl Relay {
+    pub(crate) fn plan_transcoding(
+        &self,
+        call: CallKey,
+        ingress: Port,
+        transcoding: Option<Transcoding>,
+    ) -> Result<Outcome, Refusal> {
+        let rtcp = transcoding.as_ref().and_then(|it| it.rtcp);
+        let target = Target {
+            call,
+            ingress,
+            flow: self.socket_of(call, ingress)?,
+            rtcp: rtcp.map(|it| self.socket_of(call, it)).transpose()?,
+        };
+        Ok(Outcome::Treat {
+            target,
+            transcoding,
+        })
+    }
+
+    /// The driver has seen to it that a flow is changed, or has not.
+    ///
+    /// # Errors
+    ///
+    /// When it has not; then all is as it was.
+    pub fn handle_treated(
+        &mut self,
+        target: Target,
+        result: Result<Treatment, Refusal>,
+    ) -> Result<Answer, CommandError> {
+        let treatment = result.map_err(CommandError::Refused)?;
+        let Target { flow, rtcp, .. } = target;
+        let rtcp = rtcp.filter(|_| treatment == Treatment::Remade);
+        let before = self.flows.open(flow).and_then(|endpoint| {
+            endpoint.is_taken = treatment != Treatment::None;
+            std::mem::replace(&mut endpoint.reports, rtcp)
+        });
+        for (socket, rtcp_of) in [(before, None), (rtcp, Some(flow))] {
+            if let Some(endpoint) = socket.and_then(|it| self.flows.open(it)) {
+                endpoint.rtcp_of = rtcp_of;
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// A packet was made of what arrived at `flow`, or a report for the peer there: says where it
+    /// leaves.
+    ///
+    /// # Errors
+    ///
+    /// When it goes no further. It is counted already.
+    pub fn handle_made(
+        &mut self,
+        flow: SocketId,
+        kind: Kind,
+        packet: &[u8],
+    ) -> Result<Egress, DropReason> {
+        self.packets_made += 1;
+        let result = self.route_made(flow, kind, packet);
+        match result {
+            Ok(_) => self.packets_out += 1,
+            Err(reason) => self.drops[reason.index()] += 1,
+        }
+        result
+    }
+
+    fn route_made(
+        &mut self,
+        flow: SocketId,
+        kind: Kind,
+        packet: &[u8],
+    ) -> Result<Egress, DropReason> {
+        let endpoint = self.flows.endpoint(flow);
+        let endpoint = endpoint.filter(|it| it.is_taken);
+        let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
+        let socket = match kind {
+            Kind::Rtcp => endpoint.reports,
+            Kind::Rtp | Kind::Other => endpoint.rtp,
+        };
+        let socket = socket.ok_or(DropReason::NotConnected)?;
+        let leaves_from = self.flows.open(socket);
+        let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
+        let destination = leaves_from.send(packet)?;
+        Ok(Egress {
+            socket,
+            destination,
+        })
+    }
+}
