@@ -61,6 +61,7 @@ fn worker(calls: usize, now: Instant) -> (Relay, Vec<Ingress>) {
         interfaces: vec!["192.0.2.9".parse().expect("an address")],
         calls_max: calls,
         endpoints_max: 2 * u32::try_from(calls).expect("few"),
+        idle_max: 0,
     });
     let mut ingresses = Vec::new();
     for number in 0..calls {

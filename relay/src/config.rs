@@ -32,6 +32,8 @@ pub struct Config {
     pub calls_per_worker_max: usize,
     /// Packets a second that one port may bring; 0 is no limit.
     pub packets_per_port_max: u32,
+    /// Sockets that each worker keeps when their calls are over.
+    pub idle_per_worker_max: u32,
 }
 
 /// Interfaces at most: each has all the ports, and sockets are counted by both.
@@ -76,6 +78,7 @@ impl Config {
             driver: file.driver,
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
             packets_per_port_max: file.packets_per_port_max,
+            idle_per_worker_max: file.idle_sockets_max / u32::from(partition.workers()),
             calls_per_worker_max: usize::try_from(file.calls_per_worker_max).unwrap_or(usize::MAX),
         })
     }

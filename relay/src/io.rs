@@ -14,7 +14,7 @@ mod poll;
 mod uring;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,16 @@ impl Io {
         match self {
             Self::Poll(poll) => poll.add_socket(id, socket),
             Self::Uring(uring) => uring.add_socket(id, socket),
+        }
+    }
+
+    /// A socket that is open, of which all that was read has been handed in by
+    /// [`Self::for_each`]: whatever else has come is still in it. `None` if that cannot be said of
+    /// it now.
+    pub(crate) fn file(&mut self, id: SocketId) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Poll(poll) => poll.file(id),
+            Self::Uring(uring) => uring.file(id),
         }
     }
 

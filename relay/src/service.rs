@@ -188,6 +188,7 @@ impl Seed {
             interfaces: places.iter().map(|it| it.address).collect(),
             calls_max: config.calls_per_worker_max,
             endpoints_max: self.endpoints_max,
+            idle_max: config.idle_per_worker_max,
         });
         Worker::new(relay, io, self.mailbox, places).run()
     }
@@ -214,6 +215,7 @@ fn hello(config: &Config) -> Hello {
         instance: RandomState::new().hash_one(std::process::id()),
         interfaces: config.interfaces.clone(),
         partition: config.partition,
+        idle_per_worker_max: config.idle_per_worker_max,
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     io: Io,
     mailbox: Arc<Mailbox>,
     interfaces: Vec<Place>,
+    /// What packets leave with, by socket.
+    tos: Vec<u8>,
     /// The request at hand, if it is not finished.
     progress: Option<Progress>,
     /// Where replies are encoded; kept for its memory.
@@ -43,6 +45,7 @@ impl Worker {
             io,
             mailbox,
             interfaces,
+            tos: Vec::new(),
             progress: None,
             message: Vec::new(),
             is_busy: false,
@@ -59,21 +62,27 @@ impl Worker {
         while !self.mailbox.is_stopping() {
             self.io.wait(now, self.timeout(now))?;
             now = Instant::now();
-
-            let relay = &mut self.relay;
-            self.io
-                .for_each(|ingress, packet| relay.handle_packet(now, ingress, packet));
-            self.forget_closed();
-            self.serve_mailbox(now);
-            self.close_sockets();
-            self.relay.handle_timeout(now);
-            self.send_piercings();
-            self.tell_events();
-
+            self.serve_media(now);
+            self.serve_control(now);
             // Gives buffers back, then arms receives: one armed on an empty ring fails at once.
             self.io.flush()?;
         }
         Ok(())
+    }
+
+    fn serve_media(&mut self, now: Instant) {
+        let relay = &mut self.relay;
+        self.io
+            .for_each(|ingress, packet| relay.handle_packet(now, ingress, packet));
+        self.forget_closed();
+    }
+
+    fn serve_control(&mut self, now: Instant) {
+        self.serve_mailbox(now);
+        self.close_sockets();
+        self.relay.handle_timeout(now);
+        self.send_piercings();
+        self.tell_events();
     }
 
     /// How long the next turn may wait.
@@ -135,7 +144,12 @@ impl Worker {
     /// Applies one command. Says whether it has to wait for a socket to close.
     fn step(&mut self, now: Instant, progress: &mut Progress, command: Command) -> bool {
         let result = match self.relay.handle_command(now, command, progress.room()) {
-            Ok(Outcome::Bind { socket, port, tos }) => self.bind(socket, port, tos),
+            Ok(Outcome::Bind {
+                socket,
+                port,
+                tos,
+                is_bound,
+            }) => self.bind(socket, port, tos, is_bound),
             Ok(Outcome::Done(answer)) => Ok(self.complete(answer)),
             // No codecs run yet.
             Ok(Outcome::Treat { target, .. }) => {
@@ -152,19 +166,51 @@ impl Worker {
     }
 
     /// The socket half of opening an endpoint.
-    fn bind(&mut self, id: SocketId, port: Port, tos: Option<u8>) -> Result<Answer, CommandError> {
+    fn bind(
+        &mut self,
+        id: SocketId,
+        port: Port,
+        tos: Option<u8>,
+        is_bound: bool,
+    ) -> Result<Answer, CommandError> {
         let InterfaceId(interface) = port.interface;
         let place = self.interfaces.get(usize::from(interface)).copied();
         let place = place.map(|it| Place {
             tos: tos.unwrap_or(it.tos),
             ..it
         });
-        let result = place
-            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
-            .and_then(|place| socket::bind(place, port.number))
-            .and_then(|socket| self.io.add_socket(id, socket));
+        let result = match place {
+            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+            Some(place) if is_bound => self.renew_socket(id, place),
+            Some(place) => self.open_socket(id, place, port.number),
+        };
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
         self.relay.handle_bound(id, result.map_err(errno))
+    }
+
+    fn open_socket(&mut self, id: SocketId, place: Place, port: u16) -> io::Result<()> {
+        let socket = socket::bind(place, port)?;
+        self.io.add_socket(id, socket)?;
+        if self.tos.len() <= id.index() {
+            self.tos.resize(id.index() + 1, 0);
+        }
+        self.tos[id.index()] = place.tos;
+        Ok(())
+    }
+
+    /// Makes the socket of a call that is over that of another: nothing that has come to the one
+    /// may reach the other.
+    fn renew_socket(&mut self, id: SocketId, place: Place) -> io::Result<()> {
+        // Another port will do, so nothing is tried that might take long.
+        let file = self.io.file(id);
+        let file = file.ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRINUSE))?;
+        let discarded = socket::discard(file)?;
+        self.relay.handle_discarded(discarded);
+        if self.tos[id.index()] != place.tos {
+            socket::mark(file, place)?;
+            self.tos[id.index()] = place.tos;
+        }
+        Ok(())
     }
 
     /// Adds what the core cannot know.
@@ -210,3 +256,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

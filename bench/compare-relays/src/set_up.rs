@@ -1,7 +1,8 @@
 //! What it costs to make a call and to end it: offer, answer and delete.
 //!
-//! Twice: as fast as it goes, when a relay finds several requests each time that it wakes up, and
-//! one request at a time, when it wakes up for each of them.
+//! Three times: as fast as it goes, when a relay finds several requests each time that it wakes up,
+//! by a relay that has just been started and by one that has had as many calls before; and one
+//! request at a time, when it wakes up for each of them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,6 +23,10 @@ use crate::world::SinkWorld;
 
 /// Calls that are made and ended before anything is measured: memory is taken in blocks.
 const CALLS_FIRST: usize = 200;
+
+/// Time between calls that end and others, after which no relay keeps anything of the first: ours
+/// lets ports rest for five seconds.
+const REST: Duration = Duration::from_secs(6);
 
 /// Requests a second when they come one at a time: three for each call.
 const REQUESTS_PER_SECOND: u32 = 3_000;
@@ -55,36 +60,44 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
         make(&mut client, &relay, CALLS_FIRST, &Pace::None)?;
         end(&mut client, CALLS_FIRST, &Pace::None)?;
         let before = Used::now(&relay);
-        let began = Instant::now();
         make(&mut client, &relay, calls, &Pace::None)?;
         let made = Used::now(&relay);
         end(&mut client, calls, &Pace::None)?;
+        plan.clock.tell(&format!(
+            "set-up   {:<16} newly started: {}",
+            contestant.name,
+            Used::now(&relay).since(&before, calls),
+        ));
+        let memory_kib = made.sum().memory_kib.saturating_sub(before.sum().memory_kib);
+        thread::sleep(REST);
+        let before = Used::now(&relay);
+        let began = Instant::now();
+        make(&mut client, &relay, calls, &Pace::None)?;
+        end(&mut client, calls, &Pace::None)?;
         let ended = Used::now(&relay);
         let elapsed = began.elapsed();
+        thread::sleep(REST);
+        let rested = Used::now(&relay);
         make(&mut client, &relay, CALLS_PACED, &Pace::begin())?;
         end(&mut client, CALLS_PACED, &Pace::begin())?;
-        Ok((before, made, ended, elapsed, Used::now(&relay)))
+        plan.clock.tell(&format!(
+            "set-up   {:<16} as fast as it goes: {}; one request at a time: {}",
+            contestant.name,
+            ended.since(&before, calls),
+            Used::now(&relay).since(&rested, CALLS_PACED),
+        ));
+        let cpu_ns = ended.sum().cpu_ns.saturating_sub(before.sum().cpu_ns);
+        Ok((cpu_ns, memory_kib, elapsed))
     });
-    let (before, made, ended, elapsed, paced) = result?;
-    plan.clock.tell(&format!(
-        "set-up   {:<16} as fast as it goes: {}; one request at a time: {}",
-        contestant.name,
-        ended.since(&before, calls),
-        paced.since(&ended, CALLS_PACED),
-    ));
-    let (before, made, ended) = (before.sum(), made.sum(), ended.sum());
-    let each = |ns: u64| ns / u64::try_from(calls.max(1)).unwrap_or(1);
+    let (cpu_ns, memory_kib, elapsed) = result?;
+    let each = |total: u64| total / u64::try_from(calls.max(1)).unwrap_or(1);
     Ok(SetUp {
         relay: contestant.name.clone(),
         is_peer: !contestant.is_ours(),
         round,
         calls,
-        cpu_us_per_call: micros(each(ended.cpu_ns.saturating_sub(before.cpu_ns))),
-        memory_bytes_per_call: each(
-            made.memory_kib
-                .saturating_sub(before.memory_kib)
-                .saturating_mul(1_024),
-        ),
+        cpu_us_per_call: micros(each(cpu_ns)),
+        memory_bytes_per_call: each(memory_kib.saturating_mul(1_024)),
         seconds: elapsed.as_secs_f64(),
     })
 }

@@ -3,6 +3,18 @@
 //! Ports are handed out in pairs, an even one for RTP and the next for RTCP, at random, so that a
 //! stranger cannot guess where the next call will be. A pair that was given back rests for a
 //! while: late packets of the old call must not reach a new one.
+//!
+//! ```text
+//!               rested                 too many
+//!  Resting ─────────────────► Warm ───────────────► Free
+//!     ▲ release                │ take                │ take, if there are few warm ones
+//!     └──────────── Used ◄─────┴─────────────────────┘
+//! ```
+//!
+//! The relay keeps the sockets of some closed ports open, and to open such a port costs it next to
+//! nothing. So a pair that was used and has rested is *warm*, and warm ones go first, as long as
+//! there are so many that it cannot be guessed which. Control does not know which sockets the
+//! relay has kept, and need not: to open another port just costs more.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -21,6 +33,10 @@ const QUARANTINE_MIN: Duration = Duration::from_secs(1);
 /// How long a pair rests that someone else on this host has taken.
 const QUARANTINE_FOREIGN: Duration = Duration::from_secs(60);
 
+/// Warm pairs among which a stranger may guess. With fewer of them, all that are free are drawn
+/// from. A host with few calls gets as many in time, and one with few ports has nothing to hide.
+const WARM_MIN: usize = 256;
+
 /// The free pairs of all workers and interfaces.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
@@ -30,10 +46,20 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// All ports of a relay, none in use.
-    pub(crate) fn new(partition: &PortPartition, interfaces: &[Interface]) -> Self {
+    ///
+    /// So many sockets does each worker keep when their calls are over.
+    pub(crate) fn new(
+        partition: &PortPartition,
+        interfaces: &[Interface],
+        idle_per_worker_max: u32,
+    ) -> Self {
+        let idle_max = usize::try_from(idle_per_worker_max).unwrap_or(usize::MAX);
+        let warm_max = idle_max / 2 / interfaces.len().max(1);
         let slices = (0..partition.workers()).filter_map(|n| partition.slice(WorkerId(n)));
         let pools = slices.map(|slice| {
-            let pools = interfaces.iter().map(|it| Pool::new(&slice, it.ports));
+            let pools = interfaces
+                .iter()
+                .map(|it| Pool::new(&slice, it.ports, warm_max));
             pools.collect()
         });
         Self {
@@ -85,7 +111,7 @@ impl Ports {
         pools.fold((0, 0), |(used, all), pool| {
             pool.wake(now);
             (
-                used + pool.places.len() - pool.free.len(),
+                used + pool.places.len() - pool.free.len() - pool.warm.len(),
                 all + pool.places.len(),
             )
         })
@@ -104,6 +130,9 @@ struct Pool {
     first: u16,
     /// Numbers of free pairs, in no order.
     free: Vec<u16>,
+    /// The same of those that were used not long ago.
+    warm: Vec<u16>,
+    warm_max: usize,
     /// By number of the pair.
     places: Vec<Place>,
     /// In the order of their ends, but for those of foreign pairs.
@@ -114,13 +143,15 @@ struct Pool {
 enum Place {
     /// At this index of the free ones.
     Free(u16),
+    /// At this index of the warm ones.
+    Warm(u16),
     Resting,
     Used,
 }
 
 impl Pool {
     /// The pairs of a worker that lie within what an interface has.
-    fn new(slice: &RangeInclusive<u16>, ports: Option<[u16; 2]>) -> Self {
+    fn new(slice: &RangeInclusive<u16>, ports: Option<[u16; 2]>, warm_max: usize) -> Self {
         let [from, to] = ports.unwrap_or([0, u16::MAX]);
         // Both begin with an even port.
         let first = from.max(*slice.start());
@@ -129,6 +160,8 @@ impl Pool {
         Self {
             first,
             free: (0..pairs).collect(),
+            warm: Vec::new(),
+            warm_max,
             places: (0..pairs).map(Place::Free).collect(),
             resting: VecDeque::new(),
         }
@@ -136,13 +169,19 @@ impl Pool {
 
     fn take(&mut self, now: Instant, rng: &mut StdRng) -> Option<u16> {
         self.wake(now);
-        if self.free.is_empty() {
+        if self.free.is_empty() && self.warm.is_empty() {
             self.wake(now + (QUARANTINE - QUARANTINE_MIN));
         }
-        if self.free.is_empty() {
+        let candidates = match self.warm.len() {
+            WARM_MIN.. => self.warm.len(),
+            warm => warm + self.free.len(),
+        };
+        if candidates == 0 {
             return None;
         }
-        let pair = self.free[rng.random_range(0..self.free.len())];
+        let at = rng.random_range(0..candidates);
+        let warm = self.warm.get(at).copied();
+        let pair = warm.unwrap_or_else(|| self.free[at - self.warm.len()]);
         self.occupy(pair);
         Some(self.first + 2 * pair)
     }
@@ -152,7 +191,7 @@ impl Pool {
             return false;
         };
         match self.places[usize::from(pair)] {
-            Place::Free(_) => self.occupy(pair),
+            Place::Free(_) | Place::Warm(_) => self.occupy(pair),
             Place::Resting => {
                 self.resting.retain(|(_, resting)| *resting != pair);
                 self.places[usize::from(pair)] = Place::Used;
@@ -187,7 +226,7 @@ impl Pool {
             match self.resting.front().copied() {
                 Some((until, pair)) if until <= now => {
                     self.resting.pop_front();
-                    self.vacate(pair);
+                    self.warm(pair);
                 }
                 Some((until, _)) if until > now + QUARANTINE => self.resting.rotate_left(1),
                 _ => break,
@@ -196,13 +235,33 @@ impl Pool {
     }
 
     fn occupy(&mut self, pair: u16) {
-        if let Place::Free(index) = self.places[usize::from(pair)] {
-            self.free.swap_remove(usize::from(index));
-            if let Some(moved) = self.free.get(usize::from(index)) {
-                self.places[usize::from(*moved)] = Place::Free(index);
-            }
-            self.places[usize::from(pair)] = Place::Used;
+        let (list, index, place): (_, _, fn(u16) -> Place) = match self.places[usize::from(pair)] {
+            Place::Free(index) => (&mut self.free, index, Place::Free),
+            Place::Warm(index) => (&mut self.warm, index, Place::Warm),
+            Place::Resting | Place::Used => return,
+        };
+        list.swap_remove(usize::from(index));
+        if let Some(moved) = list.get(usize::from(index)) {
+            self.places[usize::from(*moved)] = place(index);
         }
+        self.places[usize::from(pair)] = Place::Used;
+    }
+
+    /// Makes a pair free that was used, and cools another down if too many are warm: one of those
+    /// that have been for long, since the relay closes the oldest first.
+    fn warm(&mut self, pair: u16) {
+        if self.warm_max == 0 {
+            return self.vacate(pair);
+        }
+        if self.warm.len() >= self.warm_max
+            && let Some(cooled) = self.warm.first().copied()
+        {
+            self.occupy(cooled);
+            self.vacate(cooled);
+        }
+        let index = u16::try_from(self.warm.len()).expect("there are fewer pairs than ports");
+        self.warm.push(pair);
+        self.places[usize::from(pair)] = Place::Warm(index);
     }
 
     fn vacate(&mut self, pair: u16) {
@@ -231,7 +290,8 @@ mod tests {
     fn ports(last: u16) -> (Ports, StdRng, Instant) {
         let partition = PortPartition::new(30_000, last, 1).unwrap();
         let rng = StdRng::seed_from_u64(1);
-        (Ports::new(&partition, &[interface(None)]), rng, start())
+        let ports = Ports::new(&partition, &[interface(None)], 0);
+        (ports, rng, start())
     }
 
     fn interface(ports: Option<[u16; 2]>) -> Interface {
@@ -257,7 +317,7 @@ mod tests {
     fn an_interface_keeps_to_its_range() {
         let partition = PortPartition::new(30_000, 30_019, 2).unwrap();
         let ranges = [None, Some([30_004, 30_013]), Some([30_014, 40_000])];
-        let mut ports = Ports::new(&partition, &ranges.map(interface));
+        let mut ports = Ports::new(&partition, &ranges.map(interface), 0);
         assert_eq!(all(&mut ports, 0, 0).len(), 5, "all there are");
         assert_eq!(all(&mut ports, 0, 1), [30_004, 30_006, 30_008]);
         assert_eq!(all(&mut ports, 1, 1), [30_010, 30_012]);
@@ -330,5 +390,70 @@ mod tests {
         let later = now + QUARANTINE;
         assert!(ports.take(later, WORKER, INTERFACE, &mut rng).is_some());
         assert!(ports.take(later, WORKER, INTERFACE, &mut rng).is_none());
+    }
+
+    /// Ports of which the relay keeps so many sockets.
+    fn warm_ports(idle_max: u32) -> (Ports, StdRng, Instant) {
+        let partition = PortPartition::new(30_000, 39_999, 1).unwrap();
+        let ports = Ports::new(&partition, &[interface(None)], idle_max);
+        (ports, StdRng::seed_from_u64(1), start())
+    }
+
+    /// Takes so many pairs, gives them back, and lets them rest.
+    fn use_once(ports: &mut (Ports, StdRng, Instant), count: usize) -> Vec<u16> {
+        let (ports, rng, now) = ports;
+        let taken: Vec<_> = (0..count)
+            .map(|_| ports.take(*now, WORKER, INTERFACE, rng).unwrap())
+            .collect();
+        for number in &taken {
+            ports.release(*now, WORKER, port(*number));
+        }
+        *now += QUARANTINE;
+        taken
+    }
+
+    #[test]
+    fn a_pair_that_was_used_and_has_rested_comes_first_in_random_order() {
+        let mut ports = warm_ports(16_384);
+        let used = use_once(&mut ports, WARM_MIN + 100);
+        let again = use_once(&mut ports, 100);
+        assert!(again.iter().all(|it| used.contains(it)));
+        assert_ne!(again, used[..100]);
+        assert!(!again.is_sorted());
+    }
+
+    #[test]
+    fn what_rests_is_not_preferred() {
+        let mut ports = warm_ports(16_384);
+        use_once(&mut ports, WARM_MIN + 10);
+        let (ports, rng, now) = &mut ports;
+        let first = ports.take(*now, WORKER, INTERFACE, rng).unwrap();
+        ports.release(*now, WORKER, port(first));
+        let others = (0..4_999).map(|_| ports.take(*now, WORKER, INTERFACE, rng).unwrap());
+        assert!(others.into_iter().all(|it| it != first));
+    }
+
+    #[test]
+    fn few_warm_pairs_are_no_better_than_others() {
+        let mut ports = warm_ports(16_384);
+        let used = use_once(&mut ports, WARM_MIN - 1);
+        let next = use_once(&mut ports, 100);
+        let again = next.iter().filter(|it| used.contains(it)).count();
+        assert!(again < 50, "{again} of 100 could be guessed");
+    }
+
+    #[test]
+    fn no_more_are_warm_than_the_relay_keeps() {
+        for (idle_max, warm) in [(0, 0), (600, 300), (1 << 20, 1_000)] {
+            let mut ports = warm_ports(idle_max);
+            let used = use_once(&mut ports, 1_000);
+            assert_eq!(ports.0.usage(ports.2), (0, 5_000));
+            assert_eq!(ports.0.pools[0][0].warm.len(), warm);
+            let (ports, _, _) = &mut ports;
+            let mut all = all(ports, 0, 0);
+            all.dedup();
+            assert_eq!(all.len(), 5_000, "each once");
+            assert!(used.iter().all(|it| all.contains(it)));
+        }
     }
 }

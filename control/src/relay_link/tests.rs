@@ -65,6 +65,7 @@ fn hello() -> FromRelay {
         instance: 7,
         interfaces: Vec::new(),
         partition: PortPartition::new(30_000, 30_099, 1).unwrap(),
+        idle_per_worker_max: 0,
     })
 }
 

@@ -14,7 +14,7 @@ use relay_wire::{
 
 use crate::call::Call;
 use crate::endpoint::Endpoint;
-use crate::flow_table::{Reservation, ReserveError};
+use crate::flow_table::{Reservation, ReserveError, Reserved};
 use crate::{DropReason, Relay, SocketId, Target};
 
 /// What became of a command.
@@ -32,6 +32,10 @@ pub enum Outcome {
         port: Port,
         /// As in [`Command::OpenEndpoint`].
         tos: Option<u8>,
+        /// It is bound: the call before had the port. Whatever has come there since must be thrown
+        /// away ([`Relay::handle_discarded`]); nothing that comes out of the socket before
+        /// [`Relay::handle_bound`] may be handed in after it.
+        is_bound: bool,
     },
     /// The driver must see to it that what arrives there is changed from now on, and then call
     /// [`Relay::handle_treated`].
@@ -201,7 +205,6 @@ impl Relay {
             for socket in call.endpoints {
                 self.flows.close(socket);
                 self.piercings.forget(socket);
-                self.closes.push_back(socket);
             }
         }
         Ok(stats)
@@ -223,7 +226,12 @@ impl Relay {
             is_ipv4: address.is_ipv4(),
         };
         match self.flows.reserve(wanted) {
-            Ok(socket) => Ok(Outcome::Bind { socket, port, tos }),
+            Ok(Reserved { socket, is_bound }) => Ok(Outcome::Bind {
+                socket,
+                port,
+                tos,
+                is_bound,
+            }),
             Err(ReserveError::Closing) => {
                 Ok(Outcome::Later(Command::OpenEndpoint { call, port, tos }))
             }
@@ -236,7 +244,6 @@ impl Relay {
         let closed = self.socket_of(key, port)?;
         let endpoint = self.flows.close(closed);
         self.piercings.forget(closed);
-        self.closes.push_back(closed);
         let Some(call) = self.calls.get_mut(key) else {
             return Err(Refusal::UnknownCall);
         };
@@ -329,6 +336,8 @@ impl Relay {
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
+        counters.push(("ports_idle".to_owned(), self.flows.idle() as u64));
+        counters.push(("ports_reused".to_owned(), self.flows.reused()));
         counters.push(("packets_taken".to_owned(), self.packets_taken));
         counters.push(("packets_made".to_owned(), self.packets_made));
         WorkerStats {

@@ -1,19 +1,25 @@
 //! The endpoints of a worker by socket: an array, since the socket *is* the slot.
 //!
 //! ```text
-//!        reserve            open              close             free
-//! Free ──────────► Reserved ─────► Open ──────────────► Closing ─────► Free
-//!                     └────────────── free ──────────────────────────►
+//!        reserve          commit         close          too many          free
+//! Free ──────────► Reserved ─────► Open ──────► Idle ─────────► Closing ─────► Free
+//!                    ▲  └─── roll_back ──────────│──────────────────────────►
+//!                    └────────── reserve ────────┘
 //! ```
 //!
-//! A slot is Reserved while the driver binds, and Closing until the driver has seen the last
-//! completion of its socket: until then neither slot nor port may be used again.
+//! A slot is Reserved while the driver binds, or makes a bound socket ready for another call. It is
+//! Idle when its call is over and its socket is kept, for whoever wants the same port again; what
+//! arrives there goes nowhere. It is Closing until the driver has seen the last completion of its
+//! socket: until then neither slot nor port may be used again.
+
+use std::collections::VecDeque;
 
 use relay_wire::{CallKey, Port};
 use rustc_hash::FxHashMap;
 
 use crate::SocketId;
 use crate::endpoint::Endpoint;
+use crate::idle_list::IdleList;
 
 /// The endpoints of one worker.
 #[derive(Debug)]
@@ -24,7 +30,13 @@ pub(crate) struct FlowTable {
     /// The slot of every port that is not free.
     by_port: FxHashMap<Port, SocketId>,
     slots_max: u32,
+    idle: IdleList,
+    idle_max: usize,
     closing: usize,
+    /// Those among them that the driver has not been told of.
+    closes: VecDeque<SocketId>,
+    /// How often a port was reserved whose socket was idle.
+    reused: u64,
 }
 
 #[derive(Debug)]
@@ -34,9 +46,14 @@ pub(crate) struct FlowTable {
 )]
 enum Slot {
     Free,
-    /// Waits for the driver to bind.
-    Reserved(Reservation),
+    /// Waits for the driver.
+    Reserved {
+        wanted: Reservation,
+        is_bound: bool,
+    },
     Open(Endpoint),
+    /// The socket is kept.
+    Idle(Port),
     Closing(Port),
 }
 
@@ -46,6 +63,14 @@ pub(crate) struct Reservation {
     pub(crate) call: CallKey,
     pub(crate) port: Port,
     pub(crate) is_ipv4: bool,
+}
+
+/// What was reserved.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Reserved {
+    pub(crate) socket: SocketId,
+    /// Its socket was idle: it is bound, and things may have arrived there.
+    pub(crate) is_bound: bool,
 }
 
 // An open endpoint's slot is the endpoint: that it is open is written in its own first line.
@@ -63,20 +88,39 @@ pub(crate) enum ReserveError {
 }
 
 impl FlowTable {
-    pub(crate) fn new(slots_max: u32) -> Self {
+    pub(crate) fn new(slots_max: u32, idle_max: u32) -> Self {
         Self {
             // Pages are taken as slots are first used, and nothing moves while packets flow.
             slots: Vec::with_capacity(usize::try_from(slots_max).unwrap_or(0)),
             free: Vec::new(),
             by_port: FxHashMap::default(),
             slots_max,
+            idle: IdleList::default(),
+            idle_max: usize::try_from(idle_max).unwrap_or(usize::MAX),
             closing: 0,
+            closes: VecDeque::new(),
+            reused: 0,
         }
     }
 
     /// Endpoints that are open or being opened.
     pub(crate) fn len(&self) -> usize {
-        self.by_port.len() - self.closing
+        self.by_port.len() - self.closing - self.idle.len()
+    }
+
+    /// Sockets that are kept and belong to no call.
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// How often a port was reserved whose socket was idle.
+    pub(crate) fn reused(&self) -> u64 {
+        self.reused
+    }
+
+    /// Whether a socket is idle.
+    pub(crate) fn is_idle(&self, socket: SocketId) -> bool {
+        matches!(self.slots.get(socket.index()), Some(Slot::Idle(_)))
     }
 
     /// Endpoints whose sockets are being closed.
@@ -106,57 +150,107 @@ impl FlowTable {
         self.endpoint(socket).map(|_| socket)
     }
 
-    /// Takes a slot for an endpoint whose port is yet to be bound.
-    pub(crate) fn reserve(&mut self, wanted: Reservation) -> Result<SocketId, ReserveError> {
-        let port = wanted.port;
-        if let Some(socket) = self.by_port.get(&port) {
-            return Err(match self.slots[socket.index()] {
-                Slot::Closing(_) => ReserveError::Closing,
-                _ => ReserveError::PortOpen,
-            });
+    /// Takes a slot for an endpoint whose port is yet to be bound, or to be made ready.
+    pub(crate) fn reserve(&mut self, wanted: Reservation) -> Result<Reserved, ReserveError> {
+        if let Some(socket) = self.by_port.get(&wanted.port) {
+            return self.reserve_again(*socket, wanted);
         }
-        let socket = self.free_slot().ok_or(if self.closing > 0 {
-            ReserveError::Closing
-        } else {
-            ReserveError::Full
-        })?;
-        self.slots[socket.index()] = Slot::Reserved(wanted);
-        self.by_port.insert(port, socket);
-        Ok(socket)
+        let Some(socket) = self.free_slot() else {
+            let idle = self.idle.oldest().filter(|_| self.closing == 0);
+            if let Some(socket) = idle {
+                self.close_idle(socket);
+            }
+            return Err(match self.closing {
+                0 => ReserveError::Full,
+                _ => ReserveError::Closing,
+            });
+        };
+        let is_bound = false;
+        self.slots[socket.index()] = Slot::Reserved { wanted, is_bound };
+        self.by_port.insert(wanted.port, socket);
+        Ok(Reserved { socket, is_bound })
+    }
+
+    /// The same for a port that has a slot.
+    fn reserve_again(
+        &mut self,
+        socket: SocketId,
+        wanted: Reservation,
+    ) -> Result<Reserved, ReserveError> {
+        let slot = &mut self.slots[socket.index()];
+        match slot {
+            Slot::Idle(_) => {
+                let is_bound = true;
+                *slot = Slot::Reserved { wanted, is_bound };
+                self.idle.remove(socket);
+                self.reused += 1;
+                Ok(Reserved { socket, is_bound })
+            }
+            Slot::Closing(_) => Err(ReserveError::Closing),
+            _ => Err(ReserveError::PortOpen),
+        }
     }
 
     /// The port of a reserved slot is bound. `None`: it was not reserved.
     pub(crate) fn commit(&mut self, socket: SocketId) -> Option<&mut Endpoint> {
         let slot = self.slots.get_mut(socket.index())?;
-        let Slot::Reserved(reserved) = *slot else {
+        let Slot::Reserved { wanted, .. } = *slot else {
             return None;
         };
-        *slot = Slot::Open(Endpoint::new(reserved));
+        *slot = Slot::Open(Endpoint::new(wanted));
         self.open(socket)
     }
 
-    /// The port of a reserved slot could not be bound.
+    /// The port of a reserved slot could not be bound, or its socket not be made ready: that is
+    /// closed then.
     pub(crate) fn roll_back(&mut self, socket: SocketId) {
-        if let Some(Slot::Reserved(reserved)) = self.slots.get(socket.index()) {
-            let port = reserved.port;
-            self.set_free(socket, port);
+        if let Some(Slot::Reserved { wanted, is_bound }) = self.slots.get(socket.index()) {
+            let (port, is_bound) = (wanted.port, *is_bound);
+            if is_bound {
+                self.begin_closing(socket, port);
+            } else {
+                self.set_free(socket, port);
+            }
         }
     }
 
-    /// Ends an open endpoint. Its slot stays taken until [`Self::free`].
+    /// Ends an open endpoint. Its socket is kept, and the one closed that was idle for the longest
+    /// time if there are too many; that one's slot stays taken until [`Self::free`].
     pub(crate) fn close(&mut self, socket: SocketId) -> Option<Endpoint> {
         let slot = self.slots.get_mut(socket.index())?;
-        match std::mem::replace(slot, Slot::Free) {
-            Slot::Open(endpoint) => {
-                *slot = Slot::Closing(endpoint.port);
-                self.closing += 1;
-                Some(endpoint)
-            }
-            other => {
-                *slot = other;
-                None
-            }
+        let Slot::Open(endpoint) = slot else {
+            return None;
+        };
+        let idle = Slot::Idle(endpoint.port);
+        let Slot::Open(endpoint) = std::mem::replace(slot, idle) else {
+            return None;
+        };
+        self.idle.push(socket);
+        if self.idle.len() > self.idle_max
+            && let Some(oldest) = self.idle.oldest()
+        {
+            self.close_idle(oldest);
         }
+        Some(endpoint)
+    }
+
+    /// Takes the next socket that the driver is to close.
+    pub(crate) fn poll_close(&mut self) -> Option<SocketId> {
+        self.closes.pop_front()
+    }
+
+    fn close_idle(&mut self, socket: SocketId) {
+        if let Some(Slot::Idle(port)) = self.slots.get(socket.index()) {
+            let port = *port;
+            self.idle.remove(socket);
+            self.begin_closing(socket, port);
+        }
+    }
+
+    fn begin_closing(&mut self, socket: SocketId, port: Port) {
+        self.slots[socket.index()] = Slot::Closing(port);
+        self.closing += 1;
+        self.closes.push_back(socket);
     }
 
     /// The socket of a closing slot is gone.
@@ -205,32 +299,102 @@ mod tests {
         }
     }
 
+    const NEW: fn(SocketId) -> Reserved = |socket| Reserved {
+        socket,
+        is_bound: false,
+    };
+
     #[test]
     fn a_slot_is_taken_until_its_socket_is_gone() {
-        let mut table = FlowTable::new(1);
-        let socket = table.reserve(endpoint(1)).unwrap();
+        let mut table = FlowTable::new(1, 0);
+        let socket = table.reserve(endpoint(1)).unwrap().socket;
         assert_eq!(table.reserve(endpoint(1)), Err(ReserveError::PortOpen));
         assert_eq!(table.reserve(endpoint(2)), Err(ReserveError::Full));
         assert!(table.open(socket).is_none(), "not bound yet");
         table.commit(socket).unwrap();
         assert!(table.commit(socket).is_none(), "once only");
         assert!(table.close(socket).is_some());
+        assert!(table.close(socket).is_none(), "once only");
         assert!(table.open(socket).is_none());
-        assert_eq!(table.len(), 0);
+        assert_eq!((table.len(), table.idle()), (0, 0));
+        assert_eq!(table.poll_close(), Some(socket));
+        assert_eq!(table.poll_close(), None);
         assert_eq!(table.reserve(endpoint(1)), Err(ReserveError::Closing));
         assert_eq!(table.reserve(endpoint(2)), Err(ReserveError::Closing));
         table.free(socket);
         table.free(socket);
-        assert_eq!(table.reserve(endpoint(2)), Ok(socket));
+        assert_eq!(table.reserve(endpoint(2)), Ok(NEW(socket)));
     }
 
     #[test]
     fn a_port_that_cannot_be_bound_leaves_nothing_behind() {
-        let mut table = FlowTable::new(1);
-        let socket = table.reserve(endpoint(1)).unwrap();
-        table.roll_back(socket);
-        table.roll_back(socket);
+        let mut table = FlowTable::new(1, 1);
+        let reserved = table.reserve(endpoint(1)).unwrap();
+        table.roll_back(reserved.socket);
+        table.roll_back(reserved.socket);
         assert_eq!(table.len(), 0);
-        assert_eq!(table.reserve(endpoint(1)), Ok(socket));
+        assert_eq!(table.reserve(endpoint(1)), Ok(reserved));
+        assert_eq!(table.poll_close(), None);
+    }
+
+    /// Opens a port and closes it again.
+    fn use_once(table: &mut FlowTable, number: u16) -> SocketId {
+        let socket = table.reserve(endpoint(number)).unwrap().socket;
+        table.commit(socket).unwrap();
+        table.close(socket).unwrap();
+        socket
+    }
+
+    #[test]
+    fn an_idle_socket_is_for_its_own_port_only() {
+        let mut table = FlowTable::new(4, 2);
+        let first = use_once(&mut table, 1);
+        assert!(table.is_idle(first));
+        assert_eq!((table.len(), table.idle()), (0, 1));
+        assert_eq!(table.socket_of(endpoint(1).port), None);
+        let other = table.reserve(endpoint(2)).unwrap();
+        assert!(other.socket != first && !other.is_bound);
+        let again = table.reserve(endpoint(1)).unwrap();
+        assert!(again.socket == first && again.is_bound);
+        assert!(!table.is_idle(first));
+        assert_eq!(table.reserve(endpoint(1)), Err(ReserveError::PortOpen));
+        assert_eq!((table.len(), table.idle(), table.reused()), (2, 0, 1));
+    }
+
+    #[test]
+    fn the_oldest_idle_socket_is_closed_when_there_are_too_many() {
+        let mut table = FlowTable::new(8, 2);
+        let first = use_once(&mut table, 1);
+        let second = use_once(&mut table, 2);
+        assert_eq!(use_once(&mut table, 1), first, "it is the youngest now");
+        assert_eq!(table.poll_close(), None);
+        use_once(&mut table, 3);
+        assert_eq!(table.poll_close(), Some(second));
+        assert_eq!((table.idle(), table.closing()), (2, 1));
+    }
+
+    #[test]
+    fn an_idle_socket_makes_room_for_a_call() {
+        let mut table = FlowTable::new(1, 1);
+        let socket = use_once(&mut table, 1);
+        assert_eq!(table.reserve(endpoint(2)), Err(ReserveError::Closing));
+        assert_eq!(table.reserve(endpoint(2)), Err(ReserveError::Closing));
+        assert_eq!(table.poll_close(), Some(socket));
+        assert_eq!(table.poll_close(), None, "once only");
+        table.free(socket);
+        assert_eq!(table.reserve(endpoint(2)), Ok(NEW(socket)));
+    }
+
+    #[test]
+    fn an_idle_socket_that_cannot_be_made_ready_is_closed() {
+        let mut table = FlowTable::new(1, 1);
+        let socket = use_once(&mut table, 1);
+        let reserved = table.reserve(endpoint(1)).unwrap();
+        table.roll_back(reserved.socket);
+        table.roll_back(reserved.socket);
+        assert_eq!((table.len(), table.closing()), (0, 1));
+        assert_eq!(table.poll_close(), Some(socket));
+        table.free(socket);
+        assert_eq!(table.reserve(endpoint(1)), Ok(NEW(socket)));
     }
 }

@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets: any order of commands, packets and time. Nothing may panic, and
 //! the books must balance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
 /// Few enough of each that they meet.
 const CALLS_MAX: usize = 4;
 const ENDPOINTS_MAX: u32 = 6;
+const IDLE_MAX: u32 = 3;
 
 /// A worker under fire: each step takes a few bytes of `data`.
 pub fn relay(data: &[u8]) {
@@ -31,7 +32,8 @@ pub fn relay(data: &[u8]) {
 struct Driver {
     relay: Relay,
     now: Instant,
-    open: BTreeSet<SocketId>,
+    /// Sockets that are not closed, those that are idle included.
+    open: BTreeMap<SocketId, Port>,
     closing: BTreeSet<SocketId>,
     packets: u64,
     taken: u64,
@@ -50,11 +52,12 @@ impl Driver {
             interfaces: vec![Ipv4Addr::LOCALHOST.into()],
             calls_max: CALLS_MAX,
             endpoints_max: ENDPOINTS_MAX,
+            idle_max: IDLE_MAX,
         };
         Self {
             relay: Relay::new(limits),
             now: Instant::now(),
-            open: BTreeSet::new(),
+            open: BTreeMap::new(),
             closing: BTreeSet::new(),
             packets: 0,
             taken: 0,
@@ -85,7 +88,7 @@ impl Driver {
             Verdict::Forward(egress) => egress,
             Verdict::Take(taken) => {
                 self.taken += 1;
-                assert!(self.open.contains(&taken.flow), "of a flow that is");
+                assert!(self.open.contains_key(&taken.flow), "of a flow that is");
                 let kind = Kind::of(&packet);
                 self.made += 1;
                 let Ok(egress) = self.relay.handle_made(taken.flow, kind, &packet) else {
@@ -94,8 +97,11 @@ impl Driver {
                 egress
             }
         };
-        assert!(self.open.contains(&socket), "from a socket that is open");
-        assert!(self.open.contains(&egress.socket), "to one that is");
+        assert!(
+            self.open.contains_key(&socket),
+            "from a socket that is open"
+        );
+        assert!(self.open.contains_key(&egress.socket), "to one that is");
         assert_ne!(egress.destination.port(), 0);
     }
 
@@ -107,7 +113,7 @@ impl Driver {
         while self.relay.poll_event().is_some() {}
         while let Some(egress) = self.relay.poll_transmit() {
             assert!(
-                self.open.contains(&egress.socket),
+                self.open.contains_key(&egress.socket),
                 "from a socket that is open"
             );
             assert_ne!(egress.destination.port(), 0);
@@ -123,20 +129,27 @@ impl Driver {
             Ok(Outcome::Done(answer)) => {
                 assert!(answer == Answer::Done || answer.encoded_len_max() <= room);
             }
-            Ok(Outcome::Bind { socket, .. }) => {
-                assert!(!self.closing.contains(&socket) && !self.open.contains(&socket));
-                let is_bound = bytes.next().unwrap_or(0) >= 64;
-                let result = if is_bound { Ok(()) } else { Err(98) };
-                assert_eq!(self.relay.handle_bound(socket, result).is_ok(), is_bound);
-                if is_bound {
-                    self.open.insert(socket);
+            Ok(Outcome::Bind {
+                socket,
+                port,
+                is_bound,
+                ..
+            }) => {
+                assert!(!self.closing.contains(&socket));
+                let before = self.open.get(&socket).copied();
+                assert_eq!(before, is_bound.then_some(port), "for its own port only");
+                let is_done = bytes.next().unwrap_or(0) >= 64;
+                let result = if is_done { Ok(()) } else { Err(98) };
+                assert_eq!(self.relay.handle_bound(socket, result).is_ok(), is_done);
+                if is_done {
+                    self.open.insert(socket, port);
                 }
             }
             Ok(Outcome::Treat {
                 target,
                 transcoding,
             }) => {
-                assert!(self.open.contains(&target.flow));
+                assert!(self.open.contains_key(&target.flow));
                 let treatment = match (transcoding, bytes.next().unwrap_or(0) % 4) {
                     (None, _) => Ok(Treatment::None),
                     (_, 0) => Err(Refusal::Overload),
@@ -153,7 +166,8 @@ impl Driver {
             Err(_) => {}
         }
         while let Some(socket) = self.relay.poll_close() {
-            assert!(self.open.remove(&socket), "it was open, and closes once");
+            let port = self.open.remove(&socket);
+            assert!(port.is_some(), "it was open, and closes once");
             self.closing.insert(socket);
         }
     }
@@ -161,7 +175,11 @@ impl Driver {
     /// What the core counts is what happened.
     fn check(&mut self) {
         let stats = self.stats();
-        assert_eq!(stats.endpoints, self.open.len() as u64);
+        let mut counters = stats.counters.iter();
+        let idle = counters.find(|(name, _)| name == "ports_idle");
+        let idle = idle.map_or(0, |(_, count)| *count);
+        assert!(idle <= u64::from(IDLE_MAX));
+        assert_eq!(stats.endpoints + idle, self.open.len() as u64);
         assert!(stats.calls <= CALLS_MAX as u64);
         assert!(self.open.len() + self.closing.len() <= ENDPOINTS_MAX as usize);
         let dropped = stats.counters.iter();

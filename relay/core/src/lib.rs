@@ -21,6 +21,7 @@
 //!     interfaces: vec!["127.0.0.1".parse().unwrap()],
 //!     calls_max: 100,
 //!     endpoints_max: 1_000,
+//!     idle_max: 0,
 //! });
 //! let now = Instant::now();
 //! let command = Command::CreateCall {
@@ -56,6 +57,7 @@ mod endpoint;
 mod flow_table;
 #[doc(hidden)]
 pub mod fuzz;
+mod idle_list;
 mod latch;
 mod limits;
 mod piercing;
@@ -98,8 +100,6 @@ pub struct Relay {
     calls: Calls,
     events: VecDeque<Event>,
     events_lost: u64,
-    /// Sockets that the driver is to close.
-    closes: VecDeque<SocketId>,
     /// Endpoints that open the NAT of their peer.
     piercings: Piercings,
     sprayers: Sprayers,
@@ -124,11 +124,10 @@ impl Relay {
     pub fn new(limits: Limits) -> Self {
         Self {
             clock: Clock::default(),
-            flows: FlowTable::new(limits.endpoints_max),
+            flows: FlowTable::new(limits.endpoints_max, limits.idle_max),
             calls: Calls::default(),
             events: VecDeque::new(),
             events_lost: 0,
-            closes: VecDeque::new(),
             piercings: Piercings::default(),
             sprayers: Sprayers::default(),
             sprayed: 0,
@@ -154,6 +153,10 @@ impl Relay {
                 self.packets_out += 1;
                 verdict
             }
+            Err(DropReason::UnknownFlow) if self.flows.is_idle(ingress.socket) => {
+                self.drops[DropReason::IdlePort.index()] += 1;
+                Verdict::Drop(DropReason::IdlePort)
+            }
             Err(reason) => {
                 self.drops[reason.index()] += 1;
                 if let Some(endpoint) = self.flows.open(ingress.socket) {
@@ -165,6 +168,13 @@ impl Relay {
                 Verdict::Drop(reason)
             }
         }
+    }
+
+    /// Counts datagrams that the driver has thrown away, since they had come to an idle port
+    /// before that was opened again.
+    pub fn handle_discarded(&mut self, packets: u64) {
+        self.packets_in += packets;
+        self.drops[DropReason::IdlePort.index()] += packets;
     }
 
     fn route(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Result<Verdict, DropReason> {
@@ -305,7 +315,7 @@ impl Relay {
     /// driver calls [`Self::handle_closed`].
     #[must_use]
     pub fn poll_close(&mut self) -> Option<SocketId> {
-        self.closes.pop_front()
+        self.flows.poll_close()
     }
 
     /// A socket of [`Self::poll_close`] is gone, and its slot and port may be used again.

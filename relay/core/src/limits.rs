@@ -15,8 +15,11 @@ pub struct Limits {
     pub interfaces: Vec<IpAddr>,
     /// Calls at most.
     pub calls_max: usize,
-    /// Endpoints at most, those that are being closed included.
+    /// Endpoints at most, those that are idle or being closed included.
     pub endpoints_max: u32,
+    /// Sockets of endpoints that are closed and that are kept nevertheless, for the same port's
+    /// next call: at most.
+    pub idle_max: u32,
 }
 
 /// Bytes that the record of a call may take on average over `calls_max` calls.

@@ -11,6 +11,7 @@ use relay_wire::{
 use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
 
 mod calls;
+mod idle;
 mod packets;
 mod sources;
 mod transcoding;
@@ -63,6 +64,7 @@ impl Bench {
             ],
             calls_max: 10,
             endpoints_max: 400,
+            idle_max: 0,
         };
         change(&mut limits);
         Self {

@@ -73,6 +73,8 @@ pub struct Taken {
 pub enum DropReason {
     /// It would have to leave over IPv4 to an IPv6 address, or the other way round.
     AddressFamily,
+    /// It arrived at a port whose call is over and whose socket is kept for the next.
+    IdlePort,
     /// Control connected its endpoint to none: the call is on hold, or not answered yet.
     NotConnected,
     /// The peer's address is not known yet.
@@ -88,8 +90,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AddressFamily,
+        Self::IdlePort,
         Self::NotConnected,
         Self::NoRemote,
         Self::SourceMismatch,
@@ -102,6 +105,7 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AddressFamily => "dropped_address_family",
+            Self::IdlePort => "dropped_idle_port",
             Self::NotConnected => "dropped_not_connected",
             Self::NoRemote => "dropped_no_remote",
             Self::SourceMismatch => "dropped_source_mismatch",

@@ -27,6 +27,7 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
         interfaces: vec!["127.0.0.1".parse().unwrap()],
         calls_max: 10,
         endpoints_max: 10,
+        idle_max: 0,
     });
     let call = CallKey(1);
     let mut commands = vec![Command::CreateCall {

@@ -6,7 +6,7 @@ mod batch;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -211,6 +211,11 @@ impl Poll {
             overflow: 0,
         });
         Ok(())
+    }
+
+    pub(super) fn file(&self, id: SocketId) -> Option<BorrowedFd<'_>> {
+        let socket = self.sockets.get(id.index())?.as_ref()?;
+        Some(socket.file.as_fd())
     }
 
     /// Closing takes the socket out of the epoll, too: nobody else has its descriptor.

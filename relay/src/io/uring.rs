@@ -22,7 +22,7 @@ mod token;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -128,8 +128,10 @@ enum Slot {
 }
 
 /// A socket that is in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Socket {
+    /// The ring has it, too. This one is for what the ring is not asked to do.
+    file: OwnedFd,
     is_armed: bool,
     /// It has spent its budget, and is armed when the period is over.
     is_resting: bool,
@@ -273,10 +275,24 @@ impl Uring {
             self.slots.push(Slot::Empty);
         }
         self.ring.set_file(id, socket.as_fd())?;
-        // The ring holds the socket now; our descriptor is not needed any more.
-        self.slots[id.index()] = Slot::Open(Socket::default());
+        self.slots[id.index()] = Slot::Open(Socket {
+            file: socket,
+            is_armed: false,
+            is_resting: false,
+            spent: Spent::default(),
+            overflow: 0,
+        });
         self.to_arm.push(id);
         Ok(())
+    }
+
+    /// The kernel reads sockets while we wait and at no other time, so that all it has read is in
+    /// the completions of the last wait; unless these did not fit.
+    pub(super) fn file(&mut self, id: SocketId) -> Option<BorrowedFd<'_>> {
+        match self.slots.get(id.index()) {
+            Some(Slot::Open(socket)) if !self.ring.is_overflown() => Some(socket.file.as_fd()),
+            _ => None,
+        }
     }
 
     pub(super) fn remove_socket(&mut self, id: SocketId) {

@@ -26,6 +26,7 @@ pub(crate) struct Options {
     pub(crate) interfaces: &'static [&'static str],
     pub(crate) calls_max: usize,
     pub(crate) packets_per_port_max: u32,
+    pub(crate) idle_max: u32,
 }
 
 impl Default for Options {
@@ -36,6 +37,7 @@ impl Default for Options {
             interfaces: &["127.0.0.1"],
             calls_max: 1_000,
             packets_per_port_max: 50_000,
+            idle_max: 1_000,
         }
     }
 }
@@ -166,5 +168,6 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
             .with_batch_wait(std::time::Duration::from_micros(300)),
         calls_per_worker_max: options.calls_max,
         packets_per_port_max: options.packets_per_port_max,
+        idle_per_worker_max: options.idle_max,
     }
 }

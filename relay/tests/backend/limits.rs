@@ -177,7 +177,11 @@ fn calls_beyond_the_limit_are_refused() {
 
 #[test]
 fn all_ports_are_given_back() {
-    on_each_driver(Options::default(), |relay| {
+    let options = Options {
+        idle_max: 0,
+        ..Options::default()
+    };
+    on_each_driver(options, |relay| {
         let mut control = relay.connect();
         let first = control.first_port();
         for round in 0..3 {
@@ -202,8 +206,14 @@ fn a_stopped_relay_has_let_go_of_everything() {
         let mut control = relay.connect();
         let first = control.first_port();
         let mut commands = vec![create(1)];
-        commands.extend((0..100).map(|it| open(1, port(first + it))));
+        commands.extend((0..50).map(|it| open(1, port(first + it))));
         control.apply(0, commands);
+        // The ports of a call that is over, too.
+        let mut commands = vec![create(2)];
+        commands.extend((50..100).map(|it| open(2, port(first + it))));
+        commands.push(remove(2));
+        control.apply(0, commands);
+        assert_eq!(control.counter("ports_idle"), 50);
         relay.stop();
         assert!(control.is_closed());
         assert!(!relay.config.socket_path.exists());

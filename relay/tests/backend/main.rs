@@ -13,4 +13,5 @@ mod forwarding;
 mod limits;
 mod link;
 mod process;
+mod reuse;
 mod tos;

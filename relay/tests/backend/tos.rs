@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay_wire::{CallKey, Command, InterfaceId, Learning, Port};
 
-use crate::control::{connect_to, create, port, set_remote};
+use crate::control::{connect_to, create, port, remove, set_remote};
 use crate::harness::{Options, on_each_driver};
 use crate::phone::rtp;
 
@@ -125,4 +125,26 @@ fn packets_are_marked_in_either_family() {
     let local = Ipv4Addr::LOCALHOST.to_string() + ":0";
     expect_marks([&local, "[::1]:0"], &["127.0.0.1", "::1"], [72, 184]);
     expect_marks(["[::1]:0", "[::1]:0"], &["::1"], [72, 184]);
+}
+
+#[test]
+fn a_port_that_is_used_again_is_marked_as_its_new_call_says() {
+    on_each_driver(Options::default(), |relay| {
+        let mut control = relay.connect();
+        let first = control.first_port();
+        let phones = ["127.0.0.1:0", "127.0.0.1:0"].map(Marked::on);
+        let ports = [first, first + 2].map(port);
+        for (round, (tos, mark)) in (0..).zip([(Some(136), 136), (None, 184), (Some(0), 0)]) {
+            let mut commands = vec![create(1), open(ports[0], tos), open(ports[1], tos)];
+            for (port, phone) in ports.into_iter().zip(&phones) {
+                commands.push(set_remote(1, port, Some(phone.address()), Learning::Off));
+            }
+            commands.push(connect_to(1, ports[0], ports[1]));
+            control.apply(0, commands);
+            phones[0].send(&rtp(1, round), first);
+            assert_eq!(phones[1].mark(), mark);
+            control.apply(0, vec![remove(1)]);
+            assert_eq!(control.counter("ports_reused"), u64::from(2 * round));
+        }
+    });
 }

@@ -39,6 +39,9 @@ pub struct Hello {
     pub interfaces: Vec<Interface>,
     /// How many workers there are and which ports belong to each.
     pub partition: PortPartition,
+    /// Sockets of calls that are over that each worker keeps open: a port that was used not long
+    /// ago is cheaper than another.
+    pub idle_per_worker_max: u32,
 }
 
 /// One address that media is received on.

@@ -129,6 +129,7 @@ fn from_relay() -> Vec<Input> {
             ports: None,
         }],
         partition: PortPartition::new(30_000, 39_998, 4).expect("even and enough"),
+        idle_per_worker_max: 4_096,
     };
     let event = Event::MediaTimeout { call: CallKey(7) };
     let reply = Reply {

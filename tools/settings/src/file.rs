@@ -92,6 +92,13 @@ pub struct Relay {
     /// packets in any case, but the worker's time up to this. What the flooded call itself sends
     /// shares the limit. 0: no limit.
     pub packets_per_port_max: u32,
+    /// Sockets that are kept open when their calls are over, all workers together, for the next
+    /// calls at the same ports: to open and to close them is most of what a call costs the relay.
+    /// The kernel takes some kilobytes for each. What arrives there meanwhile is thrown away, and
+    /// beyond this many the one is closed that was idle for the longest time. Ports that were used
+    /// are preferred once they have rested, as long as there are hundreds to choose from.
+    /// 0: a port is closed with its call.
+    pub idle_sockets_max: u32,
 }
 
 /// How the relay reads and writes its sockets.
@@ -200,6 +207,7 @@ impl Default for Relay {
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
             packets_per_port_max: 200_000,
+            idle_sockets_max: 16_384,
             dscp: 46,
         }
     }

@@ -69,6 +69,7 @@ impl SimRelay {
                 instance: 1,
                 interfaces,
                 partition: PortPartition::new(30_000, 30_399, workers).unwrap(),
+                idle_per_worker_max: 0,
             },
             calls: BTreeMap::new(),
             foreign: BTreeSet::new(),

@@ -1,0 +1,201 @@
+//! A worker turn by turn, on both drivers.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+
+use relay_core::Limits;
+use relay_wire::{
+    CallKey, CallStats, Learning, PortPartition, Reply, Request, WorkerId, WorkerStats, decode,
+};
+use tandem_settings::Driver;
+
+use super::*;
+use crate::io::UringSize;
+use crate::mailbox::{ConnectionId, Incoming, ReplyTo};
+use crate::wake::Wake;
+
+/// Receive buffers: few, so that they run out.
+const BUFFERS: u16 = 4;
+
+struct Bench {
+    worker: Worker,
+    mailbox: Arc<Mailbox>,
+    from: ReplyTo,
+    control: UnixDatagram,
+    now: Instant,
+}
+
+impl Bench {
+    /// `None`, and said so, where io_uring does not work.
+    fn new(driver: Driver) -> Option<Self> {
+        let [wake, link_wake] = [(); 2].map(|()| Arc::new(Wake::new().unwrap()));
+        let size = UringSize::with_buffers(BUFFERS);
+        let io = match Io::open(driver, size, 64, 0, Arc::clone(&wake)) {
+            Ok((io, _)) => io,
+            Err(error) if driver == Driver::Uring => {
+                eprintln!("SKIPPED on uring: {error}");
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let relay = Relay::new(Limits {
+            worker: WorkerId(0),
+            partition: PortPartition::new(13_000, 13_999, 1).unwrap(),
+            interfaces: vec![address],
+            calls_max: 100,
+            endpoints_max: 64,
+            idle_max: 10,
+        });
+        let mailbox = Arc::new(Mailbox::new(wake, link_wake));
+        let places = vec![Place { address, tos: 0 }];
+        let (ours, control) = UnixDatagram::pair().unwrap();
+        Some(Self {
+            worker: Worker::new(relay, io, Arc::clone(&mailbox), places),
+            mailbox,
+            from: ReplyTo {
+                connection: ConnectionId(1),
+                socket: Arc::new(ours.into()),
+            },
+            control,
+            now: Instant::now(),
+        })
+    }
+
+    /// One turn, in which something happens when media has been read and before control is served.
+    fn turn(&mut self, between: impl FnOnce()) {
+        self.worker.io.wait(self.now, Some(Duration::ZERO)).unwrap();
+        self.worker.serve_media(self.now);
+        between();
+        self.worker.serve_control(self.now);
+        self.worker.io.flush().unwrap();
+    }
+
+    fn apply(&mut self, commands: Vec<Command>, between: impl FnOnce()) -> Reply {
+        let incoming = Incoming {
+            from: self.from.clone(),
+            request: Request {
+                id: 1,
+                worker: WorkerId(0),
+                commands,
+            },
+        };
+        self.mailbox.ask(incoming).unwrap();
+        self.turn(between);
+        let mut bytes = vec![0; 10_000];
+        let len = self.control.recv(&mut bytes).unwrap();
+        match decode(&bytes[..len]).unwrap() {
+            FromRelay::Reply(reply) => reply,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A call at any port that nobody has.
+    fn first_call(&mut self) -> u16 {
+        let numbers = (13_000..14_000).step_by(2);
+        for (call, number) in (1_000..).zip(numbers) {
+            let reply = self.apply(call_at(call, number), || {});
+            if reply.failure.is_none() {
+                self.apply(vec![remove(call)], || {});
+                return number;
+            }
+            self.apply(vec![remove(call)], || {});
+        }
+        panic!("all ports are taken");
+    }
+
+    fn call(&mut self, call: u64) -> CallStats {
+        let call = CallKey(call);
+        let reply = self.apply(vec![Command::QueryCall { call }], || {});
+        match &reply.answers[..] {
+            [Answer::Call(stats)] => stats.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn counter(&mut self, name: &str) -> u64 {
+        let reply = self.apply(vec![Command::QueryWorker], || {});
+        let [Answer::Worker(WorkerStats { counters, .. })] = &reply.answers[..] else {
+            panic!("{reply:?}");
+        };
+        let counter = counters.iter().find(|(it, _)| it == name);
+        counter.unwrap_or_else(|| panic!("no counter {name}")).1
+    }
+}
+
+/// A call that believes whoever comes first.
+fn call_at(call: u64, number: u16) -> Vec<Command> {
+    let (call, interface) = (CallKey(call), InterfaceId(0));
+    let port = Port { interface, number };
+    vec![
+        Command::CreateCall {
+            call,
+            media_timeout_ms: 0,
+            record: Vec::new(),
+        },
+        Command::OpenEndpoint {
+            call,
+            port,
+            tos: None,
+        },
+        Command::SetRemote {
+            call,
+            port,
+            remote: None,
+            learning: Learning::Immediate,
+        },
+    ]
+}
+
+fn remove(call: u64) -> Command {
+    let call = CallKey(call);
+    Command::RemoveCall { call }
+}
+
+fn send(phone: &UdpSocket, port: u16, packets: usize) {
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    for _ in 0..packets {
+        phone.send_to(&[0x80; 172], to).unwrap();
+    }
+}
+
+/// Stale packets come while the call is being made, and before: some of them have been read when it
+/// is made, and some wait in the kernel, since there are no more buffers.
+fn expect_no_stale_packet(driver: Driver, before: usize, during: usize) {
+    let Some(mut bench) = Bench::new(driver) else {
+        return;
+    };
+    let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let number = bench.first_call();
+    for call in 1..20 {
+        bench.turn(|| {});
+        send(&phone, number, before);
+        let reply = bench.apply(call_at(call, number), || send(&phone, number, during));
+        assert_eq!(reply.failure, None);
+        for _ in 0..10 {
+            bench.turn(|| {});
+        }
+        let stats = bench.call(call).endpoints.remove(0);
+        assert_eq!((stats.rtp_packets_in, stats.dropped), (0, 0));
+        assert!(!stats.learnt, "it would be sent what the new call says");
+        let lost = u64::try_from(before + during).unwrap() * call;
+        assert_eq!(bench.counter("dropped_idle_port"), lost, "all are counted");
+        // The port is not deaf.
+        send(&phone, number, 1);
+        for _ in 0..2 {
+            bench.turn(|| {});
+        }
+        assert!(bench.call(call).endpoints[0].learnt);
+        bench.apply(vec![remove(call)], || {});
+        assert_eq!(bench.counter("ports_reused"), call);
+    }
+}
+
+#[test]
+fn no_packet_of_an_old_call_reaches_the_next_at_its_port() {
+    for driver in [Driver::Poll, Driver::Uring] {
+        for (before, during) in [(0, 3), (3, 0), (60, 0), (60, 3)] {
+            expect_no_stale_packet(driver, before, during);
+        }
+    }
+}
