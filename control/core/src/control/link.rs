@@ -105,7 +105,11 @@ impl Control {
         // Keys must not come again in the life of a relay, even if control forgot those of calls
         // that are over.
         self.next_key = self.next_key.max((now.unix_ms / 1_000) << 20);
-        self.ports = Ports::new(&hello.partition, &hello.interfaces);
+        self.ports = Ports::new(
+            &hello.partition,
+            &hello.interfaces,
+            hello.idle_per_worker_max,
+        );
         self.placement = Placement::new(hello.partition.workers());
         self.link.interfaces.clone_from(&hello.interfaces);
         let workers = hello.partition.workers();
