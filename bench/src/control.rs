@@ -109,6 +109,7 @@ impl World {
                     ports: None,
                 }],
                 partition: PortPartition::new(10_000, 59_999, 1).expect("a valid range"),
+                idle_per_worker_max: 16_384,
             },
         );
         world.settle();
