@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tandem_settings::{Loaded, SettingsError};
+use tandem_settings::{EndpointLearning, Loaded, SettingsError};
 
 /// Addresses that ng is received on at most.
 const LISTEN_MAX: usize = 16;
@@ -32,6 +32,10 @@ pub struct Config {
     pub offer_timeout_s: u32,
     /// Calls at most.
     pub calls_max: u32,
+    /// How addresses are learnt, unless a request says otherwise.
+    pub endpoint_learning: EndpointLearning,
+    /// Other names of interfaces, each with the name that it stands for.
+    pub interface_aliases: Vec<(String, String)>,
 }
 
 impl Config {
@@ -52,6 +56,8 @@ impl Config {
             delete_delay_s: file.delete_delay_s,
             offer_timeout_s: file.offer_timeout_s,
             calls_max: file.calls_max,
+            endpoint_learning: file.endpoint_learning,
+            interface_aliases: aliases(loaded)?,
         };
         config.check_listen(loaded)?;
         config.check_numbers(loaded)?;
@@ -123,6 +129,25 @@ impl Config {
     }
 }
 
+/// `other=name`
+fn aliases(loaded: &Loaded) -> Result<Vec<(String, String)>, SettingsError> {
+    let texts = loaded.file.control.interface_aliases.iter().enumerate();
+    texts
+        .map(|(index, text)| {
+            let names = text.split_once('=');
+            let names = names.map(|(alias, name)| (alias.trim(), name.trim()));
+            let names = names.filter(|(alias, name)| !alias.is_empty() && !name.is_empty());
+            let wrong = || {
+                let key = format!("control.interface_aliases[{index}]");
+                let cure = "write the new name, =, and a name of relay.interfaces";
+                loaded.wrong(&key, format!("{text:?} is no alias"), cure)
+            };
+            let (alias, name) = names.ok_or_else(wrong)?;
+            Ok((alias.to_owned(), name.to_owned()))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -151,6 +176,7 @@ mod tests {
             ("calls_max = 0", "no call"),
             ("offer_timeout_s = 0", "before it is answered"),
             ("media_timeout_s = 60000000", "more than a week"),
+            ("interface_aliases = [\"a=b\", \"c\"]", "no alias"),
         ];
         for (line, problem) in cases {
             let error = check(&format!("[control]\n{line}\n")).unwrap_err();

@@ -10,9 +10,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control_core::{Control, Now, Output};
+use relay_wire::Learning;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
+use tandem_settings::EndpointLearning;
 use tracing::info;
 
 use crate::config::Config;
@@ -80,7 +82,7 @@ impl Service {
         let ng = NgServer::bind(&config.listen)?;
         info!(?config, "control runs");
         Ok(Self {
-            control: Control::new(core_config(config)?),
+            control: new_control(config)?,
             ng,
             relay: RelayLink::new(&config.relay_socket),
             relay_reads: Reads(1),
@@ -231,6 +233,14 @@ impl Signals {
     }
 }
 
+fn new_control(config: &Config) -> Result<Control, StartError> {
+    let mut control = Control::new(core_config(config)?);
+    for (alias, name) in &config.interface_aliases {
+        control.name_interface(alias, name);
+    }
+    Ok(control)
+}
+
 fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
@@ -243,6 +253,12 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
         delete_delay_s: config.delete_delay_s,
         offer_timeout_s: config.offer_timeout_s,
         calls_max: config.calls_max,
+        endpoint_learning: match config.endpoint_learning {
+            EndpointLearning::Delayed => Learning::Delayed,
+            EndpointLearning::Heuristic => Learning::Heuristic,
+            EndpointLearning::Immediate => Learning::Immediate,
+            EndpointLearning::Off => Learning::Off,
+        },
         seed,
     })
 }

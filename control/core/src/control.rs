@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use control_ng::{Command, Message, Request, RequestError, Value, reply};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use relay_wire::CallKey;
+use relay_wire::{CallKey, Learning};
 use rustc_hash::FxHashMap;
 
 use crate::call::{Carrier, Client, Format};
 use crate::events::Events;
-use crate::negotiation::not_done;
+use crate::negotiation::{Policy, not_done};
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
 use crate::plan::Timeouts;
@@ -75,6 +75,8 @@ pub struct Config {
     pub offer_timeout_s: u32,
     /// Calls at most.
     pub calls_max: u32,
+    /// How addresses are learnt, unless a request says otherwise.
+    pub endpoint_learning: Learning,
     /// From the system's source of randomness: makes ports hard to guess.
     pub seed: [u8; 32],
 }
@@ -153,6 +155,7 @@ pub struct Control {
     survey: Survey,
     ports: Ports,
     placement: Placement,
+    policy: Policy,
     replies: Replies,
     events: Events,
     waiting: VecDeque<Held>,
@@ -180,6 +183,7 @@ impl Control {
         let mut rng = StdRng::from_seed(config.seed);
         let nonce = rng.random();
         let replies = Replies::new(rng.random());
+        let policy = Policy::new(config.endpoint_learning, rng.random());
         Self {
             config,
             rng,
@@ -191,6 +195,7 @@ impl Control {
             survey: Survey::default(),
             ports: Ports::default(),
             placement: Placement::default(),
+            policy,
             replies,
             events: Events::new(nonce),
             waiting: VecDeque::new(),
@@ -199,6 +204,11 @@ impl Control {
             counters: Counters::default(),
             started_unix_ms: None,
         }
+    }
+
+    /// Gives an interface of the relay another name, by which requests may call it.
+    pub fn name_interface(&mut self, alias: &str, name: &str) {
+        self.policy.add_alias(alias, name);
     }
 
     /// Takes a datagram of a client.

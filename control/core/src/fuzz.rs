@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::record;
-use crate::sdp::{Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite};
+use crate::sdp::{
+    Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite,
+};
 
 /// Any bytes as a session description: what goes out is one too, and going through once more
 /// changes nothing.
@@ -26,8 +28,14 @@ pub fn sdp(data: &[u8]) {
         .collect();
     let changes = Rewrite {
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-        replace_origin: true,
+        origin: &OriginChange {
+            address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+            ..OriginChange::default()
+        },
         replace_zero: false,
+        keeps_direction: false,
+        loop_mark: None,
+        manipulation: Manipulation::default(),
         rtcp_attribute: RtcpAttribute::Port,
         sections: &sections,
     };

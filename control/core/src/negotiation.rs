@@ -17,7 +17,8 @@ use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, St
 use crate::control::Now;
 use crate::ports::Ports;
 use crate::sdp::{
-    Direction, Media, Rewrite, RtcpAttribute, Sdp, SdpError, Section, Transport, rewrite,
+    Direction, Manipulation, Media, OriginChange, Rewrite, RtcpAttribute, Sdp, SdpError, Section,
+    Transport, rewrite,
 };
 
 /// Why there is no new SDP. Displayed, it is the `error-reason`.
@@ -40,6 +41,37 @@ pub(crate) enum Refusal {
     UnknownCall,
 }
 
+/// What holds for all negotiations.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    learning: Learning,
+    /// Other names of interfaces, and the names that they stand for.
+    aliases: Vec<(String, String)>,
+    /// By which we know descriptions that have passed us before.
+    loop_mark: String,
+}
+
+impl Policy {
+    pub(crate) fn new(learning: Learning, mark: u64) -> Self {
+        Self {
+            learning,
+            aliases: Vec::new(),
+            loop_mark: format!("{:012x}", mark & 0xffff_ffff_ffff),
+        }
+    }
+
+    pub(crate) fn add_alias(&mut self, alias: &str, name: &str) {
+        self.aliases.push((alias.to_owned(), name.to_owned()));
+    }
+
+    /// The name of the interface that is called so.
+    fn interface_name<'n>(&'n self, name: &'n [u8]) -> &'n [u8] {
+        let mut aliases = self.aliases.iter();
+        let found = aliases.find(|(alias, _)| alias.as_bytes() == name);
+        found.map_or(name, |(_, name)| name.as_bytes())
+    }
+}
+
 /// What a negotiation needs of its surroundings.
 #[derive(Debug)]
 pub(crate) struct Negotiator<'a> {
@@ -47,6 +79,7 @@ pub(crate) struct Negotiator<'a> {
     pub(crate) client: Client,
     pub(crate) worker: WorkerId,
     pub(crate) interfaces: &'a [Interface],
+    pub(crate) policy: &'a Policy,
     pub(crate) ports: &'a mut Ports,
     pub(crate) rng: &'a mut StdRng,
 }
@@ -181,6 +214,7 @@ impl Negotiator<'_> {
     /// The first interface of the name and family wanted; else the first of the name; else the
     /// first of the family; else the first.
     fn interface(&self, name: Option<&[u8]>, is_ip6: Option<bool>) -> Option<InterfaceId> {
+        let name = name.map(|name| self.policy.interface_name(name));
         let has_name =
             |interface: &Interface| name.is_some_and(|name| interface.name.as_bytes() == name);
         let has_family = |interface: &Interface| {
@@ -288,7 +322,7 @@ impl Negotiator<'_> {
         stream.transport = media.transport;
         stream.remote = remote.rtp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
-        stream.learning = learning(negotiation);
+        stream.learning = learning(negotiation, self.policy.learning);
         stream.source_rules = source_rules(negotiation.flags);
         stream.is_held = is_zero || sdp.direction(media) != Direction::SendRecv;
         stream.is_active = true;
@@ -337,10 +371,21 @@ impl Negotiator<'_> {
             RtcpAttribute::Port
         };
         let replace = negotiation.replace;
+        let address = address.ok_or(Refusal::OutOfPorts)?;
+        let has_origin = replace.has(Replace::Origin) || replace.has(Replace::OriginFull);
+        let origin = OriginChange {
+            address: Some(address).filter(|_| has_origin),
+            ..OriginChange::default()
+        };
         let changes = Rewrite {
-            address: address.ok_or(Refusal::OutOfPorts)?,
-            replace_origin: replace.has(Replace::Origin) || replace.has(Replace::OriginFull),
+            address,
+            origin: &origin,
             replace_zero: replace.has(Replace::ZeroAddress),
+            keeps_direction: flags.has(Flag::OriginalSendrecv),
+            loop_mark: Some(&self.policy.loop_mark)
+                .filter(|_| flags.has(Flag::LoopProtect))
+                .map(String::as_str),
+            manipulation: Manipulation::new(&negotiation.attribute_changes),
             rtcp_attribute,
             sections,
         };
@@ -355,6 +400,15 @@ impl Negotiator<'_> {
                 .unwrap_or(interface.address),
         )
     }
+}
+
+/// Whether a description has passed us before, and is to be left alone then.
+pub(crate) fn is_loop(policy: &Policy, negotiation: &Negotiation<'_>) -> bool {
+    if !negotiation.flags.has(Flag::LoopProtect) {
+        return false;
+    }
+    let sdp = Sdp::parse(negotiation.sdp);
+    sdp.is_ok_and(|sdp| sdp.has_loop_mark(policy.loop_mark.as_bytes()))
 }
 
 /// Finds the leg that an offer is for, if there is one.
@@ -452,12 +506,13 @@ fn source(negotiation: &Negotiation<'_>) -> Option<IpAddr> {
     negotiation.received_from.filter(|_| wanted)
 }
 
-fn learning(negotiation: &Negotiation<'_>) -> Learning {
+fn learning(negotiation: &Negotiation<'_>, default: Learning) -> Learning {
     match negotiation.endpoint_learning {
         Some(EndpointLearning::Delayed) => Learning::Delayed,
         Some(EndpointLearning::Immediate) => Learning::Immediate,
+        Some(EndpointLearning::Heuristic) => Learning::Heuristic,
         Some(EndpointLearning::Off) => Learning::Off,
-        _ => Learning::Heuristic,
+        _ => default,
     }
 }
 

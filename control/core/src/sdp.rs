@@ -1,16 +1,18 @@
-//! Session descriptions (RFC 8866), read and edited in place.
+//! Session descriptions (RFC 8866), read and written anew line by line.
 //!
-//! A description is never written anew: [`Sdp`] remembers where in the bytes everything is that a
-//! relay must change, and [`rewrite()`] replaces just that. All else goes out byte for byte.
+//! [`Sdp`] remembers where in the bytes each line is and what it is about. [`rewrite()`] puts the
+//! lines in the order that proxies know from the peer, and writes those itself that say where media
+//! goes. All others go out byte for byte.
 
-mod edit;
+mod manipulate;
 mod parse;
 mod rewrite;
 
+pub(crate) use manipulate::Manipulation;
 pub use parse::MEDIA_MAX;
 pub(crate) use parse::SdpError;
 pub(crate) use parse::{Direction, Media, Sdp, Transport};
-pub(crate) use rewrite::{Rewrite, RtcpAttribute, Section, rewrite};
+pub(crate) use rewrite::{OriginChange, Rewrite, RtcpAttribute, Section, rewrite};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -127,6 +127,8 @@ words! {
         Fatal = "fatal",
         /// Write `a=rtcp` with the address, not only the port.
         FullRtcpAttribute = "full rtcp attribute",
+        /// Mark the description, and leave one alone that has the mark.
+        LoopProtect = "loop protect",
         /// Media may move to a new source without being signalled.
         MediaHandover = "media handover",
         /// Send nothing before something was received.

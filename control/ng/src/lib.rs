@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod bencode;
 mod emit;
 mod event;
@@ -43,6 +44,7 @@ mod request;
 mod value;
 mod word;
 
+pub use attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange, AttributeEdit};
 pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
 pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;

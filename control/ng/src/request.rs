@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
     AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
 };
@@ -10,6 +11,9 @@ use crate::{Dictionary, Value, reply};
 
 mod codecs;
 mod encode;
+mod given;
+
+use given::{Given, Script, Word as ScriptWord};
 
 pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
 
@@ -103,6 +107,10 @@ pub struct Negotiation<'a> {
     pub ptime_ms: Option<u16>,
     /// Milliseconds of a packet towards the sender of an offer.
     pub ptime_reverse_ms: Option<u16>,
+    /// Attributes to be taken out, put in or changed.
+    pub attribute_changes: Vec<AttributeChange<'a>>,
+    /// Kinds of media whose sections are left out of an offer.
+    pub media_remove: Vec<&'a [u8]>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -222,17 +230,18 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     fn read(&mut self, dictionary: &'a Dictionary<'_>) {
         for (key, value) in dictionary.iter() {
-            if !self.key(Normal::new(key).as_str(), value) {
+            if !self.key(Normal::new(key).as_str(), Given::Document(value)) {
                 self.unheeded.add(key);
             }
         }
-        if let (Some(from), Some(to)) = (self.from_interface, self.to_interface) {
+        let directions = (self.from_interface, self.to_interface);
+        if let (Some(from), Some(to)) = directions {
             self.negotiation.direction.get_or_insert([from, to]);
         }
     }
 
     /// Takes one key. `false` if it is not acted on.
-    fn key(&mut self, key: &str, value: &'a Value<'_>) -> bool {
+    fn key(&mut self, key: &str, value: Given<'a>) -> bool {
         match key {
             "command" => true,
             "direction" => self.direction(value),
@@ -245,16 +254,21 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn direction(&mut self, value: &'a Value<'_>) -> bool {
-        let mut names = value.words();
-        let (Some(from), Some(to)) = (names.next(), names.next()) else {
-            return false;
-        };
-        self.negotiation.direction = Some([from, to]);
-        true
+    /// Both names at once, or one after the other.
+    fn direction(&mut self, value: Given<'a>) -> bool {
+        let mut count = 0;
+        for name in value.words() {
+            count += 1;
+            if self.from_interface.is_none() {
+                self.from_interface = Some(name);
+            } else {
+                self.to_interface.get_or_insert(name);
+            }
+        }
+        count > 0
     }
 
-    fn flags(&mut self, value: &'a Value<'_>) -> bool {
+    fn flags(&mut self, value: Given<'a>) -> bool {
         for flag in value.words() {
             if !self.negotiation.read_flag(flag) {
                 self.unheeded.add(flag);
@@ -264,17 +278,39 @@ impl<'a> Keys<'a> {
     }
 
     /// The flags as a proxy's script has them, which newer Kamailios pass on unread.
-    fn flag_string(&mut self, value: &'a Value<'_>) -> bool {
+    fn flag_string(&mut self, value: Given<'a>) -> bool {
         let Some(flags) = value.as_bytes() else {
             return false;
         };
-        let words = flags.split(u8::is_ascii_whitespace);
-        for word in words.filter(|word| !word.is_empty()) {
-            if !self.negotiation.read_script_word(word) {
-                self.unheeded.add(word);
+        for word in Script::new(flags) {
+            let is_known = match word {
+                ScriptWord::Bare(word) => self.script_flag(word),
+                ScriptWord::Named(key, value) => {
+                    // A key of a key would be a flag string in a flag string.
+                    let normal = Normal::new(key);
+                    let is_nested = matches!(normal.as_str(), "rtpp-flags" | "command");
+                    !is_nested
+                        && (self.key(normal.as_str(), Given::Script(value))
+                            || self.negotiation.read_named_flag(key, Given::Script(value)))
+                }
+            };
+            if !is_known {
+                let (ScriptWord::Bare(name) | ScriptWord::Named(name, _)) = word;
+                self.unheeded.add(name);
             }
         }
         true
+    }
+
+    fn script_flag(&mut self, word: &'a [u8]) -> bool {
+        if word == b"internal" || word == b"external" {
+            return self.direction(Given::Script(word));
+        }
+        if word.starts_with(b"RTP/") || word.starts_with(b"UDP/") {
+            self.negotiation.transport_protocol = Some(word);
+            return true;
+        }
+        self.negotiation.read_flag(word)
     }
 
     fn command(&mut self, name: &str) -> Result<Command<'a>, RequestError> {
@@ -339,7 +375,7 @@ impl<'a> Keys<'a> {
 
 impl<'a> Negotiation<'a> {
     /// Takes one key. `false` if it is not acted on.
-    fn read_key(&mut self, key: &str, value: &'a Value<'_>, unheeded: &mut Unheeded<'a>) -> bool {
+    fn read_key(&mut self, key: &str, value: Given<'a>, unheeded: &mut Unheeded<'a>) -> bool {
         match key {
             "address-family" => set(&mut self.address_family, word(value)),
             "call-id" => fill(&mut self.call_id, value),
@@ -356,6 +392,8 @@ impl<'a> Negotiation<'a> {
             "replace" => collect(&mut self.replace, value, unheeded),
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
             "sdp" => fill(&mut self.sdp, value),
+            "sdp-attr" => self.attributes(value, unheeded),
+            "sdp-media-remove" => self.media_removed(value),
             // Every client lists what it could do with; that we cannot is nothing to report.
             "supports" => collect(&mut self.supports, value, &mut Unheeded::default()),
             "to-tag" => set(&mut self.to_tag, non_empty(value)),
@@ -378,6 +416,9 @@ impl<'a> Negotiation<'a> {
         if self.codecs.read_flag(flag) {
             return true;
         }
+        if self.read_attribute_flag(flag) {
+            return true;
+        }
         let normal = Normal::new(flag);
         let Some((list, rest)) = split_prefix(normal.as_str()) else {
             return false;
@@ -390,40 +431,77 @@ impl<'a> Negotiation<'a> {
         }
     }
 
-    /// Takes one word of a script's flag string: a flag, `key=value`, or a profile.
-    fn read_script_word(&mut self, word: &'a [u8]) -> bool {
-        if self.codecs.read_flag(word) {
-            return true;
+    /// Takes `codec-mask=opus` and the like.
+    fn read_named_flag(&mut self, key: &[u8], value: Given<'a>) -> bool {
+        let mut any = false;
+        for word in value.words() {
+            any = self.codecs.read_named(key, word);
         }
-        if let Some(at) = memchr::memchr(b'=', word) {
-            return self.read_script_value(&word[..at], &word[at + 1..]);
-        }
-        if word.starts_with(b"RTP/") || word.starts_with(b"UDP/") {
-            self.transport_protocol = Some(word);
-            return true;
-        }
-        self.read_flag(word)
+        any
     }
 
-    fn read_script_value(&mut self, key: &[u8], value: &'a [u8]) -> bool {
-        let text = std::str::from_utf8(value).unwrap_or_default();
-        match Normal::new(key).as_str() {
-            "address-family" => set(&mut self.address_family, AddressFamily::find(value)),
-            "delete-delay" => set(&mut self.delete_delay_s, text.parse().ok()),
-            "endpoint-learning" => set(&mut self.endpoint_learning, EndpointLearning::find(value)),
-            "ice" => set(&mut self.ice, Ice::find(value)),
-            "media-address" => set(&mut self.media_address, text.parse().ok()),
-            "ptime" => set(&mut self.ptime_ms, milliseconds(text.parse().ok())),
-            "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(text.parse().ok())),
-            "replace" => insert(&mut self.replace, value),
-            "rtcp-mux" => insert(&mut self.rtcp_mux, value),
-            "tos" => set(&mut self.tos, text.parse().ok()),
-            "transport-protocol" => set(&mut self.transport_protocol, Some(value)),
-            "via-branch" => set(&mut self.via_branch, Some(value)),
-            _ => false,
+    /// `sdp-attr`: changes by section and edit.
+    fn attributes(&mut self, value: Given<'a>, unheeded: &mut Unheeded<'a>) -> bool {
+        for (section, edits) in value.entries() {
+            for (edit, arguments) in edits.entries() {
+                let normal = Normal::new(edit);
+                for argument in arguments.words() {
+                    let change = AttributeChange::read(section, normal.as_str(), argument);
+                    self.attribute(change, argument, unheeded);
+                }
+                for pair in arguments.lists() {
+                    let mut words = pair.words();
+                    let pair = words.next().zip(words.next());
+                    let change = pair.and_then(|(from, to)| {
+                        AttributeChange::read_pair(section, normal.as_str(), from, to)
+                    });
+                    self.attribute(change, edit, unheeded);
+                }
+            }
+        }
+        true
+    }
+
+    fn attribute(
+        &mut self,
+        change: Option<AttributeChange<'a>>,
+        name: &'a [u8],
+        unheeded: &mut Unheeded<'a>,
+    ) {
+        let has_room = self.attribute_changes.len() < ATTRIBUTE_CHANGES_MAX;
+        match change.filter(|_| has_room) {
+            Some(change) => self.attribute_changes.push(change),
+            None => unheeded.add(name),
         }
     }
+
+    /// `sdp-attr-remove-audio-ptime`
+    fn read_attribute_flag(&mut self, flag: &'a [u8]) -> bool {
+        let mut parts = flag.splitn(5, |&b| b == b'-');
+        let mut part = || parts.next().unwrap_or_default();
+        let (sdp, attr, edit, section, argument) = (part(), part(), part(), part(), part());
+        let is_one = sdp.eq_ignore_ascii_case(b"sdp") && attr.eq_ignore_ascii_case(b"attr");
+        let normal = Normal::new(edit);
+        let change = AttributeChange::read(section, normal.as_str(), argument);
+        match change.filter(|_| is_one && self.attribute_changes.len() < ATTRIBUTE_CHANGES_MAX) {
+            Some(change) => self.attribute_changes.push(change),
+            None => return false,
+        }
+        true
+    }
+
+    fn media_removed(&mut self, value: Given<'a>) -> bool {
+        for kind in value.words() {
+            if self.media_remove.len() < MEDIA_REMOVE_MAX {
+                self.media_remove.push(kind);
+            }
+        }
+        true
+    }
 }
+
+/// Kinds of media that one request may leave out.
+const MEDIA_REMOVE_MAX: usize = 8;
 
 fn split_prefix(flag: &str) -> Option<(&'static str, &[u8])> {
     ["endpoint-learning-", "ice-", "replace-", "rtcp-mux-"]
@@ -440,7 +518,7 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     could
 }
 
-fn fill<'a>(slot: &mut &'a [u8], value: &'a Value<'_>) -> bool {
+fn fill<'a>(slot: &mut &'a [u8], value: Given<'a>) -> bool {
     let bytes = value.as_bytes();
     *slot = bytes.unwrap_or(*slot);
     bytes.is_some()
@@ -454,11 +532,7 @@ fn insert<T: Word>(set: &mut Words<T>, spelling: &[u8]) -> bool {
     word.is_some()
 }
 
-fn collect<'a, T: Word>(
-    set: &mut Words<T>,
-    value: &'a Value<'_>,
-    unheeded: &mut Unheeded<'a>,
-) -> bool {
+fn collect<'a, T: Word>(set: &mut Words<T>, value: Given<'a>, unheeded: &mut Unheeded<'a>) -> bool {
     for spelling in value.words() {
         if !insert(set, spelling) {
             unheeded.add(spelling);
@@ -468,15 +542,15 @@ fn collect<'a, T: Word>(
 }
 
 /// A string that says something. Clients send empty ones for tags that they do not know.
-fn non_empty<'a>(value: &'a Value<'_>) -> Option<&'a [u8]> {
+fn non_empty<'a>(value: Given<'a>) -> Option<&'a [u8]> {
     value.as_bytes().filter(|bytes| !bytes.is_empty())
 }
 
-fn word<T: Word>(value: &Value<'_>) -> Option<T> {
+fn word<T: Word>(value: Given<'_>) -> Option<T> {
     T::find(value.words().next()?)
 }
 
-fn unsigned(value: &Value<'_>) -> Option<u32> {
+fn unsigned(value: Given<'_>) -> Option<u32> {
     u32::try_from(value.as_integer()?).ok()
 }
 
@@ -488,12 +562,12 @@ fn milliseconds(number: Option<i64>) -> Option<u16> {
         .then_some(milliseconds)
 }
 
-fn address(value: &Value<'_>) -> Option<IpAddr> {
+fn address(value: Given<'_>) -> Option<IpAddr> {
     value.as_str()?.trim().parse().ok()
 }
 
 /// `[family, address]`, or the address alone.
-fn received_from(value: &Value<'_>) -> Option<IpAddr> {
+fn received_from(value: Given<'_>) -> Option<IpAddr> {
     let address = value.words().last()?;
     std::str::from_utf8(address).ok()?.parse().ok()
 }

@@ -5,6 +5,7 @@
 //! status, calls, ng ─► control, by ng over UDP           (ng_client)
 //! status, calls ─► sip-proxy, by its admin socket        (admin)
 //! user, cdr, registrations ─► the database               (sip-proxy-store)
+//! migrate ─► rtpengine's settings                       (migrate/)
 //! doctor ─► /proc and /sys of this host                  (doctor/)
 //! codec ─► files                                         (codec)
 //! load ─► any relay or SIP server                        (tandem-load)
@@ -21,6 +22,7 @@ mod doctor;
 mod failure;
 mod load;
 mod man;
+mod migrate;
 mod ng;
 mod ng_client;
 mod output;
@@ -127,6 +129,10 @@ enum Command {
     User(user::UserArgs),
     /// Check and explain the settings
     Config(config::ConfigArgs),
+    /// Write rtpengine's settings as ours, and say what became of each
+    ///
+    /// The settings go to standard output, and a line about each option to standard error.
+    Migrate(migrate::MigrateArgs),
     /// Say what of this host holds media back, the worst first
     ///
     /// Reads /proc, /sys and the daemons' sockets, and changes nothing. Exit code 1 if anything
@@ -173,6 +179,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Config(args) => config::run(context, args),
         Command::Ng(args) => ng::run(context, args),
         Command::Codec(args) => codec::run(context, args),
+        Command::Migrate(args) => migrate::run(context, args),
         Command::Man(args) => man::run(args),
     }?;
     Ok(ExitCode::SUCCESS)

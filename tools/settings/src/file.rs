@@ -137,6 +137,26 @@ pub struct Control {
     pub offer_timeout_s: u32,
     /// Calls at most; further offers are answered with `load limit`.
     pub calls_max: u32,
+    /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
+    /// `delayed`, `immediate` or `off` ([learning](learning.md)).
+    pub endpoint_learning: EndpointLearning,
+    /// Other names of the relay's interfaces, as `other=name`.
+    pub interface_aliases: Vec<String>,
+}
+
+/// How the address of a party is learnt.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointLearning {
+    /// From the first packet that comes three seconds after the answer or later.
+    Delayed,
+    /// By the best match with what was signalled.
+    #[default]
+    Heuristic,
+    /// From the first packet.
+    Immediate,
+    /// Not at all: media is taken from the signalled address only.
+    Off,
 }
 
 /// The registrar and proxy.
@@ -224,6 +244,8 @@ impl Default for Control {
             delete_delay_s: 0,
             offer_timeout_s: 180,
             calls_max: 20_000,
+            endpoint_learning: EndpointLearning::Heuristic,
+            interface_aliases: Vec::new(),
         }
     }
 }

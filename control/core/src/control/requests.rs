@@ -6,7 +6,7 @@ use control_ng::{Command, Message, Negotiation, Request, Support, Value, reply};
 use relay_wire::{CallKey, CommandError, Refusal as RelayRefusal, WorkerId};
 
 use crate::call::{CallState, Client};
-use crate::negotiation::{Negotiator, Refusal};
+use crate::negotiation::{Negotiator, Refusal, is_loop};
 
 use super::jobs::{Call, Then};
 use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
@@ -33,6 +33,10 @@ impl Control {
         negotiation: &Negotiation<'_>,
         is_offer: bool,
     ) {
+        if is_loop(&self.policy, negotiation) {
+            let reply = reply::ok().with("sdp", negotiation.sdp).encode(cookie);
+            return self.finish(now, &held, reply);
+        }
         let mut key = self.keys.get(negotiation.call_id).copied();
         if let Some(known) = key
             && let Some(call) = self.calls.get(&known)
@@ -164,6 +168,7 @@ impl Control {
             client,
             worker,
             interfaces: &self.link.interfaces,
+            policy: &self.policy,
             ports: &mut self.ports,
             rng: &mut self.rng,
         }

@@ -37,20 +37,68 @@ pub(crate) struct Sdp<'a> {
 /// What stands before the first `m=`.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// Of `o=`, from the address type on.
-    pub(super) origin_address: Option<Range<usize>>,
-    /// Lines `a=group:BUNDLE`, whole.
-    pub(super) bundles: Vec<Range<usize>>,
+    /// The words of `o=`.
+    pub(super) origin: Option<[Range<usize>; 6]>,
     pub(super) block: Block,
 }
 
 /// What a session and a media section have alike.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    pub(super) connections: Vec<Connection>,
-    /// Attribute lines of ICE, whole.
-    pub(super) ice: Vec<Range<usize>>,
+    /// All but `m=` and blank ones.
+    pub(super) lines: Vec<Line>,
+    /// The first `c=`.
+    pub(super) connection: Option<Connection>,
     pub(super) direction: Option<Direction>,
+}
+
+/// A line, and where it belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// Without its end.
+    pub(super) text: Range<usize>,
+    pub(super) place: Place,
+    /// The payload type that it speaks of.
+    pub(super) payload_type: Option<u8>,
+}
+
+/// Where a line belongs. Parts are written in this order, and lines of one part in the order that
+/// they came in.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Place {
+    Version,
+    Origin,
+    Name,
+    Title,
+    Uri,
+    Email,
+    Phone,
+    Connection,
+    Bandwidth,
+    Time,
+    /// No line that we know.
+    Unknown,
+    Mid,
+    Label,
+    /// `rtpmap`, `fmtp` and `rtcp-fb`, which go by payload types.
+    Format,
+    Extmap,
+    /// Attributes that are nothing to us.
+    Other,
+    Direction,
+    Rtcp,
+    RtcpMux,
+    Crypto,
+    Setup,
+    Fingerprint,
+    TlsId,
+    Ptime,
+    PtimeMax,
+    /// Speaks of sections that share a port.
+    Bundle,
+    Ice,
+    /// Names the relays that the description has passed.
+    Loop,
 }
 
 /// A `c=` line.
@@ -73,14 +121,12 @@ pub(crate) struct Media {
     pub(crate) protocol: Range<usize>,
     /// What the protocol runs on.
     pub(crate) transport: Transport,
+    /// The line `m=`.
+    pub(super) line: Range<usize>,
     pub(super) port_field: Range<usize>,
-    /// After `m=` and `i=`, where `c=` belongs.
-    pub(super) connection_place: usize,
-    pub(super) end: usize,
-    /// Lines `a=rtcp`, whole.
-    pub(super) rtcp_lines: Vec<Range<usize>>,
-    /// Lines `a=rtcp-mux` and `a=rtcp-mux-only`, whole.
-    pub(super) mux_lines: Vec<Range<usize>>,
+    /// What follows the protocol: payload types, or whatever it is.
+    pub(super) formats: Range<usize>,
+    has_mux: bool,
     rtcp: Option<(u16, Option<IpAddr>)>,
     pub(super) block: Block,
 }
@@ -129,7 +175,7 @@ impl<'a> Sdp<'a> {
         while start < bytes.len() {
             let rest = &bytes[start..];
             let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-            sdp.line(start..start + len)?;
+            sdp.line(trim_end(bytes, &(start..start + len)))?;
             start += len;
         }
         Ok(sdp)
@@ -145,6 +191,13 @@ impl<'a> Sdp<'a> {
         &self.bytes[range.clone()]
     }
 
+    /// Whether a relay has left its mark.
+    pub(crate) fn has_loop_mark(&self, mark: &[u8]) -> bool {
+        let lines = self.session.block.lines.iter();
+        let mut marks = lines.filter(|line| line.place == Place::Loop);
+        marks.any(|line| self.text(&line.text).ends_with(mark))
+    }
+
     /// Which way a medium may flow.
     pub(crate) fn direction(&self, media: &Media) -> Direction {
         let direction = media.block.direction.or(self.session.block.direction);
@@ -153,11 +206,13 @@ impl<'a> Sdp<'a> {
 
     /// The address given for a medium; `None` if there is none or it is a host name.
     pub(crate) fn address(&self, media: &Media) -> Option<IpAddr> {
-        let connections = &media.block.connections;
-        let connection = connections.first();
-        connection
-            .or_else(|| self.session.block.connections.first())?
-            .address
+        self.connection(media)?.address
+    }
+
+    /// The line `c=` that speaks for a medium.
+    pub(super) fn connection<'s>(&'s self, media: &'s Media) -> Option<&'s Connection> {
+        let own = media.block.connection.as_ref();
+        own.or(self.session.block.connection.as_ref())
     }
 
     /// Where a medium is to be sent, if `source` does not stand in for the address given.
@@ -183,36 +238,56 @@ impl<'a> Sdp<'a> {
         }
     }
 
-    /// Takes a line with its end.
-    fn line(&mut self, whole: Range<usize>) -> Result<(), SdpError> {
-        let line = trim_end(self.bytes, &whole);
+    /// Takes a line without its end.
+    fn line(&mut self, line: Range<usize>) -> Result<(), SdpError> {
         let kind = self.text(&line).get(..2).unwrap_or_default();
         let value = line.start + kind.len()..line.end;
-        match kind {
-            b"m=" => self.media_line(whole, value),
-            b"c=" => self.connection_line(&value),
-            b"o=" if self.media.is_empty() => {
-                self.session.origin_address = nth_word(self.bytes, &value, 4)
-                    .map(|address_type| address_type.start..value.end);
-                Ok(())
+        let is_session = self.media.is_empty();
+        let place = match kind {
+            b"m=" => return self.media_line(line, value),
+            b"c=" => {
+                self.connection_line(&value)?;
+                Place::Connection
             }
-            b"a=" => {
-                self.attribute_line(whole, &value);
-                Ok(())
+            b"a=" => return self.attribute_line(line, &value),
+            b"b=" => Place::Bandwidth,
+            b"i=" => Place::Title,
+            b"v=" if line.start == 0 => Place::Version,
+            b"o=" if is_session && self.session.origin.is_none() => {
+                self.origin_line(&value);
+                Place::Origin
             }
-            b"i=" => {
-                self.title_line(&whole);
-                Ok(())
-            }
-            _ => {
-                self.extend_media(&whole);
-                Ok(())
-            }
+            b"s=" if is_session => Place::Name,
+            b"u=" if is_session => Place::Uri,
+            b"e=" if is_session => Place::Email,
+            b"p=" if is_session => Place::Phone,
+            b"t=" | b"r=" | b"z=" if is_session => Place::Time,
+            _ if self.text(&line).trim_ascii().is_empty() => return Ok(()),
+            _ => Place::Unknown,
+        };
+        self.push(line, place, None);
+        Ok(())
+    }
+
+    fn push(&mut self, text: Range<usize>, place: Place, payload_type: Option<u8>) {
+        self.block().lines.push(Line {
+            text,
+            place,
+            payload_type,
+        });
+    }
+
+    /// `o=alice 2890844526 2890844526 IN IP4 host.example.com`
+    fn origin_line(&mut self, value: &Range<usize>) {
+        let word = |n| nth_word(self.bytes, value, n);
+        let words = [word(0), word(1), word(2), word(3), word(4), word(5)];
+        if let [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] = words {
+            self.session.origin = Some([a, b, c, d, e, f.start..value.end]);
         }
     }
 
     /// `m=audio 49170/2 RTP/AVP 0 8`
-    fn media_line(&mut self, whole: Range<usize>, value: Range<usize>) -> Result<(), SdpError> {
+    fn media_line(&mut self, line: Range<usize>, value: Range<usize>) -> Result<(), SdpError> {
         if self.media.len() == MEDIA_MAX {
             return Err(SdpError::TooManyMedia);
         }
@@ -224,12 +299,11 @@ impl<'a> Sdp<'a> {
             kind,
             port,
             transport: Transport::of(self.text(&protocol)),
+            formats: (protocol.end + 1).min(line.end)..line.end,
             protocol,
+            line,
             port_field,
-            connection_place: whole.end,
-            end: whole.end,
-            rtcp_lines: Vec::new(),
-            mux_lines: Vec::new(),
+            has_mux: false,
             rtcp: None,
             block: Block::default(),
         });
@@ -244,37 +318,22 @@ impl<'a> Sdp<'a> {
             field: address_type.start..value.end,
             address: parse_address(self.text(&address)),
         };
-        self.block().connections.push(connection);
-        let end = line_end(self.bytes, value.end);
-        self.extend_media(&(value.start..end));
+        self.block().connection.get_or_insert(connection);
         Ok(())
     }
 
-    fn title_line(&mut self, whole: &Range<usize>) {
-        self.extend_media(whole);
-        if let Some(media) = self.media.last_mut()
-            && media.connection_place == whole.start
-        {
-            media.connection_place = whole.end;
-        }
-    }
-
-    fn attribute_line(&mut self, whole: Range<usize>, value: &Range<usize>) {
-        self.extend_media(&whole);
-        let text = self.text(value);
-        let (name, argument) = match memchr::memchr(b':', text) {
-            Some(at) => (&text[..at], &text[at + 1..]),
-            None => (text, &[][..]),
-        };
-        if is_ice(name) {
-            self.block().ice.push(whole);
-        } else if let Some(direction) = Direction::of(name) {
+    fn attribute_line(&mut self, line: Range<usize>, value: &Range<usize>) -> Result<(), SdpError> {
+        let (name, argument) = name_and_argument(self.text(value));
+        let place = Place::of_attribute(name, argument);
+        if let Some(direction) = Direction::of(name) {
             self.block().direction = Some(direction);
-        } else if let Some(media) = self.media.last_mut() {
-            media.attribute(name, argument, whole);
-        } else if name == b"group" && argument.starts_with(b"BUNDLE") {
-            self.session.bundles.push(whole);
         }
+        if let Some(media) = self.media.last_mut() {
+            media.attribute(place, argument);
+        }
+        let payload_type = (place == Place::Format).then(|| leading_number(argument));
+        self.push(line, place, payload_type.flatten());
+        Ok(())
     }
 
     fn block(&mut self) -> &mut Block {
@@ -283,32 +342,45 @@ impl<'a> Sdp<'a> {
             None => &mut self.session.block,
         }
     }
-
-    /// A section ends with its last line that says something: what is appended to it goes there.
-    fn extend_media(&mut self, whole: &Range<usize>) {
-        let is_blank = trim_end(self.bytes, whole).is_empty();
-        if let Some(media) = self.media.last_mut()
-            && !is_blank
-        {
-            media.end = whole.end;
-        }
-    }
 }
 
 impl Media {
     /// Whether RTCP on the port of RTP is offered or accepted (RFC 5761 §5.1.1).
     pub(crate) fn has_rtcp_mux(&self) -> bool {
-        !self.mux_lines.is_empty()
+        self.has_mux
     }
 
-    fn attribute(&mut self, name: &[u8], argument: &[u8], whole: Range<usize>) {
-        match name {
-            b"rtcp" => {
-                self.rtcp = self.rtcp.or_else(|| parse_rtcp(argument));
-                self.rtcp_lines.push(whole);
-            }
-            b"rtcp-mux" | b"rtcp-mux-only" => self.mux_lines.push(whole),
+    fn attribute(&mut self, place: Place, argument: &[u8]) {
+        match place {
+            Place::Rtcp => self.rtcp = self.rtcp.or_else(|| parse_rtcp(argument)),
+            Place::RtcpMux => self.has_mux = true,
             _ => {}
+        }
+    }
+}
+
+impl Place {
+    fn of_attribute(name: &[u8], argument: &[u8]) -> Self {
+        match name {
+            b"bundle-only" => Self::Bundle,
+            b"candidate" | b"end-of-candidates" | b"remote-candidates" => Self::Ice,
+            b"crypto" => Self::Crypto,
+            b"extmap" | b"extmap-allow-mixed" => Self::Extmap,
+            b"fingerprint" => Self::Fingerprint,
+            b"group" if argument.starts_with(b"BUNDLE") => Self::Bundle,
+            b"inactive" | b"recvonly" | b"sendonly" | b"sendrecv" => Self::Direction,
+            b"label" => Self::Label,
+            b"maxptime" => Self::PtimeMax,
+            b"mid" => Self::Mid,
+            b"ptime" => Self::Ptime,
+            b"rtcp" => Self::Rtcp,
+            b"rtcp-mux" | b"rtcp-mux-only" => Self::RtcpMux,
+            b"rtpengine" => Self::Loop,
+            b"rtpmap" | b"fmtp" | b"rtcp-fb" => Self::Format,
+            b"setup" => Self::Setup,
+            b"tls-id" => Self::TlsId,
+            _ if name.starts_with(b"ice-") => Self::Ice,
+            _ => Self::Other,
         }
     }
 }
@@ -337,11 +409,17 @@ impl Direction {
     }
 }
 
-fn is_ice(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"candidate" | b"end-of-candidates" | b"remote-candidates"
-    ) || name.starts_with(b"ice-")
+/// `name:argument`, or the name alone.
+pub(super) fn name_and_argument(attribute: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b':', attribute) {
+        Some(at) => (&attribute[..at], &attribute[at + 1..]),
+        None => (attribute, &[]),
+    }
+}
+
+fn leading_number(text: &[u8]) -> Option<u8> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }
 
 /// `53020 IN IP4 126.16.64.4`, all but the port optional (RFC 3605 §2.1).
@@ -384,12 +462,6 @@ fn trim_end(bytes: &[u8], whole: &Range<usize>) -> Range<usize> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     whole.start..whole.start + line.len()
-}
-
-/// Where the line goes on after the end of its text.
-fn line_end(bytes: &[u8], text_end: usize) -> usize {
-    let rest = &bytes[text_end..];
-    text_end + memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)
 }
 
 /// The `n`th of the words that spaces divide.

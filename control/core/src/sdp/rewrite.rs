@@ -1,24 +1,43 @@
-//! Makes a description say that media goes to the relay.
+//! Writes a description anew, so that it says that media goes to the relay.
+//!
+//! Lines are put in the peer's order, which proxies and tests are used to, but what a line says is
+//! changed only where the relay has a reason to: all others come out byte for byte.
 
 use std::net::IpAddr;
-use std::ops::Range;
 
-use super::edit::Edits;
-use super::parse::{Block, Connection, Media, Sdp, Transport};
+use codec_catalog::Descriptor;
+
+use super::manipulate::Manipulation;
+use super::parse::{Block, Direction, Line, Media, Place, Sdp, Transport};
 
 /// What a description is to say.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rewrite<'a> {
     /// Where the relay receives.
     pub(crate) address: IpAddr,
-    /// Put it into `o=` too.
-    pub(crate) replace_origin: bool,
-    /// Put it even in place of 0.0.0.0, which otherwise stays, being a way to say "hold".
+    /// What `o=` is to say.
+    pub(crate) origin: &'a OriginChange,
+    /// Put the address even in place of 0.0.0.0, which otherwise stays, being a way to say "hold".
     pub(crate) replace_zero: bool,
+    /// Leave the direction of media as it is written, and where.
+    pub(crate) keeps_direction: bool,
     /// What `a=rtcp` is to say.
     pub(crate) rtcp_attribute: RtcpAttribute,
+    /// Leave this mark, by which we know the description if it comes by again.
+    pub(crate) loop_mark: Option<&'a str>,
+    /// Attributes to be taken out, put in, and changed.
+    pub(crate) manipulation: Manipulation<'a>,
     /// What becomes of each media section, in their order.
     pub(crate) sections: &'a [Section],
+}
+
+/// What `o=` is to say instead. `None`: what it said.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct OriginChange {
+    pub(crate) user_name: Option<Vec<u8>>,
+    pub(crate) session_id: Option<Vec<u8>>,
+    pub(crate) version: Option<u64>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What `a=rtcp` is to say.
@@ -50,137 +69,344 @@ pub(crate) enum Section {
     },
 }
 
-/// The bytes of `sdp`, changed as `rewrite` says and nowhere else.
+/// The description that `sdp` becomes.
 pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
-    let mut edits = Edits::new(sdp.bytes);
-    rewrite_session(sdp, rewrite, &mut edits);
+    let mut writer = Writer::new(sdp, rewrite);
+    writer.session();
     for (media, section) in sdp.media.iter().zip(rewrite.sections) {
         match *section {
-            Section::Keep => keep(sdp, media, rewrite, &mut edits),
-            Section::Refuse => {
-                edits.replace(&media.port_field, "0");
-                rewrite_block(&media.block, rewrite, &mut edits);
-            }
+            Section::Keep => writer.kept(media),
+            Section::Refuse => writer.refused(media),
             Section::Relay {
                 port,
                 rtcp_port,
                 rtcp_mux,
-            } => {
-                relay(sdp, media, port, rewrite, &mut edits);
-                if media.transport == Transport::Rtp {
-                    set_rtcp(media, rtcp_port, rewrite, &mut edits);
-                    set_mux(media, rtcp_mux, &mut edits);
-                }
+            } if media.transport == Transport::Rtp => writer.rtp(media, port, rtcp_port, rtcp_mux),
+            Section::Relay { port, .. } => writer.datagrams(media, port),
+        }
+    }
+    writer.out
+}
+
+#[derive(Debug)]
+struct Writer<'a> {
+    sdp: &'a Sdp<'a>,
+    rewrite: &'a Rewrite<'a>,
+    /// The kind of the section being written; `None`: the session part.
+    kind: Option<&'a [u8]>,
+    line_break: &'static [u8],
+    out: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(sdp: &'a Sdp<'a>, rewrite: &'a Rewrite<'a>) -> Self {
+        let first_break = memchr::memchr(b'\n', sdp.bytes);
+        let is_bare = first_break.is_some_and(|at| at == 0 || sdp.bytes[at - 1] != b'\r');
+        Self {
+            sdp,
+            rewrite,
+            kind: None,
+            line_break: if is_bare { b"\n" } else { b"\r\n" },
+            out: Vec::with_capacity(sdp.bytes.len() + 256),
+        }
+    }
+
+    fn session(&mut self) {
+        let block = &self.sdp.session.block;
+        self.places(block, Place::Version..=Place::Version);
+        self.origin(block);
+        self.places(block, Place::Name..=Place::Phone);
+        self.places(block, Place::Bandwidth..=Place::Bandwidth);
+        if block.has(Place::Time) {
+            self.places(block, Place::Time..=Place::Time);
+        } else {
+            self.line(&[b"t=0 0"]);
+        }
+        self.places(block, Place::Unknown..=Place::Unknown);
+        if let Some(mark) = self.rewrite.loop_mark {
+            self.line(&[b"a=rtpengine:", mark.as_bytes()]);
+        }
+        for line in &block.lines {
+            let is_ours = match line.place {
+                Place::Bundle | Place::Ice | Place::RtcpMux => true,
+                Place::Direction => !self.rewrite.keeps_direction,
+                place => place < Place::Mid,
+            };
+            if !is_ours {
+                self.attribute(line);
+            }
+        }
+        self.added();
+    }
+
+    fn origin(&mut self, block: &Block) {
+        let (change, words) = (self.rewrite.origin, &self.sdp.session.origin);
+        let (Some(words), true) = (words, *change != OriginChange::default()) else {
+            return self.places(block, Place::Origin..=Place::Origin);
+        };
+        let [user_name, session_id, version, net, family, address] =
+            words.each_ref().map(|word| self.sdp.text(word));
+        let version_changed = change.version.map(|version| version.to_string());
+        let address_changed = change.address.map(|address| address.to_string());
+        let family_changed = change
+            .address
+            .map(|address| family_name(address).as_bytes());
+        let line = [
+            change.user_name.as_deref().unwrap_or(user_name),
+            change.session_id.as_deref().unwrap_or(session_id),
+            version_changed.as_deref().map_or(version, str::as_bytes),
+            net,
+            family_changed.unwrap_or(family),
+            address_changed.as_deref().map_or(address, str::as_bytes),
+        ];
+        self.line(&[b"o=", &line.join(&b' ')]);
+    }
+
+    /// RTP and RTCP.
+    fn rtp(&mut self, media: &'a Media, port: u16, rtcp_port: u16, is_mux: bool) {
+        let block = &media.block;
+        self.head(media, port);
+        self.places(block, Place::Unknown..=Place::Label);
+        self.formats(media);
+        self.places(block, Place::Extmap..=Place::Extmap);
+        let keeps_direction = self.rewrite.keeps_direction;
+        for line in &block.lines {
+            let is_here =
+                line.place == Place::Other || (line.place == Place::Direction && keeps_direction);
+            if is_here {
+                self.attribute(line);
+            }
+        }
+        if !keeps_direction {
+            let direction = self.sdp.direction(media).name();
+            self.text(&[b"a=", direction.as_bytes()]);
+        }
+        self.rtcp(rtcp_port, is_mux);
+        self.places(block, Place::Crypto..=Place::PtimeMax);
+        self.added();
+    }
+
+    /// Something else over UDP, such as T.38: nothing of it is ours to put in order.
+    fn datagrams(&mut self, media: &'a Media, port: u16) {
+        self.head(media, port);
+        self.places(&media.block, Place::Unknown..=Place::Unknown);
+        self.attributes(&media.block);
+        self.added();
+    }
+
+    /// A section that nobody will use.
+    fn refused(&mut self, media: &'a Media) {
+        self.kind = Some(self.sdp.text(&media.kind));
+        self.media_line(media, 0);
+        self.places(&media.block, Place::Title..=Place::Title);
+        self.connection(unspecified(self.rewrite.address));
+        self.places(&media.block, Place::Bandwidth..=Place::Bandwidth);
+        self.places(&media.block, Place::Mid..=Place::Label);
+    }
+
+    /// A section that is not relayed must not inherit the relay's address.
+    fn kept(&mut self, media: &'a Media) {
+        self.kind = Some(self.sdp.text(&media.kind));
+        self.line(&[self.sdp.text(&media.line)]);
+        self.places(&media.block, Place::Title..=Place::Title);
+        if let Some(connection) = self.sdp.connection(media) {
+            self.line(&[b"c=IN ", self.sdp.text(&connection.field)]);
+        }
+        self.places(&media.block, Place::Bandwidth..=Place::Unknown);
+        for line in media.block.lines.iter().filter(|it| it.place >= Place::Mid) {
+            self.attribute(line);
+        }
+    }
+
+    /// `m=`, `i=`, `c=`, `b=`
+    fn head(&mut self, media: &'a Media, port: u16) {
+        self.kind = Some(self.sdp.text(&media.kind));
+        self.media_line(media, port);
+        self.places(&media.block, Place::Title..=Place::Title);
+        let is_zero = self.sdp.address(media).is_some_and(|a| a.is_unspecified());
+        let address = self.rewrite.address;
+        if is_zero && !self.rewrite.replace_zero {
+            self.connection(unspecified(address));
+        } else {
+            self.connection(address);
+        }
+        self.places(&media.block, Place::Bandwidth..=Place::Bandwidth);
+    }
+
+    fn media_line(&mut self, media: &Media, port: u16) {
+        let before = self.sdp.text(&(media.line.start..media.port_field.start));
+        let after = self.sdp.text(&(media.port_field.end..media.line.end));
+        self.line(&[before, port.to_string().as_bytes(), after]);
+    }
+
+    fn connection(&mut self, address: IpAddr) {
+        let field = address_field(address);
+        self.line(&[b"c=IN ", field.as_bytes()]);
+    }
+
+    /// What is said of each payload type, in the order of `m=`. The static ones get the words that
+    /// they could do without (RFC 8866 §6.6): some phones look for them.
+    fn formats(&mut self, media: &'a Media) {
+        let formats = self.sdp.text(&media.formats);
+        let mut listed: u128 = 0;
+        for payload_type in formats.split(|&b| b == b' ').filter_map(payload_type) {
+            let bit = 1_u128.checked_shl(u32::from(payload_type)).unwrap_or(0);
+            if listed & bit == 0 {
+                listed |= bit;
+                self.format(media, payload_type);
+            }
+        }
+        for line in media
+            .block
+            .lines
+            .iter()
+            .filter(|it| it.place == Place::Format)
+        {
+            let bit = |number| 1_u128.checked_shl(u32::from(number)).unwrap_or(0);
+            if line
+                .payload_type
+                .is_none_or(|number| listed & bit(number) == 0)
+            {
+                self.attribute(line);
             }
         }
     }
-    edits.apply()
+
+    fn format(&mut self, media: &'a Media, payload_type: u8) {
+        let is_of = |it: &&Line| it.place == Place::Format && it.payload_type == Some(payload_type);
+        let words = [&b"a=rtpmap"[..], b"a=fmtp", b"a=rtcp-fb"];
+        for word in words {
+            let mut any = false;
+            for line in media.block.lines.iter().filter(is_of) {
+                if self.sdp.text(&line.text).starts_with(word) {
+                    any = true;
+                    self.attribute(line);
+                }
+            }
+            if let (b"a=rtpmap", false) = (word, any)
+                && let Some(descriptor) = Descriptor::of_payload_type(payload_type)
+            {
+                self.text(&[static_rtpmap(payload_type, descriptor).as_bytes()]);
+            }
+        }
+    }
+
+    fn rtcp(&mut self, port: u16, is_mux: bool) {
+        let attribute = match self.rewrite.rtcp_attribute {
+            RtcpAttribute::Full => {
+                let address = address_field(self.rewrite.address);
+                Some(format!("a=rtcp:{port} IN {address}"))
+            }
+            RtcpAttribute::None => None,
+            RtcpAttribute::Port => Some(format!("a=rtcp:{port}")),
+        };
+        if let Some(attribute) = attribute {
+            self.text(&[attribute.as_bytes()]);
+        }
+        if is_mux {
+            self.text(&[b"a=rtcp-mux"]);
+        }
+    }
+
+    /// All attributes in the order that they came in, but ways around the relay. Candidates name
+    /// such, and it does not speak ICE itself: without them the parties use the address in `c=`,
+    /// which is the relay's.
+    fn attributes(&mut self, block: &'a Block) {
+        for line in &block.lines {
+            let is_ours = matches!(line.place, Place::Bundle | Place::Ice | Place::Rtcp);
+            if line.place >= Place::Mid && !is_ours {
+                self.attribute(line);
+            }
+        }
+    }
+
+    fn places(&mut self, block: &Block, places: std::ops::RangeInclusive<Place>) {
+        let is_wanted = |line: &&Line| places.contains(&line.place);
+        let mut lines: Vec<_> = block.lines.iter().filter(is_wanted).collect();
+        lines.sort_by_key(|line| line.place);
+        for line in lines {
+            self.attribute(line);
+        }
+    }
+
+    /// A line as it came, unless it is an attribute that was asked to be changed.
+    fn attribute(&mut self, line: &Line) {
+        self.text(&[self.sdp.text(&line.text)]);
+    }
+
+    fn text(&mut self, parts: &[&[u8]]) {
+        if self.rewrite.manipulation.is_empty() {
+            return self.line(parts);
+        }
+        let line = parts.concat();
+        let manipulation = self.rewrite.manipulation;
+        match manipulation.apply(self.kind, &line) {
+            Some(changed) if changed == line => self.line(&[changed]),
+            Some(changed) => self.line(&[b"a=", changed]),
+            None => {}
+        }
+    }
+
+    /// The attributes that were asked for.
+    fn added(&mut self) {
+        let manipulation = self.rewrite.manipulation;
+        for attribute in manipulation.additions(self.kind) {
+            self.line(&[b"a=", attribute]);
+        }
+    }
+
+    fn line(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+        self.out.extend_from_slice(self.line_break);
+    }
 }
 
-fn rewrite_session(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>, edits: &mut Edits<'_>) {
-    if let Some(origin) = &sdp.session.origin_address
-        && rewrite.replace_origin
-    {
-        edits.replace(origin, address_field(rewrite.address));
+impl Block {
+    fn has(&self, place: Place) -> bool {
+        self.lines.iter().any(|line| line.place == place)
     }
-    if rewrite.touches_session() {
-        rewrite_block(&sdp.session.block, rewrite, edits);
-    }
-    // Each section gets a port of its own here, so they can no longer share one (RFC 9143).
-    if sdp.media.len() > 1 {
-        for bundle in &sdp.session.bundles {
-            edits.remove(bundle);
+}
+
+impl Direction {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::RecvOnly => "recvonly",
+            Self::SendOnly => "sendonly",
+            Self::SendRecv => "sendrecv",
         }
     }
 }
 
-fn rewrite_block(block: &Block, rewrite: &Rewrite<'_>, edits: &mut Edits<'_>) {
-    for connection in &block.connections {
-        if !connection.is_zero() || rewrite.replace_zero {
-            edits.replace(&connection.field, address_field(rewrite.address));
-        }
+fn static_rtpmap(payload_type: u8, descriptor: &Descriptor) -> String {
+    let (name, clock_hz) = (descriptor.name, descriptor.rtp_clock_hz);
+    if descriptor.channels > 1 {
+        let channels = descriptor.channels;
+        return format!("a=rtpmap:{payload_type} {name}/{clock_hz}/{channels}");
     }
-    // Candidates name ways around the relay, and it does not speak ICE itself: without them the
-    // parties use the address in c=, which is the relay's.
-    for line in &block.ice {
-        edits.remove(line);
+    format!("a=rtpmap:{payload_type} {name}/{clock_hz}")
+}
+
+fn payload_type(word: &[u8]) -> Option<u8> {
+    let is_number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let word = std::str::from_utf8(word).ok().filter(|_| is_number)?;
+    word.parse().ok().filter(|number| *number < 128)
+}
+
+fn unspecified(address: IpAddr) -> IpAddr {
+    if address.is_ipv4() {
+        IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
     }
 }
 
-fn relay(sdp: &Sdp<'_>, media: &Media, port: u16, rewrite: &Rewrite<'_>, edits: &mut Edits<'_>) {
-    edits.replace(&media.port_field, port.to_string());
-    if media.block.connections.is_empty() && sdp.session.block.connections.is_empty() {
-        insert_connection(media, &address_field(rewrite.address), edits);
-    }
-    rewrite_block(&media.block, rewrite, edits);
-}
-
-fn set_rtcp(media: &Media, port: u16, rewrite: &Rewrite<'_>, edits: &mut Edits<'_>) {
-    let attribute = match rewrite.rtcp_attribute {
-        RtcpAttribute::Full => {
-            let address = address_field(rewrite.address);
-            Some(format!("a=rtcp:{port} IN {address}"))
-        }
-        RtcpAttribute::None => None,
-        RtcpAttribute::Port => Some(format!("a=rtcp:{port}")),
-    };
-    set_line(media, &media.rtcp_lines, attribute.as_deref(), edits);
-}
-
-fn set_mux(media: &Media, is_wanted: bool, edits: &mut Edits<'_>) {
-    if !is_wanted {
-        set_line(media, &media.mux_lines, None, edits);
-    } else if media.mux_lines.is_empty() {
-        edits.insert_line(media.end, "a=rtcp-mux");
-    }
-}
-
-/// Makes the first of some lines say `text` and takes the others away; adds it if there is none.
-fn set_line(media: &Media, lines: &[Range<usize>], text: Option<&str>, edits: &mut Edits<'_>) {
-    let mut lines = lines.iter();
-    if let Some(text) = text {
-        match lines.next() {
-            Some(first) => edits.replace_line(first, text),
-            None => edits.insert_line(media.end, text),
-        }
-    }
-    for line in lines {
-        edits.remove(line);
-    }
-}
-
-/// A section that is not relayed must not inherit the relay's address.
-fn keep(sdp: &Sdp<'_>, media: &Media, rewrite: &Rewrite<'_>, edits: &mut Edits<'_>) {
-    let inherited = sdp.session.block.connections.first();
-    if let Some(inherited) = inherited
-        && media.block.connections.is_empty()
-        && rewrite.touches_session()
-    {
-        let field = sdp.text(&inherited.field);
-        insert_connection(media, &String::from_utf8_lossy(field), edits);
-    }
-}
-
-fn insert_connection(media: &Media, field: &str, edits: &mut Edits<'_>) {
-    edits.insert_line(media.connection_place, &format!("c=IN {field}"));
+fn family_name(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IP4" } else { "IP6" }
 }
 
 fn address_field(address: IpAddr) -> String {
-    let family = if address.is_ipv4() { "IP4" } else { "IP6" };
-    format!("{family} {address}")
-}
-
-impl Rewrite<'_> {
-    /// Whether the session part speaks for any section that is relayed.
-    fn touches_session(&self) -> bool {
-        let mut sections = self.sections.iter();
-        !sections.clone().any(|s| *s == Section::Keep)
-            || sections.any(|s| matches!(s, Section::Relay { .. }))
-    }
-}
-
-impl Connection {
-    fn is_zero(&self) -> bool {
-        self.address.is_some_and(|address| address.is_unspecified())
-    }
+    format!("{} {address}", family_name(address))
 }

@@ -10,12 +10,30 @@ fn rewrite_all(text: &str, sections: &[Section]) -> String {
     let sdp = Sdp::parse(text.as_bytes()).unwrap();
     let changes = Rewrite {
         address: RELAY.parse().unwrap(),
-        replace_origin: false,
-        replace_zero: false,
-        rtcp_attribute: RtcpAttribute::Port,
         sections,
+        ..plain()
     };
     String::from_utf8(rewrite(&sdp, &changes)).unwrap()
+}
+
+/// A rewrite that changes nothing but where media goes.
+fn plain() -> Rewrite<'static> {
+    static UNCHANGED: OriginChange = OriginChange {
+        user_name: None,
+        session_id: None,
+        version: None,
+        address: None,
+    };
+    Rewrite {
+        address: RELAY.parse().unwrap(),
+        origin: &UNCHANGED,
+        replace_zero: false,
+        keeps_direction: false,
+        rtcp_attribute: RtcpAttribute::Port,
+        loop_mark: None,
+        manipulation: Manipulation::default(),
+        sections: &[],
+    }
 }
 
 fn relay(port: u16) -> Section {
@@ -31,7 +49,7 @@ fn lines(lines: &[&str]) -> String {
 }
 
 #[test]
-fn replaces_address_and_port_and_nothing_else() {
+fn lines_come_in_the_order_of_the_peer_and_the_unknown_ones_as_they_were() {
     let text = lines(&[
         "v=0",
         "o=alice 2890844526 2890844526 IN IP4 host.example.com",
@@ -49,15 +67,18 @@ fn replaces_address_and_port_and_nothing_else() {
         "v=0",
         "o=alice 2890844526 2890844526 IN IP4 host.example.com",
         "s=  odd   spacing ",
-        "c=IN IP4 203.0.113.5",
         "t=0 0",
         "x=unheard-of",
         "m=audio 30000 RTP/AVP 0 8",
         "i=A title",
+        "c=IN IP4 203.0.113.5",
         "b=AS:64",
         "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:8 PCMA/8000",
+        "a=sendrecv",
         "a=rtcp:30001",
         "m=video 0 RTP/AVP 31",
+        "c=IN IP4 0.0.0.0",
     ]);
     assert_eq!(
         rewrite_all(&text, &[relay(30_000), Section::Refuse]),
@@ -68,31 +89,145 @@ fn replaces_address_and_port_and_nothing_else() {
 #[test]
 fn line_ends_stay_as_they_are() {
     let bare = "v=0\nc=IN IP4 192.0.2.10\nm=audio 4000 RTP/AVP 0";
-    let expected = "v=0\nc=IN IP4 203.0.113.5\nm=audio 30000 RTP/AVP 0\na=rtcp:30001";
+    let expected = "v=0\nt=0 0\nm=audio 30000 RTP/AVP 0\nc=IN IP4 203.0.113.5\n\
+                    a=rtpmap:0 PCMU/8000\na=sendrecv\na=rtcp:30001\n";
     assert_eq!(rewrite_all(bare, &[relay(30_000)]), expected);
 }
 
 #[test]
-fn what_is_added_comes_before_blank_lines_at_the_end() {
-    let text = "v=0\r\nc=IN IP4 192.0.2.10\r\nm=audio 4000 RTP/AVP 0\r\n\r\n";
+fn blank_lines_are_no_lines() {
+    let text = "v=0\r\nc=IN IP4 192.0.2.10\r\n\r\nm=audio 4000 RTP/AVP 0\r\n\r\n";
     let out = rewrite_all(text, &[relay(30_000)]);
     assert!(
-        out.ends_with("m=audio 30000 RTP/AVP 0\r\na=rtcp:30001\r\n\r\n"),
+        !out.contains("\r\n\r\n") && out.ends_with("a=rtcp:30001\r\n"),
         "{out:?}"
     );
 }
 
 #[test]
+fn what_is_said_of_payload_types_follows_their_order() {
+    let text = lines(&[
+        "v=0",
+        "c=IN IP4 192.0.2.10",
+        "m=audio 4000 RTP/AVP 8 101 0 96",
+        "a=ptime:20",
+        "a=fmtp:101 0-15",
+        "a=rtcp-fb:96 nack",
+        "a=rtcp-fb:* transport-cc",
+        "a=x-vendor:1",
+        "a=rtpmap:96 opus/48000/2",
+        "a=mid:0",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+        "a=extmap:1 urn:x",
+    ]);
+    let expected = [
+        "a=mid:0",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-15",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtcp-fb:96 nack",
+        "a=rtcp-fb:* transport-cc",
+        "a=extmap:1 urn:x",
+        "a=x-vendor:1",
+        "a=sendrecv",
+        "a=rtcp:30001",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+        "a=ptime:20",
+    ];
+    let out = rewrite_all(&text, &[relay(30_000)]);
+    let attributes: Vec<_> = out.lines().filter(|line| line.starts_with("a=")).collect();
+    assert_eq!(attributes, expected);
+}
+
+#[test]
+fn the_origin_is_changed_word_by_word() {
+    let text = lines(&[
+        "v=0",
+        "o=alice 1 7 IN IP4 192.0.2.10",
+        "s=-",
+        "m=audio 4000 RTP/AVP 0",
+    ]);
+    let sdp = Sdp::parse(text.as_bytes()).unwrap();
+    let origin = |change: OriginChange| {
+        let changes = Rewrite {
+            origin: &change,
+            sections: &[relay(30_000)],
+            ..plain()
+        };
+        let out = String::from_utf8(rewrite(&sdp, &changes)).unwrap();
+        out.lines().nth(1).unwrap().to_owned()
+    };
+    let unchanged = OriginChange::default;
+    assert_eq!(origin(unchanged()), "o=alice 1 7 IN IP4 192.0.2.10");
+    let version = OriginChange {
+        version: Some(8),
+        ..unchanged()
+    };
+    assert_eq!(origin(version), "o=alice 1 8 IN IP4 192.0.2.10");
+    let name = OriginChange {
+        user_name: Some(b"bob".to_vec()),
+        ..unchanged()
+    };
+    assert_eq!(origin(name), "o=bob 1 7 IN IP4 192.0.2.10");
+    let address = OriginChange {
+        address: "2001:db8::1".parse().ok(),
+        ..unchanged()
+    };
+    assert_eq!(origin(address), "o=alice 1 7 IN IP6 2001:db8::1");
+}
+
+#[test]
+fn attributes_are_taken_out_put_in_and_changed() {
+    use control_ng::{AttributeChange, AttributeEdit};
+    let change = |section: Option<&'static [u8]>, edit| AttributeChange { section, edit };
+    let audio = Some(&b"audio"[..]);
+    let changes = [
+        change(audio, AttributeEdit::Remove(b"SENDRECV"[..].into())),
+        change(audio, AttributeEdit::Remove(b"fmtp:101 0-15"[..].into())),
+        change(audio, AttributeEdit::Remove(b"test"[..].into())),
+        change(
+            audio,
+            AttributeEdit::Substitute(b"test1"[..].into(), b"x:2"[..].into()),
+        ),
+        change(audio, AttributeEdit::Add(b"y"[..].into())),
+        change(None, AttributeEdit::Add(b"z"[..].into())),
+    ];
+    let text = lines(&[
+        "v=0",
+        "a=test",
+        "m=audio 4000 RTP/AVP 101",
+        "a=fmtp:101 0-15",
+        "a=test",
+        "a=test1:y",
+        "a=test2",
+    ]);
+    let sdp = Sdp::parse(text.as_bytes()).unwrap();
+    let manipulation = Manipulation::new(&changes);
+    let changes = Rewrite {
+        manipulation,
+        sections: &[relay(30_000)],
+        ..plain()
+    };
+    let out = String::from_utf8(rewrite(&sdp, &changes)).unwrap();
+    let attributes: Vec<_> = out.lines().filter(|line| line.starts_with("a=")).collect();
+    let expected = ["a=test", "a=z", "a=x:2", "a=test2", "a=rtcp:30001", "a=y"];
+    assert_eq!(attributes, expected);
+}
+
+#[test]
 fn an_address_of_zeros_stays_unless_it_is_to_be_replaced() {
     let text = lines(&["v=0", "c=IN IP4 0.0.0.0", "m=audio 4000 RTP/AVP 0"]);
-    assert!(rewrite_all(&text, &[relay(30_000)]).contains("c=IN IP4 0.0.0.0\r\nm=audio 30000"));
+    assert!(rewrite_all(&text, &[relay(30_000)]).contains("c=IN IP4 0.0.0.0\r\n"));
     let sdp = Sdp::parse(text.as_bytes()).unwrap();
     let changes = Rewrite {
         address: "2001:db8::5".parse().unwrap(),
-        replace_origin: true,
         replace_zero: true,
         rtcp_attribute: RtcpAttribute::Full,
         sections: &[relay(30_000)],
+        ..plain()
     };
     let out = String::from_utf8(rewrite(&sdp, &changes)).unwrap();
     assert!(out.contains("c=IN IP6 2001:db8::5\r\n"), "{out}");
@@ -118,12 +253,17 @@ fn ways_around_the_relay_are_taken_out() {
     ]);
     let expected = lines(&[
         "v=0",
-        "c=IN IP4 203.0.113.5",
+        "t=0 0",
         "m=audio 30000 RTP/AVP 0",
-        "a=rtcp:30001",
+        "c=IN IP4 203.0.113.5",
         "a=mid:0",
+        "a=rtpmap:0 PCMU/8000",
+        "a=sendrecv",
+        "a=rtcp:30001",
         "m=video 30002 RTP/AVP 96",
+        "c=IN IP4 203.0.113.5",
         "a=mid:1",
+        "a=sendrecv",
         "a=rtcp:30003",
     ]);
     assert_eq!(
@@ -170,7 +310,7 @@ fn a_section_without_an_address_gets_one() {
     let text = lines(&["v=0", "m=audio 4000 RTP/AVP 0", "i=title", "a=sendrecv"]);
     let out = rewrite_all(&text, &[relay(30_000)]);
     assert!(
-        out.contains("i=title\r\nc=IN IP4 203.0.113.5\r\na=sendrecv"),
+        out.contains("i=title\r\nc=IN IP4 203.0.113.5\r\na=rtpmap"),
         "{out}"
     );
 }
@@ -303,7 +443,7 @@ proptest! {
         crate::fuzz::record(&bytes);
     }
 
-    /// Lines that say nothing about where media goes come out as they went in, in their order.
+    /// Lines that say nothing about where media goes come out as they went in.
     #[test]
     fn lines_that_are_nothing_to_a_relay_are_kept(text in any_description()) {
         let Ok(sdp) = Sdp::parse(text.as_bytes()) else { return Ok(()) };
@@ -313,13 +453,21 @@ proptest! {
             _ => relay(30_000),
         }).collect();
         let out = rewrite_all(&text, &sections);
+        // Of sections that nobody uses little is said.
+        let is_used = sections.iter().all(|section| *section != Section::Refuse);
         let untouched = |text: &str| -> Vec<String> {
-            let concerns = ["c=", "m=", "a=rtcp", "a=ice-", "a=candidate", "a=group:BUNDLE",
-                "a=end-of", "a=remote-cand"];
-            let is_kept = |line: &&str| !concerns.iter().any(|c| line.starts_with(c));
-            text.split_inclusive('\n').filter(is_kept).map(|l| l.trim_end().to_owned()).collect()
+            let concerns = ["t=", "c=", "m=", "a=rtcp", "a=ice-", "a=candidate", "a=group:BUNDLE",
+                "a=end-of", "a=remote-cand", "a=sendrecv", "a=inactive", "a=rtpmap:0",
+                "a=rtpmap:8"];
+            let is_kept = |line: &&str| {
+                !line.trim().is_empty() && !concerns.iter().any(|c| line.starts_with(c))
+            };
+            let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+            let mut lines: Vec<_> = lines.filter(is_kept).map(str::to_owned).collect();
+            lines.sort();
+            lines
         };
-        prop_assert_eq!(untouched(&out), untouched(&text));
+        prop_assert!(!is_used || untouched(&out) == untouched(&text), "{text}\n-->\n{out}");
         let media = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
         prop_assert_eq!(media(&out), media(&text));
     }

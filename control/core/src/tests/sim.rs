@@ -319,6 +319,7 @@ pub(crate) const CONFIG: Config = Config {
     delete_delay_s: 0,
     offer_timeout_s: 180,
     calls_max: 50,
+    endpoint_learning: Learning::Heuristic,
     seed: [7; 32],
 };
 

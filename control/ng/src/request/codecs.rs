@@ -1,5 +1,6 @@
 //! What a request says of codecs: the dictionary `codec`, and the same as flags.
 
+use super::given::Given;
 use crate::flags::{CodecDirective, Word};
 use crate::{Dictionary, Value};
 
@@ -41,15 +42,10 @@ impl<'a> Codecs<'a> {
     }
 
     /// Takes the dictionary. What it has beyond the directives goes to `unheeded`.
-    pub(super) fn read(
-        &mut self,
-        value: &'a Value<'_>,
-        mut unheeded: impl FnMut(&'a [u8]),
-    ) -> bool {
-        let Some(dictionary) = value.as_dictionary() else {
-            return false;
-        };
-        for (key, codecs) in dictionary.iter() {
+    pub(super) fn read(&mut self, value: Given<'a>, mut unheeded: impl FnMut(&'a [u8])) -> bool {
+        let mut any = false;
+        for (key, codecs) in value.entries() {
+            any = true;
             let Some(directive) = CodecDirective::find(key) else {
                 unheeded(key);
                 continue;
@@ -60,7 +56,19 @@ impl<'a> Codecs<'a> {
                 }
             }
         }
-        true
+        any
+    }
+
+    /// Takes a key such as `codec-strip` with its value. `false` if it is none.
+    pub(super) fn read_named(&mut self, key: &[u8], codec: &'a [u8]) -> bool {
+        let mut flag = key.to_vec();
+        flag.push(b'-');
+        // `split` wants a codec behind it.
+        flag.push(b'x');
+        match split(&flag) {
+            Some((directive, b"x")) => self.push(directive, codec),
+            _ => false,
+        }
     }
 
     /// Takes a flag such as `codec-strip-PCMU` or `transcode-opus`. `false` if it is none.

@@ -205,6 +205,8 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             codecs: codecs(names.3),
             ptime_ms: numbers.0.map(|ptime| u16::from(ptime).clamp(1, 200)),
             ptime_reverse_ms: numbers.0.map(|_| 20),
+            attribute_changes: Vec::new(),
+            media_remove: Vec::new(),
         },
     )
 }

@@ -50,9 +50,10 @@ fn the_sdp_names_the_relay_and_is_otherwise_untouched() {
     let out = sim.offer("c1", "alice", &sdp(CALLER, 4_000));
     let number = port(&out, 0);
     let expected = format!(
-        "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
-         m=audio {number} RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n\
-         a=rtcp:{}\r\n",
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nt=0 0\r\n\
+         m=audio {number} RTP/AVP 0 8 101\r\nc=IN IP4 10.0.0.1\r\n\
+         a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\na=rtcp:{}\r\n",
         number + 1
     );
     assert_eq!(out, expected);

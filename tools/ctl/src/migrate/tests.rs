@@ -1,0 +1,81 @@
+use super::*;
+
+fn toml(arguments: &str) -> String {
+    let arguments: Vec<_> = arguments.split(' ').map(str::to_owned).collect();
+    translate(read::command_line(&arguments)).0.to_toml()
+}
+
+fn outcome(name: &str, value: &str) -> Kind {
+    let (_, mut outcomes) = translate(vec![Given::new(name, value)]);
+    outcomes.remove(0).kind
+}
+
+#[test]
+fn what_is_written_is_a_settings_file_of_ours() {
+    let text = toml(
+        "-t -1 -i foo/203.0.113.1!198.51.100.9 -i foo/2001:db8::1 -i blah=foo -n 2223 -f -L 7 -E \
+         --endpoint-learning=delayed --timeout 30 -m 3000 -M 4000 --max-sessions=10 --tos=184",
+    );
+    let path = std::path::Path::new("tandem.toml");
+    let loaded = tandem_settings::Loaded::parse(path, &text).expect("it can be read");
+    let file = loaded.file;
+    let interfaces = ["foo=203.0.113.1!198.51.100.9", "foo=2001:db8::1"];
+    assert_eq!(file.relay.interfaces, interfaces);
+    assert_eq!((file.relay.ports, file.relay.dscp), ([3_000, 3_999], 46));
+    assert_eq!(file.control.listen, ["127.0.0.1:2223".parse().unwrap()]);
+    assert_eq!(file.control.media_timeout_s, 30);
+    assert_eq!(
+        (file.control.calls_max, file.control.delete_delay_s),
+        (10, 30)
+    );
+}
+
+#[test]
+fn a_settings_file_says_the_same_as_a_command_line() {
+    let file = "# made by hand\n[rtpengine]\ninterface = a/192.0.2.1;b/192.0.2.2\n\
+                listen-ng = localhost:2223\nforeground = false\nlog-stderr = true\n\
+                timeout=60\n\n[interface-c]\naddress = 192.0.2.3\nport-min = 3000\n\
+                port-max = 3999\n[templates]\nx = y\n";
+    let from_file = translate(read::file(file, "rtpengine").unwrap()).0;
+    let text = from_file.to_toml();
+    assert!(
+        text.contains(r#"["a=192.0.2.1", "b=192.0.2.2", "c=192.0.2.3;ports=3000-3999"]"#),
+        "{text}"
+    );
+    assert!(text.contains("media_timeout_s = 60"), "{text}");
+    let given = read::file(file, "rtpengine").unwrap();
+    assert!(
+        !given.iter().any(|it| it.name == "foreground"),
+        "it was set to false"
+    );
+    assert!(read::file(file, "other").is_err());
+    assert!(read::file("[rtpengine]\nnonsense\n", "rtpengine").is_err());
+}
+
+#[test]
+fn the_command_line_has_precedence() {
+    let file = vec![Given::new("timeout", "1"), Given::new("tos", "0")];
+    let merged = read::merge(file, read::command_line(&["--timeout=2".to_owned()]));
+    assert_eq!(merged, [Given::new("tos", "0"), Given::new("timeout", "2")]);
+}
+
+#[test]
+fn each_option_has_one_outcome_and_a_reason() {
+    assert_eq!(outcome("timeout", "60"), Kind::Kept);
+    assert_eq!(outcome("table", "0"), Kind::NotNeeded);
+    assert_eq!(outcome("log-level-core", "7"), Kind::NotNeeded);
+    assert_eq!(outcome("recording-dir", "/x"), Kind::NotSupported);
+    assert_eq!(outcome("timeout", "soon"), Kind::Wrong);
+    assert_eq!(outcome("interface", "any"), Kind::Wrong);
+    assert_eq!(outcome("tiemout", "60"), Kind::Wrong);
+}
+
+#[test]
+fn letters_may_stand_together() {
+    let arguments = ["-fE", "-n2223", "-o", "7"].map(str::to_owned);
+    let names: Vec<_> = read::command_line(&arguments)
+        .into_iter()
+        .map(|it| it.name)
+        .collect();
+    assert_eq!(names, ["foreground", "log-stderr", "listen-ng", "timeout"]);
+}
