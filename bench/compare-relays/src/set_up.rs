@@ -63,11 +63,7 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
         make(&mut client, &relay, calls, &Pace::None)?;
         let made = Used::now(&relay);
         end(&mut client, calls, &Pace::None)?;
-        plan.clock.tell(&format!(
-            "set-up   {:<16} newly started: {}",
-            contestant.name,
-            Used::now(&relay).since(&before, calls),
-        ));
+        let at_first = Used::now(&relay).since(&before, calls);
         let memory_kib = made.sum().memory_kib.saturating_sub(before.sum().memory_kib);
         thread::sleep(REST);
         let before = Used::now(&relay);
@@ -80,16 +76,18 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
         let rested = Used::now(&relay);
         make(&mut client, &relay, CALLS_PACED, &Pace::begin())?;
         end(&mut client, CALLS_PACED, &Pace::begin())?;
-        plan.clock.tell(&format!(
-            "set-up   {:<16} as fast as it goes: {}; one request at a time: {}",
+        let line = format!(
+            "set-up   {:<16} newly started: {at_first}; as fast as it goes: {}; \
+             one request at a time: {}",
             contestant.name,
             ended.since(&before, calls),
             Used::now(&relay).since(&rested, CALLS_PACED),
-        ));
+        );
         let cpu_ns = ended.sum().cpu_ns.saturating_sub(before.sum().cpu_ns);
-        Ok((cpu_ns, memory_kib, elapsed))
+        Ok((line, cpu_ns, memory_kib, elapsed))
     });
-    let (cpu_ns, memory_kib, elapsed) = result?;
+    let (line, cpu_ns, memory_kib, elapsed) = result?;
+    plan.clock.tell(&line);
     let each = |total: u64| total / u64::try_from(calls.max(1)).unwrap_or(1);
     Ok(SetUp {
         relay: contestant.name.clone(),
