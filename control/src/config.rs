@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use control_core::Limits;
 use tandem_settings::{EndpointLearning, Loaded, SettingsError};
 
 /// Addresses that ng is received on at most.
@@ -30,8 +31,14 @@ pub struct Config {
     pub delete_delay_s: u32,
     /// Seconds that an offer waits for an answer.
     pub offer_timeout_s: u32,
-    /// Calls at most.
-    pub calls_max: u32,
+    /// What may be reached before new calls are turned away.
+    pub limits: Limits,
+    /// Whether each call that is over is told in the log.
+    pub call_records: bool,
+    /// The socket that control is asked over by its operator.
+    pub admin_socket: PathBuf,
+    /// Where Homer is, and by which number it knows us.
+    pub hep: Option<(SocketAddr, u32)>,
     /// How addresses are learnt, unless a request says otherwise.
     pub endpoint_learning: EndpointLearning,
     /// Other names of interfaces, each with the name that it stands for.
@@ -55,12 +62,16 @@ impl Config {
             final_timeout_s: file.final_timeout_s,
             delete_delay_s: file.delete_delay_s,
             offer_timeout_s: file.offer_timeout_s,
-            calls_max: file.calls_max,
+            limits: limits(file),
+            call_records: file.call_records,
+            admin_socket: loaded.control_socket(),
+            hep: file.hep.map(|address| (address, file.hep_agent_id)),
             endpoint_learning: file.endpoint_learning,
             interface_aliases: aliases(loaded)?,
         };
         config.check_listen(loaded)?;
         config.check_numbers(loaded)?;
+        config.check_limits(loaded)?;
         Ok(config)
     }
 
@@ -93,9 +104,27 @@ impl Config {
         Ok(())
     }
 
+    fn check_limits(&self, loaded: &Loaded) -> Result<(), SettingsError> {
+        let file = &loaded.file.control;
+        if hundredths(file.load_max).is_none() {
+            let problem = format!("{} is no load average", file.load_max);
+            return Err(loaded.wrong("control.load_max", problem, "use 0 for no limit"));
+        }
+        if self.limits.cpu_percent_max > 100 {
+            let problem = format!("{} is more than all of them", file.cpu_percent_max);
+            let cure = "100 is all processors together; use 0 for no limit";
+            return Err(loaded.wrong("control.cpu_percent_max", problem, cure));
+        }
+        if let Some((address, _)) = self.hep.filter(|(address, _)| address.port() == 0) {
+            let problem = format!("{address} has no port");
+            return Err(loaded.wrong("control.hep", problem, "Homer listens on 9060"));
+        }
+        Ok(())
+    }
+
     fn check_numbers(&self, loaded: &Loaded) -> Result<(), SettingsError> {
         let wrong = |key: &str, problem: String, cure: &str| Err(loaded.wrong(key, problem, cure));
-        if self.calls_max == 0 {
+        if self.limits.calls_max == 0 {
             let cure = "use 20000, or stop control instead";
             return wrong(
                 "control.calls_max",
@@ -127,6 +156,30 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The greatest load average that is taken for one.
+const LOAD_MAX: f64 = 100_000.0;
+
+fn limits(file: &tandem_settings::Control) -> Limits {
+    Limits {
+        calls_max: file.calls_max,
+        load_max_hundredths: hundredths(file.load_max).unwrap_or_default(),
+        cpu_percent_max: file.cpu_percent_max,
+        bandwidth_mbit_max: file.bandwidth_mbit_max,
+    }
+}
+
+/// A load average as it is counted; `None` if it is none.
+pub(crate) fn hundredths(load: f64) -> Option<u32> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is within 0 and 10,000,000"
+    )]
+    (0.0..=LOAD_MAX)
+        .contains(&load)
+        .then(|| (load * 100.0).round() as u32)
 }
 
 /// `other=name`
@@ -176,6 +229,10 @@ mod tests {
             ("calls_max = 0", "no call"),
             ("offer_timeout_s = 0", "before it is answered"),
             ("media_timeout_s = 60000000", "more than a week"),
+            ("load_max = -1.0", "no load average"),
+            ("load_max = nan", "no load average"),
+            ("cpu_percent_max = 101", "more than all"),
+            ("hep = \"192.0.2.1:0\"", "no port"),
             ("interface_aliases = [\"a=b\", \"c\"]", "no alias"),
         ];
         for (line, problem) in cases {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why control cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,17 @@ pub enum StartError {
     Listen {
         /// Which address.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin socket cannot be made.
+    #[error(
+        "cannot listen on {}: {source}. Is another control running with this tandem.runtime_dir?",
+        path.display()
+    )]
+    Admin {
+        /// Where.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },

@@ -1,6 +1,8 @@
 //! What the core finds worth telling, as lines of the log. Their number is limited per kind.
 
-use control_core::{EndReason, Notice};
+use std::fmt;
+
+use control_core::{CallSummary, EndReason, Notice, Side};
 use tracing::{debug, info, warn};
 
 /// Writes one line.
@@ -17,6 +19,7 @@ pub(crate) fn write(notice: &Notice) {
         Notice::CallLost { call, reason } => {
             warn!(call, reason, "a call could not be kept; its media ends");
         }
+        Notice::CallRecord { reason, summary } => write_record(summary, *reason),
         Notice::CallStarted { call_id } => debug!(call_id, "call began"),
         Notice::Recovered {
             adopted,
@@ -36,5 +39,55 @@ pub(crate) fn write(notice: &Notice) {
             debug!(client = %client.remote, names, "not acted on");
         }
         _ => info!(?notice, "noted"),
+    }
+}
+
+/// One line for a call that is over. Lines of this target are not limited: there is one a call.
+fn write_record(call: &CallSummary, reason: EndReason) {
+    info!(
+        target: "tandem::call_record",
+        call_id = %call.call_id,
+        reason = reason.text(),
+        answered = call.is_answered,
+        created_ms = call.created_unix_ms,
+        duration_ms = call.duration_ms,
+        worker = call.worker,
+        packets = call.packets(),
+        lost = call.lost(),
+        mos = call.mos_tenths().map(tenths),
+        sides = %Sides(&call.sides),
+        "call record"
+    );
+}
+
+fn tenths(mos: u64) -> f64 {
+    f64::from(u32::try_from(mos).unwrap_or_default()) / 10.0
+}
+
+/// `tag,interface,address,codec,packets,bytes,lost,jitter ms,mos; …`
+struct Sides<'a>(&'a [Side]);
+
+impl fmt::Display for Sides<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, side) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            let remote = side.remote.map(|it| it.to_string()).unwrap_or_default();
+            let jitter_ms = side.jitter_us.map(|us| us / 1_000);
+            write!(
+                f,
+                "{separator}{},{},{remote},{},{},{},{},{},{}",
+                side.tag,
+                side.interface,
+                side.codec.unwrap_or_default(),
+                side.packets,
+                side.bytes,
+                side.lost,
+                jitter_ms.map(|it| it.to_string()).unwrap_or_default(),
+                side.mos_tenths
+                    .map(|it| tenths(it).to_string())
+                    .unwrap_or_default(),
+            )?;
+        }
+        Ok(())
     }
 }

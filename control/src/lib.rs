@@ -11,9 +11,13 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod config;
 mod error;
+mod hep;
+mod host_load;
 mod journal;
+mod metrics;
 mod ng_server;
 mod ng_socket;
 mod relay_link;
@@ -21,4 +25,4 @@ mod service;
 
 pub use config::Config;
 pub use error::StartError;
-pub use service::run;
+pub use service::{Ending, run};

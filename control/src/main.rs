@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use control::{Config, StartError};
-use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, SettingsError};
+use control::{Config, Ending, StartError};
+use tandem_settings::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, SettingsError};
 
 /// Answers SIP proxies that speak ng, and tells the relay which media goes where.
 ///
@@ -27,7 +27,8 @@ enum Failure {
 
 fn main() -> ExitCode {
     match start(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ending::Drained) => ExitCode::from(EXIT_CODE_DRAINED),
+        Ok(Ending::Signal(_)) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("tandem-control: {failure}");
             match failure {
@@ -38,13 +39,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(arguments: &Arguments) -> Result<(), Failure> {
+fn start(arguments: &Arguments) -> Result<Ending, Failure> {
     let loaded = arguments.daemon.load()?;
     let config = Config::check(&loaded)?;
     if arguments.daemon.check_config {
         loaded.print_is_fine();
-        return Ok(());
+        return Ok(Ending::Signal("none"));
     }
     loaded.init_logging()?;
+    loaded.create_runtime_dir()?;
     Ok(control::run(&config)?)
 }

@@ -17,8 +17,11 @@ use signal_hook::low_level::pipe;
 use tandem_settings::EndpointLearning;
 use tracing::info;
 
+use crate::admin::AdminSocket;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::hep::HepSender;
+use crate::host_load::HostWatch;
 use crate::journal;
 use crate::ng_server::NgServer;
 use crate::relay_link::{LinkEvent, RelayLink};
@@ -29,18 +32,30 @@ const SLACK: Duration = Duration::from_millis(10);
 /// Messages read of one socket in one turn at most, so that the others are not kept waiting.
 const READS_MAX: u32 = 32;
 
-/// Serves until SIGINT or SIGTERM.
+/// From one look at the host and the workers to the next.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Why control stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// It was drained, and told to stop: it is not to be started again.
+    Drained,
+    /// This signal came.
+    Signal(&'static str),
+}
+
+/// Serves until SIGINT or SIGTERM, or until it has been drained.
 ///
 /// # Errors
 ///
 /// When it cannot begin, or the system gives no way on.
-pub fn run(config: &Config) -> Result<(), StartError> {
+pub fn run(config: &Config) -> Result<Ending, StartError> {
     let signals = Signals::new()?;
     let mut service = Service::new(config)?;
-    let signal = service.serve(&signals)?;
-    info!(signal, "stopping");
+    let ending = service.serve(&signals)?;
+    info!(?ending, "stopping");
     service.say_goodbye();
-    Ok(())
+    Ok(ending)
 }
 
 #[derive(Debug)]
@@ -50,6 +65,12 @@ struct Service {
     relay: RelayLink,
     relay_reads: Reads,
     ng_reads: Vec<Reads>,
+    admin: AdminSocket,
+    hep: Option<HepSender>,
+    host: HostWatch,
+    next_look: Instant,
+    /// The time of this turn.
+    now: Now,
 }
 
 /// What has come.
@@ -59,6 +80,7 @@ struct Ready {
     relay: bool,
     /// Sockets of ng, by bits.
     ng: u32,
+    admin: bool,
 }
 
 /// How many messages to read of a socket that is ready: one, and twice as many each time that
@@ -80,9 +102,26 @@ impl Reads {
 impl Service {
     fn new(config: &Config) -> Result<Self, StartError> {
         let ng = NgServer::bind(&config.listen)?;
+        let admin = AdminSocket::bind(&config.admin_socket);
+        let admin = admin.map_err(|source| StartError::Admin {
+            path: config.admin_socket.clone(),
+            source,
+        })?;
+        let hep = config.hep.map(|(homer, id)| HepSender::new(homer, id));
+        let hep = hep.transpose();
+        let hep = hep.map_err(StartError::system("send to Homer"))?;
         info!(?config, "control runs");
+        let mut control = new_control(config)?;
+        control.set_limits(config.limits);
+        control.want_call_records(config.call_records);
+        let now = now();
         Ok(Self {
-            control: new_control(config)?,
+            control,
+            admin,
+            hep,
+            host: HostWatch::default(),
+            next_look: now.instant,
+            now,
             ng,
             relay: RelayLink::new(&config.relay_socket),
             relay_reads: Reads(1),
@@ -91,15 +130,16 @@ impl Service {
     }
 
     /// Serves until a signal, whose name it returns.
-    fn serve(&mut self, signals: &Signals) -> Result<&'static str, StartError> {
+    fn serve(&mut self, signals: &Signals) -> Result<Ending, StartError> {
         let mut now = now();
         loop {
             let ready = self.wait(now.instant, signals);
             let ready = ready.map_err(StartError::system("wait for events"))?;
             if let Some(name) = ready.signal {
-                return Ok(name);
+                return Ok(Ending::Signal(name));
             }
             now = self::now();
+            self.now = now;
             // What the relay says comes first: it finishes what was begun.
             self.serve_relay(now, ready.relay);
             self.relay.handle_timeout(now.instant);
@@ -109,7 +149,22 @@ impl Service {
                 self.do_outputs();
             }
             self.serve_ng(now, ready.ng);
+            if ready.admin && self.admin.serve(&mut self.control, now) {
+                return Ok(Ending::Drained);
+            }
+            self.look(now);
         }
+    }
+
+    /// Sees how busy the host and the workers are, now and then.
+    fn look(&mut self, now: Now) {
+        if now.instant < self.next_look {
+            return;
+        }
+        self.next_look = now.instant + LOOK;
+        self.control.handle_host_load(self.host.look());
+        self.control.refresh();
+        self.do_outputs();
     }
 
     fn wait(&self, now: Instant, signals: &Signals) -> io::Result<Ready> {
@@ -121,7 +176,14 @@ impl Service {
         fds.extend(self.ng.sockets().map(|it| watch(it, PollFlags::IN)));
         let relay = self.relay.interest();
         fds.extend(relay.map(|(socket, flags)| watch(socket, flags)));
-        let dues = [self.control.poll_timeout(), self.relay.poll_timeout(now)];
+        let admin = fds.len();
+        let interests = self.admin.interests();
+        fds.extend(interests.map(|(socket, flags)| PollFd::from_borrowed_fd(socket, flags)));
+        let dues = [
+            self.control.poll_timeout(),
+            self.relay.poll_timeout(now),
+            Some(self.next_look),
+        ];
         let timeout = dues.into_iter().flatten().min();
         let timeout = timeout.map(|due| due.saturating_duration_since(now).max(SLACK));
         let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
@@ -130,6 +192,7 @@ impl Service {
             Ok(_) => {}
             Err(error) => return Err(error.into()),
         }
+        let is_admin_ready = fds[admin..].iter().any(|it| !it.revents().is_empty());
         let mut are_ready = fds.iter().map(|it| !it.revents().is_empty());
         let mut is_ready = || are_ready.next().unwrap_or(false);
         let (interrupt, terminate) = (is_ready(), is_ready());
@@ -141,6 +204,7 @@ impl Service {
                 (false, false) => None,
             },
             ng: ng.sum(),
+            admin: is_admin_ready,
             relay: relay.is_some() && is_ready(),
         })
     }
@@ -183,6 +247,9 @@ impl Service {
             {
                 read += 1;
                 let datagram = self.ng.datagram(len);
+                if let Some(hep) = &mut self.hep {
+                    hep.request(now, client.remote, client.local, datagram);
+                }
                 self.control.handle_request(now, client, datagram);
                 self.do_outputs();
             }
@@ -195,7 +262,12 @@ impl Service {
             match output {
                 Output::Notice(notice) => journal::write(&notice),
                 Output::Relay(request) => self.relay.send(request),
-                Output::Send { client, datagram } => self.ng.send(client, &datagram),
+                Output::Send { client, datagram } => {
+                    if let Some(hep) = &mut self.hep {
+                        hep.reply(self.now, client.local, client.remote, &datagram);
+                    }
+                    self.ng.send(client, &datagram);
+                }
             }
         }
     }
@@ -203,9 +275,11 @@ impl Service {
     fn say_goodbye(&self) {
         let calls = self.control.call_count();
         let counters = self.control.counters();
+        let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost);
         info!(
             calls,
             ?counters,
+            hep_lost,
             "stopped; calls that are up keep their media"
         );
     }
@@ -252,7 +326,7 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
         final_timeout_s: config.final_timeout_s,
         delete_delay_s: config.delete_delay_s,
         offer_timeout_s: config.offer_timeout_s,
-        calls_max: config.calls_max,
+        calls_max: config.limits.calls_max,
         endpoint_learning: match config.endpoint_learning {
             EndpointLearning::Delayed => Learning::Delayed,
             EndpointLearning::Heuristic => Learning::Heuristic,

@@ -13,23 +13,32 @@ use rustc_hash::FxHashMap;
 
 use crate::call::{Carrier, Client, Format};
 use crate::events::Events;
+use crate::limits::{Admission, HostLoad, Limits, Overload};
 use crate::negotiation::{Policy, not_done};
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
 use crate::plan::Timeouts;
 use crate::ports::Ports;
 use crate::replies::{Entry, Key, Replies};
+use crate::trace::Traces;
 
 use self::jobs::Call;
 use self::link::Link;
+use self::metrics::Tally;
 use self::survey::Survey;
+use self::watch::Watch;
+
+pub use self::watch::WatchedCall;
 
 mod deletion;
 mod jobs;
 mod lifetime;
 mod link;
+mod metrics;
 mod requests;
 mod survey;
+mod tracing;
+mod watch;
 
 /// Bytes of the longest reply: what a UDP datagram over IPv4 holds.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -163,6 +172,11 @@ pub struct Control {
     outputs: VecDeque<Output>,
     counters: Counters,
     started_unix_ms: Option<u64>,
+    admission: Admission,
+    tally: Tally,
+    traces: Traces,
+    watch: Watch,
+    wants_records: bool,
 }
 
 /// A request that is kept until it is answered.
@@ -171,6 +185,8 @@ struct Held {
     client: Client,
     datagram: Arc<[u8]>,
     key: Key,
+    /// What it asks for.
+    command: &'static str,
     deadline: Instant,
     /// How often it was tried.
     attempts: u8,
@@ -203,6 +219,14 @@ impl Control {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             started_unix_ms: None,
+            admission: Admission::new(Limits {
+                calls_max: config.calls_max,
+                ..Limits::default()
+            }),
+            tally: Tally::default(),
+            traces: Traces::default(),
+            watch: Watch::default(),
+            wants_records: false,
         }
     }
 
@@ -260,6 +284,7 @@ impl Control {
             self.timers.pop();
             self.handle_call_timeout(now, key);
         }
+        self.watch_more(now);
     }
 
     /// When [`Self::handle_timeout`] is next due.
@@ -267,7 +292,7 @@ impl Control {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((due, _))| *due);
         let waiting = self.waiting.front().map(|held| held.deadline);
-        [timer, waiting, self.events.due()]
+        [timer, waiting, self.events.due(), self.watch.due()]
             .into_iter()
             .flatten()
             .min()
@@ -304,6 +329,62 @@ impl Control {
         self.ports.usage(now.instant)
     }
 
+    /// What may be reached before new calls are turned away.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.admission.limits
+    }
+
+    /// Holds for offers that come from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.admission.limits = limits;
+    }
+
+    /// How busy the host is now.
+    pub fn handle_host_load(&mut self, load: HostLoad) {
+        self.admission.host = load;
+    }
+
+    /// How busy the host was said to be.
+    #[must_use]
+    pub fn host_load(&self) -> HostLoad {
+        self.admission.host
+    }
+
+    /// Media that leaves, in bits a second of UDP payload, while it is known.
+    #[must_use]
+    pub fn bits_per_s(&self) -> Option<u64> {
+        self.admission.bits_per_s()
+    }
+
+    /// Takes no new calls, or takes them again. Those that are up go on.
+    pub fn drain(&mut self, is_on: bool) {
+        self.admission.is_draining = is_on;
+    }
+
+    /// Whether no new calls are taken.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.admission.is_draining
+    }
+
+    /// Why a new call would be turned away now, if it would be.
+    #[must_use]
+    pub fn overload(&self) -> Option<Overload> {
+        self.admission.overload(self.keys.len())
+    }
+
+    /// How many new calls were turned away for this.
+    #[must_use]
+    pub fn rejected(&self, overload: Overload) -> u64 {
+        self.admission.refused(overload)
+    }
+
+    /// Whether each call that is over is told as [`Notice::CallRecord`].
+    pub fn want_call_records(&mut self, wants: bool) {
+        self.wants_records = wants;
+    }
+
     fn dispatch(
         &mut self,
         now: Now,
@@ -337,19 +418,22 @@ impl Control {
         match self.replies.begin(now.instant, key) {
             Some(Entry::InWork) => {
                 self.counters.repeated += 1;
-                return;
+                return self.trace_repeated(now, command);
             }
             Some(Entry::Sent(reply)) => {
                 self.counters.repeated += 1;
                 let datagram = reply.clone();
+                self.trace_repeated(now, command);
                 return self.send(client, datagram);
             }
             None => {}
         }
+        self.trace_asked(now, client, command);
         let held = Held {
             client,
             datagram: datagram.into(),
             key,
+            command: metrics::name(command),
             deadline: now.instant + WAIT,
             attempts: 0,
         };
@@ -385,12 +469,14 @@ impl Control {
     /// Answers a request and keeps the answer.
     fn finish(&mut self, now: Now, held: &Held, reply: Vec<u8>) {
         self.replies.finish(now.instant, held.key, &reply);
+        self.tally.note_reply(now.instant, held);
         self.send(held.client, reply);
     }
 
     /// Answers a request with an error and keeps that.
     fn finish_refused(&mut self, now: Now, held: &Held, cookie: &[u8], reason: &str) {
         self.count_refused(held.client, reason);
+        self.trace_refused(now, held, reason);
         self.finish(now, held, reply::error(reason).encode(cookie));
     }
 

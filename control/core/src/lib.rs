@@ -21,8 +21,10 @@
 mod call;
 mod control;
 mod events;
+mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
+mod limits;
 mod negotiation;
 mod output;
 mod placement;
@@ -33,11 +35,17 @@ mod record;
 mod replies;
 mod sdp;
 mod statistics;
+mod summary;
+mod trace;
 
 pub use call::{Carrier, Client, Format};
-pub use control::{Config, Control, Counters, Now};
+pub use control::{Config, Control, Counters, Now, WatchedCall};
+pub use exposition::CONTENT_TYPE;
+pub use limits::{HostLoad, Limits, Overload};
 pub use output::{EndReason, Notice, Output};
 pub use sdp::MEDIA_MAX;
+pub use summary::{CallSummary, Side};
+pub use trace::{Trace, TraceEvent, What};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use relay_wire::{CommandError, Request};
 
 use crate::call::Client;
+use crate::summary::CallSummary;
 
 /// What the driver is to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +38,14 @@ pub enum Notice {
         call: String,
         /// What was wrong.
         reason: String,
+    },
+    /// A call is over: what became of it. Only if
+    /// [asked for](crate::Control::want_call_records).
+    CallRecord {
+        /// Why.
+        reason: EndReason,
+        /// What went through it.
+        summary: Box<CallSummary>,
     },
     /// A call began.
     CallStarted {
@@ -94,6 +103,19 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// In words.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::MediaTimeout => "media timeout",
+            Self::OfferTimeout => "offer timeout",
+            Self::FinalTimeout | Self::FirstPacketTimeout | Self::SilentTimeout => {
+                self.name().unwrap_or_default()
+            }
+        }
+    }
+
     /// Control ends the call by itself: the client, which has one up, is told, and asks for the
     /// counts later.
     pub(crate) fn is_news(self) -> bool {

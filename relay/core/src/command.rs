@@ -338,6 +338,7 @@ impl Relay {
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
         counters.push(("ports_idle".to_owned(), self.flows.idle() as u64));
         counters.push(("ports_reused".to_owned(), self.flows.reused()));
+        counters.push(("bytes_out".to_owned(), self.bytes_out));
         counters.push(("packets_taken".to_owned(), self.packets_taken));
         counters.push(("packets_made".to_owned(), self.packets_made));
         WorkerStats {

@@ -111,6 +111,8 @@ pub struct Relay {
     /// Packets that were made of them.
     packets_made: u64,
     packets_out: u64,
+    /// UDP payload of what was forwarded.
+    bytes_out: u64,
     drops: [u64; DropReason::ALL.len()],
 }
 
@@ -135,6 +137,7 @@ impl Relay {
             packets_taken: 0,
             packets_made: 0,
             packets_out: 0,
+            bytes_out: 0,
             drops: [0; DropReason::ALL.len()],
             limits,
         }
@@ -151,6 +154,7 @@ impl Relay {
             }
             Ok(verdict) => {
                 self.packets_out += 1;
+                self.bytes_out += packet.len() as u64;
                 verdict
             }
             Err(DropReason::UnknownFlow) if self.flows.is_idle(ingress.socket) => {

@@ -93,7 +93,10 @@ impl Relay {
         self.packets_made += 1;
         let result = self.route_made(flow, kind, packet);
         match result {
-            Ok(_) => self.packets_out += 1,
+            Ok(_) => {
+                self.packets_out += 1;
+                self.bytes_out += packet.len() as u64;
+            }
             Err(reason) => self.drops[reason.index()] += 1,
         }
         result

@@ -4,6 +4,7 @@
 //! run ─► relay, control, sip-proxy as children          (run/)
 //! status, calls, ng ─► control, by ng over UDP           (ng_client)
 //! status, calls ─► sip-proxy, by its admin socket        (admin)
+//! top, trace, limit, drain ─► control, by its own         (admin)
 //! user, cdr, registrations ─► the database               (sip-proxy-store)
 //! migrate ─► rtpengine's settings                       (migrate/)
 //! doctor ─► /proc and /sys of this host                  (doctor/)
@@ -19,7 +20,9 @@ mod cdr;
 mod codec;
 mod config;
 mod doctor;
+mod drain;
 mod failure;
+mod limit;
 mod load;
 mod man;
 mod migrate;
@@ -31,6 +34,8 @@ mod registrations;
 mod run;
 mod status;
 mod time;
+mod top;
+mod trace;
 mod user;
 
 use std::path::PathBuf;
@@ -112,6 +117,30 @@ enum Command {
     /// PACKETS are the RTP packets that each party sent. SILENT is the time since the newest
     /// packet of anybody.
     Calls(calls::CallsArgs),
+    /// Watch calls and how they sound, the worst first
+    ///
+    /// Each line is a call, as the relay hears it: MOS is the mean opinion score of its worst
+    /// stream (1.0 to 4.5), LOSS and JITTER are those of the worst party, RATE is what the parties
+    /// send, SILENT is the time since the newest packet of anybody. Keys: q ends, and m, l, j, p, t
+    /// sort by MOS, loss, jitter, packets, time.
+    Top(top::TopArgs),
+    /// Tell what happened to a call
+    ///
+    /// Control remembers some dozens of events of each call, of thousands of calls that are over,
+    /// and of offers that it turned away, until it is started again.
+    Trace(trace::TraceArgs),
+    /// Show or change what may be reached before new calls are turned away
+    ///
+    /// A change holds at once, and until control is started again: write it to the settings file,
+    /// too, to keep it. Calls that are up are never touched.
+    #[command(subcommand)]
+    Limit(limit::LimitCommand),
+    /// Take no new calls, wait for the last one, and stop
+    ///
+    /// Proxies are told what a full relay says, so that they use another one. When the last call
+    /// is over, all three daemons stop if `tandem run` supervises them, else control alone, for
+    /// good. Ctrl-C leaves control draining; --cancel takes new calls again.
+    Drain(drain::DrainArgs),
     /// Show which phones are registered
     ///
     /// Read from the database, so that it works while the SIP proxy is down, too.
@@ -171,6 +200,10 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => return doctor::run(context, args),
         Command::Load(args) => return load::run(context, args),
         Command::Run(args) => return run::run(context, args),
+        Command::Drain(args) => drain::run(context, args),
+        Command::Limit(command) => limit::run(context, command),
+        Command::Top(args) => top::run(context, args),
+        Command::Trace(args) => trace::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Calls(args) => calls::run(context, args),
         Command::Registrations(args) => registrations::run(context, args),

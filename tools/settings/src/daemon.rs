@@ -11,6 +11,10 @@ use crate::load::{Loaded, load};
 /// Exit code for wrong settings or arguments, as clap uses it.
 pub const EXIT_CODE_USAGE: u8 = 2;
 
+/// Exit code of a daemon that was drained and told to stop: whoever supervises it must not start
+/// it again.
+pub const EXIT_CODE_DRAINED: u8 = 5;
+
 /// The arguments of every daemon. Use with `#[command(flatten)]`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct DaemonArgs {

@@ -79,6 +79,10 @@ pub struct Relay {
     /// Cores that the workers are pinned to, in order. Empty: the cores of this process. More
     /// workers than cores share them.
     pub cores: Vec<usize>,
+    /// Threads that transcode: they do it for calls whose two sides share no codec. They give way
+    /// to the workers. 0: such calls are refused. Unset: one for each core that has no worker, and
+    /// one for every two cores at least.
+    pub codec_threads: Option<u8>,
     /// `uring`, `poll`, or `auto`: io_uring where the kernel allows it, else poll.
     pub driver: Driver,
     /// Calls that one worker takes at most.
@@ -137,6 +141,25 @@ pub struct Control {
     pub offer_timeout_s: u32,
     /// Calls at most; further offers are answered with `load limit`.
     pub calls_max: u32,
+    /// Load average of the last minute from which on new calls are turned away; 0 is no limit.
+    /// This and the other limits are changed without a restart by `tandem limit set`.
+    pub load_max: f64,
+    /// How busy the host's processors may be before new calls are turned away, in percent of all
+    /// of them; 0 is no limit.
+    pub cpu_percent_max: u8,
+    /// Media that leaves the relay, in Mbit/s of UDP payload, from which on new calls are turned
+    /// away; 0 is no limit.
+    pub bandwidth_mbit_max: u32,
+    /// One line of the log for each call that is over: who, how long, what was lost, how it
+    /// sounded. These lines are not limited by `log.lines_per_second_max`.
+    pub call_records: bool,
+    /// Where HEPv3 is sent for Homer, as `ADDRESS:PORT` over UDP: each ng request and reply.
+    /// Empty (`""`): nowhere.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
+    pub hep: Option<SocketAddr>,
+    /// By which number Homer knows this host.
+    pub hep_agent_id: u32,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
@@ -223,6 +246,7 @@ impl Default for Relay {
             ports: [30_000, 39_999],
             workers: 0,
             cores: Vec::new(),
+            codec_threads: None,
             driver: Driver::Auto,
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
@@ -244,6 +268,12 @@ impl Default for Control {
             delete_delay_s: 0,
             offer_timeout_s: 180,
             calls_max: 20_000,
+            load_max: 0.0,
+            cpu_percent_max: 0,
+            bandwidth_mbit_max: 0,
+            call_records: true,
+            hep: None,
+            hep_agent_id: 2_001,
             endpoint_learning: EndpointLearning::Heuristic,
             interface_aliases: Vec::new(),
         }

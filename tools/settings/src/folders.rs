@@ -43,6 +43,12 @@ impl Loaded {
         self.runtime_dir().join("relay.sock")
     }
 
+    /// Control's admin socket.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime_dir().join("control.sock")
+    }
+
     /// The SIP proxy's admin socket.
     #[must_use]
     pub fn sip_proxy_socket(&self) -> PathBuf {

@@ -47,7 +47,7 @@ mod locate;
 pub mod logging;
 pub mod manual;
 
-pub use daemon::{DaemonArgs, EXIT_CODE_USAGE, exit_with_parent};
+pub use daemon::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, exit_with_parent};
 pub use error::{Place, SettingsError};
 pub use file::{Control, Driver, EndpointLearning, File, Log, LogFormat, Relay, SipProxy, Tandem};
 pub use load::{Loaded, load};

@@ -25,6 +25,7 @@ fn log_a_flood(format: LogFormat) {
     for number in 0..LINES {
         tracing::warn!(number, from = %"a\r\nb\u{1b}[2J", "refused");
         tracing::error!(target: "quiet", "must not show");
+        tracing::info!(target: "tandem::call_record", "a call");
     }
     tracing::info!("another place");
     // Real time: this process stands for a daemon, whose summaries come by the wall clock.
@@ -56,13 +57,18 @@ fn a_flood_is_summed_up() {
     for format in ["text", "json"] {
         let lines = run_as(format);
         assert_eq!(count(&lines, "refused"), 10, "{format}: {lines:#?}");
+        assert_eq!(count(&lines, "a call"), 100, "no record is left out");
         assert_eq!(
             count(&lines, "… 90 more like this"),
             1,
             "{format}: {lines:#?}"
         );
         assert_eq!(count(&lines, "another place"), 1, "{format}: {lines:#?}");
-        assert_eq!(lines.len(), 12, "one line each, nothing forged: {lines:#?}");
+        assert_eq!(
+            lines.len(),
+            112,
+            "one line each, nothing forged: {lines:#?}"
+        );
         assert_eq!(count(&lines, "\u{1b}"), 0, "{format}: {lines:#?}");
     }
 }

@@ -18,6 +18,7 @@ use crate::negotiation::ports_added;
 use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
 use crate::record;
+use crate::trace::What;
 
 use super::deletion::Scope;
 use super::link::Purpose;
@@ -304,6 +305,7 @@ impl Control {
                 if let Some(call) = self.calls.get_mut(&key) {
                     call.installed = None;
                 }
+                self.trace(now, key, What::Restored);
                 self.schedule(now, key);
                 self.restore_more(now);
             }
@@ -338,6 +340,7 @@ impl Control {
             self.counters.calls_started += 1;
             self.notice(Notice::CallStarted { call_id: name });
         }
+        self.trace_agreed(now, key);
         self.schedule(now, key);
         if let (Then::Reply(reply), Some(held)) = (then, held) {
             self.finish(now, &held, reply);
@@ -411,6 +414,7 @@ impl Control {
         }
         self.counters.relay_refusals += 1;
         let call_id = self.calls.get(&key).map(Call::name).unwrap_or_default();
+        self.trace(now, key, What::relay_refused(&error.to_string()));
         self.notice(Notice::RelayRefused { call_id, error });
         self.refuse_overloaded(now, &held);
         self.undo(now, key);

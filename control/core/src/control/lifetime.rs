@@ -5,6 +5,7 @@ use relay_wire::{CallKey, CallStats};
 
 use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
+use crate::trace::What;
 
 use super::jobs::{Call, Ended, Silence};
 use super::{Control, Held, Now};
@@ -39,6 +40,8 @@ impl Control {
                 EndReason::OfferTimeout => self.counters.offer_timeouts += 1,
             }
             self.notice(Notice::CallEnded { call_id, reason });
+            self.trace(now, key, What::Ended { reason });
+            self.record_call(now, key, reason, stats.as_ref());
         }
         match reason {
             Some(reason) if reason.is_news() => self.bury(now, key, reason, stats),
@@ -85,6 +88,7 @@ impl Control {
             self.placement.remove(call.worker);
         }
         self.keys.remove(&call.state.call_id);
+        self.traces.close(key, &call.state.call_id);
         for held in call.queue {
             self.resume(now, held);
         }
@@ -97,6 +101,7 @@ impl Control {
         };
         let name = call.name();
         self.counters.calls_lost += 1;
+        self.trace(now, key, What::lost(reason));
         self.notice(Notice::CallLost {
             call: name,
             reason: reason.to_owned(),
@@ -213,6 +218,9 @@ impl Control {
     }
 
     pub(super) fn count_relayed(&mut self, stats: Option<&CallStats>) {
+        if let Some(stats) = stats {
+            self.tally.note_stats(stats);
+        }
         for endpoint in stats.iter().flat_map(|stats| &stats.endpoints) {
             self.counters.relayed_packets += endpoint.packets_out;
             self.counters.relayed_bytes += endpoint.bytes_out;

@@ -24,6 +24,7 @@ use crate::placement::Placement;
 use crate::plan::Plan;
 use crate::ports::Ports;
 use crate::record;
+use crate::trace::What;
 
 use super::jobs::{Call, Kind, Silence};
 use super::{Control, Now, WAITING_MAX};
@@ -74,8 +75,12 @@ pub(super) enum Purpose {
     Cleanup,
     /// The calls of a worker.
     List(WorkerId),
+    /// Some calls that are watched.
+    Sample(WorkerId),
     /// The counts of a worker.
     Survey,
+    /// The counts of a worker, to be kept.
+    Watch(WorkerId),
 }
 
 impl Link {
@@ -111,6 +116,8 @@ impl Control {
             hello.idle_per_worker_max,
         );
         self.placement = Placement::new(hello.partition.workers());
+        self.watch.reset(hello.partition.workers());
+        self.admission.forget_bytes();
         self.link.interfaces.clone_from(&hello.interfaces);
         let workers = hello.partition.workers();
         self.link.hello = Some(hello);
@@ -131,18 +138,23 @@ impl Control {
                 self.handle_call_reply(now, key, reply.answers, reply.failure);
             }
             Some(Purpose::List(worker)) => self.handle_list(now, worker, reply.answers),
+            Some(Purpose::Sample(worker)) => {
+                self.handle_samples(now, worker, reply.answers, reply.failure);
+            }
             Some(Purpose::Survey) => self.handle_worker_stats(now, reply.answers),
+            Some(Purpose::Watch(worker)) => self.handle_watched(now, worker, reply.answers),
             Some(Purpose::Cleanup) | None => {}
         }
     }
 
     /// The relay says that something happened.
-    pub fn handle_relay_event(&mut self, _now: Now, event: Event) {
+    pub fn handle_relay_event(&mut self, now: Now, event: Event) {
         let (call, silence) = match event {
             Event::FirstPacketTimeout { call } => (call, Silence::FromTheFirst),
             Event::MediaTimeout { call } => (call, Silence::ForLong),
         };
         if self.link.state != State::Listing {
+            self.trace_silence(now, call, silence);
             self.handle_silent(call, silence);
         } else if self.link.silent.len() < SILENT_MAX {
             self.link.silent.push((call, silence));
@@ -156,6 +168,7 @@ impl Control {
         self.link.restores.clear();
         self.link.restores_open = 0;
         self.link.silent.clear();
+        self.watch.reset(0);
         self.end_survey(now, false);
         let interrupted: Vec<_> = self
             .calls
@@ -385,6 +398,7 @@ impl Control {
         self.placement.add(worker);
         self.keys.insert(state.call_id.clone(), key);
         self.calls.insert(key, Call::new(worker, state));
+        self.trace(now, key, What::Adopted);
         true
     }
 

@@ -90,8 +90,8 @@ impl Control {
 
     /// Begins a call, on the first worker that has ports for it.
     fn offer_new(&mut self, now: Now, held: Held, cookie: &[u8], offer: &Negotiation<'_>) {
-        if self.keys.len() >= usize::try_from(self.config.calls_max).unwrap_or(usize::MAX) {
-            return self.refuse_load(now, &held, cookie, offer, SESSIONS);
+        if let Some(overload) = self.admission.refuse(self.keys.len()) {
+            return self.refuse_load(now, &held, cookie, offer, overload.text());
         }
         let mut workers = self.placement.order();
         // The workers tried before come last.
@@ -103,6 +103,7 @@ impl Control {
             match negotiator.offer(&mut state, offer) {
                 Ok(sdp) => {
                     let key = self.add_call(now, worker, offer.call_id);
+                    self.trace_begun(now, key, &held);
                     return self.agree(now, key, held, cookie, state, &sdp);
                 }
                 Err(refusal) => {
@@ -185,6 +186,7 @@ impl Control {
         reason: &str,
     ) {
         self.count_refused(held.client, reason);
+        self.trace_refused(now, held, reason);
         let reply = if offer.supports.has(Support::LoadLimit) {
             reply::load_limit(reason)
         } else {

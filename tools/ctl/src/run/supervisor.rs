@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use tandem_settings::EXIT_CODE_USAGE;
+use tandem_settings::{EXIT_CODE_DRAINED, EXIT_CODE_USAGE};
 
 use super::role::Role;
 
@@ -149,6 +149,11 @@ impl Supervisor {
             self.child_mut(role).state = State::Absent;
             self.stop_next(now);
             return;
+        }
+        if status.code() == Some(i32::from(EXIT_CODE_DRAINED)) {
+            self.say(Severity::Info, format!("{role} was drained; stopping"));
+            self.child_mut(role).state = State::Absent;
+            return self.stop(now);
         }
         let is_usage = status.code() == Some(i32::from(EXIT_CODE_USAGE));
         let code = if is_usage { EXIT_CODE_USAGE } else { 1 };

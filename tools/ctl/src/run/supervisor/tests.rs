@@ -73,6 +73,18 @@ fn waits_grow_to_ten_seconds_and_begin_anew_after_a_stable_time() {
 }
 
 #[test]
+fn when_control_has_been_drained_all_stop_in_order_and_in_peace() {
+    let now = Instant::now();
+    let mut supervisor = running(now);
+    supervisor.handle_exit(now, Control, code(i32::from(EXIT_CODE_DRAINED)));
+    assert_eq!(actions(&mut supervisor), [Action::Terminate(SipProxy)]);
+    supervisor.handle_exit(now, SipProxy, code(0));
+    assert_eq!(actions(&mut supervisor), [Action::Terminate(Relay)]);
+    supervisor.handle_exit(now, Relay, code(0));
+    assert_eq!(supervisor.poll_done(), Some(0));
+}
+
+#[test]
 fn says_how_it_ended() {
     let now = Instant::now();
     let mut supervisor = running(now);
