@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use control_core::Limits;
+use control_core::{Limits, Transcode};
 use tandem_settings::{EndpointLearning, Loaded, SettingsError};
 
 /// Addresses that ng is received on at most.
@@ -43,6 +43,8 @@ pub struct Config {
     pub endpoint_learning: EndpointLearning,
     /// Other names of interfaces, each with the name that it stands for.
     pub interface_aliases: Vec<(String, String)>,
+    /// When media is transcoded.
+    pub transcode: Transcode,
 }
 
 impl Config {
@@ -68,6 +70,11 @@ impl Config {
             hep: file.hep.map(|address| (address, file.hep_agent_id)),
             endpoint_learning: file.endpoint_learning,
             interface_aliases: aliases(loaded)?,
+            transcode: match file.transcode {
+                tandem_settings::Transcode::Directives => Transcode::Directives,
+                tandem_settings::Transcode::Never => Transcode::Never,
+                tandem_settings::Transcode::WhenNeeded => Transcode::WhenNeeded,
+            },
         };
         config.check_listen(loaded)?;
         config.check_numbers(loaded)?;

@@ -333,6 +333,7 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
             EndpointLearning::Immediate => Learning::Immediate,
             EndpointLearning::Off => Learning::Off,
         },
+        transcode: config.transcode,
         seed,
     })
 }

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use relay_wire::{InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize};
 
+use crate::codecs::Exchange;
 use crate::sdp::Transport;
 
 /// Parties of one call, forks included.
@@ -92,6 +93,8 @@ pub(crate) struct Stream {
     pub(crate) is_held: bool,
     /// Not refused by the party.
     pub(crate) is_active: bool,
+    /// What was said of codecs between this leg and an older one.
+    pub(crate) exchange: Option<Box<Exchange>>,
 }
 
 /// RTCP on the port of RTP, as far as one party is concerned.
@@ -308,6 +311,7 @@ impl Default for Stream {
             rtcp_mux: Mux::default(),
             is_held: false,
             is_active: false,
+            exchange: None,
         }
     }
 }

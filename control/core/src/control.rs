@@ -12,6 +12,7 @@ use relay_wire::{CallKey, Learning};
 use rustc_hash::FxHashMap;
 
 use crate::call::{Carrier, Client, Format};
+use crate::codecs::Transcode;
 use crate::events::Events;
 use crate::limits::{Admission, HostLoad, Limits, Overload};
 use crate::negotiation::{Policy, not_done};
@@ -86,6 +87,8 @@ pub struct Config {
     pub calls_max: u32,
     /// How addresses are learnt, unless a request says otherwise.
     pub endpoint_learning: Learning,
+    /// When media is transcoded.
+    pub transcode: Transcode,
     /// From the system's source of randomness: makes ports hard to guess.
     pub seed: [u8; 32],
 }
@@ -190,6 +193,8 @@ struct Held {
     deadline: Instant,
     /// How often it was tried.
     attempts: u8,
+    /// The relay had too much to do for its codecs.
+    spares_codecs: bool,
 }
 
 impl Control {
@@ -436,6 +441,7 @@ impl Control {
             command: metrics::name(command),
             deadline: now.instant + WAIT,
             attempts: 0,
+            spares_codecs: false,
         };
         self.count(command);
         if self.link.is_up() {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::codecs;
 use crate::record;
 use crate::sdp::{
     Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite,
@@ -51,4 +52,10 @@ pub fn record(data: &[u8]) {
         let bytes = record::encode(&state);
         assert!(bytes.is_err() || record::decode(&bytes.unwrap_or_default()) == Ok(state));
     }
+}
+
+/// Any bytes as an offer and its answer, divided by a line `--`: what the parties are told of can be
+/// read, and whatever the relay is to do has a place in what was said.
+pub fn codecs(data: &[u8]) {
+    codecs::fuzz(data);
 }

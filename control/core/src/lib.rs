@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod codecs;
 mod control;
 mod events;
 mod exposition;
@@ -39,6 +40,7 @@ mod summary;
 mod trace;
 
 pub use call::{Carrier, Client, Format};
+pub use codecs::Transcode;
 pub use control::{Config, Control, Counters, Now, WatchedCall};
 pub use exposition::CONTENT_TYPE;
 pub use limits::{HostLoad, Limits, Overload};

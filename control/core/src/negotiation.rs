@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
 
 use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Stream};
+use crate::codecs::{Passage, Transcode, Wishes};
 use crate::control::Now;
 use crate::ports::Ports;
 use crate::sdp::{
@@ -82,6 +83,9 @@ pub(crate) struct Negotiator<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) ports: &'a mut Ports,
     pub(crate) rng: &'a mut StdRng,
+    pub(crate) transcode: Transcode,
+    /// The relay has too much to do: what can be done without codecs is to be.
+    pub(crate) spares_codecs: bool,
 }
 
 impl Negotiator<'_> {
@@ -95,6 +99,11 @@ impl Negotiator<'_> {
         let sdp = Sdp::parse(offer.sdp)?;
         let offerer = self.offerer(state, offer, &sdp)?;
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
+        let wishes = Wishes::new(offer);
+        let text = self
+            .passage(&wishes, offerer, receiver)
+            .offer(state, offer.sdp);
+        let sdp = Sdp::parse(&text)?;
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
@@ -110,11 +119,15 @@ impl Negotiator<'_> {
         state: &mut CallState,
         answer: &Negotiation<'_>,
     ) -> Result<Vec<u8>, Refusal> {
-        let sdp = Sdp::parse(answer.sdp)?;
         let offerer = state.leg_by_tag(answer.from_tag).ok_or(Refusal::Dialogue)?;
         let offerer = offerer.id;
         let answerer = answerer(state, answer, offerer).ok_or(Refusal::Dialogue)?;
         associate(state, offerer, answerer);
+        let wishes = Wishes::new(answer);
+        let text = self
+            .passage(&wishes, answerer, offerer)
+            .answer(state, answer.sdp);
+        let sdp = Sdp::parse(&text)?;
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
@@ -123,6 +136,16 @@ impl Negotiator<'_> {
             state.offer_deadline_unix_ms = None;
         }
         self.write(state, answer, &sdp, offerer, &sections)
+    }
+
+    fn passage<'w>(&self, wishes: &'w Wishes, sender: LegId, receiver: LegId) -> Passage<'w> {
+        Passage {
+            transcode: self.transcode,
+            wishes,
+            sender,
+            receiver,
+            spares: self.spares_codecs,
+        }
     }
 
     /// The leg of who made the offer.

@@ -6,9 +6,10 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Learning, Port, SourceRules};
+use relay_wire::{CallKey, Command, Learning, Port, SourceRules, Transcoding};
 
 use crate::call::{CallState, Leg, Stream};
+use crate::codecs::Exchange;
 use crate::sdp::Transport;
 
 /// What the relay is to do for a call.
@@ -32,6 +33,8 @@ pub(crate) struct Endpoint {
     /// What it was opened with; that does not change.
     pub(crate) tos: Option<u8>,
     pub(crate) egress: Egress,
+    /// What becomes of RTP before it leaves.
+    pub(crate) transcoding: Option<Transcoding>,
 }
 
 /// Where packets that arrive at a port leave.
@@ -61,7 +64,7 @@ impl Plan {
             // A fork that lost is not heard any more.
             let peer = peer.filter(|peer| peer.peer == Some(leg.id) || !peer.is_settled);
             for index in 0..leg.streams.len() {
-                endpoints_of(leg, peer, index, &mut endpoints);
+                endpoints_of((state, leg), peer, index, &mut endpoints);
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
@@ -114,6 +117,9 @@ impl Plan {
         for endpoint in &next.endpoints {
             self.push_egress(endpoint, call, &mut commands);
         }
+        for endpoint in &next.endpoints {
+            self.push_transcoding(endpoint, call, &mut commands);
+        }
         commands
     }
 
@@ -158,6 +164,18 @@ impl Plan {
         }
     }
 
+    fn push_transcoding(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let before = self.endpoint(endpoint.port);
+        let stands = before.and_then(|before| before.transcoding.as_ref());
+        if stands != endpoint.transcoding.as_ref() {
+            commands.push(Command::SetTranscoding {
+                call,
+                ingress: endpoint.port,
+                transcoding: endpoint.transcoding.clone(),
+            });
+        }
+    }
+
     /// Makes this plan say what a command did that the relay has carried out.
     pub(crate) fn apply(&mut self, command: &Command) {
         match *command {
@@ -197,11 +215,17 @@ impl Plan {
             Command::Connect {
                 ingress, rtp, rtcp, ..
             } => self.change(ingress, |endpoint| endpoint.egress = Egress { rtp, rtcp }),
+            Command::SetTranscoding {
+                ingress,
+                ref transcoding,
+                ..
+            } => self.change(ingress, |endpoint| {
+                endpoint.transcoding.clone_from(transcoding);
+            }),
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
-            | Command::SetRecord { .. }
-            | Command::SetTranscoding { .. } => {}
+            | Command::SetRecord { .. } => {}
         }
     }
 
@@ -229,6 +253,7 @@ impl Endpoint {
             remote: None,
             rules: SourceRules::default(),
             egress: Egress::default(),
+            transcoding: None,
         }
     }
 }
@@ -242,7 +267,12 @@ impl Egress {
 }
 
 /// Adds the one or two endpoints of a stream.
-fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec<Endpoint>) {
+fn endpoints_of(
+    (state, leg): (&CallState, &Leg),
+    peer: Option<&Leg>,
+    index: usize,
+    endpoints: &mut Vec<Endpoint>,
+) {
     let (Some(stream), Some(port)) = (leg.streams.get(index), leg.port(index)) else {
         return;
     };
@@ -253,6 +283,7 @@ fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec
         rules: stream.source_rules,
         tos: stream.tos,
         egress,
+        transcoding: transcoding_of((state, leg), peer.filter(|_| egress.rtp.is_some()), index),
     });
     let rtcp_port = stream.rtcp_port().filter(|number| *number != port.number);
     if let Some(number) = rtcp_port {
@@ -265,8 +296,25 @@ fn endpoints_of(leg: &Leg, peer: Option<&Leg>, index: usize, endpoints: &mut Vec
                 rtp: None,
                 rtcp: egress.rtcp,
             },
+            transcoding: None,
         });
     }
+}
+
+fn transcoding_of(
+    (state, leg): (&CallState, &Leg),
+    peer: Option<&Leg>,
+    index: usize,
+) -> Option<Transcoding> {
+    let routes = Exchange::routes(state, index, leg.id, peer?.id);
+    let rtcp = leg.streams.get(index)?.rtcp_port();
+    (!routes.is_empty()).then(|| Transcoding {
+        routes: routes.to_vec(),
+        rtcp: rtcp.map(|number| Port {
+            interface: leg.interface,
+            number,
+        }),
+    })
 }
 
 fn egress_of(stream: &Stream, peer: Option<&Leg>, index: usize) -> Egress {

@@ -18,6 +18,8 @@ fn control() -> Control {
         delete_delay_s: 0,
         offer_timeout_s: 180,
         calls_max: 100,
+        endpoint_learning: relay_wire::Learning::Heuristic,
+        transcode: control_core::Transcode::WhenNeeded,
         seed: [7; 32],
     })
 }

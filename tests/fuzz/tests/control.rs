@@ -28,6 +28,12 @@ target!(
     control_core::fuzz::sdp
 );
 target!(
+    sdp_codecs,
+    seeds::session_descriptions(),
+    12_000,
+    control_core::fuzz::codecs
+);
+target!(
     call_record,
     seeds::scripts(),
     60_000,

@@ -165,6 +165,10 @@ pub struct Control {
     pub endpoint_learning: EndpointLearning,
     /// Other names of the relay's interfaces, as `other=name`.
     pub interface_aliases: Vec<String>,
+    /// When the relay decodes media and encodes it anew: `when-needed`, which offers to the callee,
+    /// behind the caller's codecs, those that the relay has, and translates if the two share none;
+    /// `directives`, only if a proxy asks for it (`transcode` in ng); `never`.
+    pub transcode: Transcode,
 }
 
 /// How the address of a party is learnt.
@@ -180,6 +184,19 @@ pub enum EndpointLearning {
     Immediate,
     /// Not at all: media is taken from the signalled address only.
     Off,
+}
+
+/// When media is transcoded.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transcode {
+    /// If a proxy asks for it.
+    Directives,
+    /// Never.
+    Never,
+    /// If a proxy asks for it, and if caller and callee share no codec.
+    #[default]
+    WhenNeeded,
 }
 
 /// The registrar and proxy.
@@ -276,6 +293,7 @@ impl Default for Control {
             hep_agent_id: 2_001,
             endpoint_learning: EndpointLearning::Heuristic,
             interface_aliases: Vec::new(),
+            transcode: Transcode::default(),
         }
     }
 }

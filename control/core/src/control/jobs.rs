@@ -405,7 +405,11 @@ impl Control {
         if foreign.is_some() {
             self.counters.ports_taken += 1;
         }
-        let may_help = foreign.is_some() || is_elsewhere || is_forgotten;
+        // Without codecs it may yet go, if the parties share one.
+        let overloaded = [Refusal::Overload, Refusal::Unsupported].map(CommandError::Refused);
+        let is_sparing = overloaded.contains(&error) && !held.spares_codecs;
+        held.spares_codecs |= is_sparing;
+        let may_help = foreign.is_some() || is_elsewhere || is_forgotten || is_sparing;
         if may_help && held.attempts < ATTEMPTS_MAX {
             if is_elsewhere {
                 self.abandon(now, key);

@@ -73,7 +73,7 @@ impl Control {
     ) {
         let call = &self.calls[&key];
         let (worker, mut next) = (call.worker, call.state.clone());
-        let mut negotiator = self.negotiator(now, held.client, worker);
+        let mut negotiator = self.negotiator(now, &held, worker);
         let sdp = if is_offer {
             negotiator.offer(&mut next, negotiation)
         } else {
@@ -99,7 +99,7 @@ impl Control {
         workers.rotate_left(tried);
         for worker in workers {
             let mut state = CallState::new(offer.call_id, now.unix_ms);
-            let mut negotiator = self.negotiator(now, held.client, worker);
+            let mut negotiator = self.negotiator(now, &held, worker);
             match negotiator.offer(&mut state, offer) {
                 Ok(sdp) => {
                     let key = self.add_call(now, worker, offer.call_id);
@@ -163,15 +163,17 @@ impl Control {
         }
     }
 
-    fn negotiator(&mut self, now: Now, client: Client, worker: WorkerId) -> Negotiator<'_> {
+    fn negotiator(&mut self, now: Now, held: &Held, worker: WorkerId) -> Negotiator<'_> {
         Negotiator {
             now,
-            client,
+            client: held.client,
             worker,
             interfaces: &self.link.interfaces,
             policy: &self.policy,
             ports: &mut self.ports,
             rng: &mut self.rng,
+            transcode: self.config.transcode,
+            spares_codecs: held.spares_codecs,
         }
     }
 

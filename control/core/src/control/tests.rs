@@ -5,3 +5,4 @@ mod formats;
 mod negotiation;
 mod recovery;
 mod resilience;
+mod transcoding;

@@ -11,6 +11,25 @@ fn port(number: u16) -> Port {
     }
 }
 
+fn transcoding() -> Transcoding {
+    let format = |codec, payload_type| relay_wire::Format {
+        codec,
+        payload_type,
+        ptime_ms: 20,
+        events: None,
+        comfort_noise: None,
+    };
+    Transcoding {
+        routes: vec![relay_wire::Route {
+            from: format(relay_wire::Codec::Pcmu, 0),
+            to: format(relay_wire::Codec::Gsm, 3),
+            opus: None,
+            suppresses_silence: false,
+        }],
+        rtcp: None,
+    }
+}
+
 /// A plan of endpoints `(port, where its RTP goes)`.
 fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
     let endpoints = endpoints.iter().map(|&(number, egress)| Endpoint {
@@ -29,6 +48,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
             rtp: egress.map(port),
             rtcp: None,
         },
+        transcoding: egress.filter(|number| *number == 20).map(|_| transcoding()),
     });
     Plan {
         exists: true,

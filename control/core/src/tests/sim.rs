@@ -12,7 +12,7 @@ use relay_wire::{
 };
 
 use super::{client, start};
-use crate::{Client, Config, Control, Notice, Now, Output};
+use crate::{Client, Config, Control, Notice, Now, Output, Transcode};
 
 /// One endpoint of the simulated relay.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -44,6 +44,8 @@ pub(crate) struct SimRelay {
     pub(crate) calls: BTreeMap<CallKey, SimCall>,
     /// Ports that someone else on the host uses.
     pub(crate) foreign: BTreeSet<u16>,
+    /// Its codecs have too much to do.
+    pub(crate) is_overloaded: bool,
     /// Workers whose table is full.
     pub(crate) full: BTreeSet<u8>,
     /// Calls in one page of a list.
@@ -73,6 +75,7 @@ impl SimRelay {
             },
             calls: BTreeMap::new(),
             foreign: BTreeSet::new(),
+            is_overloaded: false,
             full: BTreeSet::new(),
             page: 2,
         }
@@ -163,7 +166,12 @@ impl SimRelay {
                 call,
                 ingress,
                 transcoding,
-            } => self.endpoint(call, ingress)?.transcoding = transcoding,
+            } => {
+                if self.is_overloaded && transcoding.is_some() {
+                    return Err(CommandError::Refused(Refusal::Overload));
+                }
+                self.endpoint(call, ingress)?.transcoding = transcoding;
+            }
             Command::Connect {
                 call,
                 ingress,
@@ -320,6 +328,7 @@ pub(crate) const CONFIG: Config = Config {
     offer_timeout_s: 180,
     calls_max: 50,
     endpoint_learning: Learning::Heuristic,
+    transcode: Transcode::Directives,
     seed: [7; 32],
 };
 

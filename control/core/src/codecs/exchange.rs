@@ -1,0 +1,218 @@
+//! What is remembered of the codecs of a stream, with the younger of its two legs.
+
+use std::borrow::Cow;
+
+use relay_wire::Route;
+use serde::{Deserialize, Serialize};
+
+use super::offer::Offered;
+use super::{Transcode, Wishes, answer, listing, offer};
+use crate::call::{CallState, LegId};
+
+/// What two parties said of the codecs of one stream, and what the relay does for it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Exchange {
+    /// The other leg.
+    elder: LegId,
+    /// The last offer, for its answers and for the next offer: an [`Offered`] as bytes, since there
+    /// is one for almost each stream. Empty: there was nothing special about it.
+    offered: Vec<u8>,
+    /// What becomes of what arrives from the older leg. None: it passes as it is.
+    from_elder: Vec<Route>,
+    /// And from the younger one.
+    from_younger: Vec<Route>,
+}
+
+/// One offer or answer between two legs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage<'a> {
+    pub(crate) transcode: Transcode,
+    pub(crate) wishes: &'a Wishes,
+    pub(crate) sender: LegId,
+    pub(crate) receiver: LegId,
+    /// The relay has too much to do: what can be done without codecs is to be.
+    pub(crate) spares: bool,
+}
+
+impl Exchange {
+    /// What is to become of what arrives from one of two legs.
+    pub(crate) fn routes(state: &CallState, index: usize, from: LegId, to: LegId) -> &[Route] {
+        let Some(exchange) = find(state, index, (from, to)) else {
+            return &[];
+        };
+        if from == exchange.elder {
+            &exchange.from_elder
+        } else {
+            &exchange.from_younger
+        }
+    }
+
+    fn offered(&self) -> Option<Offered> {
+        postcard::from_bytes(&self.offered).ok()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.offered.is_empty() && self.from_elder.is_empty() && self.from_younger.is_empty()
+    }
+}
+
+impl Passage<'_> {
+    /// An offer as its receiver is to see it.
+    pub(crate) fn offer<'s>(&self, state: &mut CallState, sdp: &'s [u8]) -> Cow<'s, [u8]> {
+        if self.wishes.is_empty() && self.transcode != Transcode::WhenNeeded {
+            self.forget_offers(state);
+            return Cow::Borrowed(sdp);
+        }
+        let mut listings = Vec::new();
+        for (index, section) in listing::sections(sdp).into_iter().enumerate() {
+            let before = find(state, index, self.pair()).and_then(Exchange::offered);
+            let (listing, offered) = match section {
+                Some(section) => offer(self.transcode, self.wishes, &section, before.as_ref()),
+                None => (None, None),
+            };
+            self.change(state, index, |exchange| {
+                exchange.offered = offered.map(|it| pack(&it)).unwrap_or_default();
+            });
+            listings.push(listing);
+        }
+        relisted(sdp, &listings)
+    }
+
+    /// An answer as who made the offer is to see it.
+    pub(crate) fn answer<'s>(&self, state: &mut CallState, sdp: &'s [u8]) -> Cow<'s, [u8]> {
+        let pair = self.pair();
+        let is_special = (0..crate::MEDIA_MAX).any(|index| find(state, index, pair).is_some());
+        if !is_special && !self.wishes.concern_answers() {
+            return Cow::Borrowed(sdp);
+        }
+        let mut listings = Vec::new();
+        for (index, section) in listing::sections(sdp).into_iter().enumerate() {
+            let offered = find(state, index, pair).and_then(Exchange::offered);
+            let (listing, routes) = match section {
+                Some(section) => answer(self.wishes, &section, offered.as_ref(), self.spares),
+                None => (None, super::Routes::default()),
+            };
+            let elder = self.sender.min(self.receiver);
+            self.change(state, index, |exchange| {
+                let (sender, receiver) = (routes.from_answerer, routes.from_offerer);
+                (exchange.from_elder, exchange.from_younger) = if elder == self.sender {
+                    (sender, receiver)
+                } else {
+                    (receiver, sender)
+                };
+            });
+            listings.push(listing);
+        }
+        relisted(sdp, &listings)
+    }
+
+    /// An offer that says nothing special: then the answer to it says nothing special either.
+    fn forget_offers(&self, state: &mut CallState) {
+        for index in 0..crate::MEDIA_MAX {
+            if find(state, index, self.pair()).is_some() {
+                self.change(state, index, |exchange| exchange.offered = Vec::new());
+            }
+        }
+    }
+
+    /// Changes what is remembered of a stream; what would say nothing is not kept.
+    fn change(&self, state: &mut CallState, index: usize, change: impl FnOnce(&mut Exchange)) {
+        let (elder, younger) = sorted(self.pair());
+        let known = find(state, index, (elder, younger)).cloned();
+        let was_known = known.is_some();
+        let mut exchange = known.unwrap_or(Exchange {
+            elder,
+            offered: Vec::new(),
+            from_elder: Vec::new(),
+            from_younger: Vec::new(),
+        });
+        change(&mut exchange);
+        let exchange = (!exchange.is_empty()).then(|| Box::new(exchange));
+        if !was_known && exchange.is_none() {
+            return;
+        }
+        if let Some(leg) = state.leg_mut(younger) {
+            leg.stream_mut(index).exchange = exchange;
+        }
+    }
+
+    fn pair(&self) -> (LegId, LegId) {
+        (self.sender, self.receiver)
+    }
+}
+
+fn find(state: &CallState, index: usize, pair: (LegId, LegId)) -> Option<&Exchange> {
+    let (elder, younger) = sorted(pair);
+    let stream = state.leg(younger)?.streams.get(index)?;
+    stream.exchange.as_deref().filter(|it| it.elder == elder)
+}
+
+fn sorted((one, other): (LegId, LegId)) -> (LegId, LegId) {
+    (one.min(other), one.max(other))
+}
+
+fn pack(offered: &Offered) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    relay_wire::append(offered, &mut bytes);
+    bytes
+}
+
+fn relisted<'s>(sdp: &'s [u8], listings: &[Option<listing::Listing>]) -> Cow<'s, [u8]> {
+    if listings.iter().all(Option::is_none) {
+        Cow::Borrowed(sdp)
+    } else {
+        Cow::Owned(listing::relist(sdp, listings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// If this fails, the form of records has changed: see `record.rs`.
+    #[test]
+    fn the_form_of_what_is_remembered_is_fixed() {
+        let sdp = b"v=0\r\nm=audio 4000 RTP/AVP 3\r\n";
+        let wishes = Wishes::new(&control_ng::Negotiation {
+            ptime_ms: Some(40),
+            ..control_ng::Negotiation::default()
+        });
+        let mut state = CallState::new(b"c1", 0);
+        let legs = [0; 2].map(|_| state.add_leg(relay_wire::InterfaceId(0), 0));
+        let passage = |sender: usize| Passage {
+            transcode: Transcode::Directives,
+            wishes: &wishes,
+            sender: legs[sender],
+            receiver: legs[1 - sender],
+            spares: false,
+        };
+        passage(0).offer(&mut state, sdp);
+        passage(1).answer(&mut state, sdp);
+        let exchange = find(&state, 0, (legs[0], legs[1])).unwrap();
+        let mut bytes = Vec::new();
+        relay_wire::append(exchange, &mut bytes);
+        let golden = [
+            0, 17, 1, 3, 3, 71, 83, 77, 192, 62, 1, 0, 0, 0, 0, 1, 40, 0, 0, 1, 2, 3, 40, 0, 0, 2,
+            3, 40, 0, 0, 0, 0, 1, 2, 3, 40, 0, 0, 2, 3, 40, 0, 0, 0, 0,
+        ];
+        assert_eq!(bytes, golden);
+        assert_eq!(postcard::from_bytes(&bytes), Ok(exchange.clone()));
+    }
+
+    #[test]
+    fn what_says_nothing_is_not_kept() {
+        let sdp = b"v=0\r\nm=audio 4000 RTP/AVP 18\r\n";
+        let wishes = Wishes::default();
+        let mut state = CallState::new(b"c1", 0);
+        let legs = [0; 2].map(|_| state.add_leg(relay_wire::InterfaceId(0), 0));
+        let passage = Passage {
+            transcode: Transcode::WhenNeeded,
+            wishes: &wishes,
+            sender: legs[0],
+            receiver: legs[1],
+            spares: false,
+        };
+        assert_eq!(passage.offer(&mut state, sdp), &sdp[..]);
+        assert_eq!(find(&state, 0, (legs[0], legs[1])), None);
+    }
+}

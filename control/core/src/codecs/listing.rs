@@ -1,0 +1,251 @@
+//! The media sections of a description, as far as codecs are concerned, and writing them anew.
+
+use super::format::{FORMATS_MAX, Format};
+
+/// One media section.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Section {
+    /// Plain audio over RTP, so that a codec can hear it.
+    pub(crate) is_audible: bool,
+    /// In the order of preference.
+    pub(crate) formats: Vec<Format>,
+    /// Milliseconds of a packet, if they are said (RFC 8866 §6.4).
+    pub(crate) ptime_ms: Option<u16>,
+}
+
+/// What a section is to say instead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Listing {
+    /// In the order of preference.
+    pub(crate) formats: Vec<Listed>,
+    pub(crate) ptime: Ptime,
+}
+
+/// One payload type to be listed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Listed {
+    /// One of the section's own, in its own words.
+    Kept(u8),
+    /// One that it did not have, or had by another number.
+    New(Format),
+}
+
+/// What becomes of `a=ptime` and `a=maxptime`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ptime {
+    Keep,
+    /// They speak for another party.
+    Remove,
+    Set(u16),
+}
+
+impl Listed {
+    pub(crate) fn payload_type(&self) -> u8 {
+        match self {
+            Self::Kept(payload_type) => *payload_type,
+            Self::New(format) => format.payload_type,
+        }
+    }
+}
+
+/// The media sections, in their order; `None` for one that has no payload types, or so many or
+/// such that it is better left alone.
+pub(crate) fn sections(sdp: &[u8]) -> Vec<Option<Section>> {
+    let mut sections: Vec<Option<Section>> = Vec::new();
+    for line in lines(sdp) {
+        let text = String::from_utf8_lossy(trim(line));
+        if let Some(value) = text.strip_prefix("m=") {
+            sections.push(read_media(value));
+        } else if let (Some(Some(section)), Some(attribute)) =
+            (sections.last_mut(), text.strip_prefix("a="))
+        {
+            section.read_attribute(attribute);
+        }
+    }
+    sections
+}
+
+/// The description with other payload types in some of its sections.
+pub(crate) fn relist(sdp: &[u8], listings: &[Option<Listing>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(sdp.len() + 256);
+    let mut listings = listings.iter();
+    let mut section = None;
+    for line in lines(sdp) {
+        let is_media = line.starts_with(b"m=");
+        if is_media {
+            finish(section.take(), &mut out);
+            section = listings.next().and_then(Option::as_ref).map(Rewriting::new);
+        }
+        match &mut section {
+            Some(section) if is_media => section.media_line(line, &mut out),
+            Some(section) => section.line(line, &mut out),
+            None => out.extend_from_slice(line),
+        }
+    }
+    finish(section, &mut out);
+    out
+}
+
+fn finish(section: Option<Rewriting<'_>>, out: &mut Vec<u8>) {
+    if let Some(section) = section {
+        section.finish(out);
+    }
+}
+
+impl Section {
+    fn read_attribute(&mut self, attribute: &str) {
+        let Some((name, argument)) = attribute.split_once(':') else {
+            return;
+        };
+        if name == "ptime" {
+            let ptime = argument.trim().parse().ok();
+            self.ptime_ms = ptime.filter(|ptime| (1..=200).contains(ptime));
+        }
+        let Some((payload_type, text)) = of_payload_type(argument) else {
+            return;
+        };
+        let mut formats = self.formats.iter_mut();
+        let format = formats.find(|it| it.payload_type == payload_type);
+        match (name, format) {
+            ("rtpmap", Some(format)) => format.read_rtpmap(text),
+            ("fmtp", Some(format)) => format.read_fmtp(text),
+            _ => {}
+        }
+    }
+}
+
+/// `audio 49170 RTP/AVP 0 8`
+fn read_media(value: &str) -> Option<Section> {
+    let mut words = value.split(' ').filter(|word| !word.is_empty());
+    let (kind, port, protocol) = (words.next()?, words.next()?, words.next()?);
+    let is_plain = matches!(protocol, "RTP/AVP" | "RTP/AVPF");
+    if !protocol.contains("RTP/") {
+        return None;
+    }
+    let mut formats: Vec<Format> = Vec::new();
+    for word in words {
+        let payload_type = payload_type(word)?;
+        if formats.iter().all(|it| it.payload_type != payload_type) {
+            formats.push(Format::of_payload_type(payload_type));
+        }
+    }
+    let is_listed = (1..=FORMATS_MAX).contains(&formats.len());
+    is_listed.then_some(Section {
+        is_audible: kind == "audio" && is_plain && port != "0",
+        formats,
+        ptime_ms: None,
+    })
+}
+
+/// A section that is being written anew.
+struct Rewriting<'a> {
+    listing: &'a Listing,
+    line_break: &'a [u8],
+}
+
+impl<'a> Rewriting<'a> {
+    fn new(listing: &'a Listing) -> Self {
+        Self {
+            listing,
+            line_break: b"\r\n",
+        }
+    }
+
+    fn media_line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        let text = trim(line);
+        if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
+            self.line_break = b"\n";
+        }
+        // Kind, port and protocol stay as they are written.
+        let mut at = 0;
+        for _ in 0..3 {
+            at += text[at..].iter().take_while(|b| **b == b' ').count();
+            at += text[at..].iter().take_while(|b| **b != b' ').count();
+        }
+        out.extend_from_slice(&text[..at]);
+        for format in &self.listing.formats {
+            out.extend_from_slice(format!(" {}", format.payload_type()).as_bytes());
+        }
+        out.extend_from_slice(self.line_break);
+    }
+
+    fn line(&self, line: &[u8], out: &mut Vec<u8>) {
+        let text = String::from_utf8_lossy(trim(line));
+        let Some(attribute) = text.strip_prefix("a=") else {
+            return self.push(line, out);
+        };
+        let (name, argument) = attribute.split_once(':').unwrap_or((attribute, ""));
+        let is_wanted = match name {
+            "rtpmap" | "fmtp" | "rtcp-fb" => self.is_kept(argument),
+            "ptime" => self.listing.ptime == Ptime::Keep,
+            "maxptime" => self.listing.ptime != Ptime::Remove,
+            _ => true,
+        };
+        if is_wanted {
+            self.push(line, out);
+        }
+    }
+
+    /// Whether what is said of a payload type still holds.
+    fn is_kept(&self, argument: &str) -> bool {
+        let Some((payload_type, _)) = of_payload_type(argument) else {
+            return true;
+        };
+        self.listing.formats.contains(&Listed::Kept(payload_type))
+    }
+
+    fn push(&self, line: &[u8], out: &mut Vec<u8>) {
+        if !out.ends_with(b"\n") {
+            out.extend_from_slice(self.line_break);
+        }
+        out.extend_from_slice(line);
+    }
+
+    fn finish(self, out: &mut Vec<u8>) {
+        let blank = trailing_blank(out);
+        if !out.ends_with(b"\n") {
+            out.extend_from_slice(self.line_break);
+        }
+        for format in &self.listing.formats {
+            if let Listed::New(format) = format {
+                for line in format.lines() {
+                    out.extend_from_slice(line.as_bytes());
+                    out.extend_from_slice(self.line_break);
+                }
+            }
+        }
+        if let Ptime::Set(ptime) = self.listing.ptime {
+            out.extend_from_slice(format!("a=ptime:{ptime}").as_bytes());
+            out.extend_from_slice(self.line_break);
+        }
+        out.extend_from_slice(&blank);
+    }
+}
+
+/// Takes blank lines off the end: what is added comes before them.
+fn trailing_blank(out: &mut Vec<u8>) -> Vec<u8> {
+    let text_len = out.trim_ascii_end().len();
+    let after = memchr::memchr(b'\n', &out[text_len..]).map_or(out.len(), |at| text_len + at + 1);
+    out.split_off(after)
+}
+
+/// `0 PCMU/8000`, the end of an attribute that is about a payload type.
+fn of_payload_type(argument: &str) -> Option<(u8, &str)> {
+    let (number, text) = argument.split_once(' ').unwrap_or((argument, ""));
+    Some((payload_type(number)?, text))
+}
+
+fn payload_type(word: &str) -> Option<u8> {
+    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+    word.parse().ok().filter(|it| is_number && *it < 128)
+}
+
+fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {
+    sdp.split_inclusive(|&b| b == b'\n')
+}
+
+/// The line without its end.
+fn trim(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

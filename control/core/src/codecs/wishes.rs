@@ -1,0 +1,339 @@
+//! What a proxy wants done with codecs.
+
+use control_ng::{CodecDirective, Codecs, Flag, Negotiation};
+
+use super::format::Format;
+
+/// Options that are read of one codec's name; more are nothing to us.
+const WORDS_MAX: usize = 7;
+
+/// What is to be done with codecs in one offer or answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    accept: Vec<Spec>,
+    consume: Vec<Spec>,
+    except: Vec<Spec>,
+    mask: Vec<Spec>,
+    /// In this order before all others.
+    offer: Vec<Spec>,
+    /// Options of codecs that are transcoded.
+    pub(super) set: Vec<Spec>,
+    strip: Vec<Spec>,
+    /// To be offered even if the sender does not have them.
+    pub(super) transcode: Vec<Spec>,
+    /// Milliseconds of a packet towards who gets the offer.
+    pub(crate) ptime_ms: Option<u16>,
+    /// Milliseconds of a packet towards who made it.
+    pub(crate) ptime_reverse_ms: Option<u16>,
+    /// All codecs of who made the offer are taken from there.
+    accepts_all: bool,
+    /// The answer names but one.
+    pub(super) is_single: bool,
+}
+
+/// A codec as proxies name it, in full or in part:
+/// `name/clock/channels/bit rate/packet time/parameters/options`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Spec {
+    name: String,
+    clock_hz: Option<u32>,
+    channels: Option<u8>,
+    pub(super) bitrate: Option<u32>,
+    pub(super) ptime_ms: Option<u16>,
+    pub(super) parameters: Option<String>,
+    pub(super) complexity: Option<u8>,
+}
+
+/// What becomes of a payload type of an offer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fate {
+    /// It is offered on.
+    Keep,
+    /// It is not offered on, but taken from who offered it.
+    Mask,
+    /// As if it had never been there. By its own name it may be offered on as another's.
+    Strip { by_name: bool },
+}
+
+impl Wishes {
+    pub(crate) fn new(negotiation: &Negotiation<'_>) -> Self {
+        let flags = negotiation.flags;
+        let mut wishes = Self {
+            ptime_ms: negotiation.ptime_ms,
+            ptime_reverse_ms: negotiation.ptime_reverse_ms,
+            accepts_all: flags.has(Flag::AlwaysTranscode),
+            is_single: flags.has(Flag::SingleCodec),
+            ..Self::default()
+        };
+        if !negotiation.codecs.is_empty() {
+            wishes.read(&negotiation.codecs);
+        }
+        wishes
+    }
+
+    fn read(&mut self, codecs: &Codecs<'_>) {
+        let specs = |directive| codecs.named(directive).map(Spec::new).collect();
+        self.accept = specs(CodecDirective::Accept);
+        self.consume = specs(CodecDirective::Consume);
+        self.except = specs(CodecDirective::Except);
+        self.mask = specs(CodecDirective::Mask);
+        self.offer = specs(CodecDirective::Offer);
+        self.set = specs(CodecDirective::Set);
+        self.strip = specs(CodecDirective::Strip);
+        self.transcode = specs(CodecDirective::Transcode);
+    }
+
+    /// Whether anything is to be done with what an offer lists.
+    pub(crate) fn is_empty(&self) -> bool {
+        let lists = [
+            &self.accept,
+            &self.consume,
+            &self.mask,
+            &self.offer,
+            &self.strip,
+        ];
+        lists.iter().all(|it| it.is_empty())
+            && self.transcode.is_empty()
+            && !self.accepts_all
+            && self.ptime_ms.or(self.ptime_reverse_ms).is_none()
+    }
+
+    /// Whether anything is to be done with what an answer lists.
+    pub(crate) fn concern_answers(&self) -> bool {
+        self.is_single || !self.strip.is_empty() || !self.offer.is_empty()
+    }
+
+    /// Whether the proxy has its own idea of which codecs are to be transcoded.
+    pub(super) fn directs(&self) -> bool {
+        !self.transcode.is_empty() || !self.consume.is_empty() || self.accepts_all
+    }
+
+    /// What becomes of a payload type that is offered.
+    pub(super) fn fate(&self, format: &Format) -> Fate {
+        if names(&self.strip, format) {
+            return Fate::Strip { by_name: true };
+        }
+        let masks = || self.mask.iter().chain(&self.consume);
+        if masks().any(|it| it.names(format)) {
+            return Fate::Mask;
+        }
+        let is_kept = names(&self.except, format) || names(&self.offer, format);
+        // `all` gives way to `transcode`, `full` does not.
+        let is_restored = names(&self.transcode, format);
+        let is_meant = |spec: &Spec| spec.is_full() || (spec.is_all() && !is_restored);
+        if is_kept {
+            Fate::Keep
+        } else if self.strip.iter().any(is_meant) {
+            Fate::Strip { by_name: false }
+        } else if masks().any(is_meant) {
+            Fate::Mask
+        } else {
+            Fate::Keep
+        }
+    }
+
+    /// Whether a codec may be offered though nobody asked for it.
+    pub(super) fn allows(&self, format: &Format) -> bool {
+        let lists = [&self.strip, &self.mask, &self.consume];
+        let mut specs = lists.into_iter().flatten();
+        !specs.any(|spec| spec.is_every() || spec.names(format))
+    }
+
+    /// Whether a codec is to be taken from who offered it, whatever the other party says.
+    pub(super) fn accepts(&self, format: &Format) -> bool {
+        let is_named = |spec: &Spec| spec.is_every() || spec.names(format);
+        self.accepts_all || self.accept.iter().any(is_named)
+    }
+
+    /// Where a codec is to stand among others.
+    pub(super) fn place(&self, format: &Format) -> usize {
+        let mut specs = self.offer.iter();
+        specs.position(|it| it.names(format)).unwrap_or(usize::MAX)
+    }
+
+    /// The options that are given for a codec.
+    pub(super) fn options(&self, format: &Format) -> Option<&Spec> {
+        let mut specs = self.set.iter().chain(&self.transcode);
+        specs.find(|spec| spec.names(format))
+    }
+}
+
+fn names(specs: &[Spec], format: &Format) -> bool {
+    specs.iter().any(|spec| spec.names(format))
+}
+
+impl Spec {
+    fn new(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let mut words = text.trim().splitn(WORDS_MAX, '/').map(str::trim);
+        let mut next = || words.next().unwrap_or_default();
+        let name = next().to_owned();
+        let (clock, channels, bitrate, ptime, parameters, options) =
+            (next(), next(), next(), next(), next(), next());
+        // Where `=` would be taken for something else, it is written `--`.
+        let unescaped = |text: &str| text.replace("--", "=");
+        Self {
+            name,
+            clock_hz: clock.parse().ok(),
+            channels: channels.parse().ok(),
+            bitrate: bitrate.parse().ok().filter(|it| *it > 0),
+            ptime_ms: ptime.parse().ok().filter(|it| (1..=200).contains(it)),
+            parameters: Some(unescaped(parameters)).filter(|it| !it.is_empty()),
+            complexity: complexity(&unescaped(options)),
+        }
+    }
+
+    fn is_all(&self) -> bool {
+        self.name == "all"
+    }
+
+    fn is_full(&self) -> bool {
+        self.name == "full"
+    }
+
+    fn is_every(&self) -> bool {
+        self.is_all() || self.is_full()
+    }
+
+    /// Whether a payload type is meant. With a clock but no channels, one channel is.
+    pub(super) fn names(&self, format: &Format) -> bool {
+        if self.name.parse() == Ok(format.payload_type) {
+            return true;
+        }
+        let clock = self.clock_hz.is_none_or(|it| it == format.clock_hz);
+        let channels = match (self.clock_hz, self.channels) {
+            (_, Some(channels)) => channels == format.channels,
+            (Some(_), None) => format.channels == 1,
+            (None, None) => true,
+        };
+        format.is_named(&self.name) && clock && channels
+    }
+
+    /// Whether a codec that has a full name can be what is meant.
+    pub(super) fn means(&self, format: &Format) -> bool {
+        let clock = self.clock_hz.is_none_or(|it| it == format.clock_hz);
+        let channels = self.channels.is_none_or(|it| it == format.channels);
+        format.is_named(&self.name) && clock && channels
+    }
+}
+
+/// `complexity=5`, or in the words of another library `compression_level=5`.
+fn complexity(options: &str) -> Option<u8> {
+    let divide = |c: char| c.is_whitespace() || ":;,".contains(c);
+    let mut options = options.split(divide).filter_map(|it| it.split_once('='));
+    let (_, value) = options.find(|(key, _)| matches!(*key, "complexity" | "compression_level"))?;
+    value.parse().ok().filter(|it| *it <= 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(payload_type: u8, rtpmap: &str) -> Format {
+        let mut format = Format::of_payload_type(payload_type);
+        format.read_rtpmap(rtpmap);
+        format
+    }
+
+    fn wishes(named: &[(CodecDirective, &'static str)]) -> Wishes {
+        let mut codecs = Codecs::default();
+        for (directive, name) in named {
+            assert!(codecs.push(*directive, name.as_bytes()));
+        }
+        let negotiation = Negotiation {
+            codecs,
+            ..Negotiation::default()
+        };
+        Wishes::new(&negotiation)
+    }
+
+    #[test]
+    fn a_codec_is_named_in_full_or_in_part_or_by_number() {
+        let opus = format(111, "opus/48000/2");
+        let cases = [
+            ("opus", true),
+            ("OPUS", true),
+            ("111", true),
+            ("opus/48000/2", true),
+            ("opus/48000", false),
+            ("opus/48000/1", false),
+            ("opus/16000/2", false),
+            ("PCMU", false),
+            ("", false),
+        ];
+        for (name, is_named) in cases {
+            assert_eq!(Spec::new(name.as_bytes()).names(&opus), is_named, "{name}");
+        }
+        let unknown = Format::of_payload_type(99);
+        assert!(!Spec::new(b"").names(&unknown));
+        assert!(Spec::new(b"99").names(&unknown));
+    }
+
+    #[test]
+    fn options_follow_the_name() {
+        let spec = Spec::new(b"iLBC/8000/1///mode--20");
+        assert_eq!(spec.parameters.as_deref(), Some("mode=20"));
+        let spec = Spec::new(b"opus/48000/2/24000/40//application=voip:complexity=4");
+        assert_eq!((spec.bitrate, spec.ptime_ms), (Some(24_000), Some(40)));
+        assert_eq!(spec.complexity, Some(4));
+        let spec = Spec::new(b"opus/48000/2////compression_level=2");
+        assert_eq!(spec.complexity, Some(2));
+        let spec = Spec::new(b"opus/x/y/0/900//complexity=11");
+        assert_eq!(
+            (spec.clock_hz, spec.bitrate, spec.ptime_ms),
+            (None, None, None)
+        );
+        assert_eq!(spec.complexity, None);
+    }
+
+    #[test]
+    fn what_is_stripped_and_masked_and_what_is_not() {
+        use CodecDirective::{Consume, Except, Mask, Offer, Strip, Transcode};
+        let (pcmu, opus) = (Format::of_payload_type(0), format(111, "opus/48000/2"));
+        let stripped = |by_name| Fate::Strip { by_name };
+        type Named = &'static [(CodecDirective, &'static str)];
+        let cases: [(Named, Fate, Fate); 9] = [
+            (&[], Fate::Keep, Fate::Keep),
+            (&[(Strip, "PCMU")], stripped(true), Fate::Keep),
+            (
+                &[(Strip, "all"), (Except, "opus")],
+                stripped(false),
+                Fate::Keep,
+            ),
+            (
+                &[(Strip, "all"), (Offer, "PCMU")],
+                Fate::Keep,
+                stripped(false),
+            ),
+            (
+                &[(Mask, "all"), (Transcode, "PCMU")],
+                Fate::Keep,
+                Fate::Mask,
+            ),
+            (
+                &[(Mask, "full"), (Transcode, "PCMU")],
+                Fate::Mask,
+                Fate::Mask,
+            ),
+            (
+                &[(Mask, "PCMU"), (Transcode, "PCMU")],
+                Fate::Mask,
+                Fate::Keep,
+            ),
+            (&[(Consume, "opus")], Fate::Keep, Fate::Mask),
+            (
+                &[(Strip, "full"), (Transcode, "opus")],
+                stripped(false),
+                stripped(false),
+            ),
+        ];
+        for (named, of_pcmu, of_opus) in cases {
+            let wishes = wishes(named);
+            assert_eq!(
+                (wishes.fate(&pcmu), wishes.fate(&opus)),
+                (of_pcmu, of_opus),
+                "{named:?}"
+            );
+        }
+    }
+}
