@@ -19,7 +19,7 @@ use relay_wire::{InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize};
 
 use crate::codecs::Exchange;
-use crate::sdp::Transport;
+use crate::sdp::{Direction, Transport};
 
 /// Parties of one call, forks included.
 pub(crate) const LEGS_MAX: usize = 16;
@@ -68,6 +68,18 @@ pub(crate) struct Leg {
     /// An offer of this leg was answered, so that its peer is a party and not a guess.
     pub(crate) is_settled: bool,
     pub(crate) streams: Vec<Stream>,
+    /// What `o=` said to the party, if it was asked to be kept.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// What `o=` said to a party.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Origin {
+    pub(crate) user_name: Vec<u8>,
+    pub(crate) session_id: Vec<u8>,
+    pub(crate) version: u64,
+    /// Of the description it stood in, to know another one.
+    pub(crate) hash: u64,
 }
 
 /// One m-line of a leg.
@@ -91,6 +103,8 @@ pub(crate) struct Stream {
     pub(crate) rtcp_mux: Mux,
     /// The party put the stream on hold, or was put there.
     pub(crate) is_held: bool,
+    /// Which way media flows, as the party said.
+    pub(crate) direction: Direction,
     /// Not refused by the party.
     pub(crate) is_active: bool,
     /// What was said of codecs between this leg and an older one.
@@ -182,6 +196,7 @@ impl CallState {
             peer: None,
             is_settled: false,
             streams: Vec::new(),
+            origin: None,
         });
         id
     }
@@ -310,6 +325,7 @@ impl Default for Stream {
             source_rules: SourceRules::default(),
             rtcp_mux: Mux::default(),
             is_held: false,
+            direction: Direction::SendRecv,
             is_active: false,
             exchange: None,
         }

@@ -4,6 +4,7 @@
 //! Either way the sender's leg learns where its party wants media, and the SDP goes on with the
 //! ports that face the other party.
 
+use std::hash::Hasher;
 use std::net::IpAddr;
 
 use control_ng::{
@@ -12,8 +13,9 @@ use control_ng::{
 };
 use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
+use rustc_hash::FxHasher;
 
-use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Stream};
+use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Origin, Stream};
 use crate::codecs::{Passage, Transcode, Wishes};
 use crate::control::Now;
 use crate::ports::Ports;
@@ -347,7 +349,8 @@ impl Negotiator<'_> {
         stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.learning = learning(negotiation, self.policy.learning);
         stream.source_rules = source_rules(negotiation.flags);
-        stream.is_held = is_zero || sdp.direction(media) != Direction::SendRecv;
+        stream.direction = sdp.direction(media);
+        stream.is_held = is_zero || stream.direction != Direction::SendRecv;
         stream.is_active = true;
         Some(stream)
     }
@@ -377,13 +380,13 @@ impl Negotiator<'_> {
     /// The SDP for the party of a leg.
     fn write(
         &self,
-        state: &CallState,
+        state: &mut CallState,
         negotiation: &Negotiation<'_>,
         sdp: &Sdp<'_>,
         to: LegId,
         sections: &[Section],
     ) -> Result<Vec<u8>, Refusal> {
-        let leg = state.leg(to).ok_or(Refusal::Dialogue)?;
+        let leg = state.leg_mut(to).ok_or(Refusal::Dialogue)?;
         let address = self.advertised(leg.interface, negotiation.media_address);
         let flags = negotiation.flags;
         let rtcp_attribute = if flags.has(Flag::NoRtcpAttribute) {
@@ -398,7 +401,7 @@ impl Negotiator<'_> {
         let has_origin = replace.has(Replace::Origin) || replace.has(Replace::OriginFull);
         let origin = OriginChange {
             address: Some(address).filter(|_| has_origin),
-            ..OriginChange::default()
+            ..origin_kept(leg.origin.as_ref(), replace)
         };
         let changes = Rewrite {
             address,
@@ -412,7 +415,8 @@ impl Negotiator<'_> {
             rtcp_attribute,
             sections,
         };
-        Ok(rewrite(sdp, &changes))
+        let out = rewrite(sdp, &changes);
+        Ok(keep_origin(leg, sdp, &changes, replace, out))
     }
 
     fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {
@@ -423,6 +427,80 @@ impl Negotiator<'_> {
                 .unwrap_or(interface.address),
         )
     }
+}
+
+/// What `o=` is to say that it said before.
+fn origin_kept(before: Option<&Origin>, replace: Words<Replace>) -> OriginChange {
+    let Some(before) = before else {
+        return OriginChange::default();
+    };
+    let is_full = replace.has(Replace::OriginFull);
+    let keeps_version = is_full || replace.has(Replace::SdpVersion);
+    let version = if replace.has(Replace::ForceIncrementSdpVersion) {
+        Some(before.version.saturating_add(1))
+    } else {
+        Some(before.version).filter(|_| keeps_version)
+    };
+    let keeps_name = is_full || replace.has(Replace::Username);
+    OriginChange {
+        user_name: Some(before.user_name.clone()).filter(|_| keeps_name),
+        session_id: Some(before.session_id.clone()).filter(|_| is_full),
+        version,
+        address: None,
+    }
+}
+
+/// Notes what `o=` says, if it is asked to stay so, and counts its version up if the description
+/// is another one than before.
+fn keep_origin(
+    leg: &mut Leg,
+    sdp: &Sdp<'_>,
+    changes: &Rewrite<'_>,
+    replace: Words<Replace>,
+    out: Vec<u8>,
+) -> Vec<u8> {
+    let counts = replace.has(Replace::SdpVersion) || replace.has(Replace::OriginFull);
+    let is_kept =
+        counts || replace.has(Replace::Username) || replace.has(Replace::ForceIncrementSdpVersion);
+    let Some([user_name, session_id, version, ..]) = sdp.origin().filter(|_| is_kept) else {
+        return out;
+    };
+    let written = std::str::from_utf8(version)
+        .ok()
+        .and_then(|it| it.parse().ok());
+    let version = changes.origin.version.or(written).unwrap_or_default();
+    let kept = changes.origin;
+    let mut origin = Origin {
+        user_name: kept.user_name.as_deref().unwrap_or(user_name).to_vec(),
+        session_id: kept.session_id.as_deref().unwrap_or(session_id).to_vec(),
+        version,
+        hash: hash(&out),
+    };
+    let before = leg.origin.as_ref().map(|before| before.hash);
+    let mut out = out;
+    if counts && before.is_some_and(|before| before != origin.hash) {
+        origin.version = version.saturating_add(1);
+        let change = OriginChange {
+            version: Some(origin.version),
+            ..kept.clone()
+        };
+        out = rewrite(
+            sdp,
+            &Rewrite {
+                origin: &change,
+                ..*changes
+            },
+        );
+        origin.hash = hash(&out);
+    }
+    leg.origin = Some(origin);
+    out
+}
+
+fn hash(text: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(text);
+    hasher.finish()
 }
 
 /// Whether a description has passed us before, and is to be left alone then.
@@ -597,16 +675,7 @@ impl Mux {
 
 /// What a request asks for that is not done (yet). The request is carried out without it.
 pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
-    let replace = |word| negotiation.replace.has(word);
     let wishes = [
-        (replace(Replace::OriginFull), "replace origin-full"),
-        (replace(Replace::SessionName), "replace session-name"),
-        (replace(Replace::SdpVersion), "replace SDP-version"),
-        (replace(Replace::Username), "replace username"),
-        (
-            replace(Replace::ForceIncrementSdpVersion),
-            "replace force-increment-sdp-ver",
-        ),
         (
             matches!(negotiation.ice, Some(Ice::Force | Ice::ForceRelay)),
             "ICE force",

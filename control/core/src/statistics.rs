@@ -31,7 +31,12 @@ impl<'a> Report<'a> {
         write_ok(cookie, |out| {
             out.put("created", self.state.created_unix_ms / 1_000);
             out.put("created_us", self.state.created_unix_ms % 1_000 * 1_000);
+            out.put(
+                "created_ts",
+                self.state.created_unix_ms.saturating_mul(1_000),
+            );
             out.put("last signal", self.state.last_signal_unix_ms / 1_000);
+            out.put("last redis update", 0_u64);
             out.dictionary("SSRC", |out| self.sources(out));
             out.dictionary("tags", |out| {
                 let legs = self.state.legs.iter().filter(|leg| is_wanted(leg));
@@ -68,6 +73,8 @@ impl<'a> Report<'a> {
                 out.dictionary(|out| self.media(leg, (index, stream), out));
             }
         });
+        // Feature codes, of which there are none.
+        out.list("VSC", |_| {});
     }
 
     fn media(&self, leg: &Leg, (index, stream): (usize, &Stream), out: &mut DictionaryWriter<'_>) {
@@ -89,6 +96,20 @@ impl<'a> Report<'a> {
             }
         });
         out.list("flags", |out| media_flags(stream, out));
+        let peer = leg.peer.and_then(|peer| self.state.leg(peer));
+        let ports = [leg.port(index), peer.and_then(|peer| peer.port(index))];
+        let [ingress, egress] = ports.map(|port| self.endpoint(port?));
+        out.list("ingress SSRCs", |out| {
+            for source in ingress.iter().flat_map(|endpoint| &endpoint.sources) {
+                out.dictionary(|out| source_counts(source, out));
+            }
+        });
+        // What comes from the peer leaves here under its own number.
+        out.list("egress SSRCs", |out| {
+            for source in egress.iter().flat_map(|endpoint| &endpoint.sources) {
+                out.dictionary(|out| source_counts(source, out));
+            }
+        });
     }
 
     /// The codec that the party sends, if its payload type says so by itself.
@@ -114,7 +135,11 @@ impl<'a> Report<'a> {
         let current = stats.and_then(|stats| stats.remote).or(advertised);
         out.dictionary("endpoint", |out| endpoint(current, out));
         out.dictionary("advertised endpoint", |out| endpoint(advertised, out));
-        out.put("last packet", self.last_packet(stats));
+        let last_packet = self.last_packet(stats);
+        out.put("last packet", last_packet);
+        // Packets are forwarded by a process, never by the kernel.
+        out.put("last kernel packet", 0_u64);
+        out.put("last user packet", last_packet);
         if let Some(ssrc) = stats.and_then(|stats| stats.ssrc) {
             out.put("SSRC", ssrc);
         }
@@ -179,9 +204,7 @@ impl<'a> Report<'a> {
         source: &SourceStats,
         out: &mut DictionaryWriter<'_>,
     ) {
-        out.put("SSRC", source.ssrc);
-        out.put("bytes", source.bytes);
-        out.put("packets", source.packets);
+        source_counts(source, out);
         out.put("cumulative loss", source.lost);
         out.put("duplicates", source.duplicates);
         out.put("reordered", source.reordered);
@@ -294,11 +317,20 @@ fn associations<'a>(legs: impl Iterator<Item = &'a Leg>, out: &mut ListWriter<'_
     }
 }
 
+fn source_counts(source: &SourceStats, out: &mut DictionaryWriter<'_>) {
+    out.put("SSRC", source.ssrc);
+    out.put("bytes", source.bytes);
+    out.put("packets", source.packets);
+}
+
 fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {
     let flags = [
         (stream.port.is_some(), "initialized"),
-        (stream.transport != Transport::Rtp, "passthrough"),
+        (stream.source_rules.is_asymmetric, "asymmetric"),
+        (stream.direction.sends(), "send"),
+        (stream.direction.receives(), "recv"),
         (stream.rtcp_mux.is_on, "rtcp-mux"),
+        (stream.transport != Transport::Rtp, "passthrough"),
     ];
     for (_, name) in flags.into_iter().filter(|(is_set, _)| *is_set) {
         out.put(name);

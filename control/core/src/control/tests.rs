@@ -1,6 +1,7 @@
 //! Scenarios: requests in, replies and a simulated relay's tables out.
 
 mod deletion;
+mod descriptions;
 mod formats;
 mod negotiation;
 mod recovery;

@@ -21,8 +21,8 @@ pub(crate) enum SdpError {
     /// More than [`MEDIA_MAX`] media sections.
     #[error("too many media sections")]
     TooManyMedia,
-    /// It does not begin with `v=`.
-    #[error("it does not begin with v=")]
+    /// It does not begin with `v=0`.
+    #[error("it does not begin with v=0")]
     Version,
 }
 
@@ -74,7 +74,13 @@ pub(super) enum Place {
     Email,
     Phone,
     Connection,
+    /// `b=`, in the order of the peer: AS, RR, RS, CT, TIAS, and what else there is.
     Bandwidth,
+    BandwidthRr,
+    BandwidthRs,
+    BandwidthCt,
+    BandwidthTias,
+    BandwidthOther,
     Time,
     /// No line that we know.
     Unknown,
@@ -143,12 +149,25 @@ pub(crate) enum Transport {
 }
 
 /// Which way media may flow, as its sender sees it (RFC 8866 §6.7).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Direction {
     Inactive,
     RecvOnly,
     SendOnly,
+    #[default]
     SendRecv,
+}
+
+impl Direction {
+    /// Whether the party sends.
+    pub(crate) fn sends(self) -> bool {
+        matches!(self, Self::SendOnly | Self::SendRecv)
+    }
+
+    /// Whether the party receives.
+    pub(crate) fn receives(self) -> bool {
+        matches!(self, Self::RecvOnly | Self::SendRecv)
+    }
 }
 
 /// Where a party wants to receive one medium.
@@ -163,7 +182,7 @@ pub(crate) struct Remote {
 impl<'a> Sdp<'a> {
     /// Reads a description.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, SdpError> {
-        if !bytes.starts_with(b"v=") {
+        if !bytes.starts_with(b"v=0") {
             return Err(SdpError::Version);
         }
         let mut sdp = Self {
@@ -198,10 +217,23 @@ impl<'a> Sdp<'a> {
         marks.any(|line| self.text(&line.text).ends_with(mark))
     }
 
-    /// Which way a medium may flow.
+    /// Which way a medium may flow. Who names an address of zeros receives nothing there (RFC 3264
+    /// §8.4).
     pub(crate) fn direction(&self, media: &Media) -> Direction {
         let direction = media.block.direction.or(self.session.block.direction);
-        direction.unwrap_or(Direction::SendRecv)
+        let direction = direction.unwrap_or(Direction::SendRecv);
+        let is_zero = self.address(media).is_some_and(|it| it.is_unspecified());
+        match direction {
+            Direction::SendRecv if is_zero => Direction::SendOnly,
+            Direction::RecvOnly if is_zero => Direction::Inactive,
+            other => other,
+        }
+    }
+
+    /// The words of `o=`: user name, session, version, network, family and address.
+    pub(crate) fn origin(&self) -> Option<[&'a [u8]; 6]> {
+        let words = self.session.origin.as_ref()?;
+        Some(words.each_ref().map(|word| self.text(word)))
     }
 
     /// The address given for a medium; `None` if there is none or it is a host name.
@@ -250,7 +282,7 @@ impl<'a> Sdp<'a> {
                 Place::Connection
             }
             b"a=" => return self.attribute_line(line, &value),
-            b"b=" => Place::Bandwidth,
+            b"b=" => Place::of_bandwidth(self.text(&value)),
             b"i=" => Place::Title,
             b"v=" if line.start == 0 => Place::Version,
             b"o=" if is_session && self.session.origin.is_none() => {
@@ -360,6 +392,17 @@ impl Media {
 }
 
 impl Place {
+    fn of_bandwidth(value: &[u8]) -> Self {
+        match name_and_argument(value).0 {
+            b"AS" => Self::Bandwidth,
+            b"RR" => Self::BandwidthRr,
+            b"RS" => Self::BandwidthRs,
+            b"CT" => Self::BandwidthCt,
+            b"TIAS" => Self::BandwidthTias,
+            _ => Self::BandwidthOther,
+        }
+    }
+
     fn of_attribute(name: &[u8], argument: &[u8]) -> Self {
         match name {
             b"bundle-only" => Self::Bundle,

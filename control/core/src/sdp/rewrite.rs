@@ -116,7 +116,7 @@ impl<'a> Writer<'a> {
         self.places(block, Place::Version..=Place::Version);
         self.origin(block);
         self.places(block, Place::Name..=Place::Phone);
-        self.places(block, Place::Bandwidth..=Place::Bandwidth);
+        self.places(block, Place::Bandwidth..=Place::BandwidthOther);
         if block.has(Place::Time) {
             self.places(block, Place::Time..=Place::Time);
         } else {
@@ -200,7 +200,7 @@ impl<'a> Writer<'a> {
         self.media_line(media, 0);
         self.places(&media.block, Place::Title..=Place::Title);
         self.connection(unspecified(self.rewrite.address));
-        self.places(&media.block, Place::Bandwidth..=Place::Bandwidth);
+        self.places(&media.block, Place::Bandwidth..=Place::BandwidthOther);
         self.places(&media.block, Place::Mid..=Place::Label);
     }
 
@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
         } else {
             self.connection(address);
         }
-        self.places(&media.block, Place::Bandwidth..=Place::Bandwidth);
+        self.places(&media.block, Place::Bandwidth..=Place::BandwidthOther);
     }
 
     fn media_line(&mut self, media: &Media, port: u16) {

@@ -235,6 +235,37 @@ fn an_address_of_zeros_stays_unless_it_is_to_be_replaced() {
 }
 
 #[test]
+fn who_names_an_address_of_zeros_receives_nothing() {
+    let direction = |line: &str| {
+        let lines = ["v=0", "c=IN IP4 0.0.0.0", "m=audio 4000 RTP/AVP 0", line];
+        let text = lines.join("\n");
+        let sdp = Sdp::parse(text.as_bytes()).unwrap();
+        sdp.direction(&sdp.media()[0])
+    };
+    assert_eq!(direction("a=x"), Direction::SendOnly);
+    assert_eq!(direction("a=sendonly"), Direction::SendOnly);
+    assert_eq!(direction("a=recvonly"), Direction::Inactive);
+    assert_eq!(direction("a=inactive"), Direction::Inactive);
+}
+
+#[test]
+fn bandwidths_come_in_the_order_of_the_peer() {
+    let text = lines(&[
+        "v=0",
+        "m=audio 4000 RTP/AVP 0",
+        "b=TIAS:5",
+        "b=RS:1",
+        "b=X:1",
+        "b=AS:6",
+    ]);
+    let out = rewrite_all(&text, &[relay(30_000)]);
+    assert!(
+        out.contains("b=AS:6\r\nb=RS:1\r\nb=TIAS:5\r\nb=X:1\r\n"),
+        "{out}"
+    );
+}
+
+#[test]
 fn ways_around_the_relay_are_taken_out() {
     let text = lines(&[
         "v=0",
@@ -457,7 +488,8 @@ proptest! {
         let is_used = sections.iter().all(|section| *section != Section::Refuse);
         let untouched = |text: &str| -> Vec<String> {
             let concerns = ["t=", "c=", "m=", "a=rtcp", "a=ice-", "a=candidate", "a=group:BUNDLE",
-                "a=end-of", "a=remote-cand", "a=sendrecv", "a=inactive", "a=rtpmap:0",
+                "a=end-of", "a=remote-cand", "a=sendrecv", "a=inactive",
+                "a=sendonly", "a=rtpmap:0",
                 "a=rtpmap:8"];
             let is_kept = |line: &&str| {
                 !line.trim().is_empty() && !concerns.iter().any(|c| line.starts_with(c))

@@ -133,14 +133,10 @@ impl<'a> Iterator for Script<'a> {
         let is_end = |b: &u8| b.is_ascii_whitespace() || *b == b'=';
         let len = self.rest.iter().position(is_end);
         let word = self.take(len.unwrap_or(self.rest.len()));
-        let after_word = self.rest;
-        self.skip_spaces();
         if !self.rest.starts_with(b"=") {
-            self.rest = after_word;
             return Some(Word::Bare(word));
         }
         self.take(1);
-        self.skip_spaces();
         Some(Word::Named(word, self.value()))
     }
 }
@@ -166,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_flag_string_is_keys_and_values_again() {
-        let text = b"replace=[ origin ]  sdp-attr=  [audio=[ remove = [ test ] add=[a b]]] x y=1";
+        let text = b"replace=[ origin ]  sdp-attr=[audio=[ remove=[ test ] add=[a b]]] x y=1";
         let words: Vec<_> = Script::new(text).collect();
-        let audio = &b"[audio=[ remove = [ test ] add=[a b]]]"[..];
+        let audio = &b"[audio=[ remove=[ test ] add=[a b]]]"[..];
         let expected = [
             Word::Named(b"replace", b"[ origin ]"),
             Word::Named(b"sdp-attr", audio),
