@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use relay_wire::{
-    Event, FromRelay, Hello, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Reply, Request, ToRelay, decode,
-    encode,
+    Event, FromRelay, Hello, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Reply, Request, ToRelay, append,
+    decode_first,
 };
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -26,6 +27,9 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// How long the relay may take to answer the greeting.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of requests that are sent at once, though there may be more in this turn.
+const PACKET_BYTES: usize = 16 * 1_024;
 
 /// What the relay said, or that it is gone.
 #[derive(Debug)]
@@ -57,11 +61,14 @@ pub(crate) struct RelayLink {
 struct Connection {
     socket: OwnedFd,
     is_greeted: bool,
-    /// Messages that the relay has no room for yet.
+    /// Packets that the relay has no room for yet.
     outgoing: VecDeque<Vec<u8>>,
-    /// Where messages are read into and written; kept for their memory.
+    /// Messages that will be the next packet.
+    packet: Vec<u8>,
+    /// Where packets are read into.
     incoming: Vec<u8>,
-    message: Vec<u8>,
+    /// Where in it the messages are that were not looked at yet.
+    unread: Range<usize>,
 }
 
 impl RelayLink {
@@ -76,7 +83,8 @@ impl RelayLink {
         }
     }
 
-    /// Sends a request. Without a connection it is lost, and so is its answer.
+    /// Sends a request, with the others of this turn, by [`Self::flush`]. Without a connection it is
+    /// lost, and so is its answer.
     pub(crate) fn send(&mut self, request: Request) {
         if let Some(connection) = &mut self.connection {
             connection.send(&ToRelay::Request(request));
@@ -113,7 +121,7 @@ impl RelayLink {
         self.disconnect(now);
     }
 
-    /// Sends what waits.
+    /// Sends what was said in this turn, and what had to wait.
     pub(crate) fn flush(&mut self) {
         if let Some(connection) = &mut self.connection {
             connection.flush();
@@ -129,6 +137,12 @@ impl RelayLink {
                 return event;
             }
         }
+    }
+
+    /// Messages have been read and not been received: there is nothing to wait for.
+    pub(crate) fn has_unread(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(Connection::has_unread)
     }
 
     fn connect(&mut self, now: Instant) {
@@ -230,19 +244,26 @@ impl Connection {
             socket,
             is_greeted: false,
             outgoing: VecDeque::new(),
+            packet: Vec::new(),
             incoming: vec![0; MESSAGE_BYTES_MAX + 1],
-            message: Vec::new(),
+            unread: 0..0,
         };
         let version = PROTOCOL_VERSION;
         connection.send(&ToRelay::Hello { version });
+        connection.flush();
         Ok(connection)
     }
 
     fn send(&mut self, message: &ToRelay) {
-        encode(message, &mut self.message);
-        if !self.outgoing.is_empty() || self.try_send(&self.message).is_err() {
-            // It goes when there is room; that the relay is gone shows when reading.
-            self.outgoing.push_back(self.message.clone());
+        let end = self.packet.len();
+        append(message, &mut self.packet);
+        if end > 0 && self.packet.len() > MESSAGE_BYTES_MAX {
+            let last = self.packet.split_off(end);
+            self.send_packet();
+            self.packet = last;
+        }
+        if self.packet.len() >= PACKET_BYTES {
+            self.send_packet();
         }
     }
 
@@ -253,9 +274,21 @@ impl Connection {
         {
             self.outgoing.pop_front();
         }
+        self.send_packet();
     }
 
-    /// Sends a message, whole or not at all.
+    fn send_packet(&mut self) {
+        if self.packet.is_empty() {
+            return;
+        }
+        if !self.outgoing.is_empty() || self.try_send(&self.packet).is_err() {
+            // It goes when there is room; that the relay is gone shows when reading.
+            self.outgoing.push_back(self.packet.clone());
+        }
+        self.packet.clear();
+    }
+
+    /// Sends a packet, whole or not at all.
     fn try_send(&self, bytes: &[u8]) -> Result<(), Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         rustix::io::retry_on_intr(|| send(&self.socket, bytes, flags)).map(drop)
@@ -263,15 +296,33 @@ impl Connection {
 
     /// Reads a message, if there is one.
     fn receive(&mut self) -> Option<io::Result<FromRelay>> {
-        let flags = RecvFlags::DONTWAIT;
-        let buffer = &mut self.incoming[..];
-        let received = rustix::io::retry_on_intr(|| recv(&self.socket, &mut *buffer, flags));
-        match received {
-            Ok((0, _)) => Some(Err(io::ErrorKind::UnexpectedEof.into())),
-            Ok((len, _)) => Some(decode(&self.incoming[..len]).map_err(io::Error::other)),
-            Err(Errno::AGAIN) => None,
-            Err(error) => Some(Err(error.into())),
+        if self.unread.is_empty() {
+            match self.receive_packet() {
+                Ok(0) => return Some(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(len) => self.unread = 0..len,
+                Err(Errno::AGAIN) => return None,
+                Err(error) => return Some(Err(error.into())),
+            }
         }
+        match decode_first(&self.incoming[self.unread.clone()]) {
+            Ok((message, rest)) => {
+                self.unread.start = self.unread.end - rest.len();
+                Some(Ok(message))
+            }
+            Err(error) => Some(Err(io::Error::other(error))),
+        }
+    }
+
+    fn receive_packet(&mut self) -> Result<usize, Errno> {
+        let buffer = &mut self.incoming[..];
+        let received =
+            rustix::io::retry_on_intr(|| recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT));
+        received.map(|(len, _)| len)
+    }
+
+    /// Messages have been read and not looked at.
+    fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 }
 

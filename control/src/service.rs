@@ -133,6 +133,7 @@ impl Service {
     fn serve(&mut self, signals: &Signals) -> Result<Ending, StartError> {
         let mut now = now();
         loop {
+            self.relay.flush();
             let ready = self.wait(now.instant, signals);
             let ready = ready.map_err(StartError::system("wait for events"))?;
             if let Some(name) = ready.signal {
@@ -214,9 +215,8 @@ impl Service {
             self.relay_reads = Reads(1);
             return;
         }
-        self.relay.flush();
         let mut read = 0;
-        while read < self.relay_reads.0
+        while (read < self.relay_reads.0 || self.relay.has_unread())
             && let Some(event) = self.relay.receive(now.instant)
         {
             read += 1;

@@ -6,7 +6,7 @@
 //!            └ Requests ──────────► ◄── Replies, Events ┘── mailbox 1 ── worker 1
 //! ```
 //!
-//! The link is not woken for a short reply: the worker sends it itself.
+//! The link is not woken for short replies: the worker sends them itself, all of a turn together.
 //!
 //! Control comes and goes; media does not notice. One control is served at a time, and a new one
 //! that says a proper `Hello` takes the old one's place: the old one is dead or about to be.
@@ -223,7 +223,8 @@ impl Link {
             self.drop_unheard();
             return;
         };
-        let has_requests = is_ready || control.held_back.is_some();
+        let has_requests =
+            is_ready || control.held_back.is_some() || control.connection.has_unread();
         let is_alive = control.pass_replies(&self.mailboxes)
             && (!has_requests || control.pass_requests(&self.mailboxes));
         if is_alive {
@@ -283,8 +284,11 @@ impl Control {
                     connection,
                     message,
                 } if connection == self.connection.id() => self.connection.queue(&message),
+                Outgoing::Replies { connection, packet } if connection == self.connection.id() => {
+                    self.connection.queue_packet(packet);
+                }
                 // To the control before this one.
-                Outgoing::Reply { .. } => {}
+                Outgoing::Reply { .. } | Outgoing::Replies { .. } => {}
             }
         }
     }
@@ -304,7 +308,10 @@ impl Control {
 
     /// Reads requests and hands them to the workers. Says whether control is alive.
     fn pass_requests(&mut self, mailboxes: &[Arc<Mailbox>]) -> bool {
-        for _ in 0..REQUESTS_PER_TURN_MAX {
+        let mut requests = 0;
+        // What has been read is passed on: there is nothing to wait for then.
+        while requests < REQUESTS_PER_TURN_MAX || self.connection.has_unread() {
+            requests += 1;
             if self.connection.is_blocked() {
                 // Who does not read answers gets no more of them.
                 return true;

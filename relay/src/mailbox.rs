@@ -77,6 +77,11 @@ pub(crate) enum Outgoing {
         connection: ConnectionId,
         message: FromRelay,
     },
+    /// The same, encoded: one or more.
+    Replies {
+        connection: ConnectionId,
+        packet: Vec<u8>,
+    },
 }
 
 /// The two queues of one worker. The link has one end, the worker the other.
@@ -86,6 +91,8 @@ pub(crate) struct Mailbox {
     outgoing: ArrayQueue<Outgoing>,
     worker_wake: Arc<Wake>,
     link_wake: Arc<Wake>,
+    /// The worker has been woken for what is in `incoming`, and has not begun to take it.
+    is_woken: AtomicBool,
     /// The worker waits for room in `outgoing`.
     wants_room: AtomicBool,
     /// The link waits for room in `incoming`.
@@ -100,6 +107,7 @@ impl Mailbox {
             outgoing: ArrayQueue::new(QUEUE_LEN),
             worker_wake,
             link_wake,
+            is_woken: AtomicBool::new(false),
             wants_room: AtomicBool::new(false),
             holds_back: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
@@ -115,8 +123,15 @@ impl Mailbox {
             self.incoming.push(incoming)
         });
         // Also if it is full: the worker may be about to sleep.
-        self.worker_wake.wake();
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            self.worker_wake.wake();
+        }
         result
+    }
+
+    /// The worker is about to take what there is: it is woken for what comes from now on.
+    pub(crate) fn listen(&self) {
+        self.is_woken.store(false, Ordering::SeqCst);
     }
 
     /// The link takes what the worker has said.
@@ -211,6 +226,22 @@ mod tests {
         mailbox.take().unwrap();
         assert!(is_woken(&link));
         mailbox.ask(held_back).unwrap();
+    }
+
+    #[test]
+    fn the_worker_is_woken_once_for_what_it_takes_at_once() {
+        let [worker, link] = [(); 2].map(|()| Arc::new(Wake::new().unwrap()));
+        let mailbox = Mailbox::new(Arc::clone(&worker), link);
+        let socket = Arc::new(UnixDatagram::unbound().unwrap().into());
+        for _ in 0..3 {
+            mailbox.ask(incoming(&socket)).unwrap();
+            assert!(is_woken(&worker));
+            worker.rest();
+            mailbox.ask(incoming(&socket)).unwrap();
+            assert!(!is_woken(&worker), "it is on its way");
+            mailbox.listen();
+            while mailbox.take().is_some() {}
+        }
     }
 
     #[test]

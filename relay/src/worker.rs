@@ -3,51 +3,67 @@
 //! However many packets it serves, one turn reads the clock once and, with io_uring, makes one
 //! system call.
 
+mod outbox;
 mod request;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay_core::{Outcome, Relay, SocketId};
-use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port, Refusal, encode};
+use relay_core::{Outcome, Relay, SocketId, Verdict};
+use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port};
 
 use crate::io::Io;
-use crate::mailbox::{Mailbox, Outgoing, Sent};
+use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
+use crate::transcoding::{Ending, Transcoder};
+use outbox::Outbox;
 use request::Progress;
 
-/// Commands applied in one turn. Opening a port takes some ten microseconds, so packets never
-/// wait for more than a millisecond.
-const COMMANDS_PER_TURN_MAX: usize = 32;
+/// What is done in one turn at most, one for each command, so that packets never wait for more than
+/// a millisecond.
+const EFFORT_MAX: u32 = 256;
+
+/// To open a port takes some ten microseconds more than another command.
+const OPEN_EFFORT: u32 = 8;
 
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     relay: Relay,
     io: Io,
+    transcoder: Transcoder,
     mailbox: Arc<Mailbox>,
     interfaces: Vec<Place>,
     /// What packets leave with, by socket.
     tos: Vec<u8>,
     /// The request at hand, if it is not finished.
     progress: Option<Progress>,
-    /// Where replies are encoded; kept for its memory.
-    message: Vec<u8>,
+    /// What this turn has done: up to [`EFFORT_MAX`].
+    effort: u32,
+    outbox: Outbox,
     /// More can be done at once: the next turn must not wait.
     is_busy: bool,
 }
 
 impl Worker {
-    pub(crate) fn new(relay: Relay, io: Io, mailbox: Arc<Mailbox>, interfaces: Vec<Place>) -> Self {
+    pub(crate) fn new(
+        relay: Relay,
+        io: Io,
+        transcoder: Transcoder,
+        mailbox: Arc<Mailbox>,
+        interfaces: Vec<Place>,
+    ) -> Self {
         Self {
             relay,
             io,
+            transcoder,
             mailbox,
             interfaces,
             tos: Vec::new(),
             progress: None,
-            message: Vec::new(),
+            effort: 0,
+            outbox: Outbox::default(),
             is_busy: false,
         }
     }
@@ -71,9 +87,15 @@ impl Worker {
     }
 
     fn serve_media(&mut self, now: Instant) {
-        let relay = &mut self.relay;
-        self.io
-            .for_each(|ingress, packet| relay.handle_packet(now, ingress, packet));
+        let (relay, transcoder) = (&mut self.relay, &mut self.transcoder);
+        self.io.for_each(
+            |ingress, packet| match relay.handle_packet(now, ingress, packet) {
+                Verdict::Take(taken) => transcoder.take(now, relay, taken, packet),
+                verdict => verdict,
+            },
+        );
+        self.transcoder.kick();
+        self.send_made();
         self.forget_closed();
     }
 
@@ -97,7 +119,17 @@ impl Worker {
     /// Applies some of what control has asked for.
     fn serve_mailbox(&mut self, now: Instant) {
         self.is_busy = false;
-        for _ in 0..COMMANDS_PER_TURN_MAX {
+        self.mailbox.listen();
+        if self.outbox.flush(&self.mailbox) {
+            self.apply_commands(now);
+            self.outbox.flush(&self.mailbox);
+        }
+    }
+
+    fn apply_commands(&mut self, now: Instant) {
+        self.effort = 0;
+        while self.effort < EFFORT_MAX {
+            self.effort += 1;
             if !self.mailbox.has_room() {
                 // The link wakes us when there is.
                 return;
@@ -119,22 +151,20 @@ impl Worker {
         self.is_busy = true;
     }
 
-    /// Sends a short reply at once; the link sends others, and those that control has no room for.
+    /// A short reply leaves with the others of this turn; the link sends the others.
     fn reply(&mut self, progress: Progress) {
         let is_short = progress.is_short();
         let (from, reply) = progress.finish();
         let message = FromRelay::Reply(reply);
         if is_short {
-            encode(&message, &mut self.message);
-            if from.send(&self.message) != Sent::NoRoom {
-                return;
-            }
+            self.outbox.push(from, &message, &self.mailbox);
+        } else {
+            let connection = from.connection;
+            self.mailbox.say(Outgoing::Reply {
+                connection,
+                message,
+            });
         }
-        let connection = from.connection;
-        self.mailbox.say(Outgoing::Reply {
-            connection,
-            message,
-        });
     }
 
     fn next_request(&self) -> Option<Progress> {
@@ -143,6 +173,7 @@ impl Worker {
 
     /// Applies one command. Says whether it has to wait for a socket to close.
     fn step(&mut self, now: Instant, progress: &mut Progress, command: Command) -> bool {
+        let ending = Ending::of(&command);
         let result = match self.relay.handle_command(now, command, progress.room()) {
             Ok(Outcome::Bind {
                 socket,
@@ -151,9 +182,12 @@ impl Worker {
                 is_bound,
             }) => self.bind(socket, port, tos, is_bound),
             Ok(Outcome::Done(answer)) => Ok(self.complete(answer)),
-            // No codecs run yet.
-            Ok(Outcome::Treat { target, .. }) => {
-                self.relay.handle_treated(target, Err(Refusal::Overload))
+            Ok(Outcome::Treat {
+                target,
+                transcoding,
+            }) => {
+                let treatment = self.transcoder.treat(target, transcoding.as_ref());
+                self.relay.handle_treated(target, treatment)
             }
             Ok(Outcome::Later(command)) => {
                 progress.put_back(command);
@@ -161,6 +195,9 @@ impl Worker {
             }
             Err(error) => Err(error),
         };
+        if let (Ok(_), Some(ending)) = (&result, ending) {
+            self.transcoder.end(ending);
+        }
         progress.note(result);
         false
     }
@@ -191,6 +228,7 @@ impl Worker {
     fn open_socket(&mut self, id: SocketId, place: Place, port: u16) -> io::Result<()> {
         let socket = socket::bind(place, port)?;
         self.io.add_socket(id, socket)?;
+        self.effort += OPEN_EFFORT;
         if self.tos.len() <= id.index() {
             self.tos.resize(id.index() + 1, 0);
         }
@@ -220,9 +258,13 @@ impl Worker {
             let leases = ("buffers_leased", u64::from(self.io.leases()));
             let driver = (self.io.driver_label(), 1);
             let counters = counters.chain([leases, driver]);
+            let counters = counters.chain(self.transcoder.counters());
             stats
                 .counters
                 .extend(counters.map(|(name, count)| (name.to_owned(), count)));
+        }
+        if let Answer::Call(stats) = &mut answer {
+            self.transcoder.complete(stats);
         }
         answer
     }
@@ -240,10 +282,26 @@ impl Worker {
         }
     }
 
+    /// Sends what codec threads have made.
+    fn send_made(&mut self) {
+        for _ in 0..self.transcoder.made_max() {
+            let Some(made) = self.transcoder.poll_made() else {
+                return;
+            };
+            let egress = self
+                .relay
+                .handle_made(made.flow(), made.kind(), made.bytes());
+            if let Ok(egress) = egress {
+                self.io.send(egress, made.bytes());
+            }
+            self.transcoder.give_back(made);
+        }
+    }
+
     /// Sends the empty datagrams that open NATs.
     fn send_piercings(&mut self) {
         while let Some(egress) = self.relay.poll_transmit() {
-            self.io.send_empty(egress);
+            self.io.send(egress, &[]);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use relay_wire::{CallKey, Command, PortPartition, WorkerId};
+use relay_wire::{CallKey, Command, PortPartition, WorkerId, decode, encode};
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::net::{accept, bind, listen};
 use tempfile::TempDir;
@@ -194,4 +194,73 @@ fn requests_wait_for_a_slow_relay_and_keep_their_order() {
     let (_socket, received) = reader.join().unwrap();
     let sent: Vec<_> = requests.into_iter().map(ToRelay::Request).collect();
     assert!(received == sent, "each of them, in their order");
+}
+
+#[test]
+fn requests_of_a_turn_leave_together_and_so_may_replies_come() {
+    let relay = FakeRelay::new();
+    let mut link = relay.link();
+    settle(&mut link);
+    let socket = relay.accept();
+    say(&socket, &hello());
+    next(&mut link);
+    for id in 0..3 {
+        link.send(request(id, 10));
+    }
+    link.flush();
+    let mut packet = vec![0; MESSAGE_BYTES_MAX];
+    let (len, _) = recv(&socket, &mut packet[..], RecvFlags::empty()).unwrap();
+    let mut rest = &packet[..len];
+    for id in 0..3 {
+        let (message, more) = decode_first::<ToRelay>(rest).unwrap();
+        assert_eq!(message, ToRelay::Request(request(id, 10)));
+        rest = more;
+    }
+    assert_eq!(rest, [] as [u8; 0]);
+
+    packet.clear();
+    for id in 0..3 {
+        let reply = Reply {
+            id,
+            answers: Vec::new(),
+            failure: None,
+        };
+        append(&FromRelay::Reply(reply), &mut packet);
+    }
+    send(&socket, &packet, SendFlags::empty()).unwrap();
+    for id in 0..3 {
+        assert!(matches!(next(&mut link), LinkEvent::Reply(reply) if reply.id == id));
+        assert_eq!(link.has_unread(), id < 2);
+    }
+}
+
+/// However long they are, no packet is too long.
+#[test]
+fn long_requests_leave_one_by_one() {
+    let relay = FakeRelay::new();
+    let mut link = relay.link();
+    settle(&mut link);
+    let socket = relay.accept();
+    say(&socket, &hello());
+    next(&mut link);
+    let sizes = [10_000, 125_000, 10, 16_000, 16_000];
+    for (id, size) in (0..).zip(sizes) {
+        link.send(request(id, size));
+    }
+    let mut ids = Vec::new();
+    while ids.len() < sizes.len() {
+        link.flush();
+        let mut packet = vec![0; 2 * MESSAGE_BYTES_MAX];
+        let (len, _) = recv(&socket, &mut packet[..], RecvFlags::empty()).unwrap();
+        let mut rest = &packet[..len];
+        while !rest.is_empty() {
+            let (message, more) = decode_first(rest).expect("a packet is not too long");
+            let ToRelay::Request(request) = message else {
+                panic!("{message:?}");
+            };
+            ids.push(request.id);
+            rest = more;
+        }
+    }
+    assert_eq!(ids, [0, 1, 2, 3, 4]);
 }

@@ -1,9 +1,10 @@
 //! One connection of control: whole messages, never waiting.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use relay_wire::{FromRelay, MESSAGE_BYTES_MAX, ToRelay, decode, encode};
+use relay_wire::{FromRelay, MESSAGE_BYTES_MAX, ToRelay, decode_first, encode};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
 
@@ -30,8 +31,10 @@ pub(super) enum Receipt {
 #[derive(Debug)]
 pub(super) struct Connection {
     link: ReplyTo,
-    /// Where messages are read into.
+    /// Where packets are read into.
     incoming: Vec<u8>,
+    /// Where in it the messages are that were not looked at yet.
+    unread: Range<usize>,
     /// A message that control has no room for yet; empty if there is none.
     outgoing: Vec<u8>,
 }
@@ -47,38 +50,57 @@ impl Connection {
                 socket: Arc::new(socket),
             },
             incoming: Vec::new(),
+            unread: 0..0,
             outgoing: Vec::new(),
         }
     }
 
     /// Reads a message, if there is one.
     pub(super) fn receive(&mut self) -> Receipt {
-        // One byte more, so that a message that is too long does not pass for one that fits.
-        self.incoming.resize(MESSAGE_BYTES_MAX + 1, 0);
-        loop {
-            match recv(
-                &self.link.socket,
-                &mut self.incoming[..],
-                RecvFlags::DONTWAIT,
-            ) {
-                Ok((0, _)) => return Receipt::Closed,
-                Ok((len, _)) => {
-                    return match decode(&self.incoming[..len]) {
-                        Ok(message) => Receipt::Message(message),
-                        Err(_) => Receipt::Malformed,
-                    };
-                }
-                Err(Errno::INTR) => {}
+        if !self.has_unread() {
+            match self.receive_packet() {
+                Ok(0) => return Receipt::Closed,
+                Ok(len) if len > MESSAGE_BYTES_MAX => return Receipt::Malformed,
+                Ok(len) => self.unread = 0..len,
                 Err(Errno::AGAIN) => return Receipt::Nothing,
                 Err(_) => return Receipt::Closed,
             }
         }
+        let bytes = &self.incoming[self.unread.clone()];
+        match decode_first(bytes) {
+            Ok((message, rest)) => {
+                self.unread.start = self.unread.end - rest.len();
+                Receipt::Message(message)
+            }
+            Err(_) => Receipt::Malformed,
+        }
+    }
+
+    fn receive_packet(&mut self) -> Result<usize, Errno> {
+        // One byte more, so that a packet that is too long does not pass for one that fits.
+        self.incoming.resize(MESSAGE_BYTES_MAX + 1, 0);
+        let buffer = &mut self.incoming[..];
+        let received = rustix::io::retry_on_intr(|| {
+            recv(&self.link.socket, &mut *buffer, RecvFlags::DONTWAIT)
+        });
+        received.map(|(len, _)| len)
+    }
+
+    /// Messages have been read and not looked at.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Puts a message down to be sent. There must be none that waits.
     pub(super) fn queue(&mut self, message: &FromRelay) {
         debug_assert!(!self.is_blocked());
         encode(message, &mut self.outgoing);
+    }
+
+    /// The same with one that is encoded, or several.
+    pub(super) fn queue_packet(&mut self, packet: Vec<u8>) {
+        debug_assert!(!self.is_blocked());
+        self.outgoing = packet;
     }
 
     /// Sends what waits, if there is room. Says whether the connection is alive.

@@ -1,5 +1,7 @@
 //! Control's end of the link.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use relay_wire::{
     Answer, CallKey, CallStats, Command, Event, FromRelay, Hello, InterfaceId, Learning,
     MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Port, Reply, Request, ToRelay, WorkerId, WorkerStats,
-    decode, encode,
+    decode_first, encode,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
@@ -21,6 +23,8 @@ pub(crate) struct Control {
     socket: OwnedFd,
     pub(crate) hello: Option<Hello>,
     next_id: u32,
+    /// Came in one packet with another.
+    unread: RefCell<VecDeque<FromRelay>>,
     /// Came while a reply was waited for.
     events: Vec<(WorkerId, Event)>,
 }
@@ -54,6 +58,7 @@ impl Control {
             socket,
             hello: None,
             next_id: 1,
+            unread: RefCell::default(),
             events: Vec::new(),
         }
     }
@@ -70,10 +75,21 @@ impl Control {
 
     /// `None`: the relay has closed.
     pub(crate) fn receive(&self) -> Option<FromRelay> {
+        if let Some(message) = self.unread.borrow_mut().pop_front() {
+            return Some(message);
+        }
         let mut bytes = vec![0; MESSAGE_BYTES_MAX + 1];
         match recv(&self.socket, &mut bytes[..], RecvFlags::empty()) {
             Ok((0, _)) | Err(rustix::io::Errno::CONNRESET) => None,
-            Ok((len, _)) => Some(decode(&bytes[..len]).unwrap()),
+            Ok((len, _)) => {
+                let (first, mut rest) = decode_first(&bytes[..len]).unwrap();
+                while !rest.is_empty() {
+                    let (message, more) = decode_first(rest).unwrap();
+                    self.unread.borrow_mut().push_back(message);
+                    rest = more;
+                }
+                Some(first)
+            }
             Err(error) => panic!("nothing came: {error}"),
         }
     }

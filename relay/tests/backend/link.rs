@@ -1,6 +1,8 @@
 //! Control comes, misbehaves, goes and comes back.
 
-use relay_wire::{Command, FromRelay, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, ToRelay};
+use relay_wire::{
+    Command, FromRelay, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Request, ToRelay, WorkerId, append,
+};
 
 use crate::control::{Control, create, port};
 use crate::harness::{Options, on_each_driver};
@@ -118,5 +120,36 @@ fn answers_come_in_order_however_many_wait() {
             received[worker.unwrap()].push(reply.id);
         }
         assert_eq!(received, expected);
+    });
+}
+
+#[test]
+fn requests_of_one_packet_are_answered_each() {
+    let options = Options {
+        workers: 2,
+        ..Options::default()
+    };
+    on_each_driver(options, |relay| {
+        let mut control = relay.connect();
+        control.apply(0, (0..200).map(create).collect());
+        let mut packet = Vec::new();
+        // More than a mailbox holds, to both workers, and to one that is not there.
+        for id in 0..300 {
+            let request = Request {
+                id,
+                worker: WorkerId(u8::try_from(id % 3).unwrap()),
+                commands: vec![Command::QueryWorker],
+            };
+            append(&ToRelay::Request(request), &mut packet);
+        }
+        control.send_bytes(&packet);
+        let mut ids = Vec::new();
+        for _ in 0..300 {
+            let reply = control.reply();
+            assert_eq!(reply.failure.is_some(), reply.id % 3 == 2);
+            ids.push(reply.id);
+        }
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(0..300));
     });
 }

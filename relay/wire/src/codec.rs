@@ -52,16 +52,25 @@ impl Flavor for Appended<'_> {
     }
 }
 
+/// Reads the first of the messages of a packet. Returns it and the bytes of the others.
+///
+/// # Errors
+///
+/// When the packet is too long, or does not begin with a message.
+pub fn decode_first<M: DeserializeOwned>(bytes: &[u8]) -> Result<(M, &[u8]), DecodeError> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(DecodeError::TooLong(bytes.len()));
+    }
+    postcard::take_from_bytes(bytes).map_err(|_| DecodeError::Malformed)
+}
+
 /// Reads one message.
 ///
 /// # Errors
 ///
 /// When the bytes are anything but exactly one message.
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(DecodeError::TooLong(bytes.len()));
-    }
-    let (message, rest) = postcard::take_from_bytes(bytes).map_err(|_| DecodeError::Malformed)?;
+    let (message, rest) = decode_first(bytes)?;
     if !rest.is_empty() {
         return Err(DecodeError::Trailing(rest.len()));
     }
@@ -179,6 +188,22 @@ mod tests {
             2, 0, 1, 5, 1, 192, 187, 1, 10, 1, 1, 0, 176, 234, 1,
         ];
         assert_eq!(bytes, golden);
+    }
+
+    #[test]
+    fn reads_the_messages_of_a_packet_one_after_another() {
+        let mut packet = Vec::new();
+        append(&request(), &mut packet);
+        append(&ToRelay::Hello { version: 2 }, &mut packet);
+        let (first, rest) = decode_first::<ToRelay>(&packet).unwrap();
+        assert_eq!(first, request());
+        let second = decode_first::<ToRelay>(rest);
+        assert_eq!(second, Ok((ToRelay::Hello { version: 2 }, &[][..])));
+        let nothing = decode_first::<ToRelay>(&[]);
+        assert_eq!(nothing, Err(DecodeError::Malformed));
+        let long = vec![0; MESSAGE_BYTES_MAX + 1];
+        let too_long = DecodeError::TooLong(long.len());
+        assert_eq!(decode_first::<ToRelay>(&long), Err(too_long));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The messages between control and relay.
 //!
 //! Control is the author of the truth about calls, the relay its keeper. Control connects to the
-//! relay's `SOCK_SEQPACKET` socket; each packet on it is one [`ToRelay`] or one [`FromRelay`],
-//! encoded by [`encode`]. The first message in each direction is a `Hello` that names the
+//! relay's `SOCK_SEQPACKET` socket; each packet on it is one [`ToRelay`] or [`FromRelay`] or
+//! several, one behind the other ([`append`], [`decode_first`]). The first message in each direction is a `Hello` that names the
 //! [`PROTOCOL_VERSION`]; nothing else is understood before it.
 //!
 //! ```text
@@ -29,7 +29,7 @@ mod partition;
 mod stats;
 mod transcoding;
 
-pub use codec::{DecodeError, append, decode, encode};
+pub use codec::{DecodeError, append, decode, decode_first, encode};
 pub use command::{
     Answer, CallRecord, Command, CommandError, Failure, Handover, Learning, Refusal, Request,
     SourceRules, ToRelay,
@@ -46,8 +46,8 @@ use serde::{Deserialize, Serialize};
 /// Version of the messages. Control and relay that differ refuse each other with a clear word.
 pub const PROTOCOL_VERSION: u16 = 2;
 
-/// Bytes of the longest message. `SOCK_SEQPACKET` keeps messages whole, so the send buffers of
-/// the socket must hold one.
+/// Bytes of the longest message, and of the longest packet. `SOCK_SEQPACKET` keeps packets whole, so
+/// the send buffers of the socket must hold one.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes of the longest record that control may leave with a call. Two of them and their frame
