@@ -34,6 +34,10 @@ pub struct Config {
     pub packets_per_port_max: u32,
     /// Sockets that each worker keeps when their calls are over.
     pub idle_per_worker_max: u32,
+    /// Threads that transcode; without them nothing is transcoded.
+    pub codec_threads: usize,
+    /// Flows that one of them takes at most: memory is the limit, time ends earlier as a rule.
+    pub codec_flows_max: usize,
 }
 
 /// Interfaces at most: each has all the ports, and sockets are counted by both.
@@ -79,9 +83,22 @@ impl Config {
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
             packets_per_port_max: file.packets_per_port_max,
             idle_per_worker_max: file.idle_sockets_max / u32::from(partition.workers()),
+            codec_threads: codec_threads(file.codec_threads, partition.workers()),
+            codec_flows_max: CODEC_FLOWS_MAX,
             calls_per_worker_max: usize::try_from(file.calls_per_worker_max).unwrap_or(usize::MAX),
         })
     }
+}
+
+/// Flows of one codec thread: ten times what it has time for, if they are Opus.
+const CODEC_FLOWS_MAX: usize = 4_096;
+
+/// One thread for each core that has no worker, and for half of the cores at least: workers leave
+/// much of the time of their cores, and go first.
+fn codec_threads(wanted: Option<u8>, workers: u8) -> usize {
+    let cores = affinity::cores().len().max(1);
+    let free = cores.saturating_sub(workers.into());
+    wanted.map_or_else(|| free.max(cores.div_ceil(2)), usize::from)
 }
 
 /// Longer than this, a wait is heard rather than saved.

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 use relay_core::{Egress, Ingress, SocketId, Verdict};
 use tandem_settings::Driver;
 
+/// Bytes of a datagram that is sent and has not arrived here: an Ethernet frame's.
+pub(crate) const SEND_BYTES_MAX: usize = 1_500;
+
 pub(crate) use counters::Counters;
 pub use uring::UringSize;
 
@@ -110,11 +113,11 @@ impl Io {
         }
     }
 
-    /// Sends a datagram with nothing in it.
-    pub(crate) fn send_empty(&mut self, egress: Egress) {
+    /// Sends a datagram that has not arrived here: [`SEND_BYTES_MAX`] at most.
+    pub(crate) fn send(&mut self, egress: Egress, datagram: &[u8]) {
         match self {
-            Self::Poll(poll) => poll.send_empty(egress),
-            Self::Uring(uring) => uring.send_empty(egress),
+            Self::Poll(poll) => poll.send(egress, datagram),
+            Self::Uring(uring) => uring.send_copy(egress, datagram),
         }
     }
 

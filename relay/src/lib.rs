@@ -33,6 +33,7 @@ mod link;
 mod mailbox;
 mod service;
 mod socket;
+mod transcoding;
 mod wake;
 mod worker;
 

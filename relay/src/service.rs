@@ -19,6 +19,7 @@ use crate::io::Io;
 use crate::link::{Link, Listener};
 use crate::mailbox::Mailbox;
 use crate::socket::{self, Place};
+use crate::transcoding::{Pool, Transcoder};
 use crate::wake::Wake;
 use crate::worker::Worker;
 
@@ -40,6 +41,8 @@ pub struct Service {
     link: Option<Thread>,
     link_wake: Arc<Wake>,
     is_link_stopping: Arc<AtomicBool>,
+    pool: Arc<Pool>,
+    codecs: Vec<Thread>,
     drivers: Vec<&'static str>,
 }
 
@@ -60,18 +63,34 @@ impl Service {
         check_interfaces(config)?;
         let endpoints_max = endpoints_max(config);
         let link_wake = new_wake()?;
+        let wakes = (0..config.partition.workers()).map(|_| new_wake());
+        let wakes: Vec<_> = wakes.collect::<Result<_, _>>()?;
+        let (pool, codec_threads) = Pool::new(config.codec_threads, config.codec_flows_max, &wakes);
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),
             link: None,
             link_wake: Arc::clone(&link_wake),
             is_link_stopping: Arc::default(),
+            pool,
+            codecs: Vec::new(),
             drivers: Vec::new(),
         };
-        for worker in 0..config.partition.workers() {
-            if let Err(error) = service.start_worker(config, worker, endpoints_max, notices) {
+        for (worker, wake) in (0..).zip(wakes) {
+            if let Err(error) = service.start_worker(config, worker, wake, endpoints_max, notices) {
                 service.stop();
                 return Err(error);
+            }
+        }
+        for (index, thread) in codec_threads.into_iter().enumerate() {
+            let notices = notices.clone();
+            let run = move || watched(&notices, || thread.run());
+            match spawn(&format!("codec-{index}"), run) {
+                Ok(thread) => service.codecs.push(thread),
+                Err(error) => {
+                    service.stop();
+                    return Err(error);
+                }
             }
         }
         let link = Link::new(
@@ -99,7 +118,9 @@ impl Service {
         }
         self.is_link_stopping.store(true, Ordering::Release);
         self.link_wake.wake();
-        for thread in self.workers.into_iter().chain(self.link) {
+        self.pool.stop();
+        let others = self.codecs.into_iter().chain(self.link);
+        for thread in self.workers.into_iter().chain(others) {
             // Its error, if any, was said when it came.
             let _ = thread.join();
         }
@@ -115,16 +136,17 @@ impl Service {
         &mut self,
         config: &Config,
         worker: u8,
+        wake: Arc<Wake>,
         endpoints_max: u32,
         notices: &Sender<Notice>,
     ) -> Result<(), StartError> {
-        let wake = new_wake()?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&self.link_wake)));
         let seed = Seed {
             worker,
             config: config.clone(),
             endpoints_max,
             mailbox: Arc::clone(&mailbox),
+            pool: Arc::clone(&self.pool),
             wake,
         };
         let notices = notices.clone();
@@ -152,6 +174,7 @@ struct Seed {
     config: Config,
     endpoints_max: u32,
     mailbox: Arc<Mailbox>,
+    pool: Arc<Pool>,
     wake: Arc<Wake>,
 }
 
@@ -190,7 +213,8 @@ impl Seed {
             endpoints_max: self.endpoints_max,
             idle_max: config.idle_per_worker_max,
         });
-        Worker::new(relay, io, self.mailbox, places).run()
+        let transcoder = Transcoder::new(self.worker, self.pool);
+        Worker::new(relay, io, transcoder, self.mailbox, places).run()
     }
 }
 

@@ -188,12 +188,13 @@ impl Poll {
         }
     }
 
-    pub(super) fn send_empty(&mut self, egress: Egress) {
+    pub(super) fn send(&mut self, egress: Egress, datagram: &[u8]) {
         let Some(Some(socket)) = self.sockets.get(egress.socket.index()) else {
             return;
         };
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        if let Err(error) = rustix::net::sendto(&socket.file, &[], flags, &egress.destination) {
+        if let Err(error) = rustix::net::sendto(&socket.file, datagram, flags, &egress.destination)
+        {
             self.counters.count_unsent(&error.into(), 1);
         }
     }

@@ -261,11 +261,11 @@ impl Uring {
         self.arm()
     }
 
-    pub(super) fn send_empty(&mut self, egress: Egress) {
+    pub(super) fn send_copy(&mut self, egress: Egress, datagram: &[u8]) {
         if !matches!(self.slots.get(egress.socket.index()), Some(Slot::Open(_))) {
             return;
         }
-        if let Err(error) = self.ring.send_empty(egress) {
+        if let Err(error) = self.ring.send_copy(egress, datagram) {
             self.counters.count_unsent(&error, 1);
         }
     }

@@ -12,6 +12,7 @@ use tandem_settings::Driver;
 use super::*;
 use crate::io::UringSize;
 use crate::mailbox::{ConnectionId, Incoming, ReplyTo};
+use crate::transcoding::Pool;
 use crate::wake::Wake;
 
 /// Receive buffers: few, so that they run out.
@@ -47,11 +48,13 @@ impl Bench {
             endpoints_max: 64,
             idle_max: 10,
         });
+        let (pool, _) = Pool::new(0, 0, std::slice::from_ref(&wake));
+        let transcoder = Transcoder::new(0, pool);
         let mailbox = Arc::new(Mailbox::new(wake, link_wake));
         let places = vec![Place { address, tos: 0 }];
         let (ours, control) = UnixDatagram::pair().unwrap();
         Some(Self {
-            worker: Worker::new(relay, io, Arc::clone(&mailbox), places),
+            worker: Worker::new(relay, io, transcoder, Arc::clone(&mailbox), places),
             mailbox,
             from: ReplyTo {
                 connection: ConnectionId(1),

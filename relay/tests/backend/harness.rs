@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) calls_max: usize,
     pub(crate) packets_per_port_max: u32,
     pub(crate) idle_max: u32,
+    pub(crate) codec_threads: usize,
+    pub(crate) codec_flows_max: usize,
 }
 
 impl Default for Options {
@@ -38,6 +40,8 @@ impl Default for Options {
             calls_max: 1_000,
             packets_per_port_max: 50_000,
             idle_max: 1_000,
+            codec_threads: 1,
+            codec_flows_max: 1_000,
         }
     }
 }
@@ -169,5 +173,7 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
         calls_per_worker_max: options.calls_max,
         packets_per_port_max: options.packets_per_port_max,
         idle_per_worker_max: options.idle_max,
+        codec_threads: options.codec_threads,
+        codec_flows_max: options.codec_flows_max,
     }
 }

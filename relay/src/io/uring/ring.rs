@@ -15,6 +15,7 @@ use super::batching::Company;
 use super::buffers::{BufferPool, Lease};
 use super::token::Token;
 use crate::error::{RingStep, SetupError};
+use crate::io::SEND_BYTES_MAX;
 use crate::io::address::{ADDRESS_LEN_MAX, write_address};
 use crate::io::control_message::CONTROL_LEN;
 
@@ -39,14 +40,20 @@ pub(super) struct Ring {
     header: Box<libc::msghdr>,
     /// The kernel can wait for company.
     has_min_wait: bool,
-    /// Where sends of nothing are to go. The kernel reads an address when its send is submitted.
-    addresses: Box<[[u8; ADDRESS_LEN_MAX]; EMPTY_SENDS_MAX]>,
+    /// Sends of what did not arrive here. The kernel reads them when they are submitted.
+    copies: Box<[Copied]>,
     /// How many of them wait to be submitted.
-    addresses_used: usize,
+    copies_used: usize,
 }
 
-/// Sends of nothing between two entries into the kernel; before there are more it is entered.
-const EMPTY_SENDS_MAX: usize = 64;
+/// A datagram that did not arrive here.
+struct Copied {
+    address: [u8; ADDRESS_LEN_MAX],
+    bytes: [u8; SEND_BYTES_MAX],
+}
+
+/// Such sends between two entries into the kernel; before there are more it is entered.
+const COPIES_MAX: usize = 64;
 
 /// Where the address of the sender is in a filled buffer: behind `io_uring_recvmsg_out`.
 pub(super) const ADDRESS_AT: usize = 16;
@@ -98,8 +105,8 @@ impl Ring {
             has_min_wait: ring.params().is_feature_min_timeout(),
             ring,
             header: Box::new(receive_header()),
-            addresses: Box::new([[0; ADDRESS_LEN_MAX]; EMPTY_SENDS_MAX]),
-            addresses_used: 0,
+            copies: (0..COPIES_MAX).map(|_| Copied::new()).collect(),
+            copies_used: 0,
         })
     }
 
@@ -163,21 +170,27 @@ impl Ring {
         self.ring.submission().is_empty()
     }
 
-    /// Sends a datagram with nothing in it.
-    pub(super) fn send_empty(&mut self, egress: Egress) -> io::Result<()> {
-        if self.addresses_used == EMPTY_SENDS_MAX {
+    /// Sends a datagram that did not arrive here.
+    pub(super) fn send_copy(&mut self, egress: Egress, datagram: &[u8]) -> io::Result<()> {
+        if self.copies_used == COPIES_MAX {
             self.ring.submit()?;
-            self.addresses_used = 0;
+            if !self.is_submitted() {
+                return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
+            }
+            self.copies_used = 0;
         }
-        let address = &mut self.addresses[self.addresses_used];
-        let len = write_address(egress.destination, address);
-        let address = address.as_ptr();
-        let entry = opcode::Send::new(Fixed(egress.socket.slot()), address, 0)
-            .dest_addr(address.cast())
+        let copied = &mut self.copies[self.copies_used];
+        let bytes = copied.bytes.get_mut(..datagram.len());
+        let bytes = bytes.ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
+        bytes.copy_from_slice(datagram);
+        let bytes_len = u32::try_from(bytes.len()).unwrap_or(0);
+        let len = write_address(egress.destination, &mut copied.address);
+        let entry = opcode::Send::new(Fixed(egress.socket.slot()), bytes.as_ptr(), bytes_len)
+            .dest_addr(copied.address.as_ptr().cast())
             .dest_addr_len(u32::try_from(len).unwrap_or(ADDRESS_LEN_U32))
             .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             .build();
-        self.addresses_used += 1;
+        self.copies_used += 1;
         self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), Token::Send)
     }
 
@@ -222,7 +235,7 @@ impl Ring {
         }
         match self.ring.submitter().submit_with_args(want, &args) {
             Ok(_) => {
-                self.addresses_used = 0;
+                self.copies_used = 0;
                 Ok(())
             }
             Err(error) => match error.raw_os_error() {
@@ -251,11 +264,21 @@ impl Ring {
         }
         // JUSTIFICATION: an entry holds addresses, whose validity the crate cannot know.
         // SAFETY: the crate wants the parameters to be valid for the whole operation. `header`
-        // and `addresses` are boxed and live as long as the ring; a buffer that is sent lies in the pool, which
+        // and `copies` are boxed and live as long as the ring, and a copy is not written to before
+        // its send was submitted; a buffer that is sent lies in the pool, which
         // outlives the ring, and is not handed out again before `is_submitted`, since `Uring` keeps
         // its lease; the eventfd is kept open by `Uring`; other entries hold no address.
         unsafe { self.ring.submission().push(&entry) }
             .map_err(|_| io::ErrorKind::QuotaExceeded.into())
+    }
+}
+
+impl Copied {
+    const fn new() -> Self {
+        Self {
+            address: [0; ADDRESS_LEN_MAX],
+            bytes: [0; SEND_BYTES_MAX],
+        }
     }
 }
 

@@ -1,0 +1,184 @@
+//! Packets from one thread to another, in memory that goes back.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crossbeam::queue::ArrayQueue;
+use relay_core::SocketId;
+use relay_rtp::Kind;
+
+use super::shared::FlowKey;
+use crate::io::SEND_BYTES_MAX;
+
+/// Bytes of the longest packet.
+pub(super) const PARCEL_BYTES_MAX: usize = SEND_BYTES_MAX;
+
+/// Packets under way at most: tens of milliseconds of a codec thread's work.
+const PARCELS_MAX: usize = 1_024;
+
+/// A packet under way.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// Whose it is.
+    pub(super) key: FlowKey,
+    pub(super) kind: Kind,
+    /// Where RTP of this flow leaves from, as long as that stays so.
+    pub(super) leaves: Option<SocketId>,
+    /// When it arrived, or was made.
+    pub(super) at: Instant,
+    len: usize,
+    bytes: [u8; PARCEL_BYTES_MAX],
+}
+
+impl Parcel {
+    /// The socket that RTP of its flow arrives at.
+    pub(crate) fn flow(&self) -> SocketId {
+        self.key.flow
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// What is written on a parcel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label {
+    pub(super) key: FlowKey,
+    pub(super) kind: Kind,
+    pub(super) leaves: Option<SocketId>,
+    pub(super) at: Instant,
+}
+
+/// A bounded queue of packets. Nobody waits for it, and when as many packets were under way as
+/// ever are, nobody allocates.
+#[derive(Debug)]
+pub(super) struct Courier {
+    full: ArrayQueue<Box<Parcel>>,
+    empty: ArrayQueue<Box<Parcel>>,
+    /// Parcels there are, full, empty and in hand.
+    made: AtomicUsize,
+    parcels_max: usize,
+}
+
+impl Courier {
+    pub(super) fn new() -> Self {
+        Self::with_room(PARCELS_MAX)
+    }
+
+    fn with_room(parcels_max: usize) -> Self {
+        Self {
+            full: ArrayQueue::new(parcels_max),
+            empty: ArrayQueue::new(parcels_max),
+            made: AtomicUsize::new(0),
+            parcels_max,
+        }
+    }
+
+    /// Sends a packet. Says whether there was room for it.
+    pub(super) fn send(&self, label: Label, bytes: &[u8]) -> bool {
+        if bytes.len() > PARCEL_BYTES_MAX {
+            return false;
+        }
+        let Some(mut parcel) = self.empty.pop().or_else(|| self.make(label)) else {
+            return false;
+        };
+        let Label {
+            key,
+            kind,
+            leaves,
+            at,
+        } = label;
+        (parcel.key, parcel.kind, parcel.leaves, parcel.at) = (key, kind, leaves, at);
+        parcel.len = bytes.len();
+        parcel.bytes[..bytes.len()].copy_from_slice(bytes);
+        // There is room for as many as there are.
+        self.full.push(parcel).is_ok()
+    }
+
+    /// Takes the oldest packet; it is to be given back.
+    pub(super) fn take(&self) -> Option<Box<Parcel>> {
+        self.full.pop()
+    }
+
+    pub(super) fn give_back(&self, parcel: Box<Parcel>) {
+        // There is room for as many as there are.
+        let _ = self.empty.push(parcel);
+    }
+
+    /// Packets that wait at most.
+    pub(super) fn room(&self) -> usize {
+        self.parcels_max
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.full.is_empty()
+    }
+
+    /// One more, if there are not enough already.
+    fn make(&self, label: Label) -> Option<Box<Parcel>> {
+        let is_one_more = |made| (made < self.parcels_max).then_some(made + 1);
+        self.made
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_one_more)
+            .ok()?;
+        Some(Box::new(Parcel {
+            key: label.key,
+            kind: label.kind,
+            leaves: label.leaves,
+            at: label.at,
+            len: 0,
+            bytes: [0; PARCEL_BYTES_MAX],
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(flow: u32) -> Label {
+        Label {
+            key: FlowKey {
+                worker: 0,
+                flow: SocketId::new(flow),
+                generation: 1,
+            },
+            kind: Kind::Rtp,
+            leaves: None,
+            at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_more_and_loses_nothing() {
+        let courier = Courier::with_room(3);
+        for round in 0..5_u8 {
+            for flow in 0..3 {
+                assert!(courier.send(label(flow), &[round; 100]));
+            }
+            assert!(!courier.send(label(9), &[9]));
+            for flow in 0..3 {
+                let parcel = courier.take().unwrap();
+                assert_eq!(parcel.flow(), SocketId::new(flow));
+                assert_eq!(parcel.bytes(), [round; 100]);
+                courier.give_back(parcel);
+            }
+            assert!(courier.take().is_none() && courier.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_in_hand_counts_and_what_is_too_long_is_not_taken() {
+        let courier = Courier::with_room(1);
+        assert!(!courier.send(label(1), &[0; PARCEL_BYTES_MAX + 1]));
+        assert!(courier.send(label(1), &[0; PARCEL_BYTES_MAX]));
+        let parcel = courier.take().unwrap();
+        assert!(!courier.send(label(2), &[]));
+        courier.give_back(parcel);
+        assert!(courier.send(label(2), &[]));
+    }
+}

@@ -1,0 +1,228 @@
+//! The flows of one codec thread.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use relay_core::SocketId;
+use relay_transcode::Plan;
+
+use super::courier::Parcel;
+use super::direction::{Direction, Opening};
+use super::shared::{FlowKey, Outlet};
+
+/// What a worker asks of a codec thread.
+#[derive(Debug)]
+pub(super) enum Order {
+    Open(Box<Opening>),
+    Change {
+        key: FlowKey,
+        plans: Box<[Plan]>,
+        has_rtcp: bool,
+    },
+    Close(FlowKey),
+}
+
+/// A flow that was looked at is not looked at again within this time: time never stands still.
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
+
+/// The flows of one codec thread, and when each is to be looked at.
+#[derive(Debug)]
+pub(super) struct Engine {
+    /// By worker.
+    outlets: Vec<Arc<Outlet>>,
+    flows: HashMap<FlowKey, Direction>,
+    /// Whose packets leave from a socket: reports to the peer there tell of them.
+    feeds: HashMap<(u8, SocketId), FlowKey>,
+    /// When flows are looked at. An entry counts if its flow is scheduled for that time.
+    deadlines: BinaryHeap<Reverse<(Instant, FlowKey)>>,
+    is_pressed: bool,
+    /// Workers for which there is something.
+    to_wake: Vec<bool>,
+}
+
+impl Engine {
+    pub(super) fn new(outlets: Vec<Arc<Outlet>>) -> Self {
+        Self {
+            to_wake: vec![false; outlets.len()],
+            outlets,
+            flows: HashMap::new(),
+            feeds: HashMap::new(),
+            deadlines: BinaryHeap::new(),
+            is_pressed: false,
+        }
+    }
+
+    /// Does what a worker asks. Says how many flows have ended by it.
+    pub(super) fn handle_order(&mut self, now: Instant, order: Order) -> usize {
+        match order {
+            Order::Open(opening) => {
+                self.open(now, *opening);
+                0
+            }
+            Order::Change {
+                key,
+                plans,
+                has_rtcp,
+            } => {
+                self.change(now, key, plans, has_rtcp);
+                0
+            }
+            Order::Close(key) => {
+                self.close(key);
+                1
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, opening: Opening) {
+        let key = opening.key;
+        match Direction::new(now, opening) {
+            Ok(mut direction) => {
+                direction.press(self.is_pressed);
+                self.flows.insert(key, direction);
+                self.settle(now, key);
+            }
+            // Its packets are dropped.
+            Err(_) => self.count_failed(key),
+        }
+    }
+
+    fn change(&mut self, now: Instant, key: FlowKey, plans: Box<[Plan]>, has_rtcp: bool) {
+        let Some(direction) = self.flows.get_mut(&key) else {
+            return;
+        };
+        let is_done = direction.change(now, plans, has_rtcp).is_ok();
+        direction.press(self.is_pressed);
+        if !is_done {
+            self.count_failed(key);
+        }
+        self.settle(now, key);
+    }
+
+    fn close(&mut self, key: FlowKey) {
+        let Some(direction) = self.flows.remove(&key) else {
+            return;
+        };
+        if let Some(leaves) = direction.leaves {
+            self.forget_feed(leaves, key);
+        }
+        if self.flows.is_empty() {
+            self.deadlines = BinaryHeap::new();
+        }
+    }
+
+    /// Takes in a packet.
+    pub(super) fn handle_parcel(&mut self, now: Instant, parcel: &Parcel) {
+        let Some(direction) = self.flows.get_mut(&parcel.key) else {
+            return;
+        };
+        direction.handle_packet(parcel.at.min(now), parcel.kind, parcel.bytes());
+        if parcel.leaves.is_some() && parcel.leaves != direction.leaves {
+            let before = std::mem::replace(&mut direction.leaves, parcel.leaves);
+            if let Some(before) = before {
+                self.forget_feed(before, parcel.key);
+            }
+            if let Some(leaves) = parcel.leaves {
+                self.feeds.insert((parcel.key.worker, leaves), parcel.key);
+            }
+        }
+        self.settle(now, parcel.key);
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(Reverse((at, key))) = self.deadlines.peek().copied()
+            && at <= now
+        {
+            self.deadlines.pop();
+            let Some(direction) = self.flows.get_mut(&key) else {
+                continue;
+            };
+            if direction.scheduled != Some(at) {
+                continue;
+            }
+            direction.scheduled = None;
+            direction.handle_timeout(now);
+            if direction.is_report_due(now) {
+                self.report(now, key);
+            }
+            self.settle(now, key);
+        }
+    }
+
+    /// When there is something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.peek().map(|it| it.0.0)
+    }
+
+    /// Makes less work of Opus, or as much as was asked for.
+    pub(super) fn press(&mut self, is_pressed: bool) {
+        if self.is_pressed != is_pressed {
+            self.is_pressed = is_pressed;
+            for direction in self.flows.values_mut() {
+                direction.press(is_pressed);
+            }
+        }
+    }
+
+    /// Wakes workers for which there is something.
+    pub(super) fn wake_workers(&mut self) {
+        for (outlet, to_wake) in self.outlets.iter().zip(&mut self.to_wake) {
+            if std::mem::take(to_wake) {
+                outlet.wake.wake();
+            }
+        }
+    }
+
+    /// Flows there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        debug_assert!(self.feeds.len() <= self.flows.len());
+        self.flows.len()
+    }
+
+    /// Reports to the peer that sends a flow.
+    fn report(&mut self, now: Instant, key: FlowKey) {
+        let feed = self.feeds.get(&(key.worker, key.flow));
+        let sent = feed.and_then(|it| self.flows.get(it)?.sent(now));
+        let outlet = self.outlets.get(usize::from(key.worker));
+        if let (Some(direction), Some(outlet)) = (self.flows.get_mut(&key), outlet) {
+            let is_sent = direction.report(now, sent, outlet);
+            self.to_wake[usize::from(key.worker)] |= is_sent;
+        }
+    }
+
+    /// Sends what a flow has to send, and sees to it that it is looked at in time.
+    fn settle(&mut self, now: Instant, key: FlowKey) {
+        let outlet = self.outlets.get(usize::from(key.worker));
+        let (Some(direction), Some(outlet)) = (self.flows.get_mut(&key), outlet) else {
+            return;
+        };
+        self.to_wake[usize::from(key.worker)] |= direction.send(now, outlet);
+        direction.publish(outlet);
+        let Some(deadline) = direction.poll_timeout() else {
+            return;
+        };
+        let deadline = deadline.max(now + LOOK_AGAIN);
+        if direction.scheduled.is_none_or(|it| deadline < it) {
+            direction.scheduled = Some(deadline);
+            self.deadlines.push(Reverse((deadline, key)));
+        }
+    }
+
+    fn forget_feed(&mut self, leaves: SocketId, key: FlowKey) {
+        let place = (key.worker, leaves);
+        if self.feeds.get(&place) == Some(&key) {
+            self.feeds.remove(&place);
+        }
+    }
+
+    fn count_failed(&self, key: FlowKey) {
+        if let Some(outlet) = self.outlets.get(usize::from(key.worker)) {
+            outlet.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! All codec threads.
+
+use std::sync::Arc;
+
+use crossbeam::sync::Parker;
+
+use super::load::Level;
+use super::shared::Outlet;
+use super::thread::{CodecThread, Inlet};
+use crate::wake::Wake;
+
+/// All codec threads, as workers know them.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(super) inlets: Vec<Arc<Inlet>>,
+    /// By worker.
+    pub(super) outlets: Vec<Arc<Outlet>>,
+}
+
+impl Pool {
+    /// So many threads, each of so many flows at most; they are yet to run. Workers are woken by
+    /// `wakes`, in their order.
+    pub(crate) fn new(
+        threads: usize,
+        flows_max: usize,
+        wakes: &[Arc<Wake>],
+    ) -> (Arc<Self>, Vec<CodecThread>) {
+        let outlets = wakes.iter().map(|it| Arc::new(Outlet::new(Arc::clone(it))));
+        let outlets: Vec<_> = outlets.collect();
+        let new_thread = |_| {
+            let parker = Parker::new();
+            CodecThread {
+                inlet: Arc::new(Inlet::new(flows_max, parker.unparker().clone())),
+                parker,
+                outlets: outlets.clone(),
+            }
+        };
+        let threads: Vec<_> = (0..threads).map(new_thread).collect();
+        let inlets = threads.iter().map(|it| Arc::clone(&it.inlet)).collect();
+        (Arc::new(Self { inlets, outlets }), threads)
+    }
+
+    /// Tells all threads to end.
+    pub(crate) fn stop(&self) {
+        for inlet in &self.inlets {
+            inlet.stop();
+        }
+    }
+
+    /// The thread with the fewest flows, if one takes more.
+    pub(super) fn choose(&self) -> Option<usize> {
+        let inlets = self.inlets.iter().enumerate();
+        let taking = inlets.filter_map(|(index, inlet)| Some((inlet.takes_more()?, index)));
+        taking.min().map(|(_, index)| index)
+    }
+
+    /// Flows of all threads, and how many threads are pressed, and full.
+    pub(super) fn gauges(&self) -> [u64; 3] {
+        let levels = |level| self.inlets.iter().filter(|it| it.level() == level).count();
+        let flows: usize = self.inlets.iter().map(|it| it.flows()).sum();
+        [flows, levels(Level::Pressed), levels(Level::Full)].map(|it| it as u64)
+    }
+}

@@ -1,0 +1,188 @@
+//! A codec thread's work without the thread: packets in, rounds, packets out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use codec::Codec;
+use crossbeam::sync::Parker;
+use relay_core::SocketId;
+use relay_rtp::{Kind, PayloadType};
+use relay_transcode::{Plan, Side};
+
+use super::courier::Label;
+use super::direction::Opening;
+use super::engine::{Engine, Order};
+use super::load::Level;
+use super::shared::{FlowKey, FlowState, Outlet};
+use super::thread::{Inlet, round};
+use crate::wake::Wake;
+
+/// A codec thread that goes round when it is told to.
+struct Bench {
+    inlet: Inlet,
+    engine: Engine,
+    outlet: Arc<Outlet>,
+    now: Instant,
+}
+
+fn key(flow: u32) -> FlowKey {
+    FlowKey {
+        worker: 0,
+        flow: SocketId::new(flow),
+        generation: 1,
+    }
+}
+
+fn plans(from: Codec, to: Codec) -> Box<[Plan]> {
+    let side = |codec, number| Side::new(codec, PayloadType::new(number).unwrap(), 20);
+    Box::new([Plan::new(side(from, 8), side(to, 96))])
+}
+
+fn rtp(at: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 8];
+    packet.extend(at.to_be_bytes());
+    packet.extend((u32::from(at) * 160).to_be_bytes());
+    packet.extend([0, 0, 0, 9]);
+    packet.extend([0xd5; 160]);
+    packet
+}
+
+impl Bench {
+    fn new(flows_max: usize) -> Self {
+        let outlet = Arc::new(Outlet::new(Arc::new(Wake::new().unwrap())));
+        Self {
+            inlet: Inlet::new(flows_max, Parker::new().unparker().clone()),
+            engine: Engine::new(vec![Arc::clone(&outlet)]),
+            outlet,
+            now: Instant::now(),
+        }
+    }
+
+    fn open(&self, flow: u32, to: Codec) -> Arc<FlowState> {
+        assert!(self.inlet.reserve());
+        let state = Arc::new(FlowState::default());
+        let opening = Opening {
+            key: key(flow),
+            plans: plans(Codec::Pcma, to),
+            has_rtcp: true,
+            state: Arc::clone(&state),
+        };
+        self.inlet.order(Order::Open(Box::new(opening)));
+        state
+    }
+
+    fn send(&self, flow: u32, state: &FlowState, packet: &[u8]) {
+        assert!(state.begin_waiting());
+        let label = Label {
+            key: key(flow),
+            kind: Kind::of(packet),
+            // Each leaves where the other arrives.
+            leaves: Some(SocketId::new(flow ^ 1)),
+            at: self.now,
+        };
+        assert!(self.inlet.courier.send(label, packet));
+    }
+
+    /// Goes round each millisecond; what has left: flow, kind, bytes.
+    fn pass(&mut self, milliseconds: u32) -> Vec<(u32, Kind, Vec<u8>)> {
+        let mut left = vec![];
+        for _ in 0..milliseconds {
+            self.now += Duration::from_millis(1);
+            round(&self.inlet, &mut self.engine, self.now);
+            while let Some(parcel) = self.outlet.courier.take() {
+                let bytes = parcel.bytes().to_vec();
+                left.push((parcel.flow().slot(), parcel.kind(), bytes));
+                self.outlet.courier.give_back(parcel);
+            }
+        }
+        left
+    }
+}
+
+#[test]
+fn flows_come_and_go_and_leave_nothing_behind() {
+    let mut bench = Bench::new(2);
+    let states = [0, 1].map(|flow| bench.open(flow, Codec::Gsm));
+    assert!(!bench.inlet.reserve(), "there are two at most");
+    let mut left = vec![];
+    for at in 0..50 {
+        for flow in [0, 1] {
+            bench.send(flow, &states[flow as usize], &rtp(at));
+        }
+        left.extend(bench.pass(20));
+    }
+    for flow in [0, 1] {
+        let of_flow = left.iter().filter(|it| it.0 == flow);
+        assert!((49..=50).contains(&of_flow.count()));
+        let stats = states[flow as usize].stats();
+        assert_eq!((stats.packets_in, stats.dropped, stats.lost), (50, 0, 0));
+    }
+    let totals: Vec<_> = bench.outlet.totals.all().collect();
+    assert_eq!(totals[0], ("transcode_packets_in", 100));
+    for flow in [0, 1] {
+        bench.inlet.order(Order::Close(key(flow)));
+    }
+    bench.send(0, &states[0], &rtp(60));
+    assert_eq!(bench.pass(100), []);
+    assert_eq!((bench.engine.len(), bench.inlet.flows()), (0, 0));
+    assert_eq!(bench.engine.poll_timeout(), None);
+    assert!(bench.inlet.reserve());
+}
+
+#[test]
+fn checklist_12_each_peer_gets_reports_of_what_it_sends_and_is_sent() {
+    let mut bench = Bench::new(2);
+    let states = [0, 1].map(|flow| bench.open(flow, Codec::Gsm));
+    let (mut reports, mut sources) = (vec![], [0; 2]);
+    for at in 0..300 {
+        for flow in [0, 1] {
+            bench.send(flow, &states[flow as usize], &rtp(at));
+        }
+        for (flow, kind, bytes) in bench.pass(20) {
+            match kind {
+                Kind::Rtcp => reports.push((flow, bytes)),
+                _ => sources[flow as usize] = u32::from_be_bytes(bytes[8..12].try_into().unwrap()),
+            }
+        }
+    }
+    assert_eq!(reports.len(), 2);
+    for (flow, report) in reports {
+        // A sender report of what the other flow has become, with a block about what came.
+        assert_eq!((report[0], report[1]), (0x81, 200));
+        let source = u32::from_be_bytes(report[4..8].try_into().unwrap());
+        assert_eq!(source, sources[(flow ^ 1) as usize]);
+        assert_eq!(report[28..32], [0, 0, 0, 9]);
+    }
+    assert_ne!(sources[0], sources[1]);
+}
+
+#[test]
+fn other_plans_hold_from_the_next_packet_on() {
+    let mut bench = Bench::new(2);
+    let state = bench.open(0, Codec::Gsm);
+    let mut lens = vec![];
+    for at in 0..20 {
+        if at == 10 {
+            bench.inlet.order(Order::Change {
+                key: key(0),
+                plans: plans(Codec::Pcma, Codec::G722),
+                has_rtcp: false,
+            });
+        }
+        bench.send(0, &state, &rtp(at));
+        let left = bench.pass(20).into_iter();
+        lens.extend(left.map(|(_, _, bytes)| bytes.len()));
+    }
+    assert_eq!(lens.first(), Some(&(12 + 33)));
+    assert_eq!(lens.last(), Some(&(12 + 160)));
+}
+
+#[test]
+fn a_thread_that_is_full_takes_no_more() {
+    let bench = Bench::new(2);
+    assert_eq!(bench.inlet.takes_more(), Some(0));
+    bench.inlet.set_level(Level::Pressed);
+    assert_eq!(bench.inlet.takes_more(), Some(0));
+    bench.inlet.set_level(Level::Full);
+    assert_eq!(bench.inlet.takes_more(), None);
+}
