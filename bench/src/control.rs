@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use control_core::{Carrier, Client, Config, Control, Now, Output};
+use control_core::{Carrier, Client, Config, Control, Now, Output, Transcode};
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Request as NgRequest, Value};
 use relay_wire::{
     Answer, CallStats, Command, Hello, Interface, PROTOCOL_VERSION, PortPartition, Reply, Request,
@@ -88,6 +88,8 @@ impl World {
                 delete_delay_s: 0,
                 offer_timeout_s: 180,
                 calls_max: 10_000,
+                endpoint_learning: relay_wire::Learning::Heuristic,
+                transcode: Transcode::WhenNeeded,
                 seed: [7; 32],
             }),
             now: Now {

@@ -62,6 +62,8 @@ impl Settings {
         if let Some(learning) = &self.endpoint_learning {
             line(format!("endpoint_learning = \"{learning}\""));
         }
+        // It offers no codecs of its own accord.
+        line("transcode = \"directives\"".to_owned());
         let numbers = [
             ("media_timeout_s", self.media_timeout_s),
             ("silent_timeout_s", self.silent_timeout_s),
