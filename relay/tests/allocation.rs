@@ -14,10 +14,11 @@ mod phone;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use relay_wire::{CallKey, Codec, Command, Format, Route, Transcoding};
 use tandem_allocations::{Counting, of_process};
 
 use crate::control::port;
-use crate::harness::{Options, on_each_driver};
+use crate::harness::{Options, TestRelay, on_each_driver};
 use crate::phone::{rtcp, rtp};
 
 #[global_allocator]
@@ -83,5 +84,52 @@ fn no_turn_allocates() {
         );
         let worker = control.worker(0);
         assert_eq!(worker.packets_out, 550 * BATCH as u64, "it was a test");
+        no_packet_that_is_transcoded_allocates(relay);
     });
+}
+
+/// The same, of a worker and a codec thread.
+fn no_packet_that_is_transcoded_allocates(relay: &TestRelay) {
+    let mut control = relay.connect();
+    let ports = [4, 6].map(|number| control.first_port() + number);
+    let phones = [phone(), phone()];
+    let remotes = [&phones[0], &phones[1]].map(|it| it.local_addr().ok());
+    control.set_up(2, ports.map(port), remotes);
+    let format = |codec, payload_type| Format {
+        codec,
+        payload_type,
+        ptime_ms: 20,
+        events: None,
+        comfort_noise: None,
+    };
+    let route = Route {
+        from: format(Codec::Pcma, 8),
+        to: format(Codec::Gsm, 3),
+        opus: None,
+        suppresses_silence: false,
+    };
+    let transcoding = Transcoding {
+        routes: vec![route],
+        rtcp: None,
+    };
+    let set = Command::SetTranscoding {
+        call: CallKey(2),
+        ingress: port(ports[0]),
+        transcoding: Some(transcoding),
+    };
+    control.apply(0, vec![set]);
+    let packets: Vec<_> = (0..250).map(|sequence| rtp(1, sequence)).collect();
+    let (warm_up, others) = packets.split_at(50);
+    let relay = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
+    let talk = |packets: &[Vec<u8>]| {
+        for packet in packets {
+            phones[0].send_to(packet, relay).unwrap();
+            assert_eq!(phones[1].recv(&mut [0; 2_000]).unwrap(), 12 + 33);
+        }
+    };
+    talk(warm_up);
+    let before = of_process();
+    talk(others);
+    let allocations = of_process() - before;
+    assert!(allocations < OTHERS_MAX, "{allocations}");
 }

@@ -15,3 +15,4 @@ mod link;
 mod process;
 mod reuse;
 mod tos;
+mod transcoding;
