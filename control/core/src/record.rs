@@ -23,8 +23,8 @@ pub(crate) enum RecordError {
     #[error("too long")]
     TooLong,
     /// Another version wrote it.
-    #[error("of another version")]
-    Version,
+    #[error("another version of control wrote it (form {0}, not {VERSION})")]
+    Version(u8),
 }
 
 /// The record of a call.
@@ -40,8 +40,10 @@ pub(crate) fn encode(state: &CallState) -> Result<Vec<u8>, RecordError> {
 
 /// Reads a record.
 pub(crate) fn decode(bytes: &[u8]) -> Result<CallState, RecordError> {
-    let Some((&VERSION, state)) = bytes.split_first() else {
-        return Err(RecordError::Version);
+    let state = match bytes.split_first() {
+        Some((&VERSION, state)) => state,
+        Some((&version, _)) => return Err(RecordError::Version(version)),
+        None => return Err(RecordError::Malformed),
     };
     match postcard::take_from_bytes(state) {
         Ok((state, [])) => Ok(state),
@@ -121,9 +123,11 @@ mod tests {
     #[test]
     fn another_version_is_not_guessed_at() {
         let mut record = encode(&state()).unwrap();
-        record[0] = VERSION + 1;
-        assert_eq!(decode(&record), Err(RecordError::Version));
-        assert_eq!(decode(&[]), Err(RecordError::Version));
+        for version in [VERSION - 1, VERSION + 1] {
+            record[0] = version;
+            assert_eq!(decode(&record), Err(RecordError::Version(version)));
+        }
+        assert_eq!(decode(&[]), Err(RecordError::Malformed));
     }
 
     #[test]

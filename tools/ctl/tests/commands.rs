@@ -11,10 +11,14 @@ use serde_json::Value;
 use sip_proxy_core::{Binding, Cdr, CdrCause, Listener, ListenerId, MediaCounts, Transport};
 use sip_proxy_store::{Store, hash_password};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 15] = [
     "run",
     "status",
     "calls",
+    "top",
+    "trace",
+    "limit",
+    "drain",
     "registrations",
     "cdr",
     "user",

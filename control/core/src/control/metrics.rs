@@ -28,7 +28,15 @@ const DURATIONS: [f64; 9] = [
 ];
 
 /// Counters of a worker that go up and down, or say how it is set.
-const STATES: [&str; 3] = ["driver_poll", "driver_uring", "endpoints_closing"];
+const STATES: [&str; 4] = [
+    "driver_poll",
+    "driver_uring",
+    "endpoints_closing",
+    "ports_idle",
+];
+
+/// The counter of bytes that left, which has a name of its own in metrics.
+pub(super) const BYTES_OUT: &str = "bytes_out";
 
 /// Drops by reason begin like this in a worker's counters.
 const DROPPED: &str = "dropped_";
@@ -381,6 +389,13 @@ impl Control {
         let help = "Packets that were handed to the kernel.";
         let name = "tandem_worker_packets_sent_total";
         each(Kind::Counter, name, help, |it| it.packets_out);
+        let help = "UDP payload bytes of these.";
+        let name = "tandem_worker_bytes_sent_total";
+        each(Kind::Counter, name, help, |it| {
+            let mut counters = it.counters.iter();
+            let bytes = counters.find(|(name, _)| name == BYTES_OUT);
+            bytes.map_or(0, |(_, count)| *count)
+        });
         let mut named = |kind, name, help, label, value: fn(&str) -> Option<&str>| {
             out.family(kind, name, help);
             for (worker, stats) in &workers {
@@ -399,7 +414,8 @@ impl Control {
         let help = "What else workers count, by name.";
         let name = "tandem_worker_events_total";
         named(Kind::Counter, name, help, "event", |it| {
-            (!it.starts_with(DROPPED) && !STATES.contains(&it)).then_some(it)
+            let is_told = it.starts_with(DROPPED) || STATES.contains(&it) || it == BYTES_OUT;
+            (!is_told).then_some(it)
         });
         let help = "How workers are set, and what goes up and down.";
         named(Kind::Gauge, "tandem_worker_state", help, "state", |it| {
@@ -494,6 +510,24 @@ mod tests {
         let answered = families["tandem_ng_request_duration_seconds"].iter();
         let mut answered = answered.filter(|it| it.name.ends_with("_count"));
         assert!(answered.any(|it| it.labels["command"] == "offer" && it.value > 1.5));
+    }
+
+    /// The dashboard asks for nothing that is not told.
+    #[test]
+    fn the_dashboard_knows_only_what_is_told() {
+        let dashboard = include_str!("../../../../docs/grafana/tandem.json");
+        let mut sim = Sim::new();
+        let now = sim.now();
+        let families = read(&sim.control.exposition(now)).unwrap();
+        let is_of_a_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
+        let words = dashboard.split(|it| !is_of_a_name(it));
+        let mut count = 0;
+        for name in words.filter(|word| word.starts_with("tandem_")) {
+            let family = name.strip_suffix("_bucket").unwrap_or(name);
+            assert!(families.contains_key(family), "nobody tells {name}");
+            count += 1;
+        }
+        assert!(count > 30, "{count}");
     }
 
     #[test]

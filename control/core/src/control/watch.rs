@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use crate::summary::CallSummary;
 
 use super::link::Purpose;
-use super::{Control, Now};
+use super::{Control, Now, metrics};
 
 /// Calls that a worker is asked for in one message: some microseconds of its time.
 const CALLS_PER_TURN: usize = 16;
@@ -123,7 +123,7 @@ impl Control {
             watched.stats = stats;
         }
         let is_last = self.watch.workers.iter().all(|worker| !worker.is_asked);
-        if is_last && let Some(bytes) = self.watch.sum("bytes_out") {
+        if is_last && let Some(bytes) = self.watch.sum(metrics::BYTES_OUT) {
             self.admission.note_bytes(now.instant, bytes);
         }
     }
