@@ -452,6 +452,8 @@ fn site_defaults(site: &Site) -> File {
     // Two workers, so that placement is seen to keep the ends of a call together.
     file.relay.workers = 2;
     file.relay.ports = [30_000, 39_999];
+    // A port is closed with its call, so that the kernel says what is in use.
+    file.relay.idle_sockets_max = 0;
     file.control.listen = vec![site.address(HOST, 2_223)];
     // A line for each call would hide whether a daemon floods its log.
     file.control.call_records = false;
