@@ -222,6 +222,28 @@ fn the_laws_of_g711_stay_on_the_worker() {
 }
 
 #[test]
+fn reports_end_at_the_relay_which_makes_its_own() {
+    on_each_driver(Options::default(), |relay| {
+        let call = Call::new(relay, 1, PCMU, GSM);
+        call.phones[0].send(&rtcp(9), call.ports[0]);
+        let media = call.talk(0, 3, packet(PCMU));
+        // Nothing but the relay's reports comes beside media, to either side.
+        let source = &media[0][8..12];
+        let report = loop {
+            let (got, port) = call.phones[1].receive();
+            assert_eq!(port, call.ports[1]);
+            if (200..=204).contains(&got[1]) {
+                break got;
+            }
+        };
+        assert_eq!((report[1], &report[4..8]), (200, source), "a sender report");
+        let (report, _) = call.phones[0].receive();
+        assert_eq!(report[1], 201, "it was sent nothing");
+        assert_eq!(report[8..12], [0, 0, 0, 9], "about what it sent");
+    });
+}
+
+#[test]
 fn a_call_goes_on_when_its_codecs_change() {
     on_each_driver(Options::default(), |relay| {
         let mut call = Call::plain(relay, 1);

@@ -16,8 +16,9 @@ const NOISE: u8 = 13;
 /// packet before a pause, in packets of 10 ms; and an event's end.
 const PACKETS_AT_ONCE: u64 = 40;
 
-/// A plan of two octets, then packets: each an octet of time, four that say how number, time, source
-/// and type change, and the payload after its length.
+/// A plan of two octets, which is also another one the other way round, then packets: each an octet
+/// of time, four that say how number, time, source, type and plan change, and the payload after its
+/// length.
 ///
 /// # Panics
 ///
@@ -31,7 +32,7 @@ fn run(data: &[u8]) -> u64 {
     let [first, second, packets @ ..] = data else {
         return 0;
     };
-    let Some(plan) = plan(*first, *second) else {
+    let (Some(mut plan), Some(mut other)) = (plan(*first, *second), plan(*second, *first)) else {
         return 0;
     };
     let start = start();
@@ -63,8 +64,12 @@ fn run(data: &[u8]) -> u64 {
     let mut writer = Writer::default();
     let mut rest = packets;
     while let Some((packet, delay, others)) = writer.write(rest) {
+        let changes_plan = rest.get(3).is_some_and(|kind| kind & 0x60 == 0x40);
         rest = others;
         check.pass(delay);
+        if changes_plan && check.stream.set_plan(check.now, other).is_ok() {
+            std::mem::swap(&mut plan, &mut other);
+        }
         check.stream.handle_packet(check.now, &packet);
         if let Some(translation) = &translation {
             let _ = translation.apply(&mut packet.clone());
