@@ -5,6 +5,8 @@
 
 #[path = "with_relay/daemons.rs"]
 mod daemons;
+#[path = "with_relay/translated.rs"]
+mod translated;
 
 use std::net::UdpSocket;
 use std::time::Duration;
