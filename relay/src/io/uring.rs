@@ -10,8 +10,9 @@
 //! ```
 //!
 //! A socket is armed once and receives until its buffers run out. It is then *starved*: its
-//! datagrams wait in the kernel, and it is armed again when half of the pool is back, since
-//! arming on an empty pool fails at once. One that brings more than its [`Budget`] is cancelled and
+//! datagrams wait in the kernel until it is armed again. That reads at once what waits, so only as
+//! many are armed in a turn as there are buffers for: else all of them would starve again, in
+//! every turn, and a worker that has fallen behind would never catch up. One that brings more than its [`Budget`] is cancelled and
 //! armed again when the period is over.
 
 mod batching;
@@ -180,8 +181,8 @@ impl Uring {
         let timeout = self.budget.timeout(now, timeout);
         let company = self.batching.turn(now);
         let company = company.filter(|it| timeout.is_none_or(|timeout| timeout >= it.bound));
-        if !self.starved.is_empty() && !self.sending.is_empty() {
-            // What was sent makes no completion, and sockets wait for its buffers.
+        if !self.starved.is_empty() {
+            // Their turn is next: what was sent makes no completion, so nothing else may come.
             return self.enter(Some(Duration::ZERO), None);
         }
         self.counters.turns_in_company += u64::from(company.is_some());
@@ -190,11 +191,7 @@ impl Uring {
 
     fn enter(&mut self, timeout: Option<Duration>, company: Option<Company>) -> io::Result<()> {
         self.ring.enter(timeout, company)?;
-        if self.ring.is_submitted() {
-            for lease in self.sending.drain(..) {
-                self.pool.release(lease);
-            }
-        }
+        self.release_sent();
         // All that was asked of these is with the kernel now, which holds what it needs.
         for index in 0..self.idle_closes.len() {
             self.close(self.idle_closes[index]);
@@ -209,6 +206,7 @@ impl Uring {
         }
         let mut batch = std::mem::take(&mut self.batch);
         self.ring.completions(&mut batch);
+        self.pool.note_taken(batch.len());
         for completion in batch.drain(..) {
             match Token::unpack(completion.user_data()) {
                 Some(Token::Receive(socket)) => self.received(socket, &completion, &mut decide),
@@ -229,10 +227,18 @@ impl Uring {
             self.ring.arm_mailbox(self.wake.as_fd())?;
             self.is_mailbox_armed = true;
         }
-        if !self.starved.is_empty() && self.pool.free() >= self.pool.count() / 2 {
-            self.to_arm.append(&mut self.starved);
-        }
+        self.feed_starved();
         self.arm()
+    }
+
+    /// Has as many be armed as there are buffers for, those that have waited longest first.
+    fn feed_starved(&mut self) {
+        if self.starved.is_empty() || self.pool.free() < self.pool.count() / 2 {
+            return;
+        }
+        let fed = usize::from(self.pool.free() / RECEIVES_AT_ONCE).max(1);
+        let fed = self.starved.drain(..fed.min(self.starved.len()));
+        self.to_arm.extend(fed);
     }
 
     /// Arms what is to be armed.
@@ -402,9 +408,31 @@ impl Uring {
             .ring
             .send(egress.socket, &mut self.pool, &lease, address_len, len);
         match sent {
-            Ok(()) => self.sending.push(lease),
+            Ok(()) => {
+                self.sending.push(lease);
+                if self.sending.len() >= SENDS_HELD_MAX {
+                    self.submit_sends();
+                }
+            }
             Err(error) => {
                 self.counters.count_unsent(&error, 1);
+                self.pool.release(lease);
+            }
+        }
+    }
+
+    /// Sends what was decided so far, in the middle of a large batch, and gives the buffers back:
+    /// else half of the pool would be in sends when receives go on.
+    fn submit_sends(&mut self) {
+        // What cannot be submitted now is so with the next turn.
+        let _ = self.ring.submit();
+        self.release_sent();
+        self.pool.publish();
+    }
+
+    fn release_sent(&mut self) {
+        if self.ring.is_submitted() {
+            for lease in self.sending.drain(..) {
                 self.pool.release(lease);
             }
         }
@@ -479,6 +507,12 @@ impl Drop for Uring {
         }
     }
 }
+
+/// Sends that are held back within a turn, so that one system call submits many.
+const SENDS_HELD_MAX: usize = 64;
+
+/// Datagrams that the kernel reads from one socket at most before it turns to the next.
+const RECEIVES_AT_ONCE: u16 = 32;
 
 /// What was cancelled completes in the turn after; some more are for a busy kernel.
 const DROP_TURNS_MAX: usize = 20;

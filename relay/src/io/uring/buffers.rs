@@ -8,7 +8,8 @@
 //!
 //! The kernel takes buffers in the order in which they were published, so it goes round all that it
 //! has. Few enough of them stay in the cache; so it has a *window* of them only, as long as those
-//! do. Each time that they do not, it has twice as many, and half as many again after a while.
+//! do. Each time that it has taken half of them at once it has twice as many, and half as many again
+//! after a while in which it took few.
 //!
 //! A buffer is the kernel's or ours, never both: ours for as long as there is a [`Lease`], which
 //! is released at once, or when what it holds was sent.
@@ -45,8 +46,10 @@ pub(super) struct BufferPool {
     window: u16,
     /// Buffers that are free and not in the window.
     spare: Vec<BufferId>,
-    /// Leases since the window was last too small.
+    /// Leases since the window was last looked at, or too small.
     leases_in_window: u32,
+    /// The most that the kernel has taken at once in that time.
+    taken_most: u16,
     /// The window was too small since `publish`: for many sockets at a time, as a rule.
     is_widened: bool,
 }
@@ -76,6 +79,7 @@ impl BufferPool {
             window: count.min(WINDOW_MIN),
             spare: Vec::with_capacity(count.into()),
             leases_in_window: 0,
+            taken_most: 0,
             is_widened: false,
         };
         // The first ones first, so that pages of the others are not touched before they must be.
@@ -111,12 +115,24 @@ impl BufferPool {
         self.leases_in_window += 1;
         if self.leases_in_window >= LEASES_OF_WINDOW {
             self.leases_in_window = 0;
-            self.window = (self.window / 2).max(self.count.min(WINDOW_MIN));
+            // One that is too small costs a receive of each socket, so there is room to spare.
+            if std::mem::take(&mut self.taken_most) <= self.window / 8 {
+                self.window = (self.window / 2).max(self.count.min(WINDOW_MIN));
+            }
         }
         Some(Lease(id))
     }
 
-    /// The kernel had no buffer for what came: it gets more, if there are more.
+    /// The kernel has completed so many requests at once, of which most took a buffer.
+    pub(super) fn note_taken(&mut self, taken: usize) {
+        let taken = u16::try_from(taken).unwrap_or(u16::MAX);
+        self.taken_most = self.taken_most.max(taken);
+        if taken > self.window / 2 {
+            self.widen();
+        }
+    }
+
+    /// The kernel had too few buffers for what came: it gets more, if there are more.
     pub(super) fn widen(&mut self) {
         if !self.is_widened {
             self.window = self.window.saturating_mul(2).min(self.count);
@@ -323,6 +339,21 @@ mod tests {
         pool.publish();
         assert!(pool.offered <= 2 * WINDOW_MIN);
         assert_eq!(pool.free(), 2 * WINDOW_MIN);
+    }
+
+    #[test]
+    fn a_window_of_which_half_is_taken_grows_before_it_is_too_small_and_stays() {
+        let mut pool = BufferPool::new(4 * WINDOW_MIN).unwrap();
+        pool.note_taken(usize::from(WINDOW_MIN / 2));
+        assert_eq!(pool.window, WINDOW_MIN);
+        pool.note_taken(usize::from(WINDOW_MIN / 2 + 1));
+        assert_eq!(pool.window, 2 * WINDOW_MIN);
+        pool.publish();
+        for _ in 0..LEASES_OF_WINDOW {
+            let lease = pool.lease(BufferId(0)).unwrap();
+            pool.release(lease);
+        }
+        assert_eq!(pool.window, 2 * WINDOW_MIN);
     }
 
     #[test]

@@ -165,6 +165,11 @@ impl Ring {
         self.push(entry, Token::Send)
     }
 
+    /// Hands over what was asked for, without waiting.
+    pub(super) fn submit(&self) -> io::Result<()> {
+        self.ring.submit().map(|_| ())
+    }
+
     /// The kernel has taken over all that was asked for, and so is done with what was sent.
     pub(super) fn is_submitted(&mut self) -> bool {
         self.ring.submission().is_empty()
