@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use control_core::{Limits, Transcode};
 use tandem_settings::{EndpointLearning, Loaded, SettingsError};
 
+use crate::ng_config::NgConfig;
+
 /// Addresses that ng is received on at most.
 const LISTEN_MAX: usize = 16;
 
@@ -15,8 +17,10 @@ const SECONDS_MAX: u32 = 604_800;
 /// Settings that cannot be wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
-    /// Where ng is received.
+    /// Where ng is received over UDP.
     pub listen: Vec<SocketAddr>,
+    /// The other transports of ng, and who may ask.
+    pub ng: NgConfig,
     /// The relay's socket.
     pub relay_socket: PathBuf,
     /// Seconds without media after which a call ends; 0 is never.
@@ -57,6 +61,7 @@ impl Config {
         let file = &loaded.file.control;
         let config = Self {
             listen: file.listen.clone(),
+            ng: NgConfig::check(loaded)?,
             relay_socket: loaded.relay_socket(),
             media_timeout_s: file.media_timeout_s,
             silent_timeout_s: file.silent_timeout_s,

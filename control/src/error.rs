@@ -30,6 +30,19 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// An address of a stream cannot be listened on.
+    #[error(
+        "cannot receive ng on {address}: {source}. Does something else listen there, or is the \
+         address not this host's? Change control.{setting} in tandem.toml"
+    )]
+    ListenStream {
+        /// Which setting.
+        setting: &'static str,
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// No randomness, no signals, no event loop.
     #[error("cannot {doing}: {source}")]
     System {

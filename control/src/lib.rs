@@ -1,4 +1,4 @@
-//! The control daemon: ng over UDP on one side, the relay on the other, decisions in between.
+//! The control daemon: ng on one side, the relay on the other, decisions in between.
 //!
 //! ```text
 //! proxies ◄─ng─► ng_server ─► ┌──────────────────────┐ ─► relay_link ◄─SOCK_SEQPACKET─► relay
@@ -7,7 +7,8 @@
 //! ```
 //!
 //! One thread does it all: `service.rs` waits for whatever comes, hands it to the core and does what
-//! the core says.
+//! the core says. Only TCP, HTTP and WebSocket are read by another one (`listeners.rs`), if there are
+//! any, which hands whole messages over.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +18,10 @@ mod error;
 mod hep;
 mod host_load;
 mod journal;
+mod listeners;
 mod metrics;
+mod ng_config;
+mod ng_gate;
 mod ng_server;
 mod ng_socket;
 mod relay_link;
@@ -25,4 +29,5 @@ mod service;
 
 pub use config::Config;
 pub use error::StartError;
+pub use ng_config::NgConfig;
 pub use service::{Ending, run};

@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::hep::HepSender;
 use crate::host_load::HostWatch;
 use crate::journal;
+use crate::metrics;
 use crate::ng_server::NgServer;
 use crate::relay_link::{LinkEvent, RelayLink};
 
@@ -101,7 +102,7 @@ impl Reads {
 
 impl Service {
     fn new(config: &Config) -> Result<Self, StartError> {
-        let ng = NgServer::bind(&config.listen)?;
+        let ng = NgServer::bind(config)?;
         let admin = AdminSocket::bind(&config.admin_socket);
         let admin = admin.map_err(|source| StartError::Admin {
             path: config.admin_socket.clone(),
@@ -122,10 +123,10 @@ impl Service {
             host: HostWatch::default(),
             next_look: now.instant,
             now,
+            ng_reads: vec![Reads(1); ng.sockets().count()],
             ng,
             relay: RelayLink::new(&config.relay_socket),
             relay_reads: Reads(1),
-            ng_reads: vec![Reads(1); config.listen.len()],
         })
     }
 
@@ -255,6 +256,8 @@ impl Service {
             }
             self.ng_reads[index].note(read);
         }
+        let control = &mut self.control;
+        self.ng.answer_metrics(|| metrics::text(control, now));
     }
 
     fn do_outputs(&mut self) {

@@ -457,6 +457,8 @@ fn site_defaults(site: &Site) -> File {
     file.control.listen = vec![site.address(HOST, 2_223)];
     // A line for each call would hide whether a daemon floods its log.
     file.control.call_records = false;
+    // Proxies and clients are all over the site.
+    file.control.ng_allow = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
     let sip = site.address(HOST, 5_060);
     file.sip_proxy.listen = vec![format!("udp:{sip}"), format!("tcp:{sip}")];
     file.sip_proxy.domains = vec!["tandem.test".to_owned()];

@@ -122,9 +122,29 @@ pub enum Driver {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
-    /// Where ng requests are received. Whoever may send here may direct media: keep it on
-    /// addresses that only the proxies reach.
+    /// Where ng requests are received over UDP. Whoever may send here may direct media: keep it on
+    /// addresses that only the proxies reach, and see `ng_allow`.
     pub listen: Vec<SocketAddr>,
+    /// Where ng is received over TCP, as `cookie document` one after the other. Empty: nowhere.
+    pub listen_tcp: Vec<SocketAddr>,
+    /// Where ng is received over HTTP (`POST /ng`, `POST /ng-plain`) and WebSocket
+    /// (`ng.rtpengine.com`), and where `GET /metrics` is for Prometheus. Empty: nowhere.
+    pub listen_http: Vec<SocketAddr>,
+    /// Who may use ng, on any transport: addresses or networks, such as `192.0.2.0/24`. Others get
+    /// no answer and are counted. Name your proxies here if they are not on this host, whose own
+    /// IPv4 addresses are what `127.0.0.1` is.
+    pub ng_allow: Vec<String>,
+    /// Who may read `/metrics` and `/ping` besides those of `ng_allow`, and nothing else: the same
+    /// form.
+    pub metrics_allow: Vec<String>,
+    /// Requests per second of one address; 0 is no limit. Beyond it datagrams are dropped and
+    /// connections are read later.
+    pub requests_per_second_max: u32,
+    /// Connections over TCP, HTTP and WebSocket at most, all together.
+    pub connections_max: u32,
+    /// Seconds after which a connection is closed over which nothing came; 0 is never. HTTP is
+    /// closed after half a minute in any case.
+    pub idle_timeout_s: u32,
     /// Seconds without any media after which a call is ended; 0 is never.
     pub media_timeout_s: u32,
     /// Seconds without any media after which a call is ended whose media are all on hold; 0 is
@@ -278,6 +298,13 @@ impl Default for Control {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))],
+            listen_tcp: Vec::new(),
+            listen_http: Vec::new(),
+            ng_allow: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
+            metrics_allow: Vec::new(),
+            requests_per_second_max: 50_000,
+            connections_max: 256,
+            idle_timeout_s: 600,
             media_timeout_s: 60,
             silent_timeout_s: 3_600,
             first_packet_timeout_s: 0,

@@ -1,0 +1,598 @@
+//! Real sockets on loopback; the loop is a thread with a core that has no relay, which answers
+//! pings, lists and whatever is wrong.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use control_core::{Config, Control, Now, Output};
+use control_ng::{Framer, Message, Value};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, WebSocket};
+
+use super::*;
+
+/// Much longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const PING: &[u8] = b"c1 d7:command4:pinge";
+const PONG: &[u8] = b"c1 d6:result4:ponge";
+
+struct Server {
+    tcp: SocketAddr,
+    http: SocketAddr,
+    gate: Arc<Gate>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn config() -> NgConfig {
+    NgConfig {
+        listen_tcp: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        listen_http: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        allow: vec![IpAddr::from(Ipv4Addr::LOCALHOST).into()],
+        metrics_allow: Vec::new(),
+        requests_per_second_max: 0,
+        connections_max: 64,
+        idle_timeout: Some(PATIENCE),
+    }
+}
+
+impl Server {
+    fn start(config: &NgConfig) -> Self {
+        let gate = Arc::new(Gate::new(config));
+        let streams = Streams::start(config, &gate).unwrap().unwrap();
+        let &[tcp, http] = &streams.addresses[..] else {
+            panic!("two listeners")
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&stop);
+        let thread = thread::spawn(move || run(streams, &is_over));
+        Self {
+            tcp,
+            http,
+            gate,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    fn count(&self, count: impl Fn(&Counts) -> &std::sync::atomic::AtomicU64) -> u64 {
+        count(&self.gate.counts).load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !thread::panicking()
+        {
+            panic!("the loop failed");
+        }
+    }
+}
+
+fn run(mut streams: Streams, is_over: &AtomicBool) {
+    let mut control = Control::new(Config {
+        media_timeout_s: 60,
+        silent_timeout_s: 0,
+        first_packet_timeout_s: 0,
+        final_timeout_s: 0,
+        delete_delay_s: 0,
+        offer_timeout_s: 60,
+        calls_max: 10,
+        endpoint_learning: relay_wire::Learning::Heuristic,
+        transcode: control_core::Transcode::WhenNeeded,
+        seed: [7; 32],
+    });
+    let pause = Timespec::try_from(Duration::from_millis(20)).unwrap();
+    while !is_over.load(Ordering::Relaxed) {
+        let mut fds = [PollFd::new(&streams, PollFlags::IN)];
+        let _ = poll(&mut fds, Some(&pause));
+        while let Some(inbound) = streams.receive() {
+            match inbound {
+                Inbound::Metrics(asker) => drop(asker.send("tandem_calls 0\n".to_owned())),
+                Inbound::Request { client, message } => {
+                    assert_eq!(client.carrier, Carrier::Stream);
+                    let now = Now {
+                        instant: Instant::now(),
+                        unix_ms: 1_700_000_000_000,
+                    };
+                    control.handle_request(now, client, &message);
+                }
+            }
+            while let Some(output) = control.poll_output() {
+                if let Output::Send { client, datagram } = output {
+                    streams.send(client, datagram);
+                }
+            }
+        }
+    }
+}
+
+fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Reads until the peer closes, in whichever way.
+fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut all) {
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    }
+    all
+}
+
+/// Reads messages of ng until there are so many.
+fn read_messages(stream: &mut TcpStream, count: usize) -> Vec<Vec<u8>> {
+    let mut framer = Framer::new(usize::MAX);
+    let (mut messages, mut buffer) = (Vec::new(), vec![0; 4_096]);
+    while messages.len() < count {
+        while let Some(message) = framer.next_message().unwrap() {
+            messages.push(message.to_vec());
+        }
+        if messages.len() < count {
+            let len = stream.read(&mut buffer).unwrap();
+            assert!(len > 0, "closed after {} of {count}", messages.len());
+            framer.push(&buffer[..len]);
+        }
+    }
+    messages
+}
+
+#[test]
+fn requests_cut_anywhere_are_answered() {
+    let server = Server::start(&config());
+    let both = [PING, b"\r\nc2 {\"command\":\"ping\"}"].concat();
+    let mut stream = connect(server.tcp);
+    for cut in 1..both.len() {
+        for piece in [&both[..cut], &both[cut..]] {
+            stream.write_all(piece).unwrap();
+        }
+        let replies = read_messages(&mut stream, 2);
+        assert_eq!(replies, [PONG, b"c2 {\"result\":\"pong\"}"], "{cut}");
+    }
+    for byte in &both {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    assert_eq!(read_messages(&mut stream, 2).len(), 2);
+}
+
+#[test]
+fn many_requests_at_once_are_all_answered_on_several_connections() {
+    const COUNT: usize = 1_000;
+    let server = Server::start(&config());
+    let cookies: BTreeSet<_> = (0..COUNT).map(|n| format!("k{n}")).collect();
+    let requests: String = cookies
+        .iter()
+        .map(|cookie| format!("{cookie} d7:command4:pinge"))
+        .collect();
+    let mut streams: Vec<_> = (0..4).map(|_| connect(server.tcp)).collect();
+    for stream in &mut streams {
+        let mut writer = stream.try_clone().unwrap();
+        let requests = requests.clone();
+        thread::spawn(move || writer.write_all(requests.as_bytes()).unwrap());
+    }
+    for stream in &mut streams {
+        let replies = read_messages(stream, COUNT);
+        let answered = replies.iter().map(|reply| {
+            let reply = Message::split(reply).unwrap();
+            assert_eq!(reply.body, b"d6:result4:ponge");
+            String::from_utf8(reply.cookie.to_vec()).unwrap()
+        });
+        assert_eq!(answered.collect::<BTreeSet<_>>(), cookies);
+    }
+    assert_eq!(server.count(|it| &it.undelivered), 0);
+}
+
+#[test]
+fn who_says_that_it_is_done_is_answered_before_the_end() {
+    let server = Server::start(&config());
+    let mut stream = connect(server.tcp);
+    stream.write_all(&[PING, PING].concat()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), [PONG, PONG].concat());
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_after_what_can_be() {
+    let server = Server::start(&config());
+    for (wrong, reply) in [
+        (
+            &b"c2 hello"[..],
+            "c2 d12:error-reason22:Invalid NG data format6:result5:errore",
+        ),
+        (
+            b"c2 d3:sdp70000:v=0",
+            "c2 d12:error-reason16:Request too long6:result5:errore",
+        ),
+    ] {
+        let mut stream = connect(server.tcp);
+        stream.write_all(&[PING, wrong].concat()).unwrap();
+        assert_eq!(read_all(&mut stream), [PONG, reply.as_bytes()].concat());
+    }
+    let mut stream = connect(server.tcp);
+    stream.write_all(&[b'x'; 300]).unwrap();
+    assert_eq!(read_all(&mut stream), b"");
+    assert_eq!(server.count(|it| &it.malformed), 3);
+}
+
+#[test]
+fn a_peer_that_is_idle_or_slow_is_closed() {
+    let server = Server::start(&NgConfig {
+        idle_timeout: Some(Duration::from_millis(50)),
+        ..config()
+    });
+    for begun in [&b""[..], b"c", b"c d3:sdp9:v="] {
+        let mut stream = connect(server.tcp);
+        stream.write_all(begun).unwrap();
+        assert_eq!(read_all(&mut stream), b"");
+    }
+    // One that goes on sending a byte at a time gets no more time for it.
+    let mut stream = connect(server.tcp);
+    let mut writer = stream.try_clone().unwrap();
+    thread::spawn(move || {
+        let drip = b"c d3:sdp60000:".iter().chain([b'x'; 60_000].iter());
+        for byte in drip {
+            if writer.write_all(&[*byte]).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("all of it was taken");
+    });
+    assert_eq!(read_all(&mut stream), b"");
+    assert_eq!(server.count(|it| &it.idle), 4);
+    for begun in [
+        "",
+        "POST /ng HT",
+        "POST /ng HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nc",
+    ] {
+        let mut stream = connect(server.http);
+        stream.write_all(begun.as_bytes()).unwrap();
+        let answer = read_all(&mut stream);
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"),
+            "{begun}"
+        );
+    }
+}
+
+#[test]
+fn a_stranger_gets_nothing() {
+    let server = Server::start(&NgConfig {
+        allow: vec!["192.0.2.0/24".parse().unwrap()],
+        ..config()
+    });
+    for address in [server.tcp, server.http] {
+        let mut stream = connect(address);
+        let _ = stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(read_all(&mut stream), b"");
+    }
+    assert_eq!(server.count(|it| &it.strangers), 2);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_and_places_come_back() {
+    let server = Server::start(&NgConfig {
+        connections_max: 2,
+        ..config()
+    });
+    let mut first = connect(server.tcp);
+    let mut second = connect(server.http);
+    first.write_all(PING).unwrap();
+    assert_eq!(read_messages(&mut first, 1), [PONG]);
+    assert!(get(&mut second, "/ping").ends_with("pong\n"));
+    let mut third = connect(server.tcp);
+    let _ = third.write_all(PING);
+    assert_eq!(read_all(&mut third), b"");
+    assert_eq!(server.count(|it| &it.connections_refused), 1);
+    drop(first);
+    // When the first is seen to be gone there is room again.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut next = connect(server.tcp);
+        let _ = next.write_all(PING);
+        let _ = next.shutdown(Shutdown::Write);
+        if read_all(&mut next) == PONG {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no place came back");
+    }
+}
+
+#[test]
+fn an_address_beyond_its_rate_is_answered_later() {
+    let server = Server::start(&NgConfig {
+        requests_per_second_max: 100,
+        ..config()
+    });
+    let mut stream = connect(server.tcp);
+    stream.write_all(&PING.repeat(150)).unwrap();
+    assert_eq!(read_messages(&mut stream, 150).len(), 150);
+    assert!(server.count(|it| &it.over_rate) > 0);
+}
+
+/// Sends a request over HTTP and reads the response, whose length it says.
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> String {
+    stream.write_all(request).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(
+            stream.read(&mut byte).unwrap(),
+            1,
+            "{}",
+            head.escape_ascii()
+        );
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let len = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; len.map_or(0, |len| len.parse().unwrap())];
+    stream.read_exact(&mut body).unwrap();
+    head + &String::from_utf8(body).unwrap()
+}
+
+fn get(stream: &mut TcpStream, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: relay:8080\r\n\r\n");
+    exchange(stream, request.as_bytes())
+}
+
+fn post(stream: &mut TcpStream, path: &str, more: &str, body: &[u8]) -> String {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: relay:8080\r\nContent-Length: {}\r\n{more}\r\n",
+        body.len()
+    );
+    exchange(stream, &[head.as_bytes(), body].concat())
+}
+
+#[test]
+fn http_answers_on_one_connection() {
+    let server = Server::start(&config());
+    let stream = &mut connect(server.http);
+    assert!(get(stream, "/ping").starts_with("http/1.1 200"));
+    let metrics = get(stream, "/metrics");
+    assert!(
+        metrics.contains("content-type: text/plain; version=0.0.4"),
+        "{metrics}"
+    );
+    assert!(metrics.ends_with("\r\n\r\ntandem_calls 0\n"), "{metrics}");
+    let ng = post(stream, "/ng", "", PING);
+    assert!(
+        ng.contains("content-type: application/x-rtpengine-ng"),
+        "{ng}"
+    );
+    assert!(ng.ends_with("\r\n\r\nc1 d6:result4:ponge"), "{ng}");
+    let json = b"c2 {\"command\":\"list\"}";
+    assert!(post(stream, "/ng", "", json).ends_with("c2 {\"calls\":[],\"result\":\"ok\"}"));
+    let plain = post(stream, "/ng-plain", "", b"{\"command\":\"ping\"}");
+    assert!(plain.contains("content-type: application/json"), "{plain}");
+    assert!(plain.ends_with("\r\n\r\n{\"result\":\"pong\"}"), "{plain}");
+    let plain = post(stream, "/ng-plain", "", b"d7:command4:pinge");
+    assert!(plain.ends_with("\r\n\r\nd6:result4:ponge"), "{plain}");
+    let chunked = b"POST /ng-plain HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+        8\r\nd7:comma\r\n9\r\nnd4:pinge\r\n0\r\n\r\n";
+    assert!(exchange(stream, chunked).ends_with("\r\n\r\nd6:result4:ponge"));
+}
+
+#[test]
+fn http_says_what_is_wrong() {
+    let server = Server::start(&config());
+    let stream = &mut connect(server.http);
+    for (path, status) in [("/", "404"), ("/ng", "405"), ("/admin", "404")] {
+        assert!(
+            get(stream, path).starts_with(&format!("http/1.1 {status}")),
+            "{path}"
+        );
+    }
+    assert!(post(stream, "/ng", "", b"nonsense").starts_with("http/1.1 400"));
+    assert!(post(stream, "/ng", "", b"c x").contains("Invalid NG data format"));
+    assert!(post(stream, "/metrics", "", b"").starts_with("http/1.1 405"));
+    // The command line is the core's, like any other command.
+    let cli = get(stream, "/cli/list/numsessions");
+    assert!(
+        cli.starts_with("http/1.1 501") || cli.starts_with("http/1.1 200"),
+        "{cli}"
+    );
+    let long = vec![b'x'; REQUEST_BYTES_MAX + 1];
+    let head = format!(
+        "POST /ng HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        long.len()
+    );
+    assert!(exchange(stream, head.as_bytes()).starts_with("http/1.1 413"));
+    let stream = &mut connect(server.http);
+    stream.write_all(b"\x16\x03\x01 no HTTP\r\n\r\n").unwrap();
+    assert!(read_all(stream).starts_with(b"HTTP/1.1 400"));
+}
+
+#[test]
+fn a_page_of_another_site_is_refused() {
+    let server = Server::start(&config());
+    let stream = &mut connect(server.http);
+    for (origin, status) in [
+        ("http://relay", "200"),
+        ("http://relay:9000", "200"),
+        ("https://example.com", "403"),
+        ("null", "403"),
+    ] {
+        let origin = format!("Origin: {origin}\r\n");
+        let answer = post(stream, "/ng", &origin, PING);
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status}")),
+            "{origin}{answer}"
+        );
+    }
+}
+
+#[test]
+fn who_may_read_metrics_may_do_nothing_else() {
+    let server = Server::start(&NgConfig {
+        allow: Vec::new(),
+        metrics_allow: vec!["127.0.0.0/8".parse().unwrap()],
+        ..config()
+    });
+    let stream = &mut connect(server.http);
+    assert!(get(stream, "/metrics").starts_with("http/1.1 200"));
+    assert!(get(stream, "/ping").starts_with("http/1.1 200"));
+    assert!(get(stream, "/cli/list").starts_with("http/1.1 403"));
+    assert!(post(stream, "/ng", "", PING).starts_with("http/1.1 403"));
+    assert!(post(stream, "/ng-plain", "", b"d7:command4:pinge").starts_with("http/1.1 403"));
+    assert!(web_socket(&server, Some("ng.rtpengine.com")).is_err());
+    assert_eq!(read_all(&mut connect(server.tcp)), b"");
+}
+
+fn web_socket(
+    server: &Server,
+    protocol: Option<&str>,
+) -> Result<WebSocket<TcpStream>, tungstenite::Error> {
+    let mut request = format!("ws://{}/", server.http)
+        .into_client_request()
+        .unwrap();
+    if let Some(protocol) = protocol {
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
+    }
+    match tungstenite::client(request, connect(server.http)) {
+        Ok((socket, response)) => {
+            let chosen = response.headers().get("sec-websocket-protocol");
+            let chosen = chosen.map(|it| it.to_str().unwrap());
+            assert_eq!(chosen, protocol.map(|it| it.rsplit(", ").next().unwrap()));
+            Ok(socket)
+        }
+        Err(tungstenite::HandshakeError::Failure(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn say(socket: &mut WebSocket<TcpStream>, message: tungstenite::Message) -> tungstenite::Message {
+    socket.send(message).unwrap();
+    socket.read().unwrap()
+}
+
+#[test]
+fn a_web_socket_speaks_what_was_agreed() {
+    use tungstenite::Message;
+
+    let server = Server::start(&config());
+    for protocol in [
+        None,
+        Some("ng.rtpengine.com"),
+        Some("janus-protocol, ng.rtpengine.com"),
+    ] {
+        let mut socket = web_socket(&server, protocol).unwrap();
+        assert_eq!(
+            say(&mut socket, Message::binary(PING)),
+            Message::binary(PONG)
+        );
+        let text = Message::text(String::from_utf8(PING.to_vec()).unwrap());
+        assert_eq!(say(&mut socket, text), Message::binary(PONG));
+        let json = Message::text("c2 {\"command\":\"ping\"}");
+        assert_eq!(
+            say(&mut socket, json),
+            Message::text("c2 {\"result\":\"pong\"}")
+        );
+        // Several at once.
+        for _ in 0..200 {
+            socket.write(Message::binary(PING)).unwrap();
+        }
+        socket.flush().unwrap();
+        for _ in 0..200 {
+            assert_eq!(socket.read().unwrap(), Message::binary(PONG));
+        }
+    }
+    let mut plain = web_socket(&server, Some("ng-plain.rtpengine.com")).unwrap();
+    let reply = say(&mut plain, Message::binary(&b"d7:command4:pinge"[..]));
+    assert_eq!(reply, Message::binary(&b"d6:result4:ponge"[..]));
+    let mut echo = web_socket(&server, Some("echo.rtpengine.com")).unwrap();
+    for message in [Message::text("h\u{e9}"), Message::binary(vec![0, 255])] {
+        assert_eq!(say(&mut echo, message.clone()), message);
+    }
+    let mut cli = web_socket(&server, Some("cli.rtpengine.com")).unwrap();
+    let answer = say(&mut cli, Message::text("list numsessions"));
+    assert!(!answer.is_empty());
+    assert!(web_socket(&server, Some("janus-protocol")).is_err());
+}
+
+#[test]
+fn a_web_socket_that_says_too_much_is_closed() {
+    let server = Server::start(&config());
+    let mut socket = web_socket(&server, None).unwrap();
+    let _ = socket.send(tungstenite::Message::binary(vec![
+        b'x';
+        2 * REQUEST_BYTES_MAX
+    ]));
+    assert!(!matches!(
+        socket.read(),
+        Ok(tungstenite::Message::Binary(_))
+    ));
+    let mut socket = web_socket(&server, None).unwrap();
+    assert_eq!(
+        say(&mut socket, tungstenite::Message::binary(PING)),
+        tungstenite::Message::binary(PONG),
+        "others go on"
+    );
+}
+
+#[test]
+fn a_web_socket_is_asked_whether_it_is_there() {
+    let server = Server::start(&NgConfig {
+        idle_timeout: Some(Duration::from_millis(100)),
+        ..config()
+    });
+    // Nothing is read, so no ping is answered.
+    let socket = web_socket(&server, None).unwrap();
+    let mut stream = socket.get_ref().try_clone().unwrap();
+    let all = read_all(&mut stream);
+    assert!(all.starts_with(&[0x89, 0]), "a ping comes first: {all:?}");
+}
+
+#[test]
+fn the_same_request_has_the_same_reply_however_it_comes() {
+    let server = Server::start(&config());
+    let requests = [
+        "{\"command\":\"list\"}",
+        "{\"command\":\"nonsense\"}",
+        "{\"command\":\"delete\"}",
+        "{}",
+    ];
+    for request in requests {
+        let mut bencode = Vec::new();
+        Value::parse(request.as_bytes())
+            .unwrap()
+            .encode(&mut bencode);
+        let read = |reply: &[u8]| {
+            let value = Value::parse(reply).unwrap();
+            let mut bencode = Vec::new();
+            value.encode(&mut bencode);
+            bencode
+        };
+        let bodies = [request.as_bytes(), &bencode];
+        let mut replies = Vec::new();
+        for body in bodies {
+            let message = [b"c ", body].concat();
+            let mut tcp = connect(server.tcp);
+            tcp.write_all(&message).unwrap();
+            replies.push(read(&read_messages(&mut tcp, 1)[0][2..]));
+            let http = post(&mut connect(server.http), "/ng-plain", "", body);
+            let (_, body) = http.split_once("\r\n\r\n").unwrap();
+            replies.push(read(body.as_bytes()));
+            let mut socket = web_socket(&server, None).unwrap();
+            let reply = say(&mut socket, tungstenite::Message::binary(message));
+            replies.push(read(&reply.into_data()[2..]));
+        }
+        replies.dedup();
+        assert_eq!(replies.len(), 1, "{request}");
+    }
+}
