@@ -9,6 +9,7 @@ use tandem_settings::{Driver, Loaded, SettingsError};
 
 use crate::affinity;
 use crate::io::UringSize;
+use crate::transcoding::PoolLimits;
 
 /// The settings, checked: a value of this type cannot be wrong, but for what only the system can
 /// say (an address that is not ours, a port that is taken).
@@ -34,10 +35,8 @@ pub struct Config {
     pub packets_per_port_max: u32,
     /// Sockets that each worker keeps when their calls are over.
     pub idle_per_worker_max: u32,
-    /// Threads that transcode; without them nothing is transcoded.
-    pub codec_threads: usize,
-    /// Flows that one of them takes at most: memory is the limit, time ends earlier as a rule.
-    pub codec_flows_max: usize,
+    /// Threads that transcode.
+    pub codecs: PoolLimits,
 }
 
 /// Interfaces at most: each has all the ports, and sockets are counted by both.
@@ -83,8 +82,11 @@ impl Config {
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
             packets_per_port_max: file.packets_per_port_max,
             idle_per_worker_max: file.idle_sockets_max / u32::from(partition.workers()),
-            codec_threads: codec_threads(file.codec_threads, partition.workers()),
-            codec_flows_max: CODEC_FLOWS_MAX,
+            codecs: PoolLimits {
+                threads: codec_threads(file.codec_threads, partition.workers()),
+                flows_max: CODEC_FLOWS_MAX,
+                refuses_when_busy: true,
+            },
             calls_per_worker_max: usize::try_from(file.calls_per_worker_max).unwrap_or(usize::MAX),
         })
     }

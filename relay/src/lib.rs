@@ -41,3 +41,4 @@ pub use config::Config;
 pub use error::{RingStep, SetupError, StartError};
 pub use io::UringSize;
 pub use service::{Notice, Service};
+pub use transcoding::PoolLimits;

@@ -65,7 +65,7 @@ impl Service {
         let link_wake = new_wake()?;
         let wakes = (0..config.partition.workers()).map(|_| new_wake());
         let wakes: Vec<_> = wakes.collect::<Result<_, _>>()?;
-        let (pool, codec_threads) = Pool::new(config.codec_threads, config.codec_flows_max, &wakes);
+        let (pool, codec_threads) = Pool::new(config.codecs, &wakes);
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),

@@ -26,4 +26,5 @@ mod transcoder;
 mod tests;
 
 pub(crate) use pool::Pool;
+pub use pool::PoolLimits;
 pub(crate) use transcoder::{Ending, Transcoder};

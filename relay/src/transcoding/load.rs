@@ -36,6 +36,8 @@ pub(super) struct Load {
     worked: Duration,
     oldest: Duration,
     easy_periods: u32,
+    /// What the last period would lead to.
+    measured: Level,
 }
 
 impl Load {
@@ -46,6 +48,7 @@ impl Load {
             worked: Duration::ZERO,
             oldest: Duration::ZERO,
             easy_periods: 0,
+            measured: Level::Easy,
         }
     }
 
@@ -73,9 +76,12 @@ impl Load {
         (self.since, self.worked, self.oldest) = (now, Duration::ZERO, Duration::ZERO);
     }
 
+    /// What happens once is a hiccup of the system: two periods in a row make a level.
     fn note(&mut self, measured: Level) {
+        let before = std::mem::replace(&mut self.measured, measured);
         if measured >= self.level {
-            (self.level, self.easy_periods) = (measured, 0);
+            self.level = self.level.max(measured.min(before));
+            self.easy_periods = 0;
             return;
         }
         self.easy_periods += 1;
@@ -118,6 +124,17 @@ mod tests {
         assert_eq!(load.level(), Level::Pressed);
         pass(&mut load, &mut now, 6, 50, 2);
         assert_eq!(load.level(), Level::Easy);
+    }
+
+    #[test]
+    fn a_hiccup_means_nothing() {
+        let mut now = Instant::now();
+        let mut load = Load::new(now);
+        for _ in 0..5 {
+            pass(&mut load, &mut now, 1, 95, 100);
+            pass(&mut load, &mut now, 1, 10, 2);
+            assert_eq!(load.level(), Level::Easy);
+        }
     }
 
     #[test]

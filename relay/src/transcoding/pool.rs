@@ -9,6 +9,18 @@ use super::shared::Outlet;
 use super::thread::{CodecThread, Inlet};
 use crate::wake::Wake;
 
+/// How much codec threads take on.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// Without any, nothing is transcoded.
+    pub threads: usize,
+    /// Flows that one of them takes at most.
+    pub flows_max: usize,
+    /// Calls are refused when there is too little time for more. Not in tests, whose machines are
+    /// busy with others.
+    pub refuses_when_busy: bool,
+}
+
 /// All codec threads, as workers know them.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -18,24 +30,20 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// So many threads, each of so many flows at most; they are yet to run. Workers are woken by
-    /// `wakes`, in their order.
-    pub(crate) fn new(
-        threads: usize,
-        flows_max: usize,
-        wakes: &[Arc<Wake>],
-    ) -> (Arc<Self>, Vec<CodecThread>) {
+    /// Threads that are yet to run. Workers are woken by `wakes`, in their order.
+    pub(crate) fn new(limits: PoolLimits, wakes: &[Arc<Wake>]) -> (Arc<Self>, Vec<CodecThread>) {
         let outlets = wakes.iter().map(|it| Arc::new(Outlet::new(Arc::clone(it))));
         let outlets: Vec<_> = outlets.collect();
         let new_thread = |_| {
             let parker = Parker::new();
             CodecThread {
-                inlet: Arc::new(Inlet::new(flows_max, parker.unparker().clone())),
+                inlet: Arc::new(Inlet::new(limits.flows_max, parker.unparker().clone())),
                 parker,
                 outlets: outlets.clone(),
+                refuses_when_busy: limits.refuses_when_busy,
             }
         };
-        let threads: Vec<_> = (0..threads).map(new_thread).collect();
+        let threads: Vec<_> = (0..limits.threads).map(new_thread).collect();
         let inlets = threads.iter().map(|it| Arc::clone(&it.inlet)).collect();
         (Arc::new(Self { inlets, outlets }), threads)
     }

@@ -128,6 +128,7 @@ pub(crate) struct CodecThread {
     pub(super) inlet: Arc<Inlet>,
     pub(super) parker: Parker,
     pub(super) outlets: Vec<Arc<Outlet>>,
+    pub(super) refuses_when_busy: bool,
 }
 
 impl CodecThread {
@@ -144,6 +145,7 @@ impl CodecThread {
             inlet,
             parker,
             outlets,
+            refuses_when_busy,
         } = self;
         let mut engine = Engine::new(outlets);
         let mut now = Instant::now();
@@ -157,7 +159,9 @@ impl CodecThread {
             }
             let end = Instant::now();
             load.handle_round(end, end - now, oldest.unwrap_or_default());
-            inlet.set_level(load.level());
+            if refuses_when_busy {
+                inlet.set_level(load.level());
+            }
             engine.press(load.level() > Level::Easy);
             sleep(&inlet, &parker, &engine, end, linger_until);
         }

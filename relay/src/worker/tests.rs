@@ -12,7 +12,7 @@ use tandem_settings::Driver;
 use super::*;
 use crate::io::UringSize;
 use crate::mailbox::{ConnectionId, Incoming, ReplyTo};
-use crate::transcoding::Pool;
+use crate::transcoding::{Pool, PoolLimits};
 use crate::wake::Wake;
 
 /// Receive buffers: few, so that they run out.
@@ -48,7 +48,12 @@ impl Bench {
             endpoints_max: 64,
             idle_max: 10,
         });
-        let (pool, _) = Pool::new(0, 0, std::slice::from_ref(&wake));
+        let limits = PoolLimits {
+            threads: 0,
+            flows_max: 0,
+            refuses_when_busy: true,
+        };
+        let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake));
         let transcoder = Transcoder::new(0, pool);
         let mailbox = Arc::new(Mailbox::new(wake, link_wake));
         let places = vec![Place { address, tos: 0 }];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
-use relay::{Config, Notice, Service, StartError, UringSize};
+use relay::{Config, Notice, PoolLimits, Service, StartError, UringSize};
 use relay_wire::{Interface, PortPartition};
 use tandem_settings::Driver;
 use tempfile::TempDir;
@@ -173,7 +173,10 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
         calls_per_worker_max: options.calls_max,
         packets_per_port_max: options.packets_per_port_max,
         idle_per_worker_max: options.idle_max,
-        codec_threads: options.codec_threads,
-        codec_flows_max: options.codec_flows_max,
+        codecs: PoolLimits {
+            threads: options.codec_threads,
+            flows_max: options.codec_flows_max,
+            refuses_when_busy: false,
+        },
     }
 }
