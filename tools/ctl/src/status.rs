@@ -175,9 +175,10 @@ fn summary(report: &Value, counts: &[Count]) -> String {
 /// Where a number stands in a report, and its name.
 type Count = (&'static str, &'static str);
 
-const RELAY_COUNTS: [Count; 6] = [
+const RELAY_COUNTS: [Count; 7] = [
     ("/calls", "calls"),
     ("/endpoints", "sockets"),
+    ("/counters/ports_idle", "idle"),
     ("/packets_in", "packets in"),
     ("/packets_out", "packets out"),
     ("/ports/used", "ports used"),
