@@ -64,7 +64,10 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
         let made = Used::now(&relay);
         end(&mut client, calls, &Pace::None)?;
         let at_first = Used::now(&relay).since(&before, calls);
-        let memory_kib = made.sum().memory_kib.saturating_sub(before.sum().memory_kib);
+        let memory_kib = made
+            .sum()
+            .memory_kib
+            .saturating_sub(before.sum().memory_kib);
         thread::sleep(REST);
         let before = Used::now(&relay);
         let began = Instant::now();
