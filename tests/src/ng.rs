@@ -182,6 +182,16 @@ impl NgClient {
         self.socket.send(datagram)
     }
 
+    /// The next datagram that comes, whatever it answers; `None` if none comes in time, or the
+    /// server's port was found closed.
+    pub fn receive_raw(&self, limit: Duration) -> Option<Vec<u8>> {
+        self.socket.set_read_timeout(Some(limit)).ok()?;
+        let mut buffer = vec![0; 65_536];
+        let len = self.socket.recv(&mut buffer).ok()?;
+        buffer.truncate(len);
+        Some(buffer)
+    }
+
     /// Whether the server answers a ping in time.
     pub fn is_alive(&self, limit: Duration) -> bool {
         self.exchange(b"d7:command4:pinge", limit)

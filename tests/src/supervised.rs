@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::reference::answers_options;
@@ -96,6 +97,16 @@ impl Supervised {
             (running && self.tandem.places_calls() && answers_options(self.sip())).then_some(())
         };
         within(START_LIMIT, serves).expect("all three serve again");
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        self.run.wait(limit)
     }
 
     /// Stops it, and checks that nothing is left.

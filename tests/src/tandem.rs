@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -284,6 +284,28 @@ impl Tandem {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tandem {arguments:?}: {errors}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs the operator's command line, which may fail.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn try_tandem(&self, arguments: &[&str]) -> Output {
+        let output = self.command().args(arguments).output();
+        output.expect("tandem can be started")
+    }
+
+    /// Waits for control to end by itself.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[track_caller]
+    pub fn await_control_end(&mut self, limit: Duration) -> ExitStatus {
+        let mut control = self.control.take().expect("control was started");
+        control.wait(limit)
     }
 
     /// Waits until there are this many call records, and gives all there are.
