@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 /// Ours as it is unless it is told otherwise: the one that the budgets are stated for.
 pub(crate) const OURS: &str = "uring";
@@ -13,6 +13,10 @@ pub(crate) const OURS_PATIENT: &str = "uring-1000";
 
 /// Debian's rtpengine.
 pub(crate) const PEER: &str = "rtpengine";
+
+/// Variants of this name, or whose names begin with it and a dash, are no relays, but what is
+/// beneath all of them: a forwarder that only forwards (`bin/floor`).
+const FLOOR: &str = "floor";
 
 /// A newer one.
 pub(crate) const PEER_NEWER: &str = "rtpengine-newer";
@@ -42,6 +46,11 @@ pub(crate) enum Kind {
     Tandem { folder: PathBuf, settings: String },
     /// The program.
     Rtpengine { program: PathBuf },
+    /// The program, and its options.
+    Floor {
+        program: PathBuf,
+        options: Vec<String>,
+    },
 }
 
 /// Who may take part.
@@ -51,7 +60,7 @@ pub(crate) struct Choice<'a> {
     pub(crate) folder: PathBuf,
     pub(crate) rtpengine: &'a Path,
     pub(crate) newer: Option<&'a Path>,
-    /// More of ours, as NAME:KEY=VALUE,KEY=VALUE.
+    /// More of ours, as NAME:KEY=VALUE,KEY=VALUE; the key `folder` is that of the programs.
     pub(crate) variants: &'a [String],
     /// Names; all, if there are none.
     pub(crate) only: &'a [String],
@@ -62,11 +71,23 @@ impl Contestant {
         matches!(self.kind, Kind::Tandem { .. })
     }
 
+    pub(crate) fn is_peer(&self) -> bool {
+        matches!(self.kind, Kind::Rtpengine { .. })
+    }
+
+    /// What is beneath all relays, and speaks no more ng than it must.
+    pub(crate) fn is_floor(&self) -> bool {
+        matches!(self.kind, Kind::Floor { .. })
+    }
+
     /// What it says that it is, and what was set.
     pub(crate) fn version(&self) -> String {
         let (program, settings) = match &self.kind {
-            Kind::Tandem { folder, settings } => (folder.join("tandem-relay"), settings.as_str()),
-            Kind::Rtpengine { program } => (program.clone(), "--table=-1 --num-threads=1"),
+            Kind::Tandem { folder, settings } => (folder.join("tandem-relay"), settings.clone()),
+            Kind::Rtpengine { program } => {
+                (program.clone(), "--table=-1 --num-threads=1".to_owned())
+            }
+            Kind::Floor { program, options } => (program.clone(), options.join(" ")),
         };
         let output = Command::new(&program).arg("--version").output();
         let text = output.map(|it| [it.stdout, it.stderr].concat());
@@ -91,10 +112,7 @@ pub(crate) fn gather(choice: &Choice<'_>, skipped: &mut Vec<String>) -> Result<V
         all.push(tandem(folder, name, settings));
     }
     for variant in choice.variants {
-        let (name, settings) = variant
-            .split_once(':')
-            .with_context(|| format!("{variant} is not of the form NAME:KEY=VALUE"))?;
-        all.push(tandem(folder, name, settings));
+        all.push(self::variant(folder, variant)?);
     }
     for (name, program) in [(PEER, Some(choice.rtpengine)), (PEER_NEWER, choice.newer)] {
         let Some(program) = program else { continue };
@@ -117,6 +135,37 @@ pub(crate) fn gather(choice: &Choice<'_>, skipped: &mut Vec<String>) -> Result<V
         bail!("no relay of these names: {}", choice.only.join(", "));
     }
     Ok(all)
+}
+
+/// One that was asked for as NAME:KEY=VALUE,KEY=VALUE.
+fn variant(folder: &Path, text: &str) -> Result<Contestant> {
+    let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+    if name.split('-').next() == Some(FLOOR) {
+        return Ok(floor(folder, name, settings));
+    }
+    if settings.is_empty() {
+        bail!("{text} is not of the form NAME:KEY=VALUE");
+    }
+    let (mut folder, mut rest) = (folder, Vec::new());
+    for setting in settings.split(',') {
+        match setting.strip_prefix("folder=") {
+            Some(other) => folder = Path::new(other),
+            None => rest.push(setting),
+        }
+    }
+    Ok(tandem(folder, name, &rest.join(",")))
+}
+
+fn floor(folder: &Path, name: &str, settings: &str) -> Contestant {
+    let options = settings.split(',').filter(|it| !it.is_empty());
+    Contestant {
+        name: name.to_owned(),
+        kind: Kind::Floor {
+            program: folder.join(FLOOR),
+            options: options.map(|it| format!("--{it}")).collect(),
+        },
+        is_main: false,
+    }
 }
 
 fn tandem(folder: &Path, name: &str, settings: &str) -> Contestant {
@@ -162,6 +211,26 @@ mod tests {
         assert_eq!(all.len(), 1);
         let wrong = ["mine".to_owned()];
         assert!(gather(&choice(folder.path(), &wrong, &[]), &mut skipped).is_err());
+        let floors = ["floor", "floor-mmsg:driver=mmsg,wait-us=0"].map(str::to_owned);
+        let all = gather(&choice(folder.path(), &floors, &floors[..1]), &mut skipped).unwrap();
+        assert!(all.len() == 1 && all[0].is_floor() && !all[0].is_ours());
+        let floor = variant(folder.path(), &floors[1]).unwrap();
+        let Kind::Floor { options, .. } = floor.kind else {
+            panic!("{floor:?}");
+        };
+        assert_eq!(options, ["--driver=mmsg", "--wait-us=0"]);
+        let other = variant(folder.path(), "new:folder=/other,driver=\"poll\"").unwrap();
+        let Kind::Tandem {
+            folder: at,
+            settings,
+        } = other.kind
+        else {
+            panic!("{other:?}");
+        };
+        assert_eq!(
+            (at.as_path(), settings.as_str()),
+            (Path::new("/other"), "driver=\"poll\"")
+        );
         let nobody = ["nobody".to_owned()];
         assert!(gather(&choice(folder.path(), &[], &nobody), &mut skipped).is_err());
     }

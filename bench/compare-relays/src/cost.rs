@@ -62,7 +62,7 @@ pub(crate) fn expected_s(plan: &Plan) -> f64 {
 }
 
 fn takes_part(contestant: &Contestant, point: &Point) -> bool {
-    contestant.is_main || !point.is_for_main
+    contestant.is_main || contestant.is_floor() || !point.is_for_main
 }
 
 /// The points of the matrix, once a round.

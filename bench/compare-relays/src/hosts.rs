@@ -66,13 +66,64 @@ pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, results: &mut Results) -> 
 pub(crate) fn expected_s(plan: &Plan) -> f64 {
     let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(0));
     let rounds = f64::from(plan.rounds);
-    count(plan.of_capacity().count()) * plan.capacity_s()
+    count(searched(plan).count()) * plan.capacity_s()
         + rounds * count(plan.contestants.len()) * plan.latency_s()
         + plan.endurance_s()
 }
 
+/// Seconds that tries of given rates are thought to take.
+pub(crate) fn expected_at_s(plan: &Plan, rates: &[u64]) -> f64 {
+    let tries = plan.contestants.len() * rates.len();
+    let tries = f64::from(u32::try_from(tries).unwrap_or(0)) * f64::from(plan.rounds);
+    tries * (plan.capacity.as_secs_f64() + 2.5)
+}
+
+/// What each loses at given rates, in turns: to judge a lever, for which a search, of one relay
+/// after the other, is too much at the mercy of the machine.
+pub(crate) fn measure_at(plan: &Plan, rates: &[u64], stop: &AtomicBool) -> Result<()> {
+    let start = |contestant| start(plan, contestant);
+    let places: Result<Vec<Place<'_>>> = plan.contestants.iter().map(start).collect();
+    let places = places?;
+    let rounds = (0..plan.rounds).flat_map(|_| rates);
+    for (rate, place) in rounds.flat_map(|rate| places.iter().map(move |it| (*rate, it))) {
+        if plan.is_stopped(stop) {
+            break;
+        }
+        let load = Load {
+            calls: HOSTS_STREAMS,
+            rate,
+            duration: plan.capacity,
+            is_only_counted: true,
+        };
+        let report = one(plan, place, &load, stop)?;
+        plan.clock.tick(plan.capacity.as_secs_f64() + 2.5);
+        plan.clock
+            .tell(&at_line(&place.contestant.name, rate, &report));
+    }
+    Ok(())
+}
+
+fn at_line(name: &str, rate: u64, report: &Report) -> String {
+    let lost = report.packets.lost.unwrap_or(0);
+    let core = report.cores.first().and_then(|it| it.per_packet_us);
+    let process = report.processes.first().and_then(|it| it.per_packet_us);
+    let limits = report.generator.limits.join("; ");
+    format!(
+        "at       {name:<16} {rate:>8}/s  lost {lost:>8}  core {:.2} µs, process {:.2} µs  {limits}",
+        core.unwrap_or(0.0),
+        process.unwrap_or(0.0)
+    )
+}
+
+/// Those whose capacity is searched.
+fn searched(plan: &Plan) -> impl Iterator<Item = &Contestant> {
+    let is_asked = |it: &&Contestant| plan.of_capacity().any(|that| that.name == it.name);
+    let all = plan.contestants.iter();
+    all.filter(move |it| it.is_floor() || is_asked(it))
+}
+
 fn capacities(plan: &Plan, stop: &AtomicBool, results: &mut Results) -> Result<()> {
-    for contestant in plan.of_capacity() {
+    for contestant in searched(plan) {
         if plan.is_stopped(stop) {
             break;
         }
@@ -187,7 +238,7 @@ fn search(plan: &Plan, place: &Place<'_>, stop: &AtomicBool) -> Result<Capacity>
     }
     Ok(Capacity {
         relay: name.clone(),
-        is_peer: !place.contestant.is_ours(),
+        is_peer: place.contestant.is_peer(),
         packets_per_second: search.found(),
         seconds: plan.capacity.as_secs_f64(),
         generator_limit: search.limit().map(str::to_owned),

@@ -66,8 +66,9 @@ struct Arguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
 
-    /// One more of ours with other settings of [relay], as NAME:KEY=VALUE,KEY=VALUE; may be given
-    /// many times
+    /// One more of ours with other settings of [relay], as NAME:KEY=VALUE,KEY=VALUE, where the
+    /// key `folder` names other programs; or `floor`, which only forwards, or floor-NAME:OPTIONS;
+    /// may be given many times
     #[arg(long, value_name = "NAME:SETTINGS")]
     variant: Vec<String>,
 
@@ -86,6 +87,10 @@ struct Arguments {
     /// Folder of our programs; without it: that of this one
     #[arg(long, value_name = "FOLDER")]
     bin_dir: Option<PathBuf>,
+
+    /// Between two hosts: what is lost at these rates, in turns, rather than all that is usual
+    #[arg(long, value_name = "PACKETS/S", value_delimiter = ',')]
+    at: Vec<u64>,
 
     /// Rounds, if not as many as usual
     #[arg(long, value_name = "N")]
@@ -163,11 +168,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     let parts: Vec<Part> = parts.collect();
     parts
         .iter()
-        .for_each(|part| plan.clock.expect(expected_s(*part, &plan)));
+        .for_each(|part| plan.clock.expect(expected_s(*part, &plan, &arguments.at)));
     // What one part cannot do does not keep the others from it.
     for part in parts {
         if !plan.is_stopped(&stop)
-            && let Err(error) = measure(part, &plan, &stop, &mut results)
+            && let Err(error) = measure(part, &plan, &arguments.at, &stop, &mut results)
         {
             let reason = format!("{part:?}: {error:#}");
             plan.clock.tell(&format!("SKIPPED: {reason}"));
@@ -184,9 +189,16 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn measure(part: Part, plan: &Plan, stop: &AtomicBool, results: &mut Results) -> Result<()> {
+fn measure(
+    part: Part,
+    plan: &Plan,
+    at: &[u64],
+    stop: &AtomicBool,
+    results: &mut Results,
+) -> Result<()> {
     match part {
         Part::Cost => cost::measure(plan, stop, &mut results.costs),
+        Part::Hosts if !at.is_empty() => hosts::measure_at(plan, at, stop),
         Part::Hosts => hosts::measure(plan, stop, results),
         Part::Idle => idle::measure(plan, stop, &mut results.idles),
         Part::SetUp => set_up::measure(plan, stop, &mut results.set_ups),
@@ -195,10 +207,11 @@ fn measure(part: Part, plan: &Plan, stop: &AtomicBool, results: &mut Results) ->
 }
 
 /// How long a part is thought to take.
-fn expected_s(part: Part, plan: &Plan) -> f64 {
+fn expected_s(part: Part, plan: &Plan, at: &[u64]) -> f64 {
     let main = f64::from(u32::try_from(plan.main().count()).unwrap_or(0));
     match part {
         Part::Cost => cost::expected_s(plan),
+        Part::Hosts if !at.is_empty() => hosts::expected_at_s(plan, at),
         Part::Hosts => hosts::expected_s(plan),
         Part::Idle => main * idle::EXPECTED_S,
         Part::Sip => sip::expected_s(plan),

@@ -84,6 +84,7 @@ impl Running {
                 programs.iter().map(words).collect()
             }
             Kind::Rtpengine { program } => vec![rtpengine(program, ip, server)],
+            Kind::Floor { program, options } => vec![floor(program, options, server)],
         };
         let named = [&[ip], others].concat();
         let log = folder.path().join(LOG);
@@ -184,6 +185,12 @@ pub(crate) fn tandem(program: &Path, file: &Path) -> Words {
     let words = [program.as_os_str(), "--config".as_ref(), file.as_os_str()];
     let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
     words.into_iter().map(text).collect()
+}
+
+fn floor(program: &Path, options: &[String], server: SocketAddr) -> Words {
+    let program = program.to_string_lossy().into_owned();
+    let words = [program, format!("--listen={server}")];
+    words.into_iter().chain(options.iter().cloned()).collect()
 }
 
 fn rtpengine(program: &Path, ip: IpAddr, server: SocketAddr) -> Words {
