@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use control_ng::{Command, Negotiation};
+use control_ng::{Command, Negotiation, Query};
 
 use crate::daemons::Daemons;
 
@@ -117,6 +117,12 @@ fn gsm_and_g711_hear_each_other_whoever_dies() {
     daemons.kill_control();
     talk(&mut caller, &mut callee, ports);
     daemons.start_control();
+    // It answers when it has heard of the call from the relay, which may then die, too.
+    let query = Query {
+        call_id: b"c1",
+        ..Query::default()
+    };
+    daemons.ask(&Command::Query(query), |reply| assert!(reply.is_ok()));
     talk(&mut caller, &mut callee, ports);
     // A new relay is told by the control that is there.
     daemons.kill_relay();
