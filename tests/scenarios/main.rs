@@ -20,6 +20,7 @@ mod nat_modes;
 mod nat_moves;
 mod nat_types;
 mod operator_commands;
+mod peer_suite;
 mod port_exhaustion;
 mod proxy_killed;
 mod register_digest;

@@ -70,6 +70,8 @@ pub(crate) struct Leg {
     pub(crate) streams: Vec<Stream>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Origin>,
+    /// What the party sends goes nowhere.
+    pub(crate) is_blocked: bool,
 }
 
 /// What `o=` said to a party.
@@ -197,6 +199,7 @@ impl CallState {
             is_settled: false,
             streams: Vec::new(),
             origin: None,
+            is_blocked: false,
         });
         id
     }

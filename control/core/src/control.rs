@@ -31,6 +31,7 @@ use self::watch::Watch;
 
 pub use self::watch::WatchedCall;
 
+mod blocking;
 mod deletion;
 mod jobs;
 mod lifetime;
@@ -465,6 +466,7 @@ impl Control {
     fn execute(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
         match command {
             Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
+            Command::Block(block) => self.block(now, held, cookie, block),
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
             Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
             Command::Query(query) => self.query(now, held, cookie, query),

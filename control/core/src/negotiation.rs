@@ -125,6 +125,9 @@ impl Negotiator<'_> {
         let offerer = offerer.id;
         let answerer = answerer(state, answer, offerer).ok_or(Refusal::Dialogue)?;
         associate(state, offerer, answerer);
+        if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
+            leg.label = Some(label.to_vec());
+        }
         let wishes = Wishes::new(answer);
         let text = self
             .passage(&wishes, answerer, offerer)
@@ -558,7 +561,8 @@ fn answerer(state: &mut CallState, answer: &Negotiation<'_>, offerer: LegId) -> 
     }
     let leg = state.leg_mut(id)?;
     if !leg.has_tag(tag) && leg.tags.len() < ALIASES_MAX {
-        leg.tags.push(tag.to_vec());
+        // The newest is the party's name; the others are still known.
+        leg.tags.insert(0, tag.to_vec());
     }
     Some(id)
 }

@@ -276,7 +276,10 @@ fn endpoints_of(
     let (Some(stream), Some(port)) = (leg.streams.get(index), leg.port(index)) else {
         return;
     };
-    let egress = egress_of(stream, peer, index);
+    let mut egress = egress_of(stream, peer, index);
+    if leg.is_blocked {
+        egress.rtp = None;
+    }
     endpoints.push(Endpoint {
         port,
         remote: Some((stream.remote, stream.learning)),

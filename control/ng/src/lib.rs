@@ -56,7 +56,7 @@ pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
 pub use reply::{Counts, Outcome, Reply, Totals};
 pub use request::{
-    CODEC_DIRECTIVES_MAX, Codecs, Command, Delete, Negotiation, Query, Request, RequestError,
-    Unheeded,
+    Block, CODEC_DIRECTIVES_MAX, Codecs, Command, Delete, Negotiation, Party, Query, Request,
+    RequestError, Unheeded,
 };
 pub use value::{Dictionary, Value};

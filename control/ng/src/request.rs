@@ -20,6 +20,34 @@ pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
 /// Calls that `list` names unless the request says how many.
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
+/// Commands of the peer that are not there.
+const UNSUPPORTED: [&str; 24] = [
+    "block-dtmf",
+    "cli",
+    "connect",
+    "create",
+    "create-answer",
+    "inject-start",
+    "inject-stop",
+    "mesh",
+    "pause-recording",
+    "play-dtmf",
+    "play-media",
+    "publish",
+    "silence-media",
+    "start-forwarding",
+    "start-recording",
+    "stop-forwarding",
+    "stop-media",
+    "stop-recording",
+    "subscribe-answer",
+    "subscribe-request",
+    "transform",
+    "unblock-dtmf",
+    "unsilence-media",
+    "unsubscribe",
+];
+
 /// Words not acted on whose names are kept, to be logged.
 const UNHEEDED_NAMES_MAX: usize = 16;
 
@@ -43,6 +71,8 @@ pub enum Command<'a> {
     Acknowledge,
     /// Rewrite the answer to an offer.
     Answer(Negotiation<'a>),
+    /// Stop the media of a call, or of one party, or let it go on.
+    Block(Block<'a>),
     /// End a call, or a part of it.
     Delete(Delete<'a>),
     /// Name the calls there are.
@@ -109,8 +139,6 @@ pub struct Negotiation<'a> {
     pub ptime_reverse_ms: Option<u16>,
     /// Attributes to be taken out, put in or changed.
     pub attribute_changes: Vec<AttributeChange<'a>>,
-    /// Kinds of media whose sections are left out of an offer.
-    pub media_remove: Vec<&'a [u8]>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -128,6 +156,29 @@ pub struct Delete<'a> {
     pub delay_s: Option<u32>,
     /// `fatal`, `fast`, `to tag`.
     pub flags: Flags,
+}
+
+/// Whose media is to stop, or to go on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Block<'a> {
+    /// Which call.
+    pub call_id: &'a [u8],
+    /// Whose; `None`: everybody's.
+    pub party: Option<Party<'a>>,
+    /// It is to stop.
+    pub is_blocked: bool,
+}
+
+/// One party of a call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Party<'a> {
+    /// Who named this address in SDP.
+    Address(IpAddr),
+    /// Who was given this label.
+    Label(&'a [u8]),
+    /// Who has this tag.
+    Tag(&'a [u8]),
 }
 
 /// Which call, or which part of it, is asked about.
@@ -163,7 +214,10 @@ pub enum RequestError {
     /// The document is no dictionary.
     #[error("Could not decode bencode dictionary")]
     NotDictionary,
-    /// A command that this server does not have.
+    /// A command that there is, but this server cannot do.
+    #[error("unsupported")]
+    Unsupported,
+    /// A command that there is not.
     #[error("Unrecognized command")]
     UnknownCommand,
 }
@@ -222,6 +276,7 @@ impl<'a> Request<'a> {
 struct Keys<'a> {
     negotiation: Negotiation<'a>,
     limit: Option<u32>,
+    address: Option<IpAddr>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -243,6 +298,7 @@ impl<'a> Keys<'a> {
     /// Takes one key. `false` if it is not acted on.
     fn key(&mut self, key: &str, value: Given<'a>) -> bool {
         match key {
+            "address" => set(&mut self.address, address(value)),
             "command" => true,
             "direction" => self.direction(value),
             "flags" => self.flags(value),
@@ -316,6 +372,7 @@ impl<'a> Keys<'a> {
     fn command(&mut self, name: &str) -> Result<Command<'a>, RequestError> {
         Ok(match name {
             "answer" => Command::Answer(self.negotiation(true)?),
+            "block-media" => Command::Block(self.block(true)?),
             "delete" => Command::Delete(self.delete()?),
             "list" => Command::List {
                 limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
@@ -324,6 +381,8 @@ impl<'a> Keys<'a> {
             "ping" => Command::Ping,
             "query" => Command::Query(self.query()?),
             "statistics" => Command::Statistics,
+            "unblock-media" => Command::Block(self.block(false)?),
+            _ if UNSUPPORTED.contains(&name) => return Err(RequestError::Unsupported),
             _ => return Err(RequestError::UnknownCommand),
         })
     }
@@ -366,6 +425,20 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// Proxies always send a tag, so that it counts only if they say so.
+    fn block(&self, is_blocked: bool) -> Result<Block<'a>, RequestError> {
+        let keys = &self.negotiation;
+        let tag = Some(keys.from_tag).filter(|tag| !tag.is_empty());
+        let tag = tag.filter(|_| keys.flags.has(Flag::Directional));
+        let label = keys.label.map(Party::Label);
+        let party = label.or_else(|| self.address.map(Party::Address));
+        Ok(Block {
+            call_id: self.call_id()?,
+            party: party.or_else(|| tag.map(Party::Tag)),
+            is_blocked,
+        })
+    }
+
     fn call_id(&self) -> Result<&'a [u8], RequestError> {
         Some(self.negotiation.call_id)
             .filter(|call_id| !call_id.is_empty())
@@ -393,7 +466,6 @@ impl<'a> Negotiation<'a> {
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
             "sdp" => fill(&mut self.sdp, value),
             "sdp-attr" => self.attributes(value, unheeded),
-            "sdp-media-remove" => self.media_removed(value),
             // Every client lists what it could do with; that we cannot is nothing to report.
             "supports" => collect(&mut self.supports, value, &mut Unheeded::default()),
             "to-tag" => set(&mut self.to_tag, non_empty(value)),
@@ -489,19 +561,7 @@ impl<'a> Negotiation<'a> {
         }
         true
     }
-
-    fn media_removed(&mut self, value: Given<'a>) -> bool {
-        for kind in value.words() {
-            if self.media_remove.len() < MEDIA_REMOVE_MAX {
-                self.media_remove.push(kind);
-            }
-        }
-        true
-    }
 }
-
-/// Kinds of media that one request may leave out.
-const MEDIA_REMOVE_MAX: usize = 8;
 
 fn split_prefix(flag: &str) -> Option<(&'static str, &[u8])> {
     ["endpoint-learning-", "ice-", "replace-", "rtcp-mux-"]

@@ -1,5 +1,6 @@
 //! Scenarios: requests in, replies and a simulated relay's tables out.
 
+mod blocking;
 mod deletion;
 mod descriptions;
 mod formats;

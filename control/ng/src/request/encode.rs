@@ -131,6 +131,8 @@ impl Command<'_> {
         Some(match self {
             Self::Acknowledge => return None,
             Self::Answer(_) => "answer",
+            Self::Block(block) if block.is_blocked => "block media",
+            Self::Block(_) => "unblock media",
             Self::Delete(_) => "delete",
             Self::List { .. } => "list",
             Self::Offer(_) => "offer",
@@ -145,6 +147,7 @@ impl<'a> Command<'a> {
     fn write(&self, to: &mut Dictionary<'a>) {
         match self {
             Self::Answer(negotiation) | Self::Offer(negotiation) => negotiation.write(to),
+            Self::Block(block) => block.write(to),
             Self::Delete(delete) => delete.write(to),
             Self::List { limit } => to.push(&b"limit"[..], *limit),
             Self::Query(query) => query.write(to),
@@ -161,6 +164,21 @@ impl<'a> Delete<'a> {
         optional(to, "via-branch", self.via_branch);
         optional(to, "delete delay", self.delay_s);
         words(to, "flags", self.flags);
+    }
+}
+
+impl<'a> Block<'a> {
+    fn write(&self, to: &mut Dictionary<'a>) {
+        to.push(&b"call-id"[..], self.call_id);
+        match &self.party {
+            Some(Party::Address(address)) => to.push(&b"address"[..], address.to_string()),
+            Some(Party::Label(label)) => to.push(&b"label"[..], *label),
+            Some(Party::Tag(tag)) => {
+                to.push(&b"from-tag"[..], *tag);
+                words(to, "flags", Flags::default().with(Flag::Directional));
+            }
+            None => {}
+        }
     }
 }
 

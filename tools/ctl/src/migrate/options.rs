@@ -65,6 +65,11 @@ const KEPT: &[(&str, Apply)] = &[
     ("max-sessions", write::sessions),
     ("log-level", write::log_level),
     ("endpoint-learning", write::learning),
+    ("max-load", write::load),
+    ("max-cpu", write::cpu),
+    ("max-bandwidth", write::bandwidth),
+    ("homer", write::homer),
+    ("homer-id", write::homer_id),
 ];
 
 const NOT_NEEDED: &[(&str, &[&str])] = &[
@@ -248,15 +253,9 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "calls are limited by their number (control.calls_max)",
-        &["max-load", "max-cpu", "max-bandwidth"],
-    ),
-    (
-        "nothing is sent to Homer",
+        "Homer is told of ng over UDP, and of nothing else",
         &[
-            "homer",
             "homer-protocol",
-            "homer-id",
             "homer-disable-rtcp-stats",
             "homer-enable-ng",
             "homer-ng-capture-proto",

@@ -8,7 +8,7 @@ const DELETE_DELAY_S: u32 = 30;
 const OFFER_TIMEOUT_S: u32 = 3_600;
 
 /// The keys of `tandem.toml` that are set.
-#[derive(Debug, Default, Eq, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Settings {
     interfaces: Vec<String>,
     aliases: Vec<String>,
@@ -24,6 +24,11 @@ pub(super) struct Settings {
     offer_timeout_s: Option<u32>,
     delete_delay_s: Option<u32>,
     calls_max: Option<u32>,
+    load_max: Option<f64>,
+    cpu_percent_max: Option<u32>,
+    bandwidth_mbit_max: Option<u32>,
+    hep: Option<SocketAddr>,
+    hep_agent_id: Option<u32>,
 }
 
 impl Settings {
@@ -77,12 +82,23 @@ impl Settings {
                 self.delete_delay_s.or(Some(DELETE_DELAY_S)),
             ),
             ("calls_max", self.calls_max),
+            ("cpu_percent_max", self.cpu_percent_max),
+            ("bandwidth_mbit_max", self.bandwidth_mbit_max),
+            ("hep_agent_id", self.hep_agent_id),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {
                 line(format!("{key} = {value}"));
             }
         }
+        if let Some(load) = self.load_max {
+            line(format!("load_max = {load:?}"));
+        }
+        if let Some(hep) = self.hep {
+            line(format!("hep = \"{hep}\""));
+        }
+        // rtpengine transcodes when it is asked to.
+        line("transcode = \"directives\"".to_owned());
         out
     }
 
@@ -187,6 +203,43 @@ pub(super) fn sessions(settings: &mut Settings, value: &str) -> Result<String, S
         return Ok("control.calls_max stays at its default: there is always a limit".to_owned());
     }
     seconds(&mut settings.calls_max, value, "control.calls_max")
+}
+
+pub(super) fn load(settings: &mut Settings, value: &str) -> Result<String, String> {
+    number(&mut settings.load_max, value, "control.load_max")
+}
+
+pub(super) fn cpu(settings: &mut Settings, value: &str) -> Result<String, String> {
+    let mut percent: Option<f64> = None;
+    number(&mut percent, value, "")?;
+    let percent = percent.filter(|it| (0.0..=100.0).contains(it));
+    let percent = percent.ok_or_else(|| format!("{value:?} is no share of all processors"))?;
+    // Whole percents are near enough.
+    let whole = format!("{percent:.0}");
+    number(
+        &mut settings.cpu_percent_max,
+        &whole,
+        "control.cpu_percent_max",
+    )
+}
+
+/// rtpengine counts bytes in a second.
+pub(super) fn bandwidth(settings: &mut Settings, value: &str) -> Result<String, String> {
+    let mut bytes: Option<u64> = None;
+    number(&mut bytes, value, "")?;
+    let mbit = bytes.map(|bytes| bytes.saturating_mul(8).div_ceil(1_000_000));
+    settings.bandwidth_mbit_max = mbit.and_then(|mbit| mbit.try_into().ok());
+    Ok("control.bandwidth_mbit_max, in whole Mbit/s".to_owned())
+}
+
+pub(super) fn homer(settings: &mut Settings, value: &str) -> Result<String, String> {
+    let address = value.replace("localhost:", "127.0.0.1:").parse();
+    settings.hep = Some(address.map_err(|_| format!("{value:?} is no address and port"))?);
+    Ok("control.hep: ng, not RTCP".to_owned())
+}
+
+pub(super) fn homer_id(settings: &mut Settings, value: &str) -> Result<String, String> {
+    number(&mut settings.hep_agent_id, value, "control.hep_agent_id")
 }
 
 pub(super) fn port_min(settings: &mut Settings, value: &str) -> Result<String, String> {
