@@ -97,8 +97,6 @@ impl Settings {
         if let Some(hep) = self.hep {
             line(format!("hep = \"{hep}\""));
         }
-        // rtpengine transcodes when it is asked to.
-        line("transcode = \"directives\"".to_owned());
         out
     }
 
@@ -155,7 +153,7 @@ pub(super) fn listen_ng(settings: &mut Settings, value: &str) -> Result<String, 
                 .to_owned(),
         );
     }
-    Ok("control.listen".to_owned())
+    Ok("control.listen: name proxies of other hosts in control.ng_allow".to_owned())
 }
 
 pub(super) fn timeout(settings: &mut Settings, value: &str) -> Result<String, String> {
