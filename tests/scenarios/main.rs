@@ -31,4 +31,5 @@ mod sipp_calls;
 mod spray_attack;
 mod survival;
 mod tcp_calls;
+mod transcoding;
 mod unprivileged;

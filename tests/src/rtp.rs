@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,12 @@ const DATAGRAM_LEN_MAX: usize = 9_216;
 /// A packet that arrived.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Received {
+    /// Its payload type, if it is RTP.
+    pub payload_type: u8,
     /// Its sequence number, if it is RTP.
     pub sequence: u16,
+    /// Its timestamp, in ticks of the RTP clock of its codec.
+    pub timestamp: u32,
     /// Its synchronisation source.
     pub ssrc: u32,
     /// What it carries.
@@ -337,6 +341,7 @@ impl MediaReport {
 #[derive(Debug)]
 pub struct Sink {
     stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
     thread: JoinHandle<Vec<Vec<Received>>>,
 }
 
@@ -353,8 +358,20 @@ impl Sink {
             .collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || collect(&sockets, &stopped));
-        Self { stop, thread }
+        let count = Arc::default();
+        let counted = Arc::clone(&count);
+        let thread = thread::spawn(move || collect(&sockets, &stopped, &counted));
+        Self {
+            stop,
+            count,
+            thread,
+        }
+    }
+
+    /// Packets that have come so far, to all ports together.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// What came to each port.
@@ -379,7 +396,7 @@ fn listener(address: SocketAddr) -> UdpSocket {
     socket
 }
 
-fn collect(sockets: &[UdpSocket], stop: &AtomicBool) -> Vec<Vec<Received>> {
+fn collect(sockets: &[UdpSocket], stop: &AtomicBool, count: &AtomicUsize) -> Vec<Vec<Received>> {
     let mut received = vec![Vec::new(); sockets.len()];
     let mut buffer = [0; 2_048];
     // Stopping is looked at before the last round of reading, so nothing stays behind.
@@ -389,6 +406,7 @@ fn collect(sockets: &[UdpSocket], stop: &AtomicBool) -> Vec<Vec<Received>> {
         for (socket, packets) in sockets.iter().zip(&mut received) {
             while let Ok((len, from)) = socket.recv_from(&mut buffer) {
                 packets.push(parse(&buffer[..len], from));
+                count.fetch_add(1, Ordering::Relaxed);
             }
         }
         // A socket buffers far more than these few milliseconds bring.
@@ -448,9 +466,12 @@ fn receive(socket: &UdpSocket, limit: Duration) -> Option<(Vec<u8>, SocketAddr)>
 /// Whatever is too short for RTP shows as a packet that no test sends.
 fn parse(datagram: &[u8], from: SocketAddr) -> Received {
     let field = |at: usize| datagram.get(at).copied().unwrap_or(0xff);
+    let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|byte| field(at + byte)));
     Received {
+        payload_type: field(1) & 0x7f,
         sequence: u16::from_be_bytes([field(2), field(3)]),
-        ssrc: u32::from_be_bytes([field(8), field(9), field(10), field(11)]),
+        timestamp: word(4),
+        ssrc: word(8),
         payload: datagram.get(HEADER_LEN..).unwrap_or_default().to_vec(),
         from,
     }

@@ -4,6 +4,7 @@
 //! sink world (cost.rs)       CPU of a packet, over streams × packets/s
 //! two hosts (hosts.rs)       highest rate without loss; latency
 //! either (set_up.rs)         CPU and memory of a call
+//!        (transcoding.rs)    CPU of calls whose sides share no codec
 //!        (sip.rs)            CPU of SIP calls and registrations, beside Kamailio
 //!        (idle.rs)           memory of processes that do nothing
 //! ```
@@ -28,6 +29,7 @@ mod results;
 mod search;
 mod set_up;
 mod sip;
+mod transcoding;
 mod world;
 mod write;
 
@@ -131,10 +133,19 @@ enum Part {
     SetUp,
     /// CPU of SIP calls and registrations, beside Kamailio.
     Sip,
+    /// CPU of calls whose sides share no codec.
+    Transcoding,
 }
 
 /// In this order: the cheap ones first.
-const PARTS: [Part; 5] = [Part::Idle, Part::SetUp, Part::Sip, Part::Cost, Part::Hosts];
+const PARTS: [Part; 6] = [
+    Part::Idle,
+    Part::SetUp,
+    Part::Sip,
+    Part::Transcoding,
+    Part::Cost,
+    Part::Hosts,
+];
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -203,6 +214,7 @@ fn measure(
         Part::Idle => idle::measure(plan, stop, &mut results.idles),
         Part::SetUp => set_up::measure(plan, stop, &mut results.set_ups),
         Part::Sip => sip::measure(plan, stop, &mut results.sips),
+        Part::Transcoding => transcoding::measure(plan, stop, &mut results.transcodings),
     }
 }
 
@@ -215,6 +227,7 @@ fn expected_s(part: Part, plan: &Plan, at: &[u64]) -> f64 {
         Part::Hosts => hosts::expected_s(plan),
         Part::Idle => main * idle::EXPECTED_S,
         Part::Sip => sip::expected_s(plan),
+        Part::Transcoding => transcoding::expected_s(plan),
         Part::SetUp => main * f64::from(plan.rounds) * plan.set_up_s(),
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::contestants::{OURS, OURS_PATIENT};
 use crate::plan::RATE_OF_STREAMS;
 use crate::results::{ByRound, Results, SipWork, median};
+use crate::transcoding;
 
 /// Packets per second that the cost of a packet is compared at.
 const RATE: u64 = 100_000;
@@ -153,6 +154,11 @@ fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
         if_ours(Budget::AtMost(0.3)),
         false,
     );
+    for partner in transcoding::partners() {
+        let cost = |relay| transcoding::call_ms(&results.transcodings, relay, partner);
+        let what = format!("CPU of a call of PCMA and {partner}");
+        add(what, quotient(&cost(ours), &cost(peer)), None, false);
+    }
 }
 
 fn alone(results: &Results, ours: &str, all: &mut Vec<Ratio>) {

@@ -22,6 +22,7 @@ pub(crate) struct Results {
     pub(crate) set_ups: Vec<SetUp>,
     pub(crate) idles: Vec<Idle>,
     pub(crate) sips: Vec<SipCost>,
+    pub(crate) transcodings: Vec<Transcoded>,
     /// What could not be measured, or only in part.
     pub(crate) skipped: Vec<String>,
     pub(crate) is_stopped: bool,
@@ -80,6 +81,19 @@ pub(crate) struct SetUp {
     pub(crate) cpu_us_per_call: f64,
     pub(crate) memory_bytes_per_call: u64,
     pub(crate) seconds: f64,
+}
+
+/// Streams from one codec to another, in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Transcoded {
+    pub(crate) relay: String,
+    pub(crate) round: u32,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// Milliseconds of CPU of the relay's process for a second of one stream.
+    pub(crate) cpu_ms_per_second: f64,
+    /// Packets that left, as a part of those that speech of that length is.
+    pub(crate) left: f64,
 }
 
 /// Very many streams for a long time, each packet of which must arrive.
@@ -315,6 +329,20 @@ impl Idle {
     }
 }
 
+impl Transcoded {
+    pub(crate) fn line(&self) -> String {
+        let Self {
+            relay, from, to, ..
+        } = self;
+        format!(
+            "codecs   {relay:<16} {from:<5} to {to:<5} {:.3} ms of CPU a second; {:.1} % of what is \
+             due left",
+            self.cpu_ms_per_second,
+            self.left * 100.0
+        )
+    }
+}
+
 /// Now, as in `2026-11-21 03:14 UTC`; nothing if this host has no calendar.
 fn date() -> String {
     let output = Command::new("date")
@@ -338,6 +366,7 @@ impl Results {
             set_ups: Vec::new(),
             idles: Vec::new(),
             sips: Vec::new(),
+            transcodings: Vec::new(),
             skipped,
             is_stopped: false,
         }

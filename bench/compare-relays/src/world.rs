@@ -5,9 +5,11 @@
 //! two hosts  generator ══veth══ relay                      each side's interrupts on its own core
 //! ```
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result};
+use tandem_load::rtp;
 
 use crate::namespace::Namespace;
 
@@ -41,6 +43,12 @@ impl SinkWorld {
         let address = format!("{}/24", Self::RELAY);
         namespace.ip(&["addr", "add", &address, "dev", device])?;
         Ok(Self { namespace })
+    }
+
+    /// Packets that have left. Asked from within.
+    pub(crate) fn left() -> Result<u64> {
+        let text = fs::read_to_string("/proc/thread-self/net/dev")?;
+        rtp::arrived_at(&text, Self::DEVICE).context("the sink is gone")
     }
 }
 

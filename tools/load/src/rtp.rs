@@ -319,7 +319,8 @@ fn sunk(device: Option<&str>) -> Option<u64> {
 /// What `/proc/net/dev` says that arrived at an interface: the second column. That counts packets
 /// whether they are dropped behind it (ifb) or for want of an address (veth), but not those that
 /// found no room before it.
-fn arrived_at(text: &str, device: &str) -> Option<u64> {
+#[must_use]
+pub fn arrived_at(text: &str, device: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let (name, counts) = line.split_once(':')?;
         let packets = counts.split_whitespace().nth(1)?;
