@@ -133,7 +133,10 @@ enum Command {
     ///
     /// A change holds at once, and until control is started again: write it to the settings file,
     /// too, to keep it. Calls that are up are never touched.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples!(
+        "tandem limit show" => "what holds now, what is reached, and who was turned away",
+        "tandem limit set --calls 5000" => "no more than that from now on"
+    ))]
     Limit(limit::LimitCommand),
     /// Take no new calls, wait for the last one, and stop
     ///
