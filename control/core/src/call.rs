@@ -16,7 +16,7 @@
 use std::net::SocketAddr;
 
 use relay_wire::{InterfaceId, Learning, Port, SourceRules};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codecs::Exchange;
 use crate::sdp::{Direction, Transport};
@@ -37,6 +37,7 @@ pub(crate) struct LegId(pub(crate) u16);
 /// All that is known of a call.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct CallState {
+    #[serde(with = "relay_wire::bytes")]
     pub(crate) call_id: Vec<u8>,
     pub(crate) created_unix_ms: u64,
     pub(crate) last_signal_unix_ms: u64,
@@ -58,6 +59,7 @@ pub(crate) struct CallState {
 pub(crate) struct Leg {
     pub(crate) id: LegId,
     /// Empty until the party has answered; then its tag, and other tags it is known by.
+    #[serde(serialize_with = "serialize_names")]
     pub(crate) tags: Vec<Vec<u8>>,
     pub(crate) via_branch: Option<Vec<u8>>,
     pub(crate) label: Option<Vec<u8>>,
@@ -77,7 +79,9 @@ pub(crate) struct Leg {
 /// What `o=` said to a party.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Origin {
+    #[serde(with = "relay_wire::bytes")]
     pub(crate) user_name: Vec<u8>,
+    #[serde(with = "relay_wire::bytes")]
     pub(crate) session_id: Vec<u8>,
     pub(crate) version: u64,
     /// Of the description it stood in, to know another one.
@@ -88,8 +92,10 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Stream {
     /// Such as `audio`.
+    #[serde(with = "relay_wire::bytes")]
     pub(crate) kind: Vec<u8>,
     /// Such as `RTP/AVP`.
+    #[serde(with = "relay_wire::bytes")]
     pub(crate) protocol: Vec<u8>,
     pub(crate) transport: Transport,
     /// The relay's port that faces the party; that of RTCP is the next one.
@@ -312,6 +318,14 @@ impl Stream {
             _ => self.port,
         }
     }
+}
+
+/// Each name as one piece: byte by byte it would take longer than all the rest.
+fn serialize_names<S: Serializer>(names: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Name<'a>(#[serde(serialize_with = "relay_wire::bytes::serialize")] &'a [u8]);
+    serializer.collect_seq(names.iter().map(|name| Name(name)))
 }
 
 impl Default for Stream {

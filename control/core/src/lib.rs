@@ -21,6 +21,7 @@
 mod call;
 mod codecs;
 mod control;
+mod digits;
 mod events;
 mod exposition;
 #[doc(hidden)]

@@ -11,7 +11,7 @@ use crate::call::CallState;
 const VERSION: u8 = 2;
 
 /// Bytes of most records; longer ones grow.
-const RECORD_BYTES_USUAL: usize = 256;
+const RECORD_BYTES_USUAL: usize = 512;
 
 /// Why a record is none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -21,7 +21,7 @@
 
 #![forbid(unsafe_code)]
 
-mod bytes;
+pub mod bytes;
 mod codec;
 mod command;
 mod event;

@@ -1,5 +1,7 @@
 //! What an answer becomes on its way to who made the offer, and what the relay is to do then.
 
+use std::borrow::Cow;
+
 use relay_wire::Route;
 
 use super::capability;
@@ -218,9 +220,9 @@ impl<'a> Agreement<'a> {
             }
             None => {
                 if format.is_named("opus") {
-                    format.parameters = "useinbandfec=1".to_owned();
+                    format.parameters = Cow::Borrowed("useinbandfec=1");
                 } else if !format.is_named("iLBC") && !format.is_events() {
-                    format.parameters.clear();
+                    format.parameters = Cow::Borrowed("");
                 }
                 Listed::New(format)
             }

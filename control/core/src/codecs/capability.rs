@@ -1,5 +1,7 @@
 //! What the relay can make of a payload type.
 
+use std::borrow::Cow;
+
 use relay_wire::{Codec, IlbcMode, SampleRate};
 
 use super::format::Format;
@@ -55,11 +57,18 @@ const KNOWN: [Known; 8] = [
 
 impl Known {
     fn format(&self) -> Format {
-        let mut format = Format::of_payload_type(self.payload_type.unwrap_or(u8::MAX));
-        self.name.clone_into(&mut format.name);
-        (format.clock_hz, format.channels) = (self.clock_hz, self.channels);
-        self.parameters.clone_into(&mut format.parameters);
-        format
+        Format {
+            payload_type: self.payload_type.unwrap_or(u8::MAX),
+            name: Cow::Borrowed(self.name),
+            clock_hz: self.clock_hz,
+            channels: self.channels,
+            parameters: Cow::Borrowed(self.parameters),
+        }
+    }
+
+    fn is(&self, format: &Format) -> bool {
+        let codec = (format.clock_hz, format.channels);
+        (self.clock_hz, self.channels) == codec && format.is_named(self.name)
     }
 }
 
@@ -75,12 +84,12 @@ pub(super) fn usual() -> impl Iterator<Item = Format> {
 
 /// Whether the relay can read and write a codec.
 pub(super) fn has(format: &Format) -> bool {
-    codec(format, SampleRate::Narrow).is_some()
+    KNOWN.iter().any(|it| it.is(format))
 }
 
 /// The codec of a payload type, if the relay has it. `rate` is that of the other side.
 pub(super) fn codec(format: &Format, rate: SampleRate) -> Option<Codec> {
-    let known = KNOWN.iter().find(|it| it.format().is_same_codec(format))?;
+    let known = KNOWN.iter().find(|it| it.is(format))?;
     Some(match (known.name, known.clock_hz) {
         ("PCMU", _) => Codec::Pcmu,
         ("PCMA", _) => Codec::Pcma,

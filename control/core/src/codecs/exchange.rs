@@ -9,6 +9,9 @@ use super::offer::Offered;
 use super::{Transcode, Wishes, answer, listing, offer};
 use crate::call::{CallState, LegId};
 
+/// Bytes of what is remembered of most offers; others grow.
+const OFFERED_BYTES_USUAL: usize = 320;
+
 /// What two parties said of the codecs of one stream, and what the relay does for it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Exchange {
@@ -16,6 +19,7 @@ pub(crate) struct Exchange {
     elder: LegId,
     /// The last offer, for its answers and for the next offer: an [`Offered`] as bytes, since there
     /// is one for almost each stream. Empty: there was nothing special about it.
+    #[serde(with = "relay_wire::bytes")]
     offered: Vec<u8>,
     /// What becomes of what arrives from the older leg. None: it passes as it is.
     from_elder: Vec<Route>,
@@ -152,8 +156,9 @@ fn sorted((one, other): (LegId, LegId)) -> (LegId, LegId) {
 }
 
 fn pack(offered: &Offered) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(OFFERED_BYTES_USUAL);
     relay_wire::append(offered, &mut bytes);
+    bytes.shrink_to_fit();
     bytes
 }
 

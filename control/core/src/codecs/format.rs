@@ -1,7 +1,11 @@
 //! Payload types of an m-line, and what is said of them.
 
+use std::borrow::Cow;
+
 use codec_catalog::Descriptor;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::digits::push_number;
 
 /// Payload types that one m-line may name. The rest are left alone, and so is the line.
 pub(crate) const FORMATS_MAX: usize = 48;
@@ -15,12 +19,49 @@ pub(crate) struct Format {
     /// 0 to 127.
     pub(crate) payload_type: u8,
     /// Empty if nobody says what it is.
-    pub(crate) name: String,
+    #[serde(deserialize_with = "deserialize_text")]
+    pub(crate) name: Text,
     pub(crate) clock_hz: u32,
     /// 1 where none are written.
     pub(crate) channels: u8,
     /// What `a=fmtp` says of it.
-    pub(crate) parameters: String,
+    #[serde(deserialize_with = "deserialize_text")]
+    pub(crate) parameters: Text,
+}
+
+/// Of a name or of parameters. Nearly always it is one of a few, which take no memory.
+pub(crate) type Text = Cow<'static, str>;
+
+/// What nearly all payload types are called, and nearly all parameters.
+const USUAL: [&str; 16] = [
+    "",
+    "PCMU",
+    "PCMA",
+    "telephone-event",
+    "0-15",
+    "0-16",
+    "opus",
+    "useinbandfec=1",
+    "G722",
+    "iLBC",
+    "mode=20",
+    "GSM",
+    "G729",
+    "CN",
+    "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1",
+    "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1",
+];
+
+/// A text to be kept.
+pub(crate) fn kept(text: &str) -> Text {
+    match USUAL.iter().find(|usual| **usual == text) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(text.to_owned()),
+    }
+}
+
+fn deserialize_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+    <&str>::deserialize(deserializer).map(kept)
 }
 
 impl Format {
@@ -29,10 +70,10 @@ impl Format {
         let descriptor = Descriptor::of_payload_type(payload_type);
         Self {
             payload_type,
-            name: descriptor.map_or_else(String::new, |it| it.name.to_owned()),
+            name: Cow::Borrowed(descriptor.map_or("", |it| it.name)),
             clock_hz: descriptor.map_or(0, |it| it.rtp_clock_hz),
             channels: descriptor.map_or(1, |it| it.channels.max(1)),
-            parameters: String::new(),
+            parameters: Cow::Borrowed(""),
         }
     }
 
@@ -48,7 +89,9 @@ impl Format {
             && name.len() <= TEXT_LEN_MAX
         {
             (self.clock_hz, self.channels) = (clock_hz, channels.max(1));
-            name.clone_into(&mut self.name);
+            if self.name != name {
+                self.name = kept(name);
+            }
         }
     }
 
@@ -56,19 +99,20 @@ impl Format {
     pub(crate) fn read_fmtp(&mut self, text: &str) {
         let text = text.trim();
         if text.len() <= TEXT_LEN_MAX {
-            text.clone_into(&mut self.parameters);
+            self.parameters = kept(text);
         }
     }
 
     /// Whether both are the same codec, whatever their numbers and parameters are.
     pub(crate) fn is_same_codec(&self, other: &Self) -> bool {
         let codec = (self.clock_hz, self.channels);
-        self.is_named(&other.name) && codec == (other.clock_hz, other.channels)
+        codec == (other.clock_hz, other.channels) && self.is_named(&other.name)
     }
 
     /// Names are compared without regard to case. What has none is like nothing.
     pub(crate) fn is_named(&self, name: &str) -> bool {
-        !self.name.is_empty() && self.name.eq_ignore_ascii_case(name)
+        let is_alike = self.name == name || self.name.eq_ignore_ascii_case(name);
+        !self.name.is_empty() && self.name.len() == name.len() && is_alike
     }
 
     /// Keys as events (RFC 4733).
@@ -96,18 +140,30 @@ impl Format {
         value.trim().parse().ok()
     }
 
-    /// The lines that say what it is, without their ends.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        let (payload_type, name, clock_hz) = (self.payload_type, &self.name, self.clock_hz);
-        let channels = match self.channels {
-            0 | 1 => String::new(),
-            channels => format!("/{channels}"),
-        };
-        let rtpmap = (!name.is_empty())
-            .then(|| format!("a=rtpmap:{payload_type} {name}/{clock_hz}{channels}"));
-        let parameters = &self.parameters;
-        let fmtp = (!parameters.is_empty()).then(|| format!("a=fmtp:{payload_type} {parameters}"));
-        rtpmap.into_iter().chain(fmtp)
+    /// Appends the lines that say what it is.
+    pub(crate) fn write(&self, line_break: &[u8], out: &mut Vec<u8>) {
+        if !self.name.is_empty() {
+            out.extend_from_slice(b"a=rtpmap:");
+            push_number(self.payload_type, out);
+            push_all(&[b" ", self.name.as_bytes(), b"/"], out);
+            push_number(self.clock_hz, out);
+            if self.channels > 1 {
+                out.push(b'/');
+                push_number(self.channels, out);
+            }
+            out.extend_from_slice(line_break);
+        }
+        if !self.parameters.is_empty() {
+            out.extend_from_slice(b"a=fmtp:");
+            push_number(self.payload_type, out);
+            push_all(&[b" ", self.parameters.as_bytes(), line_break], out);
+        }
+    }
+}
+
+fn push_all(parts: &[&[u8]], out: &mut Vec<u8>) {
+    for part in parts {
+        out.extend_from_slice(part);
     }
 }
 
@@ -115,14 +171,19 @@ impl Format {
 mod tests {
     use super::*;
 
+    fn written(format: &Format) -> String {
+        let mut out = Vec::new();
+        format.write(b"\n", &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn static_payload_types_need_no_rtpmap() {
         let pcma = Format::of_payload_type(8);
-        assert_eq!((pcma.name.as_str(), pcma.clock_hz), ("PCMA", 8_000));
-        let lines: Vec<_> = pcma.lines().collect();
-        assert_eq!(lines, ["a=rtpmap:8 PCMA/8000"]);
+        assert_eq!((&*pcma.name, pcma.clock_hz), ("PCMA", 8_000));
+        assert_eq!(written(&pcma), "a=rtpmap:8 PCMA/8000\n");
         let unknown = Format::of_payload_type(99);
-        assert_eq!(unknown.lines().count(), 0);
+        assert_eq!(written(&unknown), "");
         assert!(
             !unknown.is_same_codec(&unknown),
             "what has no name is like nothing"
@@ -134,12 +195,8 @@ mod tests {
         let mut opus = Format::of_payload_type(111);
         opus.read_rtpmap("opus/48000/2");
         opus.read_fmtp("minptime=10;useinbandfec=1");
-        let lines: Vec<_> = opus.lines().collect();
-        let expected = [
-            "a=rtpmap:111 opus/48000/2",
-            "a=fmtp:111 minptime=10;useinbandfec=1",
-        ];
-        assert_eq!(lines, expected);
+        let expected = "a=rtpmap:111 opus/48000/2\na=fmtp:111 minptime=10;useinbandfec=1\n";
+        assert_eq!(written(&opus), expected);
         assert_eq!(opus.parameter("UseInbandFec"), Some(1));
         assert_eq!(opus.parameter("stereo"), None);
     }

@@ -1,6 +1,7 @@
 //! The media sections of a description, as far as codecs are concerned, and writing them anew.
 
 use super::format::{FORMATS_MAX, Format};
+use crate::digits::{payload_type, push_number};
 
 /// One media section.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -53,6 +54,10 @@ impl Listed {
 pub(crate) fn sections(sdp: &[u8]) -> Vec<Option<Section>> {
     let mut sections: Vec<Option<Section>> = Vec::new();
     for line in lines(sdp) {
+        let is_read = line.starts_with(b"m=") || (line.starts_with(b"a=") && !sections.is_empty());
+        if !is_read {
+            continue;
+        }
         let text = String::from_utf8_lossy(trim(line));
         if let Some(value) = text.strip_prefix("m=") {
             sections.push(read_media(value));
@@ -124,7 +129,7 @@ fn read_media(value: &str) -> Option<Section> {
     }
     let mut formats: Vec<Format> = Vec::new();
     for word in words {
-        let payload_type = payload_type(word)?;
+        let payload_type = payload_type(word.as_bytes())?;
         if formats.iter().all(|it| it.payload_type != payload_type) {
             formats.push(Format::of_payload_type(payload_type));
         }
@@ -164,21 +169,22 @@ impl<'a> Rewriting<'a> {
         }
         out.extend_from_slice(&text[..at]);
         for format in &self.listing.formats {
-            out.extend_from_slice(format!(" {}", format.payload_type()).as_bytes());
+            out.push(b' ');
+            push_number(format.payload_type(), out);
         }
         out.extend_from_slice(self.line_break);
     }
 
     fn line(&self, line: &[u8], out: &mut Vec<u8>) {
-        let text = String::from_utf8_lossy(trim(line));
-        let Some(attribute) = text.strip_prefix("a=") else {
+        let Some(attribute) = trim(line).strip_prefix(b"a=") else {
             return self.push(line, out);
         };
-        let (name, argument) = attribute.split_once(':').unwrap_or((attribute, ""));
+        let at = memchr::memchr(b':', attribute).unwrap_or(attribute.len());
+        let (name, argument) = attribute.split_at(at);
         let is_wanted = match name {
-            "rtpmap" | "fmtp" | "rtcp-fb" => self.is_kept(argument),
-            "ptime" => self.listing.ptime == Ptime::Keep,
-            "maxptime" => self.listing.ptime != Ptime::Remove,
+            b"rtpmap" | b"fmtp" | b"rtcp-fb" => self.is_kept(argument.get(1..).unwrap_or_default()),
+            b"ptime" => self.listing.ptime == Ptime::Keep,
+            b"maxptime" => self.listing.ptime != Ptime::Remove,
             _ => true,
         };
         if is_wanted {
@@ -187,11 +193,13 @@ impl<'a> Rewriting<'a> {
     }
 
     /// Whether what is said of a payload type still holds.
-    fn is_kept(&self, argument: &str) -> bool {
-        let Some((payload_type, _)) = of_payload_type(argument) else {
+    fn is_kept(&self, argument: &[u8]) -> bool {
+        let number = argument.split(|&b| b == b' ').next();
+        let Some(payload_type) = number.and_then(payload_type) else {
             return true;
         };
-        self.listing.formats.contains(&Listed::Kept(payload_type))
+        let mut formats = self.listing.formats.iter();
+        formats.any(|it| matches!(it, Listed::Kept(number) if *number == payload_type))
     }
 
     fn push(&self, line: &[u8], out: &mut Vec<u8>) {
@@ -208,14 +216,12 @@ impl<'a> Rewriting<'a> {
         }
         for format in &self.listing.formats {
             if let Listed::New(format) = format {
-                for line in format.lines() {
-                    out.extend_from_slice(line.as_bytes());
-                    out.extend_from_slice(self.line_break);
-                }
+                format.write(self.line_break, out);
             }
         }
         if let Ptime::Set(ptime) = self.listing.ptime {
-            out.extend_from_slice(format!("a=ptime:{ptime}").as_bytes());
+            out.extend_from_slice(b"a=ptime:");
+            push_number(ptime, out);
             out.extend_from_slice(self.line_break);
         }
         out.extend_from_slice(&blank);
@@ -232,16 +238,17 @@ fn trailing_blank(out: &mut Vec<u8>) -> Vec<u8> {
 /// `0 PCMU/8000`, the end of an attribute that is about a payload type.
 fn of_payload_type(argument: &str) -> Option<(u8, &str)> {
     let (number, text) = argument.split_once(' ').unwrap_or((argument, ""));
-    Some((payload_type(number)?, text))
-}
-
-fn payload_type(word: &str) -> Option<u8> {
-    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
-    word.parse().ok().filter(|it| is_number && *it < 128)
+    Some((payload_type(number.as_bytes())?, text))
 }
 
 fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {
-    sdp.split_inclusive(|&b| b == b'\n')
+    let mut rest = sdp;
+    std::iter::from_fn(move || {
+        let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at(len);
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 /// The line without its end.

@@ -1,11 +1,13 @@
 //! What an offer becomes on its way to the other party.
 
+use std::borrow::Cow;
+
 use relay_wire::{OpusSettings, SampleRate};
 use serde::{Deserialize, Serialize};
 
 use super::Transcode;
 use super::capability;
-use super::format::{FORMATS_MAX, Format};
+use super::format::{FORMATS_MAX, Format, kept};
 use super::listing::{Listed, Listing, Ptime, Section};
 use super::wishes::{Fate, Spec, Wishes};
 
@@ -15,6 +17,11 @@ const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 
 /// Keys 0 to 9, `*`, `#`, A to D (RFC 4733 §3.2).
 const EVENTS: &str = "0-15";
+
+/// What Opus says where it is offered by the relay, and what it says where others hear less.
+const OPUS: &str = "useinbandfec=1";
+const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
+const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
 
 /// What was offered, so that the answer can be understood.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -153,7 +160,7 @@ impl Draft {
         let mut found = known.filter(|it| spec.means(it));
         if let (Some(mut format), false) = (found.next(), is_there) {
             if let Some(parameters) = &spec.parameters {
-                parameters.clone_into(&mut format.parameters);
+                format.parameters = kept(parameters);
             }
             self.push(format, before);
         }
@@ -175,12 +182,10 @@ impl Draft {
     fn limit_opus(&mut self) {
         let audio = self.sources().filter(|it| capability::has(it));
         let is_wide = audio.map(capability::rate).any(|it| it == SampleRate::Wide);
-        let rate_hz = if is_wide { 16_000 } else { 8_000 };
-        let usual = "useinbandfec=1";
+        let limited = if is_wide { OPUS_WIDE } else { OPUS_NARROW };
         let mut added = self.added.iter_mut();
-        if let Some(opus) = added.find(|it| it.is_named("opus") && it.parameters == usual) {
-            opus.parameters =
-                format!("maxplaybackrate={rate_hz};sprop-maxcapturerate={rate_hz};{usual}");
+        if let Some(opus) = added.find(|it| it.is_named("opus") && it.parameters == OPUS) {
+            opus.parameters = Cow::Borrowed(limited);
         }
     }
 
@@ -278,7 +283,7 @@ impl Draft {
             .formats
             .iter()
             .map(|it| Listed::Kept(it.payload_type));
-        let is_same = formats.iter().cloned().eq(own);
+        let is_same = self.added.is_empty() && formats.iter().cloned().eq(own);
         if is_same && (ptime.is_none() || ptime == section.ptime_ms) {
             return None;
         }
@@ -292,9 +297,9 @@ impl Draft {
 /// Keys as events, in a clock.
 fn events(clock_hz: u32) -> Format {
     let mut format = Format::of_payload_type(u8::MAX);
-    format.name.push_str("telephone-event");
+    format.name = Cow::Borrowed("telephone-event");
     format.clock_hz = clock_hz;
-    format.parameters.push_str(EVENTS);
+    format.parameters = Cow::Borrowed(EVENTS);
     format
 }
 

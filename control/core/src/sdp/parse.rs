@@ -8,6 +8,9 @@ use std::ops::Range;
 /// Media sections of one description.
 pub const MEDIA_MAX: usize = 16;
 
+/// Lines of most sections; others grow.
+const LINES_USUAL: usize = 12;
+
 /// Why bytes are no description that can be relayed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +50,8 @@ pub(super) struct Session {
 pub(super) struct Block {
     /// All but `m=` and blank ones.
     pub(super) lines: Vec<Line>,
+    /// The places of these, one bit each.
+    pub(super) places: u64,
     /// The first `c=`.
     pub(super) connection: Option<Connection>,
     pub(super) direction: Option<Direction>,
@@ -188,7 +193,7 @@ impl<'a> Sdp<'a> {
         let mut sdp = Self {
             bytes,
             session: Session::default(),
-            media: Vec::new(),
+            media: Vec::with_capacity(1),
         };
         let mut start = 0;
         while start < bytes.len() {
@@ -302,7 +307,12 @@ impl<'a> Sdp<'a> {
     }
 
     fn push(&mut self, text: Range<usize>, place: Place, payload_type: Option<u8>) {
-        self.block().lines.push(Line {
+        let block = self.block();
+        if block.lines.is_empty() {
+            block.lines.reserve(LINES_USUAL);
+        }
+        block.places |= place.bit();
+        block.lines.push(Line {
             text,
             place,
             payload_type,
@@ -392,6 +402,10 @@ impl Media {
 }
 
 impl Place {
+    pub(super) fn bit(self) -> u64 {
+        1 << self as u32
+    }
+
     fn of_bandwidth(value: &[u8]) -> Self {
         match name_and_argument(value).0 {
             b"AS" => Self::Bandwidth,
@@ -499,11 +513,14 @@ fn reachable(address: IpAddr, port: Option<u16>) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, port))
 }
 
-/// The line without its end.
+/// The line without its end, however many `\r` that has: written with another end, one of them
+/// would be taken for a part of that.
 fn trim_end(bytes: &[u8], whole: &Range<usize>) -> Range<usize> {
     let line = &bytes[whole.clone()];
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut line = line.strip_suffix(b"\n").unwrap_or(line);
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
     whole.start..whole.start + line.len()
 }
 

@@ -9,6 +9,7 @@ use codec_catalog::Descriptor;
 
 use super::manipulate::Manipulation;
 use super::parse::{Block, Direction, Line, Media, Place, Sdp, Transport};
+use crate::digits::{Digits, payload_type, push_address};
 
 /// What a description is to say.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +96,8 @@ struct Writer<'a> {
     /// The kind of the section being written; `None`: the session part.
     kind: Option<&'a [u8]>,
     line_break: &'static [u8],
+    /// Where the relay receives, as `c=` says it.
+    address: Vec<u8>,
     out: Vec<u8>,
 }
 
@@ -107,6 +110,7 @@ impl<'a> Writer<'a> {
             rewrite,
             kind: None,
             line_break: if is_bare { b"\n" } else { b"\r\n" },
+            address: address_field(rewrite.address),
             out: Vec::with_capacity(sdp.bytes.len() + 256),
         }
     }
@@ -147,19 +151,22 @@ impl<'a> Writer<'a> {
         let [user_name, session_id, version, net, family, address] =
             words.each_ref().map(|word| self.sdp.text(word));
         let version_changed = change.version.map(|version| version.to_string());
-        let address_changed = change.address.map(|address| address.to_string());
-        let family_changed = change
-            .address
-            .map(|address| family_name(address).as_bytes());
-        let line = [
+        let (end, changed) = ([family, b" ", address], change.address.map(address_field));
+        let end = changed.as_ref().map_or(end, |changed| [changed, b"", b""]);
+        self.line(&[
+            b"o=",
             change.user_name.as_deref().unwrap_or(user_name),
+            b" ",
             change.session_id.as_deref().unwrap_or(session_id),
+            b" ",
             version_changed.as_deref().map_or(version, str::as_bytes),
+            b" ",
             net,
-            family_changed.unwrap_or(family),
-            address_changed.as_deref().map_or(address, str::as_bytes),
-        ];
-        self.line(&[b"o=", &line.join(&b' ')]);
+            b" ",
+            end[0],
+            end[1],
+            end[2],
+        ]);
     }
 
     /// RTP and RTCP.
@@ -236,12 +243,17 @@ impl<'a> Writer<'a> {
     fn media_line(&mut self, media: &Media, port: u16) {
         let before = self.sdp.text(&(media.line.start..media.port_field.start));
         let after = self.sdp.text(&(media.port_field.end..media.line.end));
-        self.line(&[before, port.to_string().as_bytes(), after]);
+        self.line(&[before, Digits::of(port).as_bytes(), after]);
     }
 
     fn connection(&mut self, address: IpAddr) {
-        let field = address_field(address);
-        self.line(&[b"c=IN ", field.as_bytes()]);
+        if address == self.rewrite.address {
+            self.out.extend_from_slice(b"c=IN ");
+            self.out.extend_from_slice(&self.address);
+            self.out.extend_from_slice(self.line_break);
+        } else {
+            self.line(&[b"c=IN ", &address_field(address)]);
+        }
     }
 
     /// What is said of each payload type, in the order of `m=`. The static ones get the words that
@@ -275,9 +287,16 @@ impl<'a> Writer<'a> {
     fn format(&mut self, media: &'a Media, payload_type: u8) {
         let is_of = |it: &&Line| it.place == Place::Format && it.payload_type == Some(payload_type);
         let words = [&b"a=rtpmap"[..], b"a=fmtp", b"a=rtcp-fb"];
+        let lines = &media.block.lines;
+        let first = lines.iter().position(|it| is_of(&it));
+        let last = lines.iter().rposition(|it| is_of(&it));
+        let lines = match (first, last) {
+            (Some(first), Some(last)) => &lines[first..=last],
+            _ => &[],
+        };
         for word in words {
             let mut any = false;
-            for line in media.block.lines.iter().filter(is_of) {
+            for line in lines.iter().filter(is_of) {
                 if self.sdp.text(&line.text).starts_with(word) {
                     any = true;
                     self.attribute(line);
@@ -286,22 +305,42 @@ impl<'a> Writer<'a> {
             if let (b"a=rtpmap", false) = (word, any)
                 && let Some(descriptor) = Descriptor::of_payload_type(payload_type)
             {
-                self.text(&[static_rtpmap(payload_type, descriptor).as_bytes()]);
+                self.static_rtpmap(payload_type, descriptor);
             }
         }
     }
 
+    fn static_rtpmap(&mut self, payload_type: u8, descriptor: &Descriptor) {
+        let (number, clock_hz) = (
+            Digits::of(payload_type),
+            Digits::of(descriptor.rtp_clock_hz),
+        );
+        let channels = Digits::of(descriptor.channels);
+        let channels = match descriptor.channels {
+            0 | 1 => [&b""[..], b""],
+            _ => [b"/", channels.as_bytes()],
+        };
+        self.text(&[
+            b"a=rtpmap:",
+            number.as_bytes(),
+            b" ",
+            descriptor.name.as_bytes(),
+            b"/",
+            clock_hz.as_bytes(),
+            channels[0],
+            channels[1],
+        ]);
+    }
+
     fn rtcp(&mut self, port: u16, is_mux: bool) {
-        let attribute = match self.rewrite.rtcp_attribute {
+        let port = Digits::of(port);
+        match self.rewrite.rtcp_attribute {
             RtcpAttribute::Full => {
                 let address = address_field(self.rewrite.address);
-                Some(format!("a=rtcp:{port} IN {address}"))
+                self.text(&[b"a=rtcp:", port.as_bytes(), b" IN ", &address]);
             }
-            RtcpAttribute::None => None,
-            RtcpAttribute::Port => Some(format!("a=rtcp:{port}")),
-        };
-        if let Some(attribute) = attribute {
-            self.text(&[attribute.as_bytes()]);
+            RtcpAttribute::None => {}
+            RtcpAttribute::Port => self.text(&[b"a=rtcp:", port.as_bytes()]),
         }
         if is_mux {
             self.text(&[b"a=rtcp-mux"]);
@@ -321,11 +360,14 @@ impl<'a> Writer<'a> {
     }
 
     fn places(&mut self, block: &Block, places: std::ops::RangeInclusive<Place>) {
-        let is_wanted = |line: &&Line| places.contains(&line.place);
-        let mut lines: Vec<_> = block.lines.iter().filter(is_wanted).collect();
-        lines.sort_by_key(|line| line.place);
-        for line in lines {
-            self.attribute(line);
+        let (first, last) = (places.start().bit(), places.end().bit());
+        let mut wanted = block.places & (last | (last - 1)) & !(first - 1);
+        while wanted != 0 {
+            let place = wanted & wanted.wrapping_neg();
+            wanted ^= place;
+            for line in block.lines.iter().filter(|it| it.place.bit() == place) {
+                self.attribute(line);
+            }
         }
     }
 
@@ -365,7 +407,7 @@ impl<'a> Writer<'a> {
 
 impl Block {
     fn has(&self, place: Place) -> bool {
-        self.lines.iter().any(|line| line.place == place)
+        self.places & place.bit() != 0
     }
 }
 
@@ -380,21 +422,6 @@ impl Direction {
     }
 }
 
-fn static_rtpmap(payload_type: u8, descriptor: &Descriptor) -> String {
-    let (name, clock_hz) = (descriptor.name, descriptor.rtp_clock_hz);
-    if descriptor.channels > 1 {
-        let channels = descriptor.channels;
-        return format!("a=rtpmap:{payload_type} {name}/{clock_hz}/{channels}");
-    }
-    format!("a=rtpmap:{payload_type} {name}/{clock_hz}")
-}
-
-fn payload_type(word: &[u8]) -> Option<u8> {
-    let is_number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    let word = std::str::from_utf8(word).ok().filter(|_| is_number)?;
-    word.parse().ok().filter(|number| *number < 128)
-}
-
 fn unspecified(address: IpAddr) -> IpAddr {
     if address.is_ipv4() {
         IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
@@ -407,6 +434,11 @@ fn family_name(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IP4" } else { "IP6" }
 }
 
-fn address_field(address: IpAddr) -> String {
-    format!("{} {address}", family_name(address))
+/// Such as `IP4 192.0.2.1`.
+fn address_field(address: IpAddr) -> Vec<u8> {
+    let mut field = Vec::with_capacity(48);
+    field.extend_from_slice(family_name(address).as_bytes());
+    field.push(b' ');
+    push_address(address, &mut field);
+    field
 }

@@ -95,6 +95,14 @@ fn line_ends_stay_as_they_are() {
 }
 
 #[test]
+fn a_line_that_ends_in_many_returns_is_the_same_the_second_time() {
+    let text = "v=0\nm=audio 4000 RTP/AVP 0\r\r\na=x\r\r\r\n";
+    let once = rewrite_all(text, &[relay(30_000)]);
+    assert!(once.contains("\na=x\n") && !once.contains('\r'), "{once:?}");
+    assert_eq!(rewrite_all(&once, &[relay(30_000)]), once);
+}
+
+#[test]
 fn blank_lines_are_no_lines() {
     let text = "v=0\r\nc=IN IP4 192.0.2.10\r\n\r\nm=audio 4000 RTP/AVP 0\r\n\r\n";
     let out = rewrite_all(text, &[relay(30_000)]);
