@@ -249,7 +249,8 @@ fn assert_unharmed(tandem: &Tandem, before: [u64; 3]) {
     });
 }
 
-/// Whatever is asked, the reply has the form of one: bencode with a result.
+/// Whatever is asked, the reply has the form of one: bencode with a result, or JSON with one if
+/// that was begun with.
 #[track_caller]
 fn answers_in_form(client: &NgClient, payload: &[u8]) {
     let reply = client.exchange(payload, Duration::from_secs(5));
@@ -259,9 +260,17 @@ fn answers_in_form(client: &NgClient, payload: &[u8]) {
         assert!(payload.is_empty(), "no reply to {shown}");
         return;
     };
-    let reply = Value::decode(&reply).unwrap_or_else(|| panic!("not bencode, to {shown}"));
-    match reply.text("result") {
-        "error" => assert!(!reply.text("error-reason").is_empty(), "no reason: {shown}"),
+    let texts: [String; 2] = if payload.starts_with(b"{") {
+        let reply: serde_json::Value = serde_json::from_slice(&reply)
+            .unwrap_or_else(|error| panic!("not JSON ({error}), to {shown}"));
+        ["result", "error-reason"].map(|key| reply[key].as_str().unwrap_or_default().to_owned())
+    } else {
+        let reply = Value::decode(&reply).unwrap_or_else(|| panic!("not bencode, to {shown}"));
+        ["result", "error-reason"].map(|key| reply.text(key).to_owned())
+    };
+    let [result, reason] = texts;
+    match result.as_str() {
+        "error" => assert!(!reason.is_empty(), "no reason: {shown}"),
         "load limit" | "ok" | "pong" => {}
         result => panic!("{result:?} to {shown}"),
     }
