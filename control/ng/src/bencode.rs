@@ -119,14 +119,23 @@ impl Dictionary<'_> {
     }
 }
 
+#[inline]
 pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    encode_digits(u64::try_from(bytes.len()).unwrap_or(u64::MAX), out);
-    out.push(b':');
+    // In one piece: each piece of its own is a look whether there is room for it.
+    match u8::try_from(bytes.len()) {
+        Ok(len @ 0..10) => out.extend_from_slice(&[b'0' + len, b':']),
+        Ok(len @ 10..100) => out.extend_from_slice(&[b'0' + len / 10, b'0' + len % 10, b':']),
+        _ => {
+            encode_long(u64::try_from(bytes.len()).unwrap_or(u64::MAX), out);
+            out.push(b':');
+        }
+    }
     out.extend_from_slice(bytes);
 }
 
 /// Each string has its length before it, so this is done some hundred times for a reply: without
 /// `format!`, which takes memory for each, and mostly with one or two digits.
+#[inline]
 pub(crate) fn encode_digits(number: u64, out: &mut Vec<u8>) {
     match u8::try_from(number) {
         Ok(number @ 0..10) => out.push(b'0' + number),

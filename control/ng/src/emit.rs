@@ -32,6 +32,9 @@ impl Emit for u32 {
 /// Counts beyond 63 bits are written as the greatest number there is.
 impl Emit for u64 {
     fn emit(self, out: &mut Vec<u8>) {
+        if let Ok(digit @ 0..10) = u8::try_from(self) {
+            return out.extend_from_slice(&[b'i', b'0' + digit, b'e']);
+        }
         out.push(b'i');
         encode_digits(self.min(i64::MAX.cast_unsigned()), out);
         out.push(b'e');
@@ -43,14 +46,15 @@ impl Emit for IpAddr {
     fn emit(self, out: &mut Vec<u8>) {
         match self {
             Self::V4(address) => {
-                let mut text = Vec::with_capacity(15);
-                for (index, octet) in address.octets().into_iter().enumerate() {
-                    if index > 0 {
-                        text.push(b'.');
-                    }
-                    encode_digits(octet.into(), &mut text);
+                // The length of the text comes first.
+                let octets = address.octets();
+                let digits = octets.map(|it| 1 + usize::from(it > 9) + usize::from(it > 99));
+                let len = digits.iter().sum::<usize>() + 3;
+                encode_digits(u64::try_from(len).unwrap_or_default(), out);
+                for (index, octet) in octets.into_iter().enumerate() {
+                    out.push(if index > 0 { b'.' } else { b':' });
+                    encode_digits(octet.into(), out);
                 }
-                encode_bytes(&text, out);
             }
             Self::V6(address) => address.to_string().as_str().emit(out),
         }

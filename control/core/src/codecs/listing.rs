@@ -58,11 +58,11 @@ pub(crate) fn sections(sdp: &[u8]) -> Vec<Option<Section>> {
         if !is_read {
             continue;
         }
-        let text = String::from_utf8_lossy(trim(line));
-        if let Some(value) = text.strip_prefix("m=") {
-            sections.push(read_media(value));
+        let text = trim(line);
+        if let Some(value) = text.strip_prefix(b"m=") {
+            sections.push(read_media(&String::from_utf8_lossy(value)));
         } else if let (Some(Some(section)), Some(attribute)) =
-            (sections.last_mut(), text.strip_prefix("a="))
+            (sections.last_mut(), text.strip_prefix(b"a="))
         {
             section.read_attribute(attribute);
         }
@@ -98,24 +98,29 @@ fn finish(section: Option<Rewriting<'_>>, out: &mut Vec<u8>) {
 }
 
 impl Section {
-    fn read_attribute(&mut self, attribute: &str) {
-        let Some((name, argument)) = attribute.split_once(':') else {
-            return;
-        };
-        if name == "ptime" {
-            let ptime = argument.trim().parse().ok();
+    fn read_attribute(&mut self, attribute: &[u8]) {
+        if let Some(ptime) = attribute.strip_prefix(b"ptime:") {
+            let ptime = String::from_utf8_lossy(ptime).trim().parse().ok();
             self.ptime_ms = ptime.filter(|ptime| (1..=200).contains(ptime));
+        } else if let Some(argument) = attribute.strip_prefix(b"rtpmap:") {
+            if let Some((format, text)) = self.format_of(argument) {
+                format.read_rtpmap(&String::from_utf8_lossy(text));
+            }
+        } else if let Some(argument) = attribute.strip_prefix(b"fmtp:")
+            && let Some((format, text)) = self.format_of(argument)
+        {
+            format.read_fmtp(&String::from_utf8_lossy(text));
         }
-        let Some((payload_type, text)) = of_payload_type(argument) else {
-            return;
-        };
+    }
+
+    /// `0 PCMU/8000`: the payload type that an attribute is about, and what it says of it.
+    fn format_of<'t>(&mut self, argument: &'t [u8]) -> Option<(&mut Format, &'t [u8])> {
+        let len = argument.iter().position(|&b| b == b' ');
+        let (number, text) = argument.split_at(len.unwrap_or(argument.len()));
+        let number = payload_type(number)?;
         let mut formats = self.formats.iter_mut();
-        let format = formats.find(|it| it.payload_type == payload_type);
-        match (name, format) {
-            ("rtpmap", Some(format)) => format.read_rtpmap(text),
-            ("fmtp", Some(format)) => format.read_fmtp(text),
-            _ => {}
-        }
+        let format = formats.find(|it| it.payload_type == number)?;
+        Some((format, text.get(1..).unwrap_or_default()))
     }
 }
 
@@ -233,12 +238,6 @@ fn trailing_blank(out: &mut Vec<u8>) -> Vec<u8> {
     let text_len = out.trim_ascii_end().len();
     let after = memchr::memchr(b'\n', &out[text_len..]).map_or(out.len(), |at| text_len + at + 1);
     out.split_off(after)
-}
-
-/// `0 PCMU/8000`, the end of an attribute that is about a payload type.
-fn of_payload_type(argument: &str) -> Option<(u8, &str)> {
-    let (number, text) = argument.split_once(' ').unwrap_or((argument, ""));
-    Some((payload_type(number.as_bytes())?, text))
 }
 
 fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {

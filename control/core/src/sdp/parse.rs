@@ -321,8 +321,7 @@ impl<'a> Sdp<'a> {
 
     /// `o=alice 2890844526 2890844526 IN IP4 host.example.com`
     fn origin_line(&mut self, value: &Range<usize>) {
-        let word = |n| nth_word(self.bytes, value, n);
-        let words = [word(0), word(1), word(2), word(3), word(4), word(5)];
+        let words = words::<6>(self.bytes, value);
         if let [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] = words {
             self.session.origin = Some([a, b, c, d, e, f.start..value.end]);
         }
@@ -333,8 +332,9 @@ impl<'a> Sdp<'a> {
         if self.media.len() == MEDIA_MAX {
             return Err(SdpError::TooManyMedia);
         }
-        let word = |n| nth_word(self.bytes, &value, n).ok_or(SdpError::MediaLine);
-        let (kind, port_field, protocol) = (word(0)?, word(1)?, word(2)?);
+        let [Some(kind), Some(port_field), Some(protocol)] = words::<3>(self.bytes, &value) else {
+            return Err(SdpError::MediaLine);
+        };
         let port = self.text(&port_field).split(|&b| b == b'/').next();
         let port = number(port.unwrap_or_default()).ok_or(SdpError::MediaLine)?;
         self.media.push(Media {
@@ -354,8 +354,9 @@ impl<'a> Sdp<'a> {
 
     /// `c=IN IP4 192.0.2.1`
     fn connection_line(&mut self, value: &Range<usize>) -> Result<(), SdpError> {
-        let address_type = nth_word(self.bytes, value, 1).ok_or(SdpError::Connection)?;
-        let address = nth_word(self.bytes, value, 2).ok_or(SdpError::Connection)?;
+        let [_, Some(address_type), Some(address)] = words::<3>(self.bytes, value) else {
+            return Err(SdpError::Connection);
+        };
         let connection = Connection {
             field: address_type.start..value.end,
             address: parse_address(self.text(&address)),
@@ -367,7 +368,9 @@ impl<'a> Sdp<'a> {
     fn attribute_line(&mut self, line: Range<usize>, value: &Range<usize>) -> Result<(), SdpError> {
         let (name, argument) = name_and_argument(self.text(value));
         let place = Place::of_attribute(name, argument);
-        if let Some(direction) = Direction::of(name) {
+        if place == Place::Direction
+            && let Some(direction) = Direction::of(name)
+        {
             self.block().direction = Some(direction);
         }
         if let Some(media) = self.media.last_mut() {
@@ -524,13 +527,19 @@ fn trim_end(bytes: &[u8], whole: &Range<usize>) -> Range<usize> {
     whole.start..whole.start + line.len()
 }
 
-/// The `n`th of the words that spaces divide.
-fn nth_word(bytes: &[u8], range: &Range<usize>, n: usize) -> Option<Range<usize>> {
-    let mut start = range.start;
-    let words = bytes[range.clone()].split(|&b| b == b' ').map(|word| {
-        let place = start..start + word.len();
-        start = place.end + 1;
-        place
-    });
-    words.filter(|place| !place.is_empty()).nth(n)
+/// The first of the words that spaces divide.
+fn words<const N: usize>(bytes: &[u8], range: &Range<usize>) -> [Option<Range<usize>>; N] {
+    let mut words = [const { None }; N];
+    let mut rest = range.clone();
+    for word in &mut words {
+        let text = &bytes[rest.clone()];
+        let Some(spaces) = text.iter().position(|&b| b != b' ') else {
+            break;
+        };
+        let len = text[spaces..].iter().position(|&b| b == b' ');
+        let start = rest.start + spaces;
+        rest.start = len.map_or(rest.end, |len| start + len);
+        *word = Some(start..rest.start);
+    }
+    words
 }
