@@ -58,7 +58,8 @@ pub(crate) struct Timeouts {
 impl Plan {
     /// What a call needs.
     pub(crate) fn of(state: &CallState, timeouts: Timeouts) -> Self {
-        let mut endpoints = Vec::new();
+        let streams = state.legs.iter().map(|leg| leg.streams.len());
+        let mut endpoints = Vec::with_capacity(2 * streams.sum::<usize>());
         for leg in &state.legs {
             let peer = leg.peer.and_then(|peer| state.leg(peer));
             // A fork that lost is not heard any more.
@@ -85,7 +86,9 @@ impl Plan {
 
     /// The commands that lead from this plan to another, which leaves `record` with the call.
     pub(crate) fn commands_to(&self, next: &Self, call: CallKey, record: Vec<u8>) -> Vec<Command> {
-        let mut commands = vec![if self.exists {
+        // Three at most for each endpoint that is new.
+        let mut commands = Vec::with_capacity(3 * next.endpoints.len() + 3);
+        commands.push(if self.exists {
             Command::SetRecord { call, record }
         } else {
             Command::CreateCall {
@@ -93,7 +96,7 @@ impl Plan {
                 media_timeout_ms: next.media_timeout_ms,
                 record,
             }
-        }];
+        });
         if self.exists && self.media_timeout_ms != next.media_timeout_ms {
             commands.push(Command::SetMediaTimeout {
                 call,

@@ -19,6 +19,9 @@ pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// Digits of the greatest length that fits in [`DOCUMENT_BYTES_MAX`].
 const LENGTH_DIGITS_MAX: usize = 6;
 
+/// Entries of most requests; others grow.
+const ENTRIES_USUAL: usize = 12;
+
 /// Characters of the longest integer, `-9223372036854775808`.
 const INTEGER_BYTES_MAX: usize = 20;
 
@@ -119,7 +122,7 @@ impl Dictionary<'_> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     // In one piece: each piece of its own is a look whether there is room for it.
     match u8::try_from(bytes.len()) {
@@ -186,7 +189,11 @@ impl<'a> Parser<'a> {
 
     fn dictionary(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
         self.enter(depth)?;
-        let mut dictionary = Dictionary::new();
+        // Of those within others there may be many, so that these begin without room.
+        let mut dictionary = match depth {
+            1 => Dictionary::with_capacity(ENTRIES_USUAL),
+            _ => Dictionary::new(),
+        };
         while !self.take_end()? {
             let key = self.string()?;
             let value = self.value(depth)?;

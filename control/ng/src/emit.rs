@@ -75,7 +75,8 @@ impl DictionaryWriter<'_> {
         out.push(b'e');
     }
 
-    /// Adds a value.
+    /// Adds a value. Written into its caller, since there the length of nearly all keys is known.
+    #[inline(always)]
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl Emit) {
         encode_bytes(key.as_ref(), self.out);
         value.emit(self.out);

@@ -93,6 +93,13 @@ impl<'a> Dictionary<'a> {
         Self::default()
     }
 
+    /// An empty one with room for so many entries.
+    pub(crate) fn with_capacity(entries: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(entries),
+        }
+    }
+
     /// Adds a value at the end.
     pub fn push(&mut self, key: impl Into<Cow<'a, [u8]>>, value: impl Into<Value<'a>>) {
         self.entries.push((key.into(), value.into()));

@@ -60,7 +60,7 @@ impl Control {
             return self.restore(now, key);
         }
         let delay_s = delete.delay_s.unwrap_or(self.config.delete_delay_s);
-        let mut next = call.state.clone();
+        let mut next;
         match select(&call.state, delete) {
             Selection::All if delay_s == 0 => {
                 let reason = Some(EndReason::Deleted);
@@ -68,9 +68,13 @@ impl Control {
             }
             Selection::All => {
                 let delay_ms = u64::from(delay_s) * 1_000;
+                next = call.state.clone();
                 next.delete_at_unix_ms = Some(now.unix_ms.saturating_add(delay_ms));
             }
-            Selection::Legs(gone) => next.remove_legs(&gone),
+            Selection::Legs(gone) => {
+                next = call.state.clone();
+                next.remove_legs(&gone);
+            }
             Selection::Nothing => return self.delete_nothing(now, &held, cookie, delete),
         }
         let query = vec![Command::QueryCall { call: key }];

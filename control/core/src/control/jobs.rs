@@ -74,7 +74,7 @@ pub(super) struct Job {
     pub(super) kind: Kind,
     /// What the relay does as far as it has answered.
     stands: Plan,
-    /// Under way.
+    /// Under way, without the records in them.
     sent: Vec<Command>,
     /// To be sent after that.
     rest: Vec<Command>,
@@ -155,6 +155,26 @@ impl Job {
     }
 }
 
+/// A command as it is remembered: a record is long, and nothing follows from it.
+fn without_record(command: &Command) -> Command {
+    match *command {
+        Command::CreateCall {
+            call,
+            media_timeout_ms,
+            ..
+        } => Command::CreateCall {
+            call,
+            media_timeout_ms,
+            record: Vec::new(),
+        },
+        Command::SetRecord { call, .. } => Command::SetRecord {
+            call,
+            record: Vec::new(),
+        },
+        ref other => other.clone(),
+    }
+}
+
 impl Control {
     /// What the relay does for a call now.
     pub(super) fn installed(&self, call: &Call) -> Plan {
@@ -183,8 +203,10 @@ impl Control {
             return Err(CommandError::Refused(Refusal::UnknownCall));
         };
         let stands = self.installed(call);
-        let mut commands = before;
-        commands.extend(stands.commands_to(&plan, key, record));
+        let mut commands = stands.commands_to(&plan, key, record);
+        if !before.is_empty() {
+            commands.splice(..0, before);
+        }
         let kind = Kind::Change {
             next: Box::new(next),
             then,
@@ -241,8 +263,8 @@ impl Control {
         let worker = call.worker;
         if let Some(job) = &mut call.job {
             let later = job.rest.split_off(job.rest.len().min(COMMANDS_MAX));
-            job.sent = std::mem::replace(&mut job.rest, later);
-            let commands = job.sent.clone();
+            let commands = std::mem::replace(&mut job.rest, later);
+            job.sent = commands.iter().map(without_record).collect();
             self.ask(worker, commands, Purpose::Call(key));
         }
     }
@@ -263,8 +285,11 @@ impl Control {
         };
         let done = failure.as_ref().map(|failure| usize::from(failure.index));
         let done = done.unwrap_or(job.sent.len()).min(job.sent.len());
-        for command in &job.sent[..done] {
-            job.stands.apply(command);
+        // After the last one of a job that went well nobody asks what the relay does.
+        if failure.is_some() || !job.rest.is_empty() {
+            for command in &job.sent[..done] {
+                job.stands.apply(command);
+            }
         }
         let stats = answers.into_iter().find_map(|answer| match answer {
             Answer::Call(stats) => Some(stats),

@@ -478,8 +478,8 @@ pub(super) fn name_and_argument(attribute: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn leading_number(text: &[u8]) -> Option<u8> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
+    let len = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    number(&text[..len])?.try_into().ok()
 }
 
 /// `53020 IN IP4 126.16.64.4`, all but the port optional (RFC 3605 §2.1).
@@ -499,10 +499,12 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 }
 
 fn number(digits: &[u8]) -> Option<u16> {
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+    let mut number: u16 = 0;
+    for byte in digits {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number = number.checked_mul(10)?.checked_add(digit.into())?;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    (!digits.is_empty()).then_some(number)
 }
 
 /// Whether media may be sent there: to one party, and not to everyone.
