@@ -53,6 +53,9 @@ const LEVELS: &str = "write a filter such as info,control=debug in log.level";
 const KEPT: &[(&str, Apply)] = &[
     ("interface", write::interface),
     ("listen-ng", write::listen_ng),
+    ("listen-tcp-ng", write::listen_tcp),
+    ("listen-http", write::listen_http),
+    ("http-idle-timeout", write::idle),
     ("timeout", write::timeout),
     ("silent-timeout", write::silent),
     ("final-timeout", write::final_),
@@ -318,16 +321,8 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "requests come by ng over UDP",
-        &[
-            "listen-tcp-ng",
-            "listen-http",
-            "listen-https",
-            "https-cert",
-            "https-key",
-            "http-idle-timeout",
-            "janus-secret",
-        ],
+        "requests come without TLS",
+        &["listen-https", "https-cert", "https-key", "janus-secret"],
     ),
     ("descriptions carry no name of ours", &["software-id"]),
     (

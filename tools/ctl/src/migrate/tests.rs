@@ -53,6 +53,24 @@ fn a_settings_file_says_the_same_as_a_command_line() {
 }
 
 #[test]
+fn requests_come_by_the_same_transports() {
+    let words = [
+        "--listen-tcp-ng=192.0.2.1:2224",
+        "--listen-http=localhost:2225",
+    ];
+    let given = read::command_line(&words.map(str::to_owned));
+    let text = translate(given).0.to_toml();
+    assert!(
+        text.contains(r#"listen_tcp = ["192.0.2.1:2224"]"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"listen_http = ["127.0.0.1:2225"]"#),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_command_line_has_precedence() {
     let file = vec![Given::new("timeout", "1"), Given::new("tos", "0")];
     let merged = read::merge(file, read::command_line(&["--timeout=2".to_owned()]));

@@ -13,6 +13,9 @@ pub(super) struct Settings {
     interfaces: Vec<String>,
     aliases: Vec<String>,
     listen: Vec<SocketAddr>,
+    listen_tcp: Vec<SocketAddr>,
+    listen_http: Vec<SocketAddr>,
+    idle_timeout_s: Option<u32>,
     ports: [Option<u16>; 2],
     dscp: Option<u8>,
     workers: Option<u8>,
@@ -57,9 +60,16 @@ impl Settings {
             }
         }
         line("\n[control]".to_owned());
-        if !self.listen.is_empty() {
-            let listen: Vec<_> = self.listen.iter().map(SocketAddr::to_string).collect();
-            line(format!("listen = {listen:?}"));
+        let listeners = [
+            ("listen", &self.listen),
+            ("listen_tcp", &self.listen_tcp),
+            ("listen_http", &self.listen_http),
+        ];
+        for (key, addresses) in listeners {
+            if !addresses.is_empty() {
+                let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+                line(format!("{key} = {addresses:?}"));
+            }
         }
         if !self.aliases.is_empty() {
             line(format!("interface_aliases = {:?}", self.aliases));
@@ -85,6 +95,7 @@ impl Settings {
             ("cpu_percent_max", self.cpu_percent_max),
             ("bandwidth_mbit_max", self.bandwidth_mbit_max),
             ("hep_agent_id", self.hep_agent_id),
+            ("idle_timeout_s", self.idle_timeout_s),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {
@@ -137,23 +148,43 @@ pub(super) fn interface(settings: &mut Settings, value: &str) -> Result<String, 
     Ok("relay.interfaces".to_owned())
 }
 
-/// `ADDRESS:PORT`, `PORT`
 pub(super) fn listen_ng(settings: &mut Settings, value: &str) -> Result<String, String> {
+    listener(&mut settings.listen, value, "control.listen")
+}
+
+pub(super) fn listen_tcp(settings: &mut Settings, value: &str) -> Result<String, String> {
+    listener(&mut settings.listen_tcp, value, "control.listen_tcp")
+}
+
+pub(super) fn listen_http(settings: &mut Settings, value: &str) -> Result<String, String> {
+    listener(&mut settings.listen_http, value, "control.listen_http")
+}
+
+/// `ADDRESS:PORT`, `PORT`
+fn listener(listen: &mut Vec<SocketAddr>, value: &str, key: &str) -> Result<String, String> {
     let value = value.replace("localhost:", "127.0.0.1:");
     let port = value.parse::<u16>();
     let is_port = port.is_ok();
     let address = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let address = address.or_else(|_| value.parse::<SocketAddr>());
     let address = address.map_err(|_| format!("{value:?} is no address and port"))?;
-    settings.listen.push(address);
+    listen.push(address);
     if is_port {
-        return Ok(
-            "control.listen, on 127.0.0.1 only: name the address if proxies of other \
-                   hosts are to reach it"
-                .to_owned(),
-        );
+        return Ok(format!(
+            "{key}, on 127.0.0.1 only: name the address if proxies of other hosts are to reach it"
+        ));
     }
-    Ok("control.listen: name proxies of other hosts in control.ng_allow".to_owned())
+    Ok(format!(
+        "{key}: name proxies of other hosts in control.ng_allow"
+    ))
+}
+
+pub(super) fn idle(settings: &mut Settings, value: &str) -> Result<String, String> {
+    seconds(
+        &mut settings.idle_timeout_s,
+        value,
+        "control.idle_timeout_s",
+    )
 }
 
 pub(super) fn timeout(settings: &mut Settings, value: &str) -> Result<String, String> {
