@@ -24,6 +24,9 @@ use crate::sdp::{Direction, Transport};
 /// Parties of one call, forks included.
 pub(crate) const LEGS_MAX: usize = 16;
 
+/// Parties of most calls. There are many calls, so that none has room for more than it needs.
+const LEGS_USUAL: usize = 2;
+
 /// Other tags by which one party is known.
 pub(crate) const ALIASES_MAX: usize = 8;
 
@@ -194,6 +197,9 @@ impl CallState {
     pub(crate) fn add_leg(&mut self, interface: InterfaceId, unix_ms: u64) -> LegId {
         let id = LegId(self.legs_created);
         self.legs_created = self.legs_created.wrapping_add(1);
+        if self.legs.is_empty() {
+            self.legs.reserve_exact(LEGS_USUAL);
+        }
         self.legs.push(Leg {
             id,
             tags: Vec::new(),
@@ -288,6 +294,12 @@ impl CallState {
 }
 
 impl Leg {
+    /// One more name of the party.
+    pub(crate) fn add_tag(&mut self, tag: &[u8]) {
+        self.tags.reserve_exact(1);
+        self.tags.push(tag.to_vec());
+    }
+
     pub(crate) fn has_tag(&self, tag: &[u8]) -> bool {
         self.tags.iter().any(|known| known == tag)
     }
@@ -295,6 +307,7 @@ impl Leg {
     /// The stream of an m-line, made if it is the first time that this many are spoken of.
     pub(crate) fn stream_mut(&mut self, index: usize) -> &mut Stream {
         if self.streams.len() <= index {
+            self.streams.reserve_exact(index + 1 - self.streams.len());
             self.streams.resize_with(index + 1, Stream::default);
         }
         &mut self.streams[index]

@@ -178,7 +178,7 @@ impl Negotiator<'_> {
             }
         };
         let leg = state.leg_mut(id).ok_or(Refusal::Dialogue)?;
-        leg.tags.push(offer.from_tag.to_vec());
+        leg.add_tag(offer.from_tag);
         if let Some(label) = offer.label {
             leg.label = Some(label.to_vec());
         }
@@ -213,7 +213,7 @@ impl Negotiator<'_> {
         if let Some(tag) = offer.to_tag
             && leg.tags.is_empty()
         {
-            leg.tags.push(tag.to_vec());
+            leg.add_tag(tag);
         }
         if leg.via_branch.is_none() && leg.tags.is_empty() {
             leg.via_branch = offer.via_branch.map(<[u8]>::to_vec);

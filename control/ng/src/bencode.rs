@@ -153,10 +153,15 @@ fn encode_long(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; INTEGER_BYTES_MAX];
     let mut first = digits.len();
     while number > 0 {
+        // Two at a time: most are times, of ten digits. A remainder of a hundred fits in a byte.
+        let pair = u8::try_from(number % 100).unwrap_or_default();
+        number /= 100;
         first -= 1;
-        // A remainder of ten fits in a byte.
-        digits[first] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
+        digits[first] = b'0' + pair % 10;
+        if number > 0 || pair > 9 {
+            first -= 1;
+            digits[first] = b'0' + pair / 10;
+        }
     }
     out.extend_from_slice(&digits[first..]);
 }

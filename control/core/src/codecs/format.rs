@@ -10,6 +10,9 @@ use crate::digits::push_number;
 /// Payload types that one m-line may name. The rest are left alone, and so is the line.
 pub(crate) const FORMATS_MAX: usize = 48;
 
+/// From here on no payload type stands for a codec by itself (RFC 3551 §6).
+const UNASSIGNED: u8 = 35;
+
 /// Characters of a name or of parameters; longer ones are regarded as none.
 const TEXT_LEN_MAX: usize = 256;
 
@@ -67,7 +70,9 @@ fn deserialize_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, 
 impl Format {
     /// A payload type of which nothing is said yet: one of RFC 3551's, or unknown.
     pub(crate) fn of_payload_type(payload_type: u8) -> Self {
-        let descriptor = Descriptor::of_payload_type(payload_type);
+        let is_static = payload_type < UNASSIGNED;
+        let descriptor = is_static.then(|| Descriptor::of_payload_type(payload_type));
+        let descriptor = descriptor.flatten();
         Self {
             payload_type,
             name: Cow::Borrowed(descriptor.map_or("", |it| it.name)),

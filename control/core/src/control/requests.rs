@@ -145,7 +145,7 @@ impl Control {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             next.offer_deadline_unix_ms = Some(now.unix_ms.saturating_add(wait_ms));
         }
-        let reply = reply::ok().with("sdp", sdp).encode(cookie);
+        let reply = reply::write_ok(cookie, |document| document.put("sdp", sdp));
         let added = self.ports_added(key, &next);
         let too_long = CommandError::Refused(RelayRefusal::TooLong);
         let result = if reply.len() > DATAGRAM_BYTES_MAX {

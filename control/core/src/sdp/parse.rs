@@ -9,7 +9,7 @@ use std::ops::Range;
 pub const MEDIA_MAX: usize = 16;
 
 /// Lines of most sections; others grow.
-const LINES_USUAL: usize = 12;
+const LINES_USUAL: usize = 20;
 
 /// Why bytes are no description that can be relayed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -471,7 +471,8 @@ impl Direction {
 
 /// `name:argument`, or the name alone.
 pub(super) fn name_and_argument(attribute: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(b':', attribute) {
+    // Names are so short that to look at each byte takes least.
+    match attribute.iter().position(|&b| b == b':') {
         Some(at) => (&attribute[..at], &attribute[at + 1..]),
         None => (attribute, &[]),
     }
