@@ -44,6 +44,14 @@ impl Decoder {
         self.codec
     }
 
+    /// What decodes GSM, for [`gsm::decode_batch`]. `None` if it decodes something else.
+    pub fn gsm_mut(&mut self) -> Option<&mut gsm::Decoder> {
+        match &mut self.state {
+            State::Gsm(decoder) => Some(decoder),
+            _ => None,
+        }
+    }
+
     /// Forgets what it has heard, as when another source begins.
     ///
     /// # Errors

@@ -54,6 +54,14 @@ impl Encoder {
         self.codec
     }
 
+    /// What encodes GSM, for [`gsm::encode_batch`]. `None` if it encodes something else.
+    pub fn gsm_mut(&mut self) -> Option<&mut gsm::Encoder> {
+        match &mut self.state {
+            State::Gsm(encoder) => Some(encoder),
+            _ => None,
+        }
+    }
+
     /// How much work is made of it, 0 to 10, where that can be chosen: with Opus.
     ///
     /// # Errors

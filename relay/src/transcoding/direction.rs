@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use codec::{Codec, Error};
 use relay_core::SocketId;
 use relay_rtp::{Kind, Ssrc};
-use relay_transcode::{Identity, Leg, Plan, REPORT_LEN_MAX, Routes, Sent};
+use relay_transcode::{Identity, Leg, Plan, REPORT_LEN_MAX, Routes, Sent, Stream};
 
 use super::courier::Label;
 use super::shared::{Counts, FlowKey, FlowState, Outlet, counts_of};
@@ -40,6 +40,8 @@ pub(super) struct Direction {
     /// The time that the stream knows. Packets bring that of their arrival, which may be a little
     /// before.
     clock: Instant,
+    /// Something was done, and what comes of it has not left yet.
+    pub(super) is_touched: bool,
     /// When it is looked at.
     pub(super) scheduled: Option<Instant>,
     /// Where its packets leave from.
@@ -75,6 +77,7 @@ impl Direction {
             state,
             counts: Counts::default(),
             clock: now,
+            is_touched: false,
             scheduled: None,
             leaves: None,
         })
@@ -94,19 +97,24 @@ impl Direction {
         self.routes.set_plans(now, plans)
     }
 
-    pub(super) fn handle_packet(&mut self, at: Instant, kind: Kind, datagram: &[u8]) {
+    /// Takes in a packet. A frame of it may be left to be decoded with those of other flows.
+    pub(super) fn begin_packet(&mut self, at: Instant, kind: Kind, datagram: &[u8]) {
         self.state.end_waiting();
         if kind == Kind::Rtcp {
             self.leg.handle_rtcp(at, datagram);
         } else {
             let at = self.tick(at);
-            self.routes.handle_packet(at, datagram);
+            self.routes.begin_packet(at, datagram);
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         self.routes.stream_mut().handle_timeout(now);
+    }
+
+    pub(super) fn stream_mut(&mut self) -> &mut Stream {
+        self.routes.stream_mut()
     }
 
     /// When there is something to do.

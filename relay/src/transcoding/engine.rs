@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use relay_core::SocketId;
-use relay_transcode::Plan;
+use relay_transcode::{Batch, Plan, Stream};
 
 use super::courier::Parcel;
 use super::direction::{Direction, Opening};
@@ -38,6 +38,9 @@ pub(super) struct Engine {
     feeds: HashMap<(u8, SocketId), FlowKey>,
     /// When flows are looked at. An entry counts if its flow is scheduled for that time.
     deadlines: BinaryHeap<Reverse<(Instant, FlowKey)>>,
+    /// Flows that something was done with in this round, each once.
+    touched: Vec<FlowKey>,
+    batch: Batch,
     is_pressed: bool,
     /// Workers for which there is something.
     to_wake: Vec<bool>,
@@ -51,6 +54,8 @@ impl Engine {
             flows: HashMap::new(),
             feeds: HashMap::new(),
             deadlines: BinaryHeap::new(),
+            touched: Vec::new(),
+            batch: Batch::new(),
             is_pressed: false,
         }
     }
@@ -114,12 +119,17 @@ impl Engine {
         }
     }
 
-    /// Takes in a packet.
+    /// Takes in a packet. What comes of it leaves with [`Self::handle_timeout`], or when another
+    /// packet of its flow comes.
     pub(super) fn handle_parcel(&mut self, now: Instant, parcel: &Parcel) {
+        let is_second = self.flows.get(&parcel.key).is_some_and(|it| it.is_touched);
+        if is_second {
+            self.finish(now);
+        }
         let Some(direction) = self.flows.get_mut(&parcel.key) else {
             return;
         };
-        direction.handle_packet(parcel.at.min(now), parcel.kind, parcel.bytes());
+        direction.begin_packet(parcel.at.min(now), parcel.kind, parcel.bytes());
         if parcel.leaves.is_some() && parcel.leaves != direction.leaves {
             let before = std::mem::replace(&mut direction.leaves, parcel.leaves);
             if let Some(before) = before {
@@ -129,11 +139,12 @@ impl Engine {
                 self.feeds.insert((parcel.key.worker, leaves), parcel.key);
             }
         }
-        self.settle(now, parcel.key);
+        self.touch(parcel.key);
     }
 
-    /// Does what is due.
+    /// Does what is due, at the end of each round.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.finish(now);
         while let Some(Reverse((at, key))) = self.deadlines.peek().copied()
             && at <= now
         {
@@ -149,7 +160,33 @@ impl Engine {
             if direction.is_report_due(now) {
                 self.report(now, key);
             }
+            self.touch(key);
+        }
+        self.finish(now);
+    }
+
+    /// Codes what the flows have left with which something was done, all at once, and sends what
+    /// they have to send.
+    fn finish(&mut self, now: Instant) {
+        let mut touched = std::mem::take(&mut self.touched);
+        self.batch
+            .decode(&mut self.flows, touched.iter().copied(), stream_of);
+        self.batch
+            .encode(&mut self.flows, touched.iter().copied(), stream_of);
+        for key in touched.drain(..) {
+            if let Some(direction) = self.flows.get_mut(&key) {
+                direction.is_touched = false;
+            }
             self.settle(now, key);
+        }
+        self.touched = touched;
+    }
+
+    fn touch(&mut self, key: FlowKey) {
+        if let Some(direction) = self.flows.get_mut(&key)
+            && !std::mem::replace(&mut direction.is_touched, true)
+        {
+            self.touched.push(key);
         }
     }
 
@@ -225,4 +262,8 @@ impl Engine {
             outlet.failed.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+fn stream_of(flows: &mut HashMap<FlowKey, Direction>, key: FlowKey) -> Option<&mut Stream> {
+    flows.get_mut(&key).map(Direction::stream_mut)
 }

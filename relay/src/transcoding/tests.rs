@@ -177,6 +177,50 @@ fn other_plans_hold_from_the_next_packet_on() {
     assert_eq!(lens.last(), Some(&(12 + 160)));
 }
 
+/// What each of so many flows of GSM becomes if all their packets come in one round, of which some
+/// are two of one flow.
+fn payloads_of(flows: std::ops::Range<u32>) -> Vec<Vec<Vec<u8>>> {
+    let mut bench = Bench::new(64);
+    let states: Vec<_> = flows
+        .clone()
+        .map(|flow| bench.open(flow, Codec::Gsm))
+        .collect();
+    let mut payloads = vec![vec![]; states.len()];
+    for step in 0..20 {
+        let ats = match step % 4 {
+            0 => 0..0,
+            1 => step - 1..step + 1,
+            _ => step..step + 1,
+        };
+        for at in ats {
+            for (flow, state) in flows.clone().zip(&states) {
+                let mut packet = rtp(at);
+                let pitch = 5 + usize::try_from(flow).unwrap();
+                for place in (12..172).step_by(pitch) {
+                    packet[place] = 0xaa;
+                }
+                bench.send(flow, state, &packet);
+            }
+        }
+        for (flow, kind, bytes) in bench.pass(20) {
+            if kind == Kind::Rtp {
+                payloads[(flow - flows.start) as usize].push(bytes[12..].to_vec());
+            }
+        }
+    }
+    payloads
+}
+
+#[test]
+fn flows_that_are_coded_together_do_not_hear_each_other() {
+    let together = payloads_of(0..37);
+    for (flow, payloads) in (0..).zip(&together) {
+        assert!(payloads.len() >= 18, "{}", payloads.len());
+        assert_eq!(*payloads, payloads_of(flow..flow + 1)[0]);
+    }
+    assert_ne!(together[0], together[1]);
+}
+
 #[test]
 fn a_thread_that_is_full_takes_no_more() {
     let bench = Bench::new(2);

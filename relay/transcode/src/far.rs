@@ -1,6 +1,6 @@
 //! From samples, or frames that stay as they are, to packets of the far side.
 
-use codec::{Encoder, Error, telephone_event};
+use codec::{Codec, Encoder, Error, gsm, telephone_event};
 use relay_rtp::PayloadType;
 
 use crate::counters::{Counters, DropReason};
@@ -36,6 +36,8 @@ pub(crate) struct Far {
     is_first: bool,
     pacer: Pacer,
     outbox: Outbox,
+    /// The slot of a packet that waits and is not encoded yet. Its samples are the content.
+    unwritten: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Far {
             }
             Work::Transcode => {
                 let encoder = match plan.opus {
-                    Some(settings) if codec == codec::Codec::Opus(settings.rate) => {
+                    Some(settings) if codec == Codec::Opus(settings.rate) => {
                         Encoder::with_opus(settings)?
                     }
                     _ => Encoder::new(codec)?,
@@ -95,6 +97,7 @@ impl Far {
             is_first: true,
             pacer: Pacer::new(ns(len), u64::from(plan.from.ptime_ms.clamp(1, 200)) * MS),
             outbox: Outbox::new(waiting + WAITING_OTHERS, slot_len),
+            unwritten: None,
         })
     }
 
@@ -137,9 +140,10 @@ impl Far {
         }
     }
 
-    /// Adds samples; packets that they fill are encoded.
+    /// Adds samples; packets that they fill are encoded, GSM when it is wanted.
     pub(crate) fn push(&mut self, now: u64, mut samples: &[i16], counters: &mut Counters) {
         while !samples.is_empty() {
+            self.write();
             let Content::Samples(frame, _) = &mut self.content else {
                 return;
             };
@@ -256,7 +260,35 @@ impl Far {
     }
 
     pub(crate) fn pop(&mut self, now: u64) -> Option<(Head, &mut [u8])> {
+        if self.due()? <= now {
+            self.write();
+        }
         self.outbox.pop(now)
+    }
+
+    /// The frame of GSM that is not encoded yet, to be encoded with those of other streams.
+    pub(crate) fn unwritten(&mut self) -> Option<gsm::Encoding<'_>> {
+        let Content::Samples(samples, encoder) = &mut self.content else {
+            return None;
+        };
+        Some(gsm::Encoding {
+            encoder: encoder.gsm_mut()?,
+            samples: samples.first_chunk()?,
+            frame: self.outbox.payload_mut(self.unwritten?).first_chunk_mut()?,
+        })
+    }
+
+    /// The frame that was [`Self::unwritten`] is encoded.
+    pub(crate) fn set_written(&mut self) {
+        self.unwritten = None;
+    }
+
+    /// Encodes what is not encoded yet.
+    fn write(&mut self) {
+        if let Some(encoding) = self.unwritten() {
+            gsm::encode_batch(&mut [encoding]);
+            self.set_written();
+        }
     }
 
     /// 8 and 16 kHz divide a second into whole nanoseconds.
@@ -276,6 +308,12 @@ impl Far {
     fn emit(&mut self, now: u64, counters: &mut Counters) {
         let head = self.speech_head(now);
         let filled = std::mem::take(&mut self.filled);
+        self.place += filled as u64;
+        if self.is_one_gsm_frame() {
+            // Its length is known, and encoding does not fail.
+            self.unwritten = self.queue(head, counters, |_, _| Some(gsm::FRAME_LEN));
+            return;
+        }
         self.queue(head, counters, |content, bytes| match content {
             Content::Samples(frame, encoder) => encoder.encode(&frame[..filled], bytes).ok(),
             Content::Frames(place, frame, octets) => {
@@ -285,7 +323,16 @@ impl Far {
             }
             Content::Payloads => None,
         });
-        self.place += filled as u64;
+    }
+
+    /// Whether packets are one frame of GSM each, which may be encoded later.
+    fn is_one_gsm_frame(&self) -> bool {
+        match &self.content {
+            Content::Samples(samples, encoder) => {
+                samples.len() == gsm::SAMPLES_PER_FRAME && encoder.codec() == Codec::Gsm
+            }
+            _ => false,
+        }
     }
 
     fn speech_head(&mut self, now: u64) -> Head {
@@ -298,18 +345,20 @@ impl Far {
         }
     }
 
+    /// The slot where the packet waits, if it does.
     fn queue(
         &mut self,
         head: Head,
         counters: &mut Counters,
         write: impl FnOnce(&mut Content, &mut [u8]) -> Option<usize>,
-    ) {
+    ) -> Option<usize> {
         let content = &mut self.content;
         match self.outbox.push(head, |bytes| write(content, bytes)) {
-            Pushed::Queued => {}
+            Pushed::Queued(slot) => return Some(slot),
             Pushed::Nothing => counters.drop_one(DropReason::Codec),
             Pushed::Full => counters.drop_one(DropReason::QueueFull),
         }
+        None
     }
 }
 

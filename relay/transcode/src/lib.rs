@@ -14,6 +14,8 @@
 //! Timestamps of the near side are placed on it from one origin, so that nothing drifts. Numbers
 //! are given when packets leave, one after the other, whatever was lost.
 //!
+//! Frames of GSM may be coded together with those of other streams ([`Batch`]).
+//!
 //! [`Routes`] have a plan for each codec that may come, and the stream goes on when another does.
 //! [`Translation`] is for the two laws of G.711, where nothing of this is needed. [`Leg`] makes and
 //! reads RTCP of one side.
@@ -41,6 +43,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod counters;
 mod far;
 #[doc(hidden)]
@@ -57,6 +60,7 @@ mod stream;
 mod timeline;
 mod translate;
 
+pub use batch::Batch;
 pub use counters::{Counters, DropReason};
 pub use plan::{Events, Plan, Side, Work};
 pub use reception::Reception;

@@ -1,7 +1,7 @@
 //! From payloads of the near side to samples of the far side's rate.
 
 use codec::resample::{Down, Up};
-use codec::{Codec, Decoder, Error, Rate};
+use codec::{Codec, Decoder, Error, Rate, gsm};
 
 /// Milliseconds that one packet may hold (RFC 3551 §4.2).
 pub(crate) const PACKET_MS_MAX: usize = 200;
@@ -44,6 +44,11 @@ impl Near {
     /// Samples of the near side's rate.
     pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut Samples) -> Result<usize, Error> {
         self.decoder.decode(payload, samples)
+    }
+
+    /// What decodes GSM, if that is what comes.
+    pub(crate) fn gsm_mut(&mut self) -> Option<&mut gsm::Decoder> {
+        self.decoder.gsm_mut()
     }
 
     /// Fills in for what was lost before `next`.

@@ -45,8 +45,8 @@ impl Outbox {
         }
     }
 
-    /// Queues a packet whose payload `write` writes; its length is what that returns. Says `false`
-    /// if there is no room, before anything is written.
+    /// Queues a packet whose payload `write` writes; its length is what that returns. If there is no
+    /// room, nothing is written.
     pub(crate) fn push(
         &mut self,
         head: Head,
@@ -69,7 +69,13 @@ impl Outbox {
             .take_while(|it| it.head.due > head.due);
         let at = self.waiting.len() - later.count();
         self.waiting.insert(at, waiting);
-        Pushed::Queued
+        Pushed::Queued(slot)
+    }
+
+    /// Where the payload of a packet that waits is, and room beyond it.
+    pub(crate) fn payload_mut(&mut self, slot: usize) -> &mut [u8] {
+        let start = slot * self.slot_len;
+        &mut self.bytes[start + HEADER_LEN..start + self.slot_len]
     }
 
     /// When the next packet leaves.
@@ -95,8 +101,8 @@ impl Outbox {
 /// What became of a packet that was to be queued.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pushed {
-    /// It waits.
-    Queued,
+    /// It waits in this slot.
+    Queued(usize),
     /// There was nothing to send.
     Nothing,
     /// There is no room.
@@ -126,7 +132,7 @@ mod tests {
             })
         };
         for (due, octet) in [(30, 3), (10, 1), (20, 2)] {
-            assert_eq!(push(&mut outbox, due, octet), Pushed::Queued);
+            assert!(matches!(push(&mut outbox, due, octet), Pushed::Queued(_)));
         }
         assert_eq!(push(&mut outbox, 5, 0), Pushed::Full);
         assert!(outbox.pop(9).is_none());
@@ -136,7 +142,8 @@ mod tests {
         }
         assert_eq!(outbox.push(head(1), |_| None), Pushed::Nothing);
         for _ in 0..3 {
-            assert_eq!(push(&mut outbox, 1, 9), Pushed::Queued, "nothing leaked");
+            let pushed = push(&mut outbox, 1, 9);
+            assert!(matches!(pushed, Pushed::Queued(_)), "nothing leaked");
         }
     }
 }

@@ -72,8 +72,8 @@ impl Routes {
         &mut self.stream
     }
 
-    /// Takes a datagram of RTP.
-    pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) {
+    /// Takes a datagram of RTP, as [`Stream::begin_packet`].
+    pub fn begin_packet(&mut self, now: Instant, datagram: &[u8]) {
         if let Ok(packet) = Packet::parse(datagram)
             && self.is_newest(packet.ssrc(), packet.sequence())
             && let Some(plan) = self.plan_of(packet.payload_type())
@@ -81,7 +81,13 @@ impl Routes {
         {
             self.failed += 1;
         }
-        self.stream.handle_packet(now, datagram);
+        self.stream.begin_packet(now, datagram);
+    }
+
+    /// Takes a datagram of RTP.
+    pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) {
+        self.begin_packet(now, datagram);
+        self.stream.finish_speech();
     }
 
     /// The plan by which a packet is to be taken, if that is another than holds.

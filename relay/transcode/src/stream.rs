@@ -8,7 +8,7 @@ mod speech;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use codec::Error;
+use codec::{Error, gsm};
 use relay_rtp::{Packet, PayloadType, Ssrc};
 
 use crate::counters::{Counters, DropReason};
@@ -22,6 +22,7 @@ use crate::sequencer::{Header, Held, Offer, Sequencer};
 use crate::timeline::Timeline;
 use keys::Keys;
 use pause::Pause;
+use speech::PutOff;
 
 /// What packets that leave say of themselves. All of it is to be random (RFC 3550 §5.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +50,8 @@ pub struct Stream {
     far: Far,
     keys: Keys,
     pause: Pause,
+    /// A frame that is still to be decoded, before anything else is done.
+    put_off: Option<PutOff>,
     /// A payload was no good: the gap that it leaves is a loss.
     is_one_missing: bool,
     hold: u64,
@@ -90,6 +93,7 @@ impl Stream {
             far: Far::new(&plan, identity.timestamp)?,
             keys: Keys::new(&plan),
             pause: Pause::new(),
+            put_off: None,
             is_one_missing: false,
             hold: u64::from(plan.from.ptime_ms.clamp(10, 60)) * MS,
             counters: Counters::default(),
@@ -127,6 +131,17 @@ impl Stream {
 
     /// Takes a datagram of RTP.
     pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) {
+        self.begin_packet(now, datagram);
+        self.finish_speech();
+    }
+
+    /// As [`Self::handle_packet`], but the last frame of GSM may be left to [`Batch::decode`].
+    /// Until then, [`Self::poll_timeout`] and [`Self::counters`] may not tell of it; what changes
+    /// the stream decodes it first.
+    ///
+    /// [`Batch::decode`]: crate::Batch::decode
+    pub fn begin_packet(&mut self, now: Instant, datagram: &[u8]) {
+        self.finish_speech();
         self.counters.packets_in += 1;
         let now = self.read(now);
         let Ok(packet) = Packet::parse(datagram) else {
@@ -177,6 +192,7 @@ impl Stream {
     }
 
     fn handle_in_order(&mut self, now: u64, header: Header, lost: u64, payload: &[u8]) {
+        self.finish_speech();
         self.counters.lost += lost;
         self.is_one_missing |= lost > 0;
         let is = |payload_type: Option<PayloadType>| payload_type == Some(header.payload_type);
@@ -195,7 +211,9 @@ impl Stream {
     /// Does what is due. Does nothing before [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.read(now);
+        self.finish_speech();
         self.take_held(now);
+        self.finish_speech();
         self.end_stale_event(now);
         self.make_noise(now);
         self.flush(now);
@@ -218,6 +236,7 @@ impl Stream {
     /// Takes a packet whose time has come.
     pub fn poll_packet(&mut self, now: Instant) -> Option<&[u8]> {
         let now = self.read(now);
+        self.finish_speech();
         let (head, bytes) = self.far.pop(now)?;
         let marker = if head.marker { 0x80 } else { 0 };
         bytes[..2].copy_from_slice(&[0x80, marker | head.payload_type.value()]);
@@ -248,9 +267,20 @@ impl Stream {
         })
     }
 
+    /// The frame that is not encoded yet, to be encoded with those of other streams.
+    pub(crate) fn unencoded(&mut self) -> Option<gsm::Encoding<'_>> {
+        self.far.unwritten()
+    }
+
+    /// The frame that was [`Self::unencoded`] is encoded.
+    pub(crate) fn set_encoded(&mut self) {
+        self.far.set_written();
+    }
+
     /// Another source: what is known of the old one means nothing, but our own stream goes on, and
     /// as much time passes on it as by the clock.
     fn begin_source(&mut self, now: u64) {
+        self.finish_speech();
         self.counters.source_changes += 1;
         self.sequencer.forget_source();
         self.timeline.forget();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use codec::{Codec, Encoder, PAYLOAD_LEN_MAX, Rate};
 use relay_rtp::{PayloadType, Ssrc};
-use relay_transcode::{Events, Identity, Plan, Side, Stream};
+use relay_transcode::{Batch, Events, Identity, Plan, Side, Stream};
 use tandem_allocations::{Counting, of_thread};
 
 #[global_allocator]
@@ -72,12 +72,15 @@ fn checklist_16_no_packet_allocates() {
                 .map(|step| packet(step, &payload[..len]))
                 .collect();
             let mut stream = Stream::new(start, plan, identity).unwrap();
+            let mut batch = Batch::new();
             let before = of_thread();
             let mut left = 0;
             for (step, packet) in (0..).zip(&packets).filter(|(step, _)| step % 29 != 7) {
                 let now = start + Duration::from_millis(step * 20);
                 stream.handle_timeout(now);
-                stream.handle_packet(now, packet);
+                stream.begin_packet(now, packet);
+                batch.decode(&mut stream, [()], |it, ()| Some(it));
+                batch.encode(&mut stream, [()], |it, ()| Some(it));
                 while stream.poll_packet(now).is_some() {
                     left += 1;
                 }

@@ -29,6 +29,7 @@ impl Stream {
             return Ok(());
         }
         let now = self.read(now);
+        self.finish_speech();
         let is_decoded = plan.work() == Work::Transcode;
         let near = is_decoded.then(|| Near::new(plan.from.codec, plan.rate()));
         let near = near.transpose()?;
@@ -60,6 +61,7 @@ impl Stream {
         while let Some(held) = self.sequencer.take_first() {
             self.handle_held(now, held);
         }
+        self.finish_speech();
         self.is_one_missing = false;
         self.end_event(now);
         self.skip_to(now);

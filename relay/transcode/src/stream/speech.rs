@@ -1,6 +1,6 @@
 //! Packets of speech: where on the timeline they belong, and what is between them.
 
-use codec::Codec;
+use codec::{Codec, gsm};
 
 use super::Stream;
 use crate::counters::DropReason;
@@ -17,6 +17,16 @@ const FORGET_MS: u64 = 1_000;
 
 /// Opus: a packet so short is a sign of life in a pause (RFC 7587 §3.1.3).
 const OPUS_SID_LEN_MAX: usize = 2;
+
+/// A frame of GSM whose place is known, and what is to be done with its samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PutOff {
+    frame: [u8; gsm::FRAME_LEN],
+    /// When it came.
+    now: u64,
+    /// Its first samples, of the far side, that are already said.
+    overlap: u64,
+}
 
 impl Stream {
     pub(super) fn handle_speech(&mut self, now: u64, timestamp: u32, payload: &[u8]) {
@@ -122,12 +132,52 @@ impl Stream {
                 .far
                 .push_payload(now, payload, samples, &mut self.counters);
         };
-        let (mut decoded, mut resampled): (Samples, Samples) = ([0; SAMPLES_MAX], [0; SAMPLES_MAX]);
+        if near.gsm_mut().is_some()
+            && let Ok(frame) = payload.try_into()
+        {
+            self.put_off = Some(PutOff {
+                frame,
+                now,
+                overlap,
+            });
+            return;
+        }
+        let mut decoded = [0; SAMPLES_MAX];
         let Ok(len) = near.decode(payload, &mut decoded) else {
             self.is_one_missing = true;
             return self.counters.drop_one(DropReason::Codec);
         };
-        let decoded = &decoded[..len];
+        let is_opus = matches!(self.plan.from.codec, Codec::Opus(_));
+        let is_sign_of_life = is_opus && payload.len() <= OPUS_SID_LEN_MAX;
+        self.add_decoded(now, &decoded[..len], overlap, is_sign_of_life);
+    }
+
+    /// The frame that is put off, to be decoded with those of other streams.
+    pub(crate) fn undecoded(&mut self) -> Option<(&mut gsm::Decoder, &[u8; gsm::FRAME_LEN])> {
+        let frame = &self.put_off.as_ref()?.frame;
+        Some((self.near.as_mut()?.gsm_mut()?, frame))
+    }
+
+    /// The frame that was [`Self::undecoded`] is these samples.
+    pub(crate) fn set_decoded(&mut self, decoded: &[i16; gsm::SAMPLES_PER_FRAME]) {
+        if let Some(PutOff { now, overlap, .. }) = self.put_off.take() {
+            self.add_decoded(now, decoded, overlap, false);
+        }
+    }
+
+    /// Decodes what is put off.
+    pub(crate) fn finish_speech(&mut self) {
+        if let Some((decoder, frame)) = self.undecoded() {
+            let decoded = decoder.decode(frame);
+            self.set_decoded(&decoded);
+        }
+    }
+
+    fn add_decoded(&mut self, now: u64, decoded: &[i16], overlap: u64, is_sign_of_life: bool) {
+        let Some(near) = &mut self.near else {
+            return;
+        };
+        let mut resampled: Samples = [0; SAMPLES_MAX];
         let samples = near.resample(decoded, &mut resampled);
         let samples = samples
             .get(usize::try_from(overlap).unwrap_or(0)..)
@@ -136,8 +186,6 @@ impl Stream {
             return self.replace_by_event(now, samples.len() as u64);
         }
         self.report_key_end(now);
-        let is_opus = matches!(self.plan.from.codec, Codec::Opus(_));
-        let is_sign_of_life = is_opus && payload.len() <= OPUS_SID_LEN_MAX;
         if self.is_silence(samples, is_sign_of_life) {
             return self.say_silence(now, samples.len() as u64);
         }
