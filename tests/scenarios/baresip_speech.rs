@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_tests::audio::{self, Comparison, SAMPLE_RATE_HZ, Wav, compare};
-use tandem_tests::{Baresip, Exchange, Reference, Site, Tandem};
+use tandem_tests::{Baresip, Exchange, PhoneCodec, Reference, Site, Speaker, Tandem};
 
 /// Milliseconds that the caller talks. It hangs up at the end.
 const SPEECH_MS: u32 = 6_000;
@@ -50,12 +50,15 @@ pub(crate) fn talk(site: &Site, exchange: &impl Exchange, transport: &str) -> bo
         (samples, path)
     });
     let [alice, bob] = ["alice", "bob"].map(|user| exchange.account(user));
-    let Some(mut callee) = Baresip::start(site, exchange, &bob, &speech[1].1, transport, None)
-    else {
+    let [caller, callee] = [&speech[0].1, &speech[1].1].map(|speech| Speaker {
+        speech,
+        codec: PhoneCodec::Pcmu,
+    });
+    let Some(mut callee) = Baresip::start(site, exchange, &bob, callee, transport, None) else {
         return false;
     };
     callee.await_output("200 OK", Duration::from_secs(20));
-    let caller = Baresip::start(site, exchange, &alice, &speech[0].1, transport, Some("bob"));
+    let caller = Baresip::start(site, exchange, &alice, caller, transport, Some("bob"));
     let mut caller = caller.expect("baresip was found a moment ago");
     caller.await_output("Call established", Duration::from_secs(20));
     caller.await_output("terminated", Duration::from_secs(30));

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod baresip_speech;
+mod baresip_transcoding;
 mod bridging;
 mod call_cancel;
 mod call_fork;

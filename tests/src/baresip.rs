@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::audio::{Wav, read_wav};
-use crate::{Account, Daemon, Exchange, Launch, Site, tool};
+use crate::{Account, Daemon, Exchange, Launch, Site, skip, tool};
 
 /// Where Debian puts the modules.
 const MODULES: &str = "/usr/lib/baresip/modules";
@@ -18,6 +18,64 @@ const PORTS_LEN: u16 = 22;
 /// Seconds after which it gives up by itself, whatever happens.
 const LIFETIME_S: u32 = 40;
 
+/// The one codec that a phone knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PhoneCodec {
+    /// G.711, µ-law.
+    Pcmu,
+    /// G.711, A-law.
+    Pcma,
+    /// G.722, 16 kHz.
+    G722,
+    /// GSM full rate.
+    Gsm,
+    /// Opus, 48 kHz and two channels.
+    Opus,
+}
+
+impl PhoneCodec {
+    /// As baresip writes it: name, clock of its samples (not of RTP), channels.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU/8000/1",
+            Self::Pcma => "PCMA/8000/1",
+            Self::G722 => "G722/16000/1",
+            Self::Gsm => "GSM/8000/1",
+            Self::Opus => "opus/48000/2",
+        }
+    }
+
+    /// The module that has it.
+    fn module(self) -> &'static str {
+        match self {
+            Self::Pcmu | Self::Pcma => "g711.so",
+            Self::G722 => "g722.so",
+            Self::Gsm => "gsm.so",
+            Self::Opus => "opus.so",
+        }
+    }
+
+    /// Whether this machine's baresip has it; says so if not.
+    #[must_use]
+    #[track_caller]
+    pub fn is_installed(self) -> bool {
+        let is_there = Path::new(MODULES).join(self.module()).is_file();
+        if !is_there {
+            skip(&format!("baresip has no {self:?}"));
+        }
+        is_there
+    }
+}
+
+/// What a phone says, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Speaker<'a> {
+    /// A file of what it says, at 8 kHz.
+    pub speech: &'a Path,
+    /// How it says it, and all that it understands.
+    pub codec: PhoneCodec,
+}
+
 /// One phone: a configuration and a process.
 #[derive(Debug)]
 pub struct Baresip {
@@ -27,7 +85,7 @@ pub struct Baresip {
 }
 
 impl Baresip {
-    /// Starts a phone that registers at once, answers every call, says what is in `speech`, and
+    /// Starts a phone that registers at once, answers every call, says what the speaker says, and
     /// hangs up at its end. `None` if it is not installed.
     ///
     /// # Panics
@@ -39,15 +97,15 @@ impl Baresip {
         site: &Site,
         exchange: &impl Exchange,
         account: &Account,
-        speech: &Path,
+        speaker: Speaker<'_>,
         transport: &str,
         dial: Option<&str>,
     ) -> Option<Self> {
         let program = tool("baresip")?;
         let folder = site.subfolder(&format!("baresip-{}", account.user));
         let local = free_address();
-        write_config(&folder, local, speech);
-        write_account(&folder, exchange.sip(), account, transport);
+        write_config(&folder, local, speaker);
+        write_account(&folder, exchange.sip(), account, transport, speaker.codec);
         let mut launch = Launch::new("baresip", &program, &folder)
             .arg("-f")
             .arg(&folder)
@@ -83,7 +141,7 @@ impl Baresip {
         self.daemon.log()
     }
 
-    /// Ends it and gives what it heard, as its codec gave it out.
+    /// Ends it and gives what it heard, as its codec gave it out: at the codec's rate.
     ///
     /// # Panics
     ///
@@ -98,11 +156,16 @@ impl Baresip {
             .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
             .collect();
         assert_eq!(recordings.len(), 1, "recordings: {recordings:?}");
+        fs::copy(
+            &recordings[0],
+            format!("/tmp/w3-{}-{}.wav", self.user, std::process::id()),
+        )
+        .unwrap(); // DEBUG
         read_wav(&recordings[0])
     }
 }
 
-fn write_config(folder: &Path, local: SocketAddr, speech: &Path) {
+fn write_config(folder: &Path, local: SocketAddr, speaker: Speaker<'_>) {
     let media_port = local.port();
     let text = include_str!("../baresip/config")
         .replace("@SIP@", &local.to_string())
@@ -111,12 +174,19 @@ fn write_config(folder: &Path, local: SocketAddr, speech: &Path) {
         .replace("@LAST@", &(media_port + PORTS_LEN - 2).to_string())
         .replace("@MODULES@", MODULES)
         .replace("@FOLDER@", &folder.display().to_string())
-        .replace("@SPEECH@", &speech.display().to_string());
+        .replace("@CODEC@", speaker.codec.module())
+        .replace("@SPEECH@", &speaker.speech.display().to_string());
     fs::write(folder.join("config"), text).expect("the phone's folder takes files");
     fs::write(folder.join("contacts"), "").expect("the phone's folder takes files");
 }
 
-fn write_account(folder: &Path, proxy: SocketAddr, account: &Account, transport: &str) {
+fn write_account(
+    folder: &Path,
+    proxy: SocketAddr,
+    account: &Account,
+    transport: &str,
+    codec: PhoneCodec,
+) {
     let Account {
         user,
         password,
@@ -125,7 +195,8 @@ fn write_account(folder: &Path, proxy: SocketAddr, account: &Account, transport:
     let text = format!(
         "<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};\
          outbound=\"sip:{proxy};transport={transport}\";answermode=auto;\
-         audio_codecs=PCMU/8000/1;regint=60\n"
+         audio_codecs={};regint=60\n",
+        codec.name()
     );
     fs::write(folder.join("accounts"), text).expect("the phone's folder takes files");
 }

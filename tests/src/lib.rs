@@ -45,7 +45,7 @@ mod tandem;
 mod wait;
 
 pub use anchored::{Anchored, Party};
-pub use baresip::Baresip;
+pub use baresip::{Baresip, PhoneCodec, Speaker};
 pub use call::{Call, TwoPhones};
 pub use daemon::{Daemon, Launch};
 pub use dialog::{Dialog, Invitation};

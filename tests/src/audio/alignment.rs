@@ -5,6 +5,9 @@ use super::g711::ulaw_round_trip;
 /// Samples of the piece that is looked for.
 const PROBE_LEN: usize = 2_000;
 
+/// The least correlation of what passes for the same piece.
+const LIKENESS_MIN: f64 = 0.9;
+
 /// Largest difference that passes for the same sample where the perfect one is 0: some encoders
 /// take a shortcut around zero and land on the next code, 2 away once decoded.
 const TOLERANCE_AT_ZERO: i16 = 2;
@@ -55,6 +58,11 @@ pub fn compare(source: &[i16], recording: &[i16]) -> Option<Comparison> {
 /// correlates best with the source. `None` if it correlates nowhere.
 #[must_use]
 pub fn align(recording: &[i16], source: &[i16]) -> Option<isize> {
+    align_by(LIKENESS_MIN, recording, source)
+}
+
+/// As [`align`], with another least likeness.
+pub(super) fn align_by(least: f64, recording: &[i16], source: &[i16]) -> Option<isize> {
     let start = liveliest(recording)?;
     let probe = &recording[start..start + PROBE_LEN];
     let probe_energy = energy(probe);
@@ -70,7 +78,7 @@ pub fn align(recording: &[i16], source: &[i16]) -> Option<isize> {
         }
     }
     let offset = isize::try_from(best.1).ok()? - isize::try_from(start).ok()?;
-    (best.0 > 0.9).then_some(offset)
+    (best.0 > least).then_some(offset)
 }
 
 /// Root mean square in dB below full scale.
@@ -107,14 +115,14 @@ fn is_plausible(probe: &[i16], piece: &[i16]) -> bool {
         && i128::from(product) * i128::from(product) * 4 >= i128::from(left) * i128::from(right)
 }
 
-fn correlation(left: &[i16], right: &[i16]) -> f64 {
+pub(super) fn correlation(left: &[i16], right: &[i16]) -> f64 {
     let pairs = left.iter().zip(right);
     pairs
         .map(|(left, right)| f64::from(*left) * f64::from(*right))
         .sum()
 }
 
-fn energy(samples: &[i16]) -> f64 {
+pub(super) fn energy(samples: &[i16]) -> f64 {
     samples
         .iter()
         .map(|sample| f64::from(*sample).powi(2))

@@ -1,4 +1,4 @@
-//! WAV files of one channel of 16-bit samples.
+//! WAV files of 16-bit samples.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::SAMPLE_RATE_HZ;
 pub struct Wav {
     /// Samples per second.
     pub sample_rate_hz: u32,
-    /// The one channel.
+    /// The first channel.
     pub samples: Vec<i16>,
 }
 
@@ -43,22 +43,23 @@ pub fn write_wav(path: &Path, samples: &[i16]) {
 ///
 /// # Panics
 ///
-/// When it is not a WAV file of one channel of 16-bit samples.
+/// When it is not a WAV file of 16-bit samples.
 #[must_use]
 #[track_caller]
 pub fn read_wav(path: &Path) -> Wav {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert_eq!(bytes.get(..4), Some(&b"RIFF"[..]), "{}", path.display());
     let format = chunk(&bytes, b"fmt ").expect("a WAV file says its format");
-    assert_eq!(field(format, 2), 1, "channels of {}", path.display());
+    let channels = usize::from(field(format, 2));
+    assert_ne!(channels, 0, "channels of {}", path.display());
     assert_eq!(field(format, 14), 16, "bits of {}", path.display());
     let rate = u32::from(field(format, 4)) | u32::from(field(format, 6)) << 16;
     let data = chunk(&bytes, b"data").expect("a WAV file has data");
-    let pairs = data.chunks_exact(2);
+    let moments = data.chunks_exact(2 * channels);
     Wav {
         sample_rate_hz: rate,
-        samples: pairs
-            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        samples: moments
+            .map(|moment| i16::from_le_bytes([moment[0], moment[1]]))
             .collect(),
     }
 }
