@@ -330,15 +330,26 @@ impl Idle {
 }
 
 impl Transcoded {
+    /// Whether it was transcoded: what has no such codec lets packets pass as they are, or drops
+    /// them, and costs less.
+    pub(crate) fn is_done(&self) -> bool {
+        (0.95..1.05).contains(&self.left)
+    }
+
     pub(crate) fn line(&self) -> String {
         let Self {
             relay, from, to, ..
         } = self;
         format!(
             "codecs   {relay:<16} {from:<5} to {to:<5} {:.3} ms of CPU a second; {:.1} % of what is \
-             due left",
+             due left{}",
             self.cpu_ms_per_second,
-            self.left * 100.0
+            self.left * 100.0,
+            if self.is_done() {
+                ""
+            } else {
+                ": not transcoded"
+            }
         )
     }
 }

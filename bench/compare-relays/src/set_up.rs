@@ -62,6 +62,7 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
         let before = Used::now(&relay);
         make(&mut client, &relay, calls, &Pace::None)?;
         let made = Used::now(&relay);
+        let memory = made.memory_since(&before, calls);
         end(&mut client, calls, &Pace::None)?;
         let at_first = Used::now(&relay).since(&before, calls);
         let memory_kib = made
@@ -80,7 +81,7 @@ fn one(plan: &Plan, contestant: &Contestant, round: u32) -> Result<SetUp> {
         make(&mut client, &relay, CALLS_PACED, &Pace::begin())?;
         end(&mut client, CALLS_PACED, &Pace::begin())?;
         let line = format!(
-            "set-up   {:<16} newly started: {at_first}; as fast as it goes: {}; \
+            "set-up   {:<16} newly started: {at_first}, {memory}; as fast as it goes: {}; \
              one request at a time: {}",
             contestant.name,
             ended.since(&before, calls),
@@ -173,6 +174,17 @@ impl Used {
             cpu_ns: used().map(|it| it.cpu_ns).sum(),
             memory_kib: used().map(|it| it.memory_kib).sum(),
         }
+    }
+
+    /// The memory that each process has taken for a call since then.
+    fn memory_since(&self, before: &Self, calls: usize) -> String {
+        let calls = u64::try_from(calls.max(1)).unwrap_or(1);
+        let pairs = self.processes.iter().zip(&before.processes);
+        let parts = pairs.map(|(after, before)| {
+            let kib = after.used.memory_kib.saturating_sub(before.used.memory_kib);
+            format!("{} {} bytes", after.name, kib * 1_024 / calls)
+        });
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     /// The CPU that each process has used for a call since then.

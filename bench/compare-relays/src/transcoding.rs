@@ -294,7 +294,9 @@ impl Voice {
 /// Milliseconds of CPU for a second of a call with both directions, by round.
 pub(crate) fn call_ms(all: &[Transcoded], relay: &str, partner: &str) -> ByRound {
     let mut sums: BTreeMap<u32, (f64, u32)> = BTreeMap::new();
-    let of = |it: &&Transcoded| it.relay == relay && (it.from == partner || it.to == partner);
+    let of = |it: &&Transcoded| {
+        it.relay == relay && (it.from == partner || it.to == partner) && it.is_done()
+    };
     for it in all.iter().filter(of) {
         let sum = sums.entry(it.round).or_default();
         *sum = (sum.0 + it.cpu_ms_per_second, sum.1 + 1);

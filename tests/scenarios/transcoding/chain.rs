@@ -102,22 +102,26 @@ fn resample(samples: Vec<i16>, from: Rate, to: Rate) -> Vec<i16> {
     }
 }
 
-/// Signal over difference in dB, averaged over segments that are not silent; those that are alike
-/// count for 60.
-pub(super) fn segmental_snr_db(reference: &[i16], heard: &[i16], segment: usize) -> f64 {
+/// Signal over difference in dB of each segment that is not silent, and its number; those that are
+/// alike have 60.
+pub(super) fn segments_db(reference: &[i16], heard: &[i16], segment: usize) -> Vec<(usize, f64)> {
     let energy = |samples: &mut dyn Iterator<Item = f64>| samples.map(|it| it * it).sum::<f64>();
     let pairs = reference
         .chunks_exact(segment)
         .zip(heard.chunks_exact(segment));
-    let ratios: Vec<f64> = pairs
-        .filter_map(|(reference, heard)| {
-            let signal = energy(&mut reference.iter().map(|it| f64::from(*it)));
-            let differences = reference.iter().zip(heard);
-            let error = energy(&mut differences.map(|(a, b)| f64::from(*a) - f64::from(*b)));
-            let is_speech = signal > 10_000.0 * segment as f64;
-            is_speech.then(|| (10.0 * (signal / error.max(1.0)).log10()).clamp(-10.0, 60.0))
-        })
-        .collect();
-    assert!(!ratios.is_empty(), "there was something to hear");
-    ratios.iter().sum::<f64>() / ratios.len() as f64
+    let ratios = pairs.enumerate().filter_map(|(at, (reference, heard))| {
+        let signal = energy(&mut reference.iter().map(|it| f64::from(*it)));
+        let differences = reference.iter().zip(heard);
+        let error = energy(&mut differences.map(|(a, b)| f64::from(*a) - f64::from(*b)));
+        let is_speech = signal > 10_000.0 * segment as f64;
+        let ratio = (10.0 * (signal / error.max(1.0)).log10()).clamp(-10.0, 60.0);
+        is_speech.then_some((at, ratio))
+    });
+    ratios.collect()
+}
+
+/// Of none it is no number.
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), it| (sum + it, count + 1.0));
+    sum / count
 }
