@@ -19,13 +19,14 @@ use codecs::{CODECS, facing, name, packet_ms, party, payload_type};
 /// How long each speaks.
 const SECONDS: usize = 60;
 
-/// The least that speech may be like what the codecs alone make of it: nothing but the codecs came
-/// between, to the sample.
-const SNR_DB_MIN: f64 = 35.0;
+/// The least that speech may be like what the codecs alone make of it. To the sample (35 dB) that is
+/// held in simulated time by the matrix of relay-transcode; here a busy machine brings packets late,
+/// and what is made up for them lowers the mean (27 dB beside two busy loops on two cores). Speech
+/// that is out of step by a sample or two, or of another codec, is far below.
+const SNR_DB_MIN: f64 = 20.0;
 
-/// The same, with what is made up for losses: it is another if the packet after the lost one comes
-/// late, which is for the machine to say. Nothing that is out of step by a sample or two reaches it.
-const SNR_DB_MIN_OF_ALL: f64 = 20.0;
+/// The same, with what is made up for losses.
+const SNR_DB_MIN_OF_ALL: f64 = 15.0;
 
 /// After a loss, decoders and encoders take this long to forget what was made up.
 const RECOVERY_MS: usize = 240;
@@ -39,8 +40,9 @@ const FIRST_PORT: u16 = 20_000;
 /// Milliseconds between two looks at who is to speak.
 const STEP_MS: usize = 10;
 
-/// Milliseconds of speech that may be under way.
-const BEHIND_MS_MAX: usize = 500;
+/// Milliseconds of speech that may be under way, of all calls together: a codec thread that has to
+/// wait for its turn keeps 32 packets of a call, and may be one of two.
+const BEHIND_MS_MAX: usize = 200;
 
 /// Time that what was said has to be heard.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -136,7 +138,7 @@ fn arrange<'a>(stage: &'a Stage<'_>, host: &Namespace) -> Vec<Talk<'a>> {
 }
 
 /// Sends everything in its time, and later than that if a slow machine has not brought the last
-/// half second yet: neither the relay nor the listener is flooded when it goes on.
+/// fifth of a second yet: neither the relay nor the listener is flooded when it goes on.
 fn speak(talks: &[Talk<'_>], spoken: &HashMap<Codec, Vec<Vec<u8>>>, sink: &Sink) {
     for at_ms in (0..SECONDS * 1_000).step_by(STEP_MS) {
         thread::sleep(Duration::from_millis(STEP_MS as u64));
