@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use relay_wire::{Interface, PartitionError, PortPartition, WorkerId};
-use tandem_settings::{Driver, Loaded, SettingsError};
+use tandem_settings::{Driver, KernelTable, Loaded, SettingsError};
 
 use crate::affinity;
 use crate::io::UringSize;
@@ -27,6 +27,10 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// How sockets are read and written.
     pub driver: Driver,
+    /// Whether the kernel forwards by itself.
+    pub kernel_table: KernelTable,
+    /// Which interfaces do. Empty: those of the addresses.
+    pub kernel_table_interfaces: Vec<String>,
     /// How large the ring of each worker is.
     pub uring_size: UringSize,
     /// Calls that one worker takes at most.
@@ -79,6 +83,8 @@ impl Config {
             partition,
             cores,
             driver: file.driver,
+            kernel_table: file.kernel_table,
+            kernel_table_interfaces: file.kernel_table_interfaces.clone(),
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
             packets_per_port_max: file.packets_per_port_max,
             idle_per_worker_max: file.idle_sockets_max / u32::from(partition.workers()),

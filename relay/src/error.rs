@@ -5,6 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::kernel_table::KernelTableError;
+
 /// Why the relay did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +48,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The kernel's table is wanted, and cannot be.
+    #[error("relay.kernel_table: {0}. With \"auto\" or \"off\" the relay forwards through sockets")]
+    KernelTable(#[source] KernelTableError),
     /// A worker cannot set its driver up.
     #[error("worker {worker}: {source}")]
     Worker {

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::{SetupError, StartError};
 use crate::file_limit;
 use crate::io::Io;
+use crate::kernel_table::{self, KernelFlows};
 use crate::link::{Link, Listener};
 use crate::mailbox::Mailbox;
 use crate::socket::{self, Place};
@@ -61,6 +62,7 @@ impl Service {
     pub fn start(config: &Config, notices: &Sender<Notice>) -> Result<Self, StartError> {
         let listener = Listener::bind(&config.socket_path)?;
         check_interfaces(config)?;
+        let kernel_table = kernel_table::open(config).map_err(StartError::KernelTable)?;
         let endpoints_max = endpoints_max(config);
         let link_wake = new_wake()?;
         let wakes = (0..config.partition.workers()).map(|_| new_wake());
@@ -77,7 +79,18 @@ impl Service {
             drivers: Vec::new(),
         };
         for (worker, wake) in (0..).zip(wakes) {
-            if let Err(error) = service.start_worker(config, worker, wake, endpoints_max, notices) {
+            let seed = Seed {
+                worker,
+                config: config.clone(),
+                endpoints_max,
+                kernel_flows: kernel_table
+                    .as_ref()
+                    .map(|it| KernelFlows::new(it, config, worker)),
+                mailbox: Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&link_wake))),
+                pool: Arc::clone(&service.pool),
+                wake,
+            };
+            if let Err(error) = service.start_worker(seed, notices) {
                 service.stop();
                 return Err(error);
             }
@@ -132,23 +145,8 @@ impl Service {
         &self.drivers
     }
 
-    fn start_worker(
-        &mut self,
-        config: &Config,
-        worker: u8,
-        wake: Arc<Wake>,
-        endpoints_max: u32,
-        notices: &Sender<Notice>,
-    ) -> Result<(), StartError> {
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&self.link_wake)));
-        let seed = Seed {
-            worker,
-            config: config.clone(),
-            endpoints_max,
-            mailbox: Arc::clone(&mailbox),
-            pool: Arc::clone(&self.pool),
-            wake,
-        };
+    fn start_worker(&mut self, seed: Seed, notices: &Sender<Notice>) -> Result<(), StartError> {
+        let (worker, mailbox) = (seed.worker, Arc::clone(&seed.mailbox));
         let notices = notices.clone();
         let (sender, receiver) = channel();
         let name = format!("worker-{worker}");
@@ -173,6 +171,7 @@ struct Seed {
     worker: u8,
     config: Config,
     endpoints_max: u32,
+    kernel_flows: Option<KernelFlows>,
     mailbox: Arc<Mailbox>,
     pool: Arc<Pool>,
     wake: Arc<Wake>,
@@ -205,7 +204,7 @@ impl Seed {
             }
         };
         let places = places(&config);
-        let relay = Relay::new(Limits {
+        let mut relay = Relay::new(Limits {
             worker: WorkerId(self.worker),
             partition: config.partition,
             interfaces: places.iter().map(|it| it.address).collect(),
@@ -213,6 +212,9 @@ impl Seed {
             endpoints_max: self.endpoints_max,
             idle_max: config.idle_per_worker_max,
         });
+        if let Some(flows) = self.kernel_flows {
+            relay.set_kernel_table(Box::new(flows));
+        }
         let transcoder = Transcoder::new(self.worker, self.pool);
         Worker::new(relay, io, transcoder, self.mailbox, places).run()
     }

@@ -60,6 +60,12 @@ impl Internet {
         host
     }
 
+    /// Does something in the namespace of the switch, where the cable to the nth host ends in
+    /// `portN`; the first is 0.
+    pub fn within_switch<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.switch.within(work)
+    }
+
     /// A NAT at [`public_ip`], and a host behind it.
     #[must_use]
     #[track_caller]

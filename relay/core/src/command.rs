@@ -63,6 +63,11 @@ impl Relay {
         command: Command,
         room: usize,
     ) -> Result<Outcome, CommandError> {
+        match touched(&command) {
+            Touched::Changed(call) => self.take_call_out(now, call),
+            Touched::Read(call) => self.absorb_call(now, call),
+            Touched::Nothing => {}
+        }
         match command {
             Command::OpenEndpoint { call, port, tos } => self.open_endpoint(call, port, tos),
             Command::SetTranscoding {
@@ -341,6 +346,10 @@ impl Relay {
         counters.push(("bytes_out".to_owned(), self.bytes_out));
         counters.push(("packets_taken".to_owned(), self.packets_taken));
         counters.push(("packets_made".to_owned(), self.packets_made));
+        if self.kernel.is_on() {
+            let kernel = self.kernel.counters().into_iter();
+            counters.extend(kernel.map(|(name, count)| (name.to_owned(), count)));
+        }
         WorkerStats {
             calls: self.calls.len() as u64,
             endpoints: self.flows.len() as u64,
@@ -369,6 +378,35 @@ impl Relay {
     fn endpoint_of(&mut self, call: CallKey, port: Port) -> Result<&mut Endpoint, Refusal> {
         let socket = self.socket_of(call, port)?;
         self.flows.open(socket).ok_or(Refusal::UnknownPort)
+    }
+}
+
+/// What a command does to flows that may be in the kernel's table.
+enum Touched {
+    /// Packets of this call may take another way from now on.
+    Changed(CallKey),
+    /// What was counted is told.
+    Read(CallKey),
+    Nothing,
+}
+
+fn touched(command: &Command) -> Touched {
+    match command {
+        Command::CloseEndpoint { call, .. }
+        | Command::Connect { call, .. }
+        | Command::RemoveCall { call }
+        | Command::SetRemote { call, .. }
+        | Command::SetSourceRules { call, .. }
+        | Command::SetTranscoding { call, .. } => Touched::Changed(*call),
+        Command::QueryCall { call } => Touched::Read(*call),
+        // When something was last heard is asked for when it is due.
+        Command::SetMediaTimeout { .. }
+        | Command::SetFirstPacketTimeout { .. }
+        | Command::CreateCall { .. }
+        | Command::ListCalls { .. }
+        | Command::OpenEndpoint { .. }
+        | Command::QueryWorker
+        | Command::SetRecord { .. } => Touched::Nothing,
     }
 }
 

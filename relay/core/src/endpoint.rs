@@ -9,6 +9,7 @@ use relay_wire::{CallKey, EndpointStats, Learning, Port};
 
 use crate::clock::Now;
 use crate::flow_table::Reservation;
+use crate::kernel::Shortcut;
 use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
@@ -52,6 +53,8 @@ pub(crate) struct Endpoint {
     pub(crate) rtcp_of: Option<SocketId>,
     /// Where reports to this peer leave, if its RTP is taken out.
     pub(crate) reports: Option<SocketId>,
+    /// What of this is in the kernel's table.
+    pub(crate) shortcut: Shortcut,
 }
 
 const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
@@ -113,6 +116,7 @@ impl Endpoint {
             is_taken: false,
             rtcp_of: None,
             reports: None,
+            shortcut: Shortcut::default(),
         }
     }
 
@@ -167,6 +171,26 @@ impl Endpoint {
         }
         self.out.add(packet.len());
         Ok(remote)
+    }
+
+    /// Nothing is done with RTP that arrives here but to send it on. Whatever else is done with
+    /// packets one day must be told here, or it will not be done with those that the kernel
+    /// forwards.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_ipv4 && !self.is_taken
+    }
+
+    pub(crate) fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    pub(crate) fn quality_mut(&mut self) -> &mut Quality {
+        &mut self.quality
+    }
+
+    /// Counts packets that have left from here without us.
+    pub(crate) fn count_out(&mut self, packets: Count) {
+        self.out.add_all(packets);
     }
 
     /// Whether empty datagrams are to go out and do not yet. From now on they do.

@@ -215,6 +215,12 @@ impl Latch {
         self.peer.map(|peer| peer.source)
     }
 
+    /// The address that was learnt, if nothing better may take its place at once.
+    pub(crate) fn locked(&self, now: Instant) -> Option<SocketAddr> {
+        let peer = self.peer.filter(|it| now >= it.open_until);
+        peer.map(|it| it.source)
+    }
+
     /// Where to send: what was learnt, or else what was signalled.
     pub(crate) fn remote(&self) -> Option<SocketAddr> {
         match self.peer {

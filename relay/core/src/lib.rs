@@ -58,6 +58,7 @@ mod flow_table;
 #[doc(hidden)]
 pub mod fuzz;
 mod idle_list;
+mod kernel;
 mod latch;
 mod limits;
 mod piercing;
@@ -71,6 +72,7 @@ mod verdict;
 mod tests;
 
 pub use command::Outcome;
+pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
 pub use transcoding::{Target, Treatment};
 pub use verdict::{DropReason, Egress, Ingress, SocketId, Taken, Verdict};
@@ -85,6 +87,7 @@ use call::{Calls, Silence};
 use clock::{Clock, Now};
 use endpoint::Way;
 use flow_table::FlowTable;
+use kernel::Kernel;
 use piercing::Piercings;
 use sprayers::{Knock, Place, Sprayers};
 
@@ -114,6 +117,7 @@ pub struct Relay {
     /// UDP payload of what was forwarded.
     bytes_out: u64,
     drops: [u64; DropReason::ALL.len()],
+    kernel: Kernel,
 }
 
 /// Events that wait to be polled: a driver polls each turn, so this many would be a driver that
@@ -139,6 +143,7 @@ impl Relay {
             packets_out: 0,
             bytes_out: 0,
             drops: [0; DropReason::ALL.len()],
+            kernel: Kernel::default(),
             limits,
         }
     }
@@ -147,6 +152,17 @@ impl Relay {
     pub fn handle_packet(&mut self, now: Instant, ingress: Ingress, packet: &mut [u8]) -> Verdict {
         self.packets_in += 1;
         let now = self.clock.read(now);
+        if !self.kernel.is_on() {
+            return self.decide(now, ingress, packet);
+        }
+        self.absorb(now.at, ingress.socket);
+        let verdict = self.decide(now, ingress, packet);
+        let is_plain = matches!(verdict, Verdict::Forward(_)) && Kind::of(packet) == Kind::Rtp;
+        self.review(now.at, ingress.socket, is_plain);
+        verdict
+    }
+
+    fn decide(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Verdict {
         match self.route(now, ingress, packet) {
             Ok(Verdict::Take(taken)) => {
                 self.packets_taken += 1;
@@ -246,6 +262,7 @@ impl Relay {
             let endpoint = self.flows.open(socket).filter(|it| it.call == call);
             if let Some(endpoint) = endpoint {
                 endpoint.latch.disbelieve(source);
+                self.review(now, socket, false);
             }
         }
     }
@@ -287,6 +304,7 @@ impl Relay {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.piercings.handle_timeout(now, &mut self.flows);
         while let Some(key) = self.calls.due(now) {
+            self.absorb_call(now, key);
             let heard_at = self.heard_at(key);
             match self.calls.look(now, key, heard_at) {
                 Some(Silence::ForLong) => self.emit(Event::MediaTimeout { call: key }),

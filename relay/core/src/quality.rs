@@ -32,6 +32,26 @@ pub(crate) struct Count {
     pub(crate) bytes: u64,
 }
 
+/// Where a stream is, as far as another may measure it further.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    pub(crate) payload_type: u8,
+    pub(crate) tick: u32,
+    pub(crate) highest: u64,
+    pub(crate) seen: u64,
+    pub(crate) jitter: u64,
+}
+
+/// What another has measured of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) payload_type: u8,
+    pub(crate) tick: u32,
+    pub(crate) highest: u64,
+    pub(crate) seen: u64,
+    pub(crate) jitter: u64,
+}
+
 /// What is known of one source: first what nearly every packet reads and writes, which is one
 /// cache line.
 #[derive(Clone, Debug)]
@@ -127,6 +147,26 @@ impl Quality {
             .then(|| (ssrc, payload_type, self.current.highest.sequence()))
     }
 
+    /// The stream of the source that speaks.
+    pub(crate) fn stream(&self) -> Stream {
+        Stream {
+            payload_type: self.current.payload_type,
+            tick: self.current.tick,
+            highest: self.current.highest.value(),
+            seen: self.current.seen,
+            jitter: self.current.jitter,
+        }
+    }
+
+    /// Adds packets of a source that another has taken in.
+    pub(crate) fn absorb(&mut self, ssrc: u32, new: Count, seen: Seen) {
+        let mut sources = self.others.iter_mut().chain([&mut self.current]);
+        match sources.find(|it| it.ssrc == ssrc && it.count.packets > 0) {
+            Some(source) => source.absorb(new, seen),
+            None => self.forgotten.add_all(new),
+        }
+    }
+
     /// All RTP so far.
     pub(crate) fn count(&self) -> Count {
         let mut count = self.forgotten;
@@ -150,6 +190,11 @@ impl Count {
         self.packets += 1;
         // Widening: a usize has at most 64 bits.
         self.bytes += bytes as u64;
+    }
+
+    pub(crate) fn add_all(&mut self, more: Self) {
+        self.packets += more.packets;
+        self.bytes += more.bytes;
     }
 }
 
@@ -271,6 +316,26 @@ impl Source {
                 (self.pace_began_ns, self.pace_began_timestamp) = (now_ns, header.timestamp);
             }
         }
+    }
+
+    /// The time of the newest packet stays: it goes with its timestamp.
+    fn absorb(&mut self, new: Count, other: Seen) {
+        self.count.add_all(new);
+        self.jitter = other.jitter;
+        if other.tick != 0 {
+            // There may have been another type in between.
+            (self.payload_type, self.tick) = (other.payload_type, other.tick);
+        }
+        let highest = ExtendedSequence::from_value(other.highest);
+        let (low, high) = match highest > self.highest {
+            true => ((self.highest, self.seen), (highest, other.seen)),
+            false => ((highest, other.seen), (self.highest, self.seen)),
+        };
+        let step = high.0.value() - low.0.value();
+        let older = u32::try_from(step)
+            .ok()
+            .and_then(|it| low.1.checked_shl(it));
+        (self.highest, self.seen) = (high.0, high.1 | older.unwrap_or(0));
     }
 
     fn stats(&self) -> SourceStats {

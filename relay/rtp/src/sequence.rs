@@ -54,6 +54,12 @@ impl ExtendedSequence {
         Self(FIRST_CYCLE + sequence.0 as u64)
     }
 
+    /// A number that [`Self::value`] has given, or one near it.
+    #[must_use]
+    pub const fn from_value(value: u64) -> Self {
+        Self(value)
+    }
+
     /// The whole number. Only differences mean anything.
     #[must_use]
     pub const fn value(self) -> u64 {

@@ -172,6 +172,8 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
             .with_batch_wait(std::time::Duration::from_micros(300)),
         calls_per_worker_max: options.calls_max,
         packets_per_port_max: options.packets_per_port_max,
+        kernel_table: tandem_settings::KernelTable::Off,
+        kernel_table_interfaces: Vec::new(),
         idle_per_worker_max: options.idle_max,
         codecs: PoolLimits {
             threads: options.codec_threads,

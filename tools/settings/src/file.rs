@@ -85,6 +85,14 @@ pub struct Relay {
     pub codec_threads: Option<u8>,
     /// `uring`, `poll`, or `auto`: io_uring where the kernel allows it, else poll.
     pub driver: Driver,
+    /// Whether calls that are only forwarded leave the kernel where they come in (XDP), for a
+    /// fraction of the cost: `off`, `auto`: where the system and the interface allow it, or `on`: or
+    /// refuse to start. IPv4, kernel 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN. Firewalls see
+    /// such a call only every few seconds.
+    pub kernel_table: KernelTable,
+    /// The network interfaces that `kernel_table` uses. Empty: those that have the addresses of
+    /// `interfaces`.
+    pub kernel_table_interfaces: Vec<String>,
     /// Calls that one worker takes at most.
     pub calls_per_worker_max: u32,
     /// Microseconds that a packet may wait for others at most, so that a wake-up serves several
@@ -116,6 +124,19 @@ pub enum Driver {
     Poll,
     /// io_uring, or refuse to start.
     Uring,
+}
+
+/// Whether the kernel forwards by itself.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KernelTable {
+    /// Where it can, on hardware.
+    Auto,
+    /// It does not.
+    #[default]
+    Off,
+    /// It does, or refuse to start.
+    On,
 }
 
 /// The daemon that speaks ng.
@@ -285,6 +306,8 @@ impl Default for Relay {
             cores: Vec::new(),
             codec_threads: None,
             driver: Driver::Auto,
+            kernel_table: KernelTable::Off,
+            kernel_table_interfaces: Vec::new(),
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
             packets_per_port_max: 200_000,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! relay      ─►  relay-core      ─►  relay-wire  ─►  relay-rtp        relay         ─►  relay-transcode  ─►  codec  ─►  codec-catalog
+//! relay      ─►  relay-xdp
 //! control    ─►  control-core    ─►  relay-wire                       control-core  ─►  control-ng, codec-catalog
 //! sip-proxy  ─►  sip-proxy-core  ─►  sip-proxy-message                sip-proxy     ─►  control-ng, sip-proxy-store
 //! driver         core (no I/O)       leaf (no I/O)
@@ -18,7 +19,7 @@ use anyhow::{Result, bail};
 use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     // Leaves: no I/O.
     ("codec-catalog", &[]),
     ("control-ng", &[]),
@@ -33,6 +34,8 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ),
     ("relay-core", &["relay-rtp", "relay-wire"]),
     ("relay-transcode", &["codec", "codec-catalog", "relay-rtp"]),
+    // The kernel's side of the relay.
+    ("relay-xdp", &[]),
     ("sip-proxy-core", &["sip-proxy-message"]),
     // Shared by binaries.
     ("sip-proxy-store", &["sip-proxy-core"]),
@@ -57,6 +60,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
             "relay-rtp",
             "relay-transcode",
             "relay-wire",
+            "relay-xdp",
             "tandem-settings",
         ],
     ),
@@ -89,6 +93,7 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
     "relay-rtp",
     "relay-transcode",
     "relay-wire",
+    "relay-xdp",
     "sip-proxy-core",
     "sip-proxy-message",
     "sip-proxy-store",

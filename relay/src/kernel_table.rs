@@ -1,0 +1,213 @@
+//! The kernel's table of flows: on which interfaces it works, and what the core sees of it.
+//!
+//! The table itself, with the programs that use it, is [`relay_xdp`]'s.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
+
+use relay_core::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
+use relay_wire::{InterfaceId, Port, WorkerId};
+use relay_xdp::{Flow, OpenError, Options, Share, Slot, Table};
+use rustix::net::netdevice::name_to_index;
+use tandem_settings::KernelTable as Mode;
+use tracing::{info, warn};
+
+use crate::config::Config;
+
+/// Why the kernel does not forward.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelTableError {
+    /// The table is for IPv4.
+    #[error("none of relay.interfaces is an IPv4 address that others reach")]
+    NoAddress,
+    /// No interface that it could work on.
+    #[error("no network interface has the addresses of relay.interfaces, but for virtual ones")]
+    NoInterface,
+    /// An interface that is named in the settings is not there.
+    #[error("relay.kernel_table_interfaces: {name}: {source}")]
+    Interface {
+        /// As configured.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The kernel refuses.
+    #[error("{}{}", .0, cure(.0))]
+    Open(#[source] OpenError),
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Nic {
+    name: String,
+    index: u32,
+    /// A pair of ends within this machine. `auto` leaves it alone: what a program sends there
+    /// arrives only if the other end runs one, too.
+    is_virtual: bool,
+}
+
+/// What one worker's core sees of the table.
+#[derive(Debug)]
+pub(crate) struct KernelFlows {
+    share: Share,
+    /// By [`InterfaceId`].
+    addresses: Vec<IpAddr>,
+}
+
+/// Makes the table as the settings say; `None`: there is none.
+pub(crate) fn open(config: &Config) -> Result<Option<Arc<Table>>, KernelTableError> {
+    if config.kernel_table == Mode::Off {
+        return Ok(None);
+    }
+    match try_open(config) {
+        Ok(table) => Ok(Some(table)),
+        Err(error) if config.kernel_table == Mode::On => Err(error),
+        Err(error) => {
+            warn!(%error, "the kernel forwards nothing by itself: all media goes through sockets");
+            Ok(None)
+        }
+    }
+}
+
+fn try_open(config: &Config) -> Result<Arc<Table>, KernelTableError> {
+    let addresses: Vec<_> = addresses(config);
+    if addresses.is_empty() {
+        return Err(KernelTableError::NoAddress);
+    }
+    let nics = nics(config, &addresses)?;
+    if nics.is_empty() {
+        return Err(KernelTableError::NoInterface);
+    }
+    let partition = config.partition;
+    let slice = |worker| partition.slice(WorkerId(worker));
+    let (first, last) = (slice(0), slice(partition.workers().saturating_sub(1)));
+    let ports = first
+        .zip(last)
+        .map(|(first, last)| *first.start()..=*last.end());
+    let options = Options {
+        addresses,
+        ports: ports.ok_or(KernelTableError::NoAddress)?,
+        interfaces: nics.iter().map(|it| (it.index, it.is_virtual)).collect(),
+        is_generic: false,
+    };
+    let table = Table::open(&options).map_err(KernelTableError::Open)?;
+    let names: Vec<_> = nics.iter().map(|it| it.name.as_str()).collect();
+    info!(interfaces = ?names, "the kernel forwards plain calls by itself");
+    Ok(table)
+}
+
+/// IPv4 addresses of ours that packets from elsewhere come to.
+fn addresses(config: &Config) -> Vec<Ipv4Addr> {
+    let addresses = config.interfaces.iter().map(|it| it.address);
+    let addresses = addresses.filter_map(|it| match it {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    addresses.filter(|it| !it.is_loopback()).collect()
+}
+
+fn nics(config: &Config, addresses: &[Ipv4Addr]) -> Result<Vec<Nic>, KernelTableError> {
+    let names = &config.kernel_table_interfaces;
+    if !names.is_empty() {
+        return names.iter().map(|it| nic(it)).collect();
+    }
+    let mut nics: Vec<Nic> = Vec::new();
+    for interface in if_addrs::get_if_addrs().unwrap_or_default() {
+        let is_ours = matches!(interface.ip(), IpAddr::V4(it) if addresses.contains(&it));
+        if is_ours && nics.iter().all(|it| it.name != interface.name) {
+            nics.push(nic(&interface.name)?);
+        }
+    }
+    nics.retain(|it| config.kernel_table == Mode::On || !it.is_virtual);
+    Ok(nics)
+}
+
+fn nic(name: &str) -> Result<Nic, KernelTableError> {
+    let failed = |source| KernelTableError::Interface {
+        name: name.to_owned(),
+        source,
+    };
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+    let index = name_to_index(&socket, name).map_err(|errno| failed(errno.into()))?;
+    Ok(Nic {
+        name: name.to_owned(),
+        index,
+        // What has no driver is no hardware either; the kernel says what it thinks of it.
+        is_virtual: relay_xdp::driver_of(name).is_ok_and(|it| it == "veth"),
+    })
+}
+
+/// What to do about it.
+fn cure(error: &OpenError) -> &'static str {
+    let (OpenError::Table(source)
+    | OpenError::Load { source, .. }
+    | OpenError::Attach { source, .. }) = error
+    else {
+        return "";
+    };
+    match source.raw_os_error() {
+        Some(libc::EPERM) => {
+            ". It needs the capabilities CAP_BPF and CAP_NET_ADMIN; the unit of the relay says how"
+        }
+        Some(libc::EBUSY) => ". Another program runs there; there can be one",
+        Some(libc::EOPNOTSUPP) => ". Its driver runs no programs",
+        Some(libc::EINVAL) => ". Linux 6.6 is needed",
+        _ => "",
+    }
+}
+
+impl KernelFlows {
+    /// The part of one worker.
+    pub(crate) fn new(table: &Arc<Table>, config: &Config, worker: u8) -> Self {
+        Self {
+            share: table.share(worker, config.partition.workers()),
+            addresses: config.interfaces.iter().map(|it| it.address).collect(),
+        }
+    }
+
+    fn end(&self, port: Port) -> Option<SocketAddrV4> {
+        let InterfaceId(interface) = port.interface;
+        match self.addresses.get(usize::from(interface))? {
+            IpAddr::V4(address) => Some(SocketAddrV4::new(*address, port.number)),
+            IpAddr::V6(_) => None,
+        }
+    }
+}
+
+impl KernelTable for KernelFlows {
+    fn install(&mut self, now: Instant, flow: &KernelFlow) -> Option<KernelSlot> {
+        let flow = Flow {
+            peer: flow.peer,
+            arrives_at: self.end(flow.ingress)?,
+            leaves_from: self.end(flow.egress)?,
+            to: flow.to,
+            ssrc: flow.ssrc,
+            payload_type: flow.payload_type,
+            tick: flow.tick,
+            highest: flow.highest,
+            seen: flow.seen,
+            jitter: flow.jitter,
+        };
+        let Slot(slot) = self.share.install(now, &flow)?;
+        Some(KernelSlot(slot))
+    }
+
+    fn take_out(&mut self, now: Instant, KernelSlot(slot): KernelSlot) {
+        self.share.take_out(now, Slot(slot));
+    }
+
+    fn read(&self, KernelSlot(slot): KernelSlot) -> KernelCounts {
+        let counts = self.share.read(Slot(slot));
+        KernelCounts {
+            packets: counts.packets,
+            bytes: counts.bytes,
+            idle: counts.idle,
+            highest: counts.highest,
+            seen: counts.seen,
+            jitter: counts.jitter,
+        }
+    }
+}

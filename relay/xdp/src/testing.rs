@@ -1,0 +1,54 @@
+//! For tests and benches, whose network is virtual.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::assembler::{Assembler, Register};
+use crate::program::forward::PASS;
+use crate::system::{self, Hook};
+use crate::table::{OpenError, Options, Table};
+
+/// Why the kernel's table cannot work here at all; `None`: it can. To be asked in a namespace of
+/// one's own, since it is tried on the loopback interface.
+#[must_use]
+pub fn why_not() -> Option<OpenError> {
+    let options = Options {
+        addresses: vec![Ipv4Addr::LOCALHOST],
+        ports: 30_000..=30_001,
+        interfaces: vec![(LOOPBACK, true)],
+        is_generic: true,
+    };
+    Table::open(&options).err()
+}
+
+/// The loopback interface has this number in each namespace.
+const LOOPBACK: u32 = 1;
+
+const NAME: &str = "tandem_pass";
+
+/// Has an interface run a program that passes everything, until what is returned is dropped.
+///
+/// What a program at one end of a veth pair sends back is delivered only if the other end runs
+/// a program as well.
+///
+/// # Errors
+///
+/// When the kernel refuses it.
+pub fn pass_everything(interface: u32) -> Result<OwnedFd, OpenError> {
+    let mut it = Assembler::new();
+    it.set(Register::R0, PASS);
+    it.exit();
+    let assembled = it.finish();
+    let program = assembled.map_err(|source| OpenError::Assemble { name: NAME, source })?;
+    let hook = Hook::Xdp { is_generic: false };
+    let program = system::load(NAME, hook, &program).map_err(|failure| OpenError::Load {
+        name: NAME,
+        source: failure.error,
+        log: failure.log,
+    })?;
+    system::attach(program.as_fd(), hook, interface).map_err(|source| OpenError::Attach {
+        name: NAME,
+        interface,
+        source,
+    })
+}
