@@ -15,6 +15,7 @@ mod drain;
 mod early_media;
 mod installed;
 mod kamailio_drop_in;
+mod kernel_table;
 mod kernel_tuning;
 mod make_run;
 mod nat_modes;

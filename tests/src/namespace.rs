@@ -97,6 +97,18 @@ impl Namespace {
         self.run(command, lines);
     }
 
+    /// What `ip` prints.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn ask_ip(&self, arguments: &str) -> String {
+        let mut command = Command::new("ip");
+        command.args(arguments.split_whitespace());
+        self.run(command, "")
+    }
+
     /// Sets rules of the packet filter.
     ///
     /// # Panics

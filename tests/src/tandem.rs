@@ -218,6 +218,16 @@ impl Tandem {
         self.control.take().expect("control runs").kill();
     }
 
+    /// Kills the relay without warning.
+    ///
+    /// # Panics
+    ///
+    /// When it is not running.
+    #[track_caller]
+    pub fn kill_relay(&mut self) {
+        self.relay.take().expect("the relay runs").kill();
+    }
+
     /// Kills the proxy without warning.
     ///
     /// # Panics

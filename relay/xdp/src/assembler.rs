@@ -87,6 +87,9 @@ pub(crate) enum Operand {
 pub(crate) enum Helper {
     /// `bpf_map_lookup_elem`: R1 map, R2 address of the key.
     MapLookup,
+    /// `bpf_xdp_get_buff_len`: R1 what the kernel says of the frame. The program may know where the
+    /// frame ends without it, but computing with that takes more privileges.
+    FrameLen,
     /// `bpf_ktime_get_ns`: nanoseconds of `CLOCK_MONOTONIC`.
     Time,
 }
@@ -390,6 +393,7 @@ impl Helper {
     const fn number(self) -> i32 {
         match self {
             Self::MapLookup => 1,
+            Self::FrameLen => 188,
             Self::Time => 5,
         }
     }

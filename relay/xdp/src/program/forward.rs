@@ -80,12 +80,12 @@ fn require_rtp(it: &mut Assembler, pass: Label) {
     it.jump_if(R1, Condition::Above, R8, pass);
     require_udp(it, pass);
     // The end of IP is not beyond that of the frame, …
+    it.set(R1, R9);
+    it.call(Helper::FrameLen);
+    it.alu(Operation::Subtract, R0, i32::from(packet::IP));
     it.load(Width::B2, R2, R6, packet::IP_LEN);
     it.swap(R2, 16);
-    it.set(R1, R6);
-    it.alu(Operation::Add, R1, i32::from(packet::IP));
-    it.alu(Operation::Add, R1, R2);
-    it.jump_if(R1, Condition::Above, R8, pass);
+    it.jump_if(R2, Condition::Above, R0, pass);
     // … nothing is behind UDP, and the header of RTP is before its end.
     it.load(Width::B2, R1, R6, packet::UDP_LEN);
     it.swap(R1, 16);
