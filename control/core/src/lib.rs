@@ -43,7 +43,7 @@ mod trace;
 pub use call::{Carrier, Client, Format};
 pub use codecs::Transcode;
 pub use control::{Config, Control, Counters, Now, WatchedCall};
-pub use exposition::CONTENT_TYPE;
+pub use exposition::{CONTENT_TYPE, Exposition, Kind, Labels, Number};
 pub use limits::{HostLoad, Limits, Overload};
 pub use output::{EndReason, Notice, Output};
 pub use sdp::MEDIA_MAX;
