@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use control_core::{Limits, Transcode};
-use tandem_settings::{EndpointLearning, Loaded, SettingsError};
+use tandem_settings::{EndpointLearning, Loaded, OtherSources, SettingsError};
 
 use crate::ng_config::NgConfig;
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub hep: Option<(SocketAddr, u32)>,
     /// How addresses are learnt, unless a request says otherwise.
     pub endpoint_learning: EndpointLearning,
+    /// What becomes of media from another source than the one that was learnt.
+    pub other_sources: OtherSources,
     /// Other names of interfaces, each with the name that it stands for.
     pub interface_aliases: Vec<(String, String)>,
     /// When media is transcoded.
@@ -74,6 +76,7 @@ impl Config {
             admin_socket: loaded.control_socket(),
             hep: file.hep.map(|address| (address, file.hep_agent_id)),
             endpoint_learning: file.endpoint_learning,
+            other_sources: file.other_sources,
             interface_aliases: aliases(loaded)?,
             transcode: match file.transcode {
                 tandem_settings::Transcode::Directives => Transcode::Directives,

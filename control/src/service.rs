@@ -14,7 +14,7 @@ use relay_wire::Learning;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
-use tandem_settings::EndpointLearning;
+use tandem_settings::{EndpointLearning, OtherSources};
 use tracing::info;
 
 use crate::admin::AdminSocket;
@@ -312,6 +312,9 @@ impl Signals {
 
 fn new_control(config: &Config) -> Result<Control, StartError> {
     let mut control = Control::new(core_config(config)?);
+    if config.other_sources == OtherSources::Forward {
+        control.forward_other_sources();
+    }
     for (alias, name) in &config.interface_aliases {
         control.name_interface(alias, name);
     }

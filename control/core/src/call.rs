@@ -238,6 +238,11 @@ impl CallState {
         self.legs.iter().filter(move |leg| leg.peer == Some(id))
     }
 
+    /// Whether somebody has answered, if only for the time being.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.legs.iter().any(|leg| leg.is_settled)
+    }
+
     /// Whether all media rest, so that silence means nothing.
     pub(crate) fn is_held(&self) -> bool {
         let mut streams = self.legs.iter().flat_map(|leg| &leg.streams);

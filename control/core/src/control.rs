@@ -236,6 +236,11 @@ impl Control {
         }
     }
 
+    /// Has media go on wherever it comes from, unless a request says `strict source`.
+    pub fn forward_other_sources(&mut self) {
+        self.policy.forward_others();
+    }
+
     /// Gives an interface of the relay another name, by which requests may call it.
     pub fn name_interface(&mut self, alias: &str, name: &str) {
         self.policy.add_alias(alias, name);

@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Policy {
     learning: Learning,
+    /// Media goes on wherever it comes from ([`SourceRules::forwards_others`]).
+    forwards_others: bool,
     /// Other names of interfaces, and the names that they stand for.
     aliases: Vec<(String, String)>,
     /// By which we know descriptions that have passed us before.
@@ -58,9 +60,14 @@ impl Policy {
     pub(crate) fn new(learning: Learning, mark: u64) -> Self {
         Self {
             learning,
+            forwards_others: false,
             aliases: Vec::new(),
             loop_mark: format!("{:012x}", mark & 0xffff_ffff_ffff),
         }
+    }
+
+    pub(crate) fn forward_others(&mut self) {
+        self.forwards_others = true;
     }
 
     pub(crate) fn add_alias(&mut self, alias: &str, name: &str) {
@@ -351,7 +358,7 @@ impl Negotiator<'_> {
         stream.remote = remote.rtp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.learning = learning(negotiation, self.policy.learning);
-        stream.source_rules = source_rules(negotiation.flags);
+        stream.source_rules = source_rules(negotiation.flags, self.policy.forwards_others);
         stream.direction = sdp.direction(media);
         stream.is_held = is_zero || stream.direction != Direction::SendRecv;
         stream.is_active = true;
@@ -377,6 +384,8 @@ impl Negotiator<'_> {
         let number = taken.ok_or(Refusal::OutOfPorts)?;
         let stream = leg.stream_mut(index);
         (stream.port, stream.tos) = (Some(number), tos);
+        // Before its party has said anything, too.
+        stream.source_rules.forwards_others = self.policy.forwards_others;
         Ok(number)
     }
 
@@ -622,7 +631,7 @@ fn learning(negotiation: &Negotiation<'_>, default: Learning) -> Learning {
 }
 
 /// What the flags say of the source of media. Of two that exclude each other the stricter wins.
-fn source_rules(flags: Flags) -> SourceRules {
+fn source_rules(flags: Flags, forwards_others: bool) -> SourceRules {
     let handover = if flags.has(Flag::StrictSource) {
         Handover::Never
     } else if flags.has(Flag::MediaHandover) {
@@ -635,6 +644,7 @@ fn source_rules(flags: Flags) -> SourceRules {
         waits_for_peer: flags.has(Flag::NatWait),
         pierces_nat: flags.has(Flag::PierceNat),
         handover,
+        forwards_others,
     }
 }
 

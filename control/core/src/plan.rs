@@ -279,13 +279,19 @@ fn endpoints_of(
     let (Some(stream), Some(port)) = (leg.streams.get(index), leg.port(index)) else {
         return;
     };
+    // Where nobody need prove anything, nobody is learnt before the other side can say so.
+    let learning = if stream.source_rules.forwards_others && !state.is_answered() {
+        Learning::Off
+    } else {
+        stream.learning
+    };
     let mut egress = egress_of(stream, peer, index);
     if leg.is_blocked {
         egress.rtp = None;
     }
     endpoints.push(Endpoint {
         port,
-        remote: Some((stream.remote, stream.learning)),
+        remote: Some((stream.remote, learning)),
         rules: stream.source_rules,
         tos: stream.tos,
         egress,
@@ -295,7 +301,7 @@ fn endpoints_of(
     if let Some(number) = rtcp_port {
         endpoints.push(Endpoint {
             port: Port { number, ..port },
-            remote: Some((stream.remote_rtcp, stream.learning)),
+            remote: Some((stream.remote_rtcp, learning)),
             rules: stream.source_rules,
             tos: stream.tos,
             egress: Egress {

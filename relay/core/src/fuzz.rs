@@ -221,6 +221,7 @@ fn source_rules(bits: u8) -> SourceRules {
             1 => Handover::AnyStream,
             _ => Handover::SameStream,
         },
+        forwards_others: bits & 32 != 0,
     }
 }
 

@@ -189,6 +189,10 @@ pub struct SourceRules {
     pub pierces_nat: bool,
     /// Whether a locked source may change.
     pub handover: Handover,
+    /// Packets from other sources than the peer go on as if they were the peer's, unless a source
+    /// that is locked never changes ([`Handover::Never`]), and nobody need prove anything to be
+    /// learnt. Who sends to the port is heard.
+    pub forwards_others: bool,
 }
 
 /// Whether another source may take the place of a locked one that has fallen silent.

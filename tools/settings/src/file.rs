@@ -183,12 +183,27 @@ pub struct Control {
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
+    /// What becomes of media from another source than the one that was learnt: `drop`, or
+    /// `forward` it all the same, as rtpengine does without `strict source`; then whoever sends to
+    /// a port of a call is heard ([learning](learning.md)).
+    pub other_sources: OtherSources,
     /// Other names of the relay's interfaces, as `other=name`.
     pub interface_aliases: Vec<String>,
     /// When the relay decodes media and encodes it anew: `when-needed`, which offers to the callee,
     /// behind the caller's codecs, those that the relay has, and translates if the two share none;
     /// `directives`, only if a proxy asks for it (`transcode` in ng); `never`.
     pub transcode: Transcode,
+}
+
+/// What becomes of media from another source than the party's.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtherSources {
+    /// It goes no further.
+    #[default]
+    Drop,
+    /// It goes on as if it were the party's.
+    Forward,
 }
 
 /// How the address of a party is learnt.
@@ -319,6 +334,7 @@ impl Default for Control {
             hep: None,
             hep_agent_id: 2_001,
             endpoint_learning: EndpointLearning::Heuristic,
+            other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),
             transcode: Transcode::default(),
         }

@@ -50,6 +50,7 @@ pub mod manual;
 pub use daemon::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, exit_with_parent};
 pub use error::{Place, SettingsError};
 pub use file::{
-    Control, Driver, EndpointLearning, File, Log, LogFormat, Relay, SipProxy, Tandem, Transcode,
+    Control, Driver, EndpointLearning, File, Log, LogFormat, OtherSources, Relay, SipProxy, Tandem,
+    Transcode,
 };
 pub use load::{Loaded, load};

@@ -7,6 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const DELETE_DELAY_S: u32 = 30;
 const OFFER_TIMEOUT_S: u32 = 3_600;
 
+/// What is lost by doing as rtpengine does.
+pub(super) const OTHER_SOURCES_COST: &str = "rtpengine forwards what anybody sends to a port of a \
+    call, unless asked for \"strict source\": write \"drop\" if your phones do not need that.";
+
 /// The keys of `tandem.toml` that are set.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Settings {
@@ -77,6 +81,9 @@ impl Settings {
         if let Some(learning) = &self.endpoint_learning {
             line(format!("endpoint_learning = \"{learning}\""));
         }
+        line(format!(
+            "# {OTHER_SOURCES_COST}\nother_sources = \"forward\""
+        ));
         // It offers no codecs of its own accord.
         line("transcode = \"directives\"".to_owned());
         let numbers = [

@@ -425,6 +425,24 @@ fn flags_say_what_holds_for_the_source_of_media() {
 }
 
 #[test]
+fn others_than_the_party_are_heard_if_wanted_and_learnt_once_there_is_an_answer() {
+    let mut sim = Sim::new();
+    sim.control.forward_other_sources();
+    let to_callee = sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    let callee = port(&to_callee, 0);
+    let caller = sim.relay.at(callee).rtp.unwrap().number;
+    for port in [caller, caller + 1, callee] {
+        let flow = sim.relay.at(port);
+        assert!(flow.rules.forwards_others);
+        assert_eq!(flow.learning, Learning::Off, "nobody has answered");
+    }
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    for port in [caller, caller + 1, callee] {
+        assert_eq!(sim.relay.at(port).learning, Learning::Heuristic);
+    }
+}
+
+#[test]
 fn calls_are_spread_over_the_workers_and_stay_there() {
     let mut sim = Sim::with_relay(CONFIG, SimRelay::new(2));
     for n in 0..4 {
