@@ -19,6 +19,7 @@ use relay_wire::{InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codecs::Exchange;
+use crate::echo::Reflection;
 use crate::sdp::{Direction, Transport};
 
 /// Parties of one call, forks included.
@@ -112,6 +113,11 @@ pub(crate) struct Stream {
     pub(crate) learning: Learning,
     pub(crate) source_rules: SourceRules,
     pub(crate) rtcp_mux: Mux,
+    /// Where what the party sends goes, if not to its peer.
+    pub(crate) reflection: Reflection,
+    /// The party first heard of the stream by an offer. Then it would be us who decide among ways
+    /// that ICE finds (RFC 8445 §6.1.1); it is asked for by that name.
+    pub(crate) was_offered: bool,
     /// The party put the stream on hold, or was put there.
     pub(crate) is_held: bool,
     /// Which way media flows, as the party said.
@@ -127,7 +133,7 @@ pub(crate) struct Stream {
 pub(crate) struct Mux {
     /// It was offered, by or to the party.
     pub(crate) is_offered: bool,
-    /// The party's offer of it is to be accepted whatever the other party says.
+    /// The other party's offer of it is to be accepted whatever this party answers.
     pub(crate) accept: bool,
     /// It was agreed on.
     pub(crate) is_on: bool,
@@ -359,6 +365,8 @@ impl Default for Stream {
             learning: Learning::default(),
             source_rules: SourceRules::default(),
             rtcp_mux: Mux::default(),
+            reflection: Reflection::None,
+            was_offered: false,
             is_held: false,
             direction: Direction::SendRecv,
             is_active: false,

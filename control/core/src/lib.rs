@@ -22,6 +22,7 @@ mod call;
 mod codecs;
 mod control;
 mod digits;
+mod echo;
 mod events;
 mod exposition;
 #[doc(hidden)]
@@ -32,6 +33,7 @@ mod output;
 mod placement;
 mod plan;
 mod ports;
+mod profile;
 mod quality;
 mod record;
 mod replies;

@@ -18,7 +18,9 @@ use rustc_hash::FxHasher;
 use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Origin, Stream};
 use crate::codecs::{Passage, Transcode, Wishes};
 use crate::control::Now;
+use crate::echo::Reflection;
 use crate::ports::Ports;
+use crate::profile;
 use crate::sdp::{
     Direction, Manipulation, Media, OriginChange, Rewrite, RtcpAttribute, Sdp, SdpError, Section,
     Transport, rewrite,
@@ -281,24 +283,37 @@ impl Negotiator<'_> {
                 continue;
             }
             self.ensure_port(state, offerer, index, offer.tos)?;
+            let is_new = state
+                .leg(receiver)
+                .is_none_or(|it| it.port(index).is_none());
             let port = self.ensure_port(state, receiver, index, offer.tos)?;
             let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
+            let before = state.leg(offerer).and_then(|it| it.streams.get(index));
+            let is_same = before.is_some_and(|it| it.protocol == sdp.text(&media.protocol));
             let sender = self.learn(state, offer, sdp, (offerer, index, media));
             let sender = sender.ok_or(Refusal::Dialogue)?;
             sender.rtcp_mux.is_offered = mux.is_offered;
-            sender.rtcp_mux.accept = mux.accept;
+            let [sent, received] = reflections(offer);
+            sender.reflection = sent.unwrap_or(sender.reflection);
             let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
             let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
             let receiver = receiver.stream_mut(index);
             receiver.kind = kind;
-            receiver.protocol = protocol;
+            // What it was told before goes on unless the offerer itself changes.
+            let told = Some(&receiver.protocol[..]).filter(|_| is_same && !is_new);
+            let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
+            receiver.protocol = profile::rewritten(&protocol, feedback);
             receiver.transport = media.transport;
             receiver.rtcp_mux.is_offered = mux.pass_on;
+            receiver.rtcp_mux.accept = mux.accept;
+            receiver.reflection = received.unwrap_or(receiver.reflection);
+            receiver.was_offered |= is_new;
             receiver.is_active = true;
             sections.push(Section::Relay {
                 port,
                 rtcp_port: if mux.is_required { port } else { port + 1 },
                 rtcp_mux: mux.pass_on,
+                feedback,
             });
         }
         Ok(sections)
@@ -322,16 +337,25 @@ impl Negotiator<'_> {
             let sender = self.learn(state, answer, sdp, (answerer, index, media));
             let sender = sender.ok_or(Refusal::Dialogue)?;
             sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
-            let (is_mux, is_held) = (sender.rtcp_mux.is_on, sender.is_held);
+            let is_mux = sender.rtcp_mux.is_on || sender.rtcp_mux.accept;
+            let is_held = sender.is_held;
+            let [sent, received] = reflections(answer);
+            sender.reflection = sent.unwrap_or(sender.reflection);
             let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
             let receiver = receiver.stream_mut(index);
             receiver.is_active = true;
             receiver.is_held |= is_held;
             receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
+            receiver.reflection = received.unwrap_or(receiver.reflection);
+            // An answer has the profile of the offer.
+            let protocol = sdp.text(&media.protocol);
+            let wanted = profile_wanted(answer).or(Some(&receiver.protocol));
+            let feedback = profile::written(protocol, wanted.filter(|_| !accepts_profile(answer)));
             sections.push(Section::Relay {
                 port: port.number,
                 rtcp_port: receiver.rtcp_port().unwrap_or(port.number),
                 rtcp_mux: receiver.rtcp_mux.is_on,
+                feedback,
             });
         }
         Ok(sections)
@@ -350,7 +374,7 @@ impl Negotiator<'_> {
         let is_ip6 = interface.address.is_ipv6();
         let source = source(negotiation);
         let remote = sdp.remote(media, source);
-        let is_zero = sdp.address(media).is_some_and(|a| a.is_unspecified());
+        let is_zero = sdp.is_zero(media);
         let stream = leg.stream_mut(index);
         stream.kind = sdp.text(&media.kind).to_vec();
         stream.protocol = sdp.text(&media.protocol).to_vec();
@@ -420,6 +444,7 @@ impl Negotiator<'_> {
             origin: &origin,
             replace_zero: replace.has(Replace::ZeroAddress),
             keeps_direction: flags.has(Flag::OriginalSendrecv),
+            strips_extensions: flags.has(Flag::StripExtmap),
             loop_mark: Some(&self.policy.loop_mark)
                 .filter(|_| flags.has(Flag::LoopProtect))
                 .map(String::as_str),
@@ -679,10 +704,7 @@ impl Mux {
 
     /// Whether the offerer is told that it is agreed on.
     fn answer(offered: call::Mux, other_accepts: bool, wish: Words<RtcpMux>) -> bool {
-        let accept = offered.accept
-            || other_accepts
-            || wish.has(RtcpMux::Accept)
-            || wish.has(RtcpMux::Demux);
+        let accept = other_accepts || wish.has(RtcpMux::Accept) || wish.has(RtcpMux::Demux);
         offered.is_offered && accept && !wish.has(RtcpMux::Reject)
     }
 }
@@ -708,13 +730,31 @@ pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
     wishes.map(|(_, name)| name).collect()
 }
 
-/// Whether a profile is asked for that the SDP does not have.
+/// The profile that the receiver is to be told of.
+fn profile_wanted<'n>(negotiation: &Negotiation<'n>) -> Option<&'n [u8]> {
+    let wanted = negotiation.transport_protocol;
+    wanted.filter(|_| !accepts_profile(negotiation))
+}
+
+/// Whether the profile of an answer is to be passed on, though it is not that of the offer.
+fn accepts_profile(negotiation: &Negotiation<'_>) -> bool {
+    negotiation.transport_protocol == Some(b"accept")
+}
+
+/// Whether a profile is asked for that the SDP does not have and cannot be given.
 fn wants_other_profile(negotiation: &Negotiation<'_>) -> bool {
-    negotiation.transport_protocol.is_some_and(|protocol| {
+    profile_wanted(negotiation).is_some_and(|wanted| {
         let lines = negotiation.sdp.split(|&b| b == b'\n');
         let mut media = lines.filter(|line| line.starts_with(b"m="));
-        !media.all(|line| line.split(|&b| b == b' ').nth(2) == Some(protocol))
+        let is_done = |it: &[u8]| it == wanted || profile::is_like(it, wanted);
+        !media.all(|line| line.split(|&b| b == b' ').nth(2).is_some_and(is_done))
     })
+}
+
+/// What becomes of what the sender sends, and of what the receiver does. `None`: as before.
+fn reflections(negotiation: &Negotiation<'_>) -> [Option<Reflection>; 2] {
+    let wished = negotiation.media_echo.map(Reflection::both);
+    wished.map_or([None; 2], |wished| wished.map(Some))
 }
 
 /// The pairs of ports that one state has and another has not.

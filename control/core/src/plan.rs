@@ -10,6 +10,7 @@ use relay_wire::{CallKey, Command, Learning, Port, SourceRules, Transcoding};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::Exchange;
+use crate::echo::Reflection;
 use crate::sdp::Transport;
 
 /// What the relay is to do for a call.
@@ -285,6 +286,7 @@ fn endpoints_of(
     } else {
         stream.learning
     };
+    let peer = peer.filter(|_| stream.reflection == Reflection::None);
     let mut egress = egress_of(stream, peer, index);
     if leg.is_blocked {
         egress.rtp = None;
@@ -297,6 +299,11 @@ fn endpoints_of(
         egress,
         transcoding: transcoding_of((state, leg), peer.filter(|_| egress.rtp.is_some()), index),
     });
+    if stream.reflection == Reflection::Echo
+        && let Some(endpoint) = endpoints.last_mut()
+    {
+        endpoint.egress.rtp = Some(port);
+    }
     let rtcp_port = stream.rtcp_port().filter(|number| *number != port.number);
     if let Some(number) = rtcp_port {
         endpoints.push(Endpoint {

@@ -57,6 +57,7 @@ mod tests {
 
     use super::*;
     use crate::call::{LegId, Mux, Stream};
+    use crate::echo::Reflection;
     use crate::sdp::{Direction, Transport};
     use crate::tests::client;
 
@@ -86,6 +87,8 @@ mod tests {
                 accept: false,
                 is_on: true,
             },
+            reflection: Reflection::Echo,
+            was_offered: true,
             is_held: false,
             direction: Direction::SendOnly,
             is_active: true,
@@ -114,9 +117,9 @@ mod tests {
         let golden = [
             2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 1, 2, 122, 57, 0, 1,
             208, 15, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1, 1,
-            176, 234, 1, 1, 136, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 2,
-            1, 0, 0, 0, 0, 0, 0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 0,
-            0, 1,
+            176, 234, 1, 1, 136, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1,
+            0, 2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17,
+            0, 0, 0, 1,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }

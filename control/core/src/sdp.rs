@@ -12,7 +12,7 @@ pub(crate) use manipulate::Manipulation;
 pub use parse::MEDIA_MAX;
 pub(crate) use parse::SdpError;
 pub(crate) use parse::{Direction, Media, Sdp, Transport};
-pub(crate) use rewrite::{OriginChange, Rewrite, RtcpAttribute, Section, rewrite};
+pub(crate) use rewrite::{Feedback, OriginChange, Rewrite, RtcpAttribute, Section, rewrite};
 
 #[cfg(test)]
 pub(crate) mod tests;

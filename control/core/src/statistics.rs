@@ -12,6 +12,7 @@ use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::control::Now;
+use crate::echo::Reflection;
 use crate::quality::mos_tenths;
 use crate::sdp::Transport;
 
@@ -331,6 +332,9 @@ fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {
         (stream.direction.receives(), "recv"),
         (stream.rtcp_mux.is_on, "rtcp-mux"),
         (stream.transport != Transport::Rtp, "passthrough"),
+        (stream.was_offered, "ICE controlling"),
+        (stream.reflection == Reflection::Echo, "echo"),
+        (stream.reflection == Reflection::Blackhole, "blackhole"),
     ];
     for (_, name) in flags.into_iter().filter(|(is_set, _)| *is_set) {
         out.put(name);

@@ -157,6 +157,8 @@ words! {
         SipSourceAddress = "SIP source address",
         /// Accept media from the signalled address only.
         StrictSource = "strict source",
+        /// Say nothing of header extensions.
+        StripExtmap = "strip extmap",
         /// Symmetric media: what is done anyhow.
         Symmetric = "symmetric",
         /// In a delete: regard the to-tag.
@@ -225,6 +227,33 @@ words! {
         Reject = "reject",
         /// Offer it without a second port.
         Require = "require",
+    }
+}
+
+words! {
+    /// What is to be sent back to who sent it (`media echo`).
+    MediaEcho {
+        /// What the sender sends goes back, what the receiver sends nowhere.
+        Backward = "backward",
+        /// What either sends goes nowhere.
+        Blackhole = "blackhole",
+        /// What either sends goes back.
+        Both = "both",
+        /// What the receiver sends goes back, what the sender sends nowhere.
+        Forward = "forward",
+    }
+}
+
+impl MediaEcho {
+    /// The word in any of the many ways that the peer understands.
+    pub(crate) fn find_short(spelling: &[u8]) -> Option<Self> {
+        let short = match spelling.to_ascii_lowercase().as_slice() {
+            b"sinkhole" => Self::Blackhole,
+            b"fwd" | b"fw" => Self::Forward,
+            b"backwards" | b"reverse" | b"back" | b"bkw" | b"bk" => Self::Backward,
+            _ => return Self::find(spelling),
+        };
+        Some(short)
     }
 }
 
@@ -301,6 +330,7 @@ mod tests {
         check::<Flag>();
         check::<Replace>();
         check::<CodecDirective>();
+        check::<MediaEcho>();
         check::<RtcpMux>();
         check::<Support>();
         check::<Ice>();
@@ -314,5 +344,9 @@ mod tests {
             assert_eq!(Flag::find(spelling.as_bytes()), Some(Flag::TrustAddress));
         }
         assert_eq!(Flag::find(b"trustaddress"), None);
+        for spelling in ["fw", "fwd", "Forward"] {
+            let found = MediaEcho::find_short(spelling.as_bytes());
+            assert_eq!(found, Some(MediaEcho::Forward));
+        }
     }
 }

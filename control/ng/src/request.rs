@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, MediaEcho, Replace, RtcpMux, Support, Word,
+    Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -137,6 +138,8 @@ pub struct Negotiation<'a> {
     pub ptime_ms: Option<u16>,
     /// Milliseconds of a packet towards the sender of an offer.
     pub ptime_reverse_ms: Option<u16>,
+    /// What is to be sent back to who sent it.
+    pub media_echo: Option<MediaEcho>,
     /// Attributes to be taken out, put in or changed.
     pub attribute_changes: Vec<AttributeChange<'a>>,
 }
@@ -459,6 +462,7 @@ impl<'a> Negotiation<'a> {
             "ice" => set(&mut self.ice, word(value)),
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
+            "media-echo" => set(&mut self.media_echo, media_echo(value)),
             "ptime" => set(&mut self.ptime_ms, milliseconds(value.as_integer())),
             "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(value.as_integer())),
             "received-from" => set(&mut self.received_from, received_from(value)),
@@ -608,6 +612,10 @@ fn non_empty<'a>(value: Given<'a>) -> Option<&'a [u8]> {
 
 fn word<T: Word>(value: Given<'_>) -> Option<T> {
     T::find(value.words().next()?)
+}
+
+fn media_echo(value: Given<'_>) -> Option<MediaEcho> {
+    MediaEcho::find_short(value.words().next()?)
 }
 
 fn unsigned(value: Given<'_>) -> Option<u32> {

@@ -5,6 +5,7 @@ mod deletion;
 mod descriptions;
 mod formats;
 mod negotiation;
+mod parties;
 mod recovery;
 mod resilience;
 mod transcoding;

@@ -8,6 +8,9 @@ use std::ops::Range;
 /// Media sections of one description.
 pub const MEDIA_MAX: usize = 16;
 
+/// Stands for a port that is not known yet (RFC 8840 §4.1.1).
+const PORT_TO_COME: u16 = 9;
+
 /// Lines of most sections; others grow.
 const LINES_USUAL: usize = 20;
 
@@ -35,6 +38,8 @@ pub(crate) struct Sdp<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) session: Session,
     pub(super) media: Vec<Media>,
+    /// A blank line was read: what follows belongs to no section.
+    is_past_end: bool,
 }
 
 /// What stands before the first `m=`.
@@ -194,6 +199,7 @@ impl<'a> Sdp<'a> {
             bytes,
             session: Session::default(),
             media: Vec::with_capacity(1),
+            is_past_end: false,
         };
         let mut start = 0;
         while start < bytes.len() {
@@ -227,7 +233,7 @@ impl<'a> Sdp<'a> {
     pub(crate) fn direction(&self, media: &Media) -> Direction {
         let direction = media.block.direction.or(self.session.block.direction);
         let direction = direction.unwrap_or(Direction::SendRecv);
-        let is_zero = self.address(media).is_some_and(|it| it.is_unspecified());
+        let is_zero = self.is_zero(media);
         match direction {
             Direction::SendRecv if is_zero => Direction::SendOnly,
             Direction::RecvOnly if is_zero => Direction::Inactive,
@@ -239,6 +245,24 @@ impl<'a> Sdp<'a> {
     pub(crate) fn origin(&self) -> Option<[&'a [u8]; 6]> {
         let words = self.session.origin.as_ref()?;
         Some(words.each_ref().map(|word| self.text(word)))
+    }
+
+    /// Whether the address given for a medium says that nothing is to be sent. Who trickles
+    /// candidates gives one of zeros, and port 9, because it knows none yet (RFC 8840 §4.1.1).
+    pub(crate) fn is_zero(&self, media: &Media) -> bool {
+        let is_zero = self.address(media).is_some_and(|it| it.is_unspecified());
+        is_zero && !(media.port == PORT_TO_COME && self.trickles(media))
+    }
+
+    /// Whether candidates of ICE are still to come.
+    fn trickles(&self, media: &Media) -> bool {
+        let blocks = [&media.block, &self.session.block];
+        let mut lines = blocks.into_iter().flat_map(|block| &block.lines);
+        lines.any(|line| {
+            let text = self.text(&line.text);
+            let options = text.strip_prefix(b"a=ice-options:").unwrap_or_default();
+            options.split(|&b| b == b' ').any(|it| it == b"trickle")
+        })
     }
 
     /// The address given for a medium; `None` if there is none or it is a host name.
@@ -278,6 +302,9 @@ impl<'a> Sdp<'a> {
     /// Takes a line without its end.
     fn line(&mut self, line: Range<usize>) -> Result<(), SdpError> {
         let kind = self.text(&line).get(..2).unwrap_or_default();
+        if self.is_past_end && kind != b"m=" {
+            return Ok(());
+        }
         let value = line.start + kind.len()..line.end;
         let is_session = self.media.is_empty();
         let place = match kind {
@@ -299,7 +326,10 @@ impl<'a> Sdp<'a> {
             b"e=" if is_session => Place::Email,
             b"p=" if is_session => Place::Phone,
             b"t=" | b"r=" | b"z=" if is_session => Place::Time,
-            _ if self.text(&line).trim_ascii().is_empty() => return Ok(()),
+            _ if self.text(&line).trim_ascii().is_empty() => {
+                self.is_past_end = true;
+                return Ok(());
+            }
             _ => Place::Unknown,
         };
         self.push(line, place, None);
@@ -335,6 +365,7 @@ impl<'a> Sdp<'a> {
         let [Some(kind), Some(port_field), Some(protocol)] = words::<3>(self.bytes, &value) else {
             return Err(SdpError::MediaLine);
         };
+        self.is_past_end = false;
         let port = self.text(&port_field).split(|&b| b == b'/').next();
         let port = number(port.unwrap_or_default()).ok_or(SdpError::MediaLine)?;
         self.media.push(Media {
