@@ -22,6 +22,7 @@ mod make_run;
 mod nat_modes;
 mod nat_moves;
 mod nat_types;
+mod opensips_requests;
 mod operator_commands;
 mod peer_suite;
 mod port_exhaustion;
