@@ -18,6 +18,7 @@ mod engine;
 mod load;
 mod plans;
 mod pool;
+mod queue;
 mod shared;
 mod thread;
 mod transcoder;

@@ -27,6 +27,11 @@ const EFFORT_MAX: u32 = 256;
 /// To open a port takes some ten microseconds more than another command.
 const OPEN_EFFORT: u32 = 8;
 
+/// Packets of codec threads that are sent in one turn at most. They come in hundreds when a thread
+/// has much to do, and what has arrived meanwhile is not to wait for them: to send these takes some
+/// hundred microseconds.
+const MADE_MAX: u32 = 32;
+
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -44,6 +49,8 @@ pub(crate) struct Worker {
     outbox: Outbox,
     /// More can be done at once: the next turn must not wait.
     is_busy: bool,
+    /// So it is with packets of codec threads.
+    has_made: bool,
 }
 
 impl Worker {
@@ -65,6 +72,7 @@ impl Worker {
             effort: 0,
             outbox: Outbox::default(),
             is_busy: false,
+            has_made: false,
         }
     }
 
@@ -109,7 +117,7 @@ impl Worker {
 
     /// How long the next turn may wait.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.is_busy {
+        if self.is_busy || self.has_made {
             return Some(Duration::ZERO);
         }
         let deadline = self.relay.poll_timeout()?;
@@ -282,9 +290,10 @@ impl Worker {
         }
     }
 
-    /// Sends what codec threads have made.
+    /// Sends some of what codec threads have made.
     fn send_made(&mut self) {
-        for _ in 0..self.transcoder.made_max() {
+        self.has_made = false;
+        for _ in 0..MADE_MAX {
             let Some(made) = self.transcoder.poll_made() else {
                 return;
             };
@@ -296,6 +305,8 @@ impl Worker {
             }
             self.transcoder.give_back(made);
         }
+        // They are not announced again.
+        self.has_made = true;
     }
 
     /// Sends the empty datagrams that open NATs.

@@ -1,8 +1,7 @@
 //! All codec threads.
 
+use std::io;
 use std::sync::Arc;
-
-use crossbeam::sync::Parker;
 
 use super::load::Level;
 use super::shared::Outlet;
@@ -31,21 +30,27 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Threads that are yet to run. Workers are woken by `wakes`, in their order.
-    pub(crate) fn new(limits: PoolLimits, wakes: &[Arc<Wake>]) -> (Arc<Self>, Vec<CodecThread>) {
+    ///
+    /// # Errors
+    ///
+    /// When the process has too many descriptors.
+    pub(crate) fn new(
+        limits: PoolLimits,
+        wakes: &[Arc<Wake>],
+    ) -> io::Result<(Arc<Self>, Vec<CodecThread>)> {
         let outlets = wakes.iter().map(|it| Arc::new(Outlet::new(Arc::clone(it))));
         let outlets: Vec<_> = outlets.collect();
         let new_thread = |_| {
-            let parker = Parker::new();
-            CodecThread {
-                inlet: Arc::new(Inlet::new(limits.flows_max, parker.unparker().clone())),
-                parker,
+            Ok(CodecThread {
+                inlet: Arc::new(Inlet::new(limits.flows_max, Wake::new()?)),
                 outlets: outlets.clone(),
                 refuses_when_busy: limits.refuses_when_busy,
-            }
+            })
         };
-        let threads: Vec<_> = (0..limits.threads).map(new_thread).collect();
+        let threads: io::Result<Vec<_>> = (0..limits.threads).map(new_thread).collect();
+        let threads = threads?;
         let inlets = threads.iter().map(|it| Arc::clone(&it.inlet)).collect();
-        (Arc::new(Self { inlets, outlets }), threads)
+        Ok((Arc::new(Self { inlets, outlets }), threads))
     }
 
     /// Tells all threads to end.

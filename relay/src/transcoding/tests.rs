@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codec::Codec;
-use crossbeam::sync::Parker;
 use relay_core::SocketId;
 use relay_rtp::{Kind, PayloadType};
 use relay_transcode::{Plan, Side};
@@ -51,7 +50,7 @@ impl Bench {
     fn new(flows_max: usize) -> Self {
         let outlet = Arc::new(Outlet::new(Arc::new(Wake::new().unwrap())));
         Self {
-            inlet: Inlet::new(flows_max, Parker::new().unparker().clone()),
+            inlet: Inlet::new(flows_max, Wake::new().unwrap()),
             engine: Engine::new(vec![Arc::clone(&outlet)]),
             outlet,
             now: Instant::now(),

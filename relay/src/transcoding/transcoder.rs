@@ -165,11 +165,6 @@ impl Transcoder {
         }
     }
 
-    /// Packets that may be taken by [`Self::poll_made`] in one turn: more wait for the next.
-    pub(crate) fn made_max(&self) -> usize {
-        self.outlet.courier.room()
-    }
-
     /// Takes a packet that was made; it is to be given back. `None`: there is none.
     pub(crate) fn poll_made(&mut self) -> Option<Box<Parcel>> {
         loop {

@@ -53,7 +53,7 @@ impl Bench {
             flows_max: 0,
             refuses_when_busy: true,
         };
-        let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake));
+        let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake)).unwrap();
         let transcoder = Transcoder::new(0, pool);
         let mailbox = Arc::new(Mailbox::new(wake, link_wake));
         let places = vec![Place { address, tos: 0 }];
