@@ -1,4 +1,5 @@
 mod manual;
+mod spellings;
 
 use proptest::prelude::*;
 
