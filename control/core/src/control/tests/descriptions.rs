@@ -1,5 +1,7 @@
 //! What descriptions say: `o=`, marks against loops, names of interfaces.
 
+mod any;
+
 use control_ng::{Command, Flag, Negotiation, Replace, Words};
 
 use crate::tests::{Sim, sdp};
