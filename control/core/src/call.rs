@@ -31,6 +31,9 @@ const LEGS_USUAL: usize = 2;
 /// Other tags by which one party is known.
 pub(crate) const ALIASES_MAX: usize = 8;
 
+/// Ports of one stream that its party was told of before.
+pub(crate) const FORMER_MAX: usize = 2;
+
 /// Deleted forks that are remembered, so that a repeated delete does not end the call.
 const DELETED_BRANCHES_MAX: usize = 16;
 
@@ -104,6 +107,11 @@ pub(crate) struct Stream {
     pub(crate) transport: Transport,
     /// The relay's port that faces the party; that of RTCP is the next one.
     pub(crate) port: Option<u16>,
+    /// The same, of before.
+    pub(crate) former: Box<[Former]>,
+    /// Where the party was when the other one was told of a port: told of the same, that takes it
+    /// for there still.
+    pub(crate) chosen_for: Option<SocketAddr>,
     /// Type of service of what leaves there, if the proxy said when the port was taken.
     pub(crate) tos: Option<u8>,
     /// Where the party wants RTP.
@@ -126,6 +134,15 @@ pub(crate) struct Stream {
     pub(crate) is_active: bool,
     /// What was said of codecs between this leg and an older one.
     pub(crate) exchange: Option<Box<Exchange>>,
+}
+
+/// A port of the relay that a party was told of.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Former {
+    /// Where the other party was then.
+    pub(crate) of: SocketAddr,
+    /// That of RTP.
+    pub(crate) port: u16,
 }
 
 /// RTCP on the port of RTP, as far as one party is concerned.
@@ -295,7 +312,7 @@ impl CallState {
     /// All pairs of ports in use, by the port of RTP.
     pub(crate) fn ports(&self) -> impl Iterator<Item = Port> {
         self.legs.iter().flat_map(|leg| {
-            let ports = leg.streams.iter().filter_map(|stream| stream.port);
+            let ports = leg.streams.iter().flat_map(Stream::ports);
             ports.map(|number| Port {
                 interface: leg.interface,
                 number,
@@ -335,6 +352,12 @@ impl Leg {
 }
 
 impl Stream {
+    /// All its ports for RTP, the one in use first.
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        let former = self.former.iter().map(|former| former.port);
+        self.port.into_iter().chain(former)
+    }
+
     /// The relay's port for RTCP from and to the party.
     pub(crate) fn rtcp_port(&self) -> Option<u16> {
         match self.transport {
@@ -359,6 +382,8 @@ impl Default for Stream {
             protocol: Vec::new(),
             transport: Transport::Rtp,
             port: None,
+            former: Box::default(),
+            chosen_for: None,
             tos: None,
             remote: None,
             remote_rtcp: None,

@@ -26,6 +26,8 @@ use crate::sdp::{
     Transport, rewrite,
 };
 
+mod moves;
+
 /// Why there is no new SDP. Displayed, it is the `error-reason`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -126,7 +128,7 @@ impl Negotiator<'_> {
 
     /// Carries an answer out on a call and returns the SDP for the offerer.
     pub(crate) fn answer(
-        &self,
+        &mut self,
         state: &mut CallState,
         answer: &Negotiation<'_>,
     ) -> Result<Vec<u8>, Refusal> {
@@ -286,7 +288,8 @@ impl Negotiator<'_> {
             let is_new = state
                 .leg(receiver)
                 .is_none_or(|it| it.port(index).is_none());
-            let port = self.ensure_port(state, receiver, index, offer.tos)?;
+            self.ensure_port(state, receiver, index, offer.tos)?;
+            let port = self.port_told(state, offer, sdp, (offerer, receiver), (index, media))?;
             let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
             let before = state.leg(offerer).and_then(|it| it.streams.get(index));
             let is_same = before.is_some_and(|it| it.protocol == sdp.text(&media.protocol));
@@ -320,7 +323,7 @@ impl Negotiator<'_> {
     }
 
     fn answer_sections(
-        &self,
+        &mut self,
         state: &mut CallState,
         answer: &Negotiation<'_>,
         sdp: &Sdp<'_>,
@@ -329,11 +332,12 @@ impl Negotiator<'_> {
         let mut sections = Vec::with_capacity(sdp.media().len());
         for (index, media) in sdp.media().iter().enumerate() {
             let port = state.leg(offerer).and_then(|leg| leg.port(index));
-            let (Some(port), true) = (port, media.port != 0) else {
+            if port.is_none() || media.port == 0 {
                 refuse(state, index, (offerer, answerer));
                 sections.push(unrelayed(media));
                 continue;
-            };
+            }
+            let port = self.port_told(state, answer, sdp, (answerer, offerer), (index, media))?;
             let sender = self.learn(state, answer, sdp, (answerer, index, media));
             let sender = sender.ok_or(Refusal::Dialogue)?;
             sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
@@ -352,8 +356,8 @@ impl Negotiator<'_> {
             let wanted = profile_wanted(answer).or(Some(&receiver.protocol));
             let feedback = profile::written(protocol, wanted.filter(|_| !accepts_profile(answer)));
             sections.push(Section::Relay {
-                port: port.number,
-                rtcp_port: receiver.rtcp_port().unwrap_or(port.number),
+                port,
+                rtcp_port: receiver.rtcp_port().unwrap_or(port),
                 rtcp_mux: receiver.rtcp_mux.is_on,
                 feedback,
             });
@@ -567,6 +571,10 @@ fn receiver(state: &CallState, offer: &Negotiation<'_>, offerer: LegId) -> Optio
     if let (Some(leg), Some(_)) = (silent, offer.to_tag) {
         return Some(leg.id);
     }
+    // Another party on another branch, though it has a tag already.
+    if offer.via_branch.is_some() && offer.to_tag.is_some() {
+        return None;
+    }
     state.leg(offerer)?.peer
 }
 
@@ -595,6 +603,10 @@ fn answerer(state: &mut CallState, answer: &Negotiation<'_>, offerer: LegId) -> 
     }
     let leg = state.leg_mut(id)?;
     if !leg.has_tag(tag) && leg.tags.len() < ALIASES_MAX {
+        // Who it is now need not have moved.
+        for stream in &mut leg.streams {
+            stream.chosen_for = None;
+        }
         // The newest is the party's name; the others are still known.
         leg.tags.insert(0, tag.to_vec());
     }
@@ -624,7 +636,8 @@ fn refuse(state: &mut CallState, index: usize, (offerer, answerer): (LegId, LegI
 fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
     let leg = state.leg_mut(leg);
     if let Some(stream) = leg.and_then(|leg| leg.streams.get_mut(index)) {
-        stream.port = None;
+        (stream.port, stream.former) = (None, Box::default());
+        stream.chosen_for = None;
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
     }

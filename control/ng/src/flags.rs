@@ -137,7 +137,7 @@ words! {
         NewBranch = "new branch",
         /// Codecs agreed on before stay the preferred ones.
         NoCodecRenegotiation = "no codec renegotiation",
-        /// Take new ports when the peer's change: ports are always kept.
+        /// Take new ports when the peer's change, even if it will receive nothing.
         NoPortLatching = "no port latching",
         /// Write no `a=rtcp`.
         NoRtcpAttribute = "no rtcp attribute",
@@ -145,7 +145,7 @@ words! {
         OriginalSendrecv = "original sendrecv",
         /// Send empty packets until something is received.
         PierceNat = "pierce NAT",
-        /// Keep the ports when the peer's change: what is done anyhow.
+        /// Keep the ports when the peer's change.
         PortLatching = "port latching",
         /// The answer is provisional.
         Provisional = "provisional",

@@ -270,6 +270,11 @@ impl<'a> Sdp<'a> {
         self.connection(media)?.address
     }
 
+    /// The address and port given for a medium, be they zeros.
+    pub(crate) fn signalled(&self, media: &Media) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address(media)?, media.port))
+    }
+
     /// The line `c=` that speaks for a medium.
     pub(super) fn connection<'s>(&'s self, media: &'s Media) -> Option<&'s Connection> {
         let own = media.block.connection.as_ref();

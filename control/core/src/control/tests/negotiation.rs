@@ -75,7 +75,9 @@ fn an_offer_again_keeps_the_ports() {
     let (callee, caller) = call(&mut sim);
     let again = sim.reoffer("c1", "alice", "bob", &sdp(CALLER, 4_000));
     assert_eq!(port(&again, 0), callee);
-    let moved = sim.reoffer("c1", "alice", "bob", &sdp(CALLER, 4_444));
+    let sdp_in = sdp(CALLER, 4_444);
+    let moved = offer(&sdp_in).to_tag(b"bob").flag(Flag::PortLatching);
+    let moved = sim.negotiate(&Command::Offer(moved));
     assert_eq!(port(&moved, 0), callee);
     let remote = sim.relay.at(caller).remote;
     assert_eq!(remote, Some("192.0.2.10:4444".parse().unwrap()));
@@ -85,9 +87,10 @@ fn an_offer_again_keeps_the_ports() {
 #[test]
 fn the_callee_may_offer_too() {
     let mut sim = Sim::new();
-    let (callee, caller) = call(&mut sim);
+    let (callee, _) = call(&mut sim);
     let to_caller = sim.reoffer("c1", "bob", "alice", &sdp(CALLEE, 5_555));
-    assert_eq!(port(&to_caller, 0), caller);
+    let caller = port(&to_caller, 0);
+    assert_eq!(sim.relay.at(callee).rtp, Some(on(0, caller)));
     let to_callee = sim.answer("c1", "bob", "alice", &sdp(CALLER, 4_000));
     assert_eq!(port(&to_callee, 0), callee);
     let remote = sim.relay.at(callee).remote;
