@@ -11,6 +11,7 @@
 
 mod answer;
 mod capability;
+mod directed;
 mod exchange;
 mod format;
 mod listing;

@@ -8,8 +8,8 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use control_ng::{
-    AddressFamily, CodecDirective, EndpointLearning, Flag, Flags, Ice, Negotiation, Replace,
-    RtcpMux, Support, Words,
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, Negotiation, Replace, RtcpMux, Support,
+    Words,
 };
 use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
@@ -724,20 +724,12 @@ impl Mux {
 
 /// What a request asks for that is not done (yet). The request is carried out without it.
 pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
-    let flag = |flag| negotiation.flags.has(flag);
-    let mut ignored = negotiation.codecs.named(CodecDirective::Ignore);
     let wishes = [
         (
             matches!(negotiation.ice, Some(Ice::Force | Ice::ForceRelay)),
             "ICE force",
         ),
         (wants_other_profile(negotiation), "transport protocol"),
-        (flag(Flag::AllowNoCodecMedia), "allow no codec media"),
-        (
-            flag(Flag::ReuseCodecs) || flag(Flag::NoCodecRenegotiation),
-            "reuse codecs",
-        ),
-        (ignored.next().is_some(), "codec ignore"),
     ];
     let wishes = wishes.into_iter().filter(|(is_wished, _)| *is_wished);
     wishes.map(|(_, name)| name).collect()

@@ -155,6 +155,8 @@ words! {
         SingleCodec = "single codec",
         /// Use the address that the SIP message came from.
         SipSourceAddress = "SIP source address",
+        /// Offer what was offered to the other party before, whatever is offered now.
+        StaticCodecs = "static codecs",
         /// Accept media from the signalled address only.
         StrictSource = "strict source",
         /// Say nothing of header extensions.

@@ -111,7 +111,13 @@ impl Format {
     /// Whether both are the same codec, whatever their numbers and parameters are.
     pub(crate) fn is_same_codec(&self, other: &Self) -> bool {
         let codec = (self.clock_hz, self.channels);
-        codec == (other.clock_hz, other.channels) && self.is_named(&other.name)
+        let is_alike = self.is_named(&other.name) || (self.is_g729() && other.is_g729());
+        codec == (other.clock_hz, other.channels) && is_alike
+    }
+
+    /// Annex A is the same on the wire, and goes by both names.
+    fn is_g729(&self) -> bool {
+        self.is_named("G729") || self.is_named("G729a")
     }
 
     /// Names are compared without regard to case. What has none is like nothing.

@@ -7,7 +7,7 @@ use super::offer::Offered;
 use super::*;
 
 /// `0 8 96=opus/48000/2;useinbandfec=1 ptime=30` as a description.
-fn description(formats: &str) -> String {
+pub(super) fn description(formats: &str) -> String {
     let words: Vec<_> = formats.split_whitespace().collect();
     let numbers = words.iter().filter(|it| !it.starts_with("ptime="));
     let numbers: Vec<_> = numbers.map(|it| it.split('=').next().unwrap()).collect();
@@ -30,7 +30,7 @@ fn description(formats: &str) -> String {
 }
 
 /// What the first section lists, as `0 PCMU, 96 opus`.
-fn listed(sdp: &str) -> String {
+pub(super) fn listed(sdp: &str) -> String {
     let sections = sections(sdp.as_bytes());
     let formats = &sections[0].as_ref().unwrap().formats;
     let words = formats.iter().map(|it| match it.clock_hz {
@@ -41,7 +41,7 @@ fn listed(sdp: &str) -> String {
 }
 
 /// Directives as `strip=all offer=PCMA,PCMU ptime=30`, and flags.
-fn wishes(directives: &str) -> Wishes {
+pub(super) fn wishes(directives: &str) -> Wishes {
     let mut codecs = Codecs::default();
     let mut negotiation = Negotiation::default();
     for word in directives.split_whitespace() {
@@ -112,7 +112,7 @@ fn side(format: relay_wire::Format) -> String {
     text
 }
 
-fn shown(routes: &[relay_wire::Route]) -> Vec<String> {
+pub(super) fn shown(routes: &[relay_wire::Route]) -> Vec<String> {
     let route = |it: &relay_wire::Route| format!("{} > {}", side(it.from), side(it.to));
     routes.iter().map(route).collect()
 }
