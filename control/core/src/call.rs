@@ -13,6 +13,7 @@
 //! its peer the callee that answered last: it hears the caller and is heard. Before anyone has
 //! answered, all that the callees send goes to the caller.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use relay_wire::{InterfaceId, Learning, Port, SourceRules};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codecs::Exchange;
 use crate::echo::Reflection;
-use crate::sdp::{Direction, Transport};
+use crate::sdp::{self, Direction, Transport};
 
 /// Parties of one call, forks included.
 pub(crate) const LEGS_MAX: usize = 16;
@@ -132,6 +133,8 @@ pub(crate) struct Stream {
     pub(crate) direction: Direction,
     /// Not refused by the party.
     pub(crate) is_active: bool,
+    /// The line by which the party would refuse the stream, of which it was not told.
+    pub(crate) hidden: Option<Vec<u8>>,
     /// What was said of codecs between this leg and an older one.
     pub(crate) exchange: Option<Box<Exchange>>,
 }
@@ -341,6 +344,13 @@ impl Leg {
         &mut self.streams[index]
     }
 
+    /// What the party says, with the streams that it was not told of.
+    pub(crate) fn completed<'a>(&self, sdp: &'a [u8]) -> Cow<'a, [u8]> {
+        let streams = self.streams.iter().enumerate();
+        let hidden = streams.filter_map(|(index, it)| Some((index, it.hidden.as_deref()?)));
+        sdp::completed(sdp, &hidden.collect::<Vec<_>>())
+    }
+
     /// The port for RTP (or whatever else) of a stream.
     pub(crate) fn port(&self, index: usize) -> Option<Port> {
         let stream = self.streams.get(index)?;
@@ -395,6 +405,7 @@ impl Default for Stream {
             is_held: false,
             direction: Direction::SendRecv,
             is_active: false,
+            hidden: None,
             exchange: None,
         }
     }

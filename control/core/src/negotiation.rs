@@ -4,12 +4,13 @@
 //! Either way the sender's leg learns where its party wants media, and the SDP goes on with the
 //! ports that face the other party.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 use std::net::IpAddr;
 
 use control_ng::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, Negotiation, Replace, RtcpMux, Support,
-    Words,
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, MediaKind, Negotiation, Replace, RtcpMux,
+    Support, Words,
 };
 use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
@@ -113,9 +114,10 @@ impl Negotiator<'_> {
         let offerer = self.offerer(state, offer, &sdp)?;
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
         let wishes = Wishes::new(offer);
+        let whole = completed(state, offerer, offer.sdp);
         let text = self
             .passage(&wishes, offerer, receiver)
-            .offer(state, offer.sdp);
+            .offer(state, &whole);
         let sdp = Sdp::parse(&text)?;
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
@@ -140,9 +142,10 @@ impl Negotiator<'_> {
             leg.label = Some(label.to_vec());
         }
         let wishes = Wishes::new(answer);
+        let whole = completed(state, answerer, answer.sdp);
         let text = self
             .passage(&wishes, answerer, offerer)
-            .answer(state, answer.sdp);
+            .answer(state, &whole);
         let sdp = Sdp::parse(&text)?;
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
@@ -254,6 +257,7 @@ impl Negotiator<'_> {
     /// first of the family; else the first.
     fn interface(&self, name: Option<&[u8]>, is_ip6: Option<bool>) -> Option<InterfaceId> {
         let name = name.map(|name| self.policy.interface_name(name));
+        let is_ip6 = name.and_then(|name| self.family_by_name(name)).or(is_ip6);
         let has_name =
             |interface: &Interface| name.is_some_and(|name| interface.name.as_bytes() == name);
         let has_family = |interface: &Interface| {
@@ -270,6 +274,18 @@ impl Negotiator<'_> {
         u8::try_from(index).ok().map(InterfaceId)
     }
 
+    /// Names that stand for families where no interface has them, as rtpengine knows them from
+    /// its own past.
+    fn family_by_name(&self, name: &[u8]) -> Option<bool> {
+        let mut interfaces = self.interfaces.iter();
+        let is_known = interfaces.any(|it| it.name.as_bytes() == name);
+        match name {
+            b"external" if !is_known => Some(true),
+            b"internal" if !is_known => Some(false),
+            _ => None,
+        }
+    }
+
     fn offer_sections(
         &mut self,
         state: &mut CallState,
@@ -279,6 +295,10 @@ impl Negotiator<'_> {
     ) -> Result<Vec<Section>, Refusal> {
         let mut sections = Vec::with_capacity(sdp.media().len());
         for (index, media) in sdp.media().iter().enumerate() {
+            if let Some(section) = removed(state, offer, sdp, (receiver, index, media)) {
+                sections.push(section);
+                continue;
+            }
             // What a re-offer gives up goes on until the answer gives it up too.
             if media.port == 0 || media.transport == Transport::Other {
                 sections.push(unrelayed(media));
@@ -331,6 +351,10 @@ impl Negotiator<'_> {
     ) -> Result<Vec<Section>, Refusal> {
         let mut sections = Vec::with_capacity(sdp.media().len());
         for (index, media) in sdp.media().iter().enumerate() {
+            if is_hidden(state, offerer, index) {
+                sections.push(Section::Hide);
+                continue;
+            }
             let port = state.leg(offerer).and_then(|leg| leg.port(index));
             if port.is_none() || media.port == 0 {
                 refuse(state, index, (offerer, answerer));
@@ -641,6 +665,38 @@ fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
     }
+}
+
+/// What a party says, with the sections of which it was not told.
+fn completed<'a>(state: &CallState, leg: LegId, sdp: &'a [u8]) -> Cow<'a, [u8]> {
+    let leg = state.leg(leg);
+    leg.map_or(Cow::Borrowed(sdp), |leg| leg.completed(sdp))
+}
+
+fn is_hidden(state: &CallState, leg: LegId, index: usize) -> bool {
+    let stream = state.leg(leg).and_then(|leg| leg.streams.get(index));
+    stream.is_some_and(|stream| stream.hidden.is_some())
+}
+
+/// What becomes of a section that the receiver of an offer is not to have. It cannot be told less
+/// than before; what it never heard of it never hears of.
+fn removed(
+    state: &mut CallState,
+    offer: &Negotiation<'_>,
+    sdp: &Sdp<'_>,
+    (receiver, index, media): (LegId, usize, &Media),
+) -> Option<Section> {
+    let is_hidden = is_hidden(state, receiver, index);
+    let kind = MediaKind::of(sdp.text(&media.kind));
+    if !is_hidden && !offer.media_removed.has(kind) {
+        return None;
+    }
+    let leg = state.leg_mut(receiver)?;
+    if !is_hidden && leg.streams.len() > index {
+        return Some(Section::Refuse);
+    }
+    leg.stream_mut(index).hidden = Some(sdp.refusal(media));
+    Some(Section::Hide)
 }
 
 /// What becomes of a section that gets no port.

@@ -296,6 +296,34 @@ words! {
 }
 
 words! {
+    /// Kinds of media (`sdp-media-remove`).
+    MediaKind {
+        /// Such as a shared screen.
+        Application = "application",
+        /// Speech.
+        Audio = "audio",
+        /// Fax.
+        Image = "image",
+        /// Chat.
+        Message = "message",
+        /// Whatever else.
+        Other = "other",
+        /// Text as it is typed.
+        Text = "text",
+        /// Pictures.
+        Video = "video",
+    }
+}
+
+impl MediaKind {
+    /// What an `m=` line is about.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        Self::find(name).unwrap_or(Self::Other)
+    }
+}
+
+words! {
     /// How the address of a peer is learnt (`endpoint-learning`).
     EndpointLearning {
         /// After three seconds.
@@ -338,6 +366,7 @@ mod tests {
         check::<Ice>();
         check::<AddressFamily>();
         check::<EndpointLearning>();
+        check::<MediaKind>();
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, MediaEcho, Replace, RtcpMux, Support, Word,
-    Words,
+    AddressFamily, EndpointLearning, Flag, Flags, Ice, MediaEcho, MediaKind, Replace, RtcpMux,
+    Support, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -140,6 +140,8 @@ pub struct Negotiation<'a> {
     pub ptime_reverse_ms: Option<u16>,
     /// What is to be sent back to who sent it.
     pub media_echo: Option<MediaEcho>,
+    /// Media of which the receiver of an offer is not to hear.
+    pub media_removed: Words<MediaKind>,
     /// Attributes to be taken out, put in or changed.
     pub attribute_changes: Vec<AttributeChange<'a>>,
 }
@@ -470,6 +472,7 @@ impl<'a> Negotiation<'a> {
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
             "sdp" => fill(&mut self.sdp, value),
             "sdp-attr" => self.attributes(value, unheeded),
+            "sdp-media-remove" => collect(&mut self.media_removed, value, unheeded),
             // Every client lists what it could do with; that we cannot is nothing to report.
             "supports" => collect(&mut self.supports, value, &mut Unheeded::default()),
             "to-tag" => set(&mut self.to_tag, non_empty(value)),

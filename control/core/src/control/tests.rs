@@ -4,6 +4,7 @@ mod blocking;
 mod deletion;
 mod descriptions;
 mod formats;
+mod hidden;
 mod moves;
 mod negotiation;
 mod parties;

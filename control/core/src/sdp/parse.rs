@@ -221,6 +221,13 @@ impl<'a> Sdp<'a> {
         &self.bytes[range.clone()]
     }
 
+    /// The line by which a medium is refused.
+    pub(crate) fn refusal(&self, media: &Media) -> Vec<u8> {
+        let before = self.text(&(media.line.start..media.port_field.start));
+        let after = self.text(&(media.port_field.end..media.line.end));
+        [before, b"0", after].concat()
+    }
+
     /// Whether a relay has left its mark.
     pub(crate) fn has_loop_mark(&self, mark: &[u8]) -> bool {
         let lines = self.session.block.lines.iter();

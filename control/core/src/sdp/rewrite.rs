@@ -61,6 +61,8 @@ pub(crate) enum RtcpAttribute {
 /// What becomes of one media section.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Section {
+    /// The receiver is not told of it.
+    Hide,
     /// It cannot be relayed: it stays as it is, and points where it did.
     Keep,
     /// Its port becomes 0.
@@ -96,6 +98,7 @@ pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
     writer.session();
     for (media, section) in sdp.media.iter().zip(rewrite.sections) {
         match *section {
+            Section::Hide => {}
             Section::Keep => writer.kept(media),
             Section::Refuse => writer.refused(media),
             Section::Relay {

@@ -99,6 +99,7 @@ impl<'a> Negotiation<'a> {
         );
         words(to, "rtcp-mux", self.rtcp_mux);
         words(to, "replace", self.replace);
+        words(to, "sdp-media-remove", self.media_removed);
         words(to, "flags", self.flags);
         words(to, "supports", self.supports);
         optional(to, "TOS", self.tos.map(u32::from));

@@ -180,7 +180,13 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         prop::option::of(tag()),
         tag(),
     );
-    let sets = (any_words(), any_words(), any_words(), any_words());
+    let sets = (
+        any_words(),
+        any_words(),
+        any_words(),
+        any_words(),
+        any_words(),
+    );
     let one_of = (any_word(), any_word(), any_word(), any_word());
     let numbers = (any::<Option<u8>>(), any::<Option<u32>>());
     let addresses = (any::<Option<IpAddr>>(), any::<Option<IpAddr>>());
@@ -209,6 +215,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             ptime_ms: numbers.0.map(|ptime| u16::from(ptime).clamp(1, 200)),
             ptime_reverse_ms: numbers.0.map(|_| 20),
             media_echo: one_of.3,
+            media_removed: sets.4,
             attribute_changes: Vec::new(),
         },
     )
