@@ -115,6 +115,7 @@ impl Negotiator<'_> {
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
         let wishes = Wishes::new(offer);
         let whole = completed(state, offerer, offer.sdp);
+        hide(state, receiver, offer, &whole)?;
         let text = self
             .passage(&wishes, offerer, receiver)
             .offer(state, &whole);
@@ -295,8 +296,13 @@ impl Negotiator<'_> {
     ) -> Result<Vec<Section>, Refusal> {
         let mut sections = Vec::with_capacity(sdp.media().len());
         for (index, media) in sdp.media().iter().enumerate() {
-            if let Some(section) = removed(state, offer, sdp, (receiver, index, media)) {
-                sections.push(section);
+            if is_hidden(state, receiver, index) {
+                sections.push(Section::Hide);
+                continue;
+            }
+            // It cannot be told of less than before.
+            if is_unwanted(offer, sdp, media) {
+                sections.push(Section::Refuse);
                 continue;
             }
             // What a re-offer gives up goes on until the answer gives it up too.
@@ -678,25 +684,30 @@ fn is_hidden(state: &CallState, leg: LegId, index: usize) -> bool {
     stream.is_some_and(|stream| stream.hidden.is_some())
 }
 
-/// What becomes of a section that the receiver of an offer is not to have. It cannot be told less
-/// than before; what it never heard of it never hears of.
-fn removed(
+fn is_unwanted(offer: &Negotiation<'_>, sdp: &Sdp<'_>, media: &Media) -> bool {
+    offer
+        .media_removed
+        .has(MediaKind::of(sdp.text(&media.kind)))
+}
+
+/// Notes which sections the receiver of an offer, who has not heard of them, never hears of.
+fn hide(
     state: &mut CallState,
+    receiver: LegId,
     offer: &Negotiation<'_>,
-    sdp: &Sdp<'_>,
-    (receiver, index, media): (LegId, usize, &Media),
-) -> Option<Section> {
-    let is_hidden = is_hidden(state, receiver, index);
-    let kind = MediaKind::of(sdp.text(&media.kind));
-    if !is_hidden && !offer.media_removed.has(kind) {
-        return None;
+    whole: &[u8],
+) -> Result<(), Refusal> {
+    if offer.media_removed.is_empty() {
+        return Ok(());
     }
-    let leg = state.leg_mut(receiver)?;
-    if !is_hidden && leg.streams.len() > index {
-        return Some(Section::Refuse);
+    let sdp = Sdp::parse(whole)?;
+    let leg = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
+    for (index, media) in sdp.media().iter().enumerate() {
+        if leg.streams.len() <= index && is_unwanted(offer, &sdp, media) {
+            leg.stream_mut(index).hidden = Some(sdp.refusal(media));
+        }
     }
-    leg.stream_mut(index).hidden = Some(sdp.refusal(media));
-    Some(Section::Hide)
+    Ok(())
 }
 
 /// What becomes of a section that gets no port.
