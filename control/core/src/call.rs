@@ -73,6 +73,8 @@ pub(crate) struct Leg {
     pub(crate) label: Option<Vec<u8>>,
     pub(crate) interface: InterfaceId,
     pub(crate) created_unix_ms: u64,
+    /// What stands for the party's last description, if it may come back under another tag.
+    pub(crate) alias: Option<u64>,
     /// Whose media it gets.
     pub(crate) peer: Option<LegId>,
     /// An offer of this leg was answered, so that its peer is a party and not a guess.
@@ -233,6 +235,7 @@ impl CallState {
             label: None,
             interface,
             created_unix_ms: unix_ms,
+            alias: None,
             peer: None,
             is_settled: false,
             streams: Vec::new(),

@@ -27,6 +27,7 @@ use crate::sdp::{
     Transport, rewrite,
 };
 
+mod alias;
 mod moves;
 
 /// Why there is no new SDP. Displayed, it is the `error-reason`.
@@ -112,6 +113,7 @@ impl Negotiator<'_> {
     ) -> Result<Vec<u8>, Refusal> {
         let sdp = Sdp::parse(offer.sdp)?;
         let offerer = self.offerer(state, offer, &sdp)?;
+        alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
         let wishes = Wishes::new(offer);
         let whole = completed(state, offerer, offer.sdp);
@@ -148,6 +150,7 @@ impl Negotiator<'_> {
             .passage(&wishes, answerer, offerer)
             .answer(state, &whole);
         let sdp = Sdp::parse(&text)?;
+        alias::note(state, answerer, alias::key(answer, &sdp));
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
@@ -177,6 +180,9 @@ impl Negotiator<'_> {
     ) -> Result<LegId, Refusal> {
         if let Some(leg) = state.leg_by_tag(offer.from_tag) {
             return Ok(leg.id);
+        }
+        if let Some(id) = alias::back(state, alias::key(offer, sdp), offer.from_tag) {
+            return Ok(id);
         }
         // A callee that has not answered in SDP yet, and now offers (RFC 3311).
         let known = offer.to_tag.and_then(|tag| state.leg_by_tag(tag));
@@ -601,8 +607,10 @@ fn receiver(state: &CallState, offer: &Negotiation<'_>, offerer: LegId) -> Optio
     if let (Some(leg), Some(_)) = (silent, offer.to_tag) {
         return Some(leg.id);
     }
-    // Another party on another branch, though it has a tag already.
-    if offer.via_branch.is_some() && offer.to_tag.is_some() {
+    // Another party on another branch, though it has a tag already; and if parties may be known by
+    // other things, one that is not is another one.
+    let is_told_apart = offer.via_branch.is_some() || offer.alias_key.is_some();
+    if is_told_apart && offer.to_tag.is_some() {
         return None;
     }
     state.leg(offerer)?.peer

@@ -233,6 +233,30 @@ words! {
 }
 
 words! {
+    /// By what a party is known that comes back under another tag (`alias-key`).
+    AliasKey {
+        /// By the address and port of its first medium.
+        Address = "address",
+        /// By nothing.
+        None = "none",
+        /// By its description.
+        Sdp = "SDP",
+    }
+}
+
+impl AliasKey {
+    /// The word in any of the ways that the peer understands.
+    pub(crate) fn find_short(spelling: &[u8]) -> Option<Self> {
+        let short = match spelling.to_ascii_lowercase().as_slice() {
+            b"endpoint" => Self::Address,
+            b"off" | b"no" => Self::None,
+            _ => return Self::find(spelling),
+        };
+        Some(short)
+    }
+}
+
+words! {
     /// What is to be sent back to who sent it (`media echo`).
     MediaEcho {
         /// What the sender sends goes back, what the receiver sends nowhere.
@@ -360,6 +384,7 @@ mod tests {
         check::<Flag>();
         check::<Replace>();
         check::<CodecDirective>();
+        check::<AliasKey>();
         check::<MediaEcho>();
         check::<RtcpMux>();
         check::<Support>();

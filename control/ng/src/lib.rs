@@ -49,8 +49,8 @@ pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
 pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
-    AddressFamily, CodecDirective, EndpointLearning, Flag, Flags, Ice, MediaEcho, MediaKind,
-    Replace, RtcpMux, Support, Word, Words,
+    AddressFamily, AliasKey, CodecDirective, EndpointLearning, Flag, Flags, Ice, MediaEcho,
+    MediaKind, Replace, RtcpMux, Support, Word, Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, MediaEcho, MediaKind, Replace, RtcpMux,
-    Support, Word, Words,
+    AddressFamily, AliasKey, EndpointLearning, Flag, Flags, Ice, MediaEcho, MediaKind, Replace,
+    RtcpMux, Support, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -138,6 +138,8 @@ pub struct Negotiation<'a> {
     pub ptime_ms: Option<u16>,
     /// Milliseconds of a packet towards the sender of an offer.
     pub ptime_reverse_ms: Option<u16>,
+    /// By what the sender is known if it comes back under another tag.
+    pub alias_key: Option<AliasKey>,
     /// What is to be sent back to who sent it.
     pub media_echo: Option<MediaEcho>,
     /// Media of which the receiver of an offer is not to hear.
@@ -456,6 +458,7 @@ impl<'a> Negotiation<'a> {
     fn read_key(&mut self, key: &str, value: Given<'a>, unheeded: &mut Unheeded<'a>) -> bool {
         match key {
             "address-family" => set(&mut self.address_family, word(value)),
+            "alias-key" => set(&mut self.alias_key, alias_key(value)),
             "call-id" => fill(&mut self.call_id, value),
             "codec" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
@@ -615,6 +618,10 @@ fn non_empty<'a>(value: Given<'a>) -> Option<&'a [u8]> {
 
 fn word<T: Word>(value: Given<'_>) -> Option<T> {
     T::find(value.words().next()?)
+}
+
+fn alias_key(value: Given<'_>) -> Option<AliasKey> {
+    AliasKey::find_short(value.words().next()?)
 }
 
 fn media_echo(value: Given<'_>) -> Option<MediaEcho> {

@@ -108,6 +108,7 @@ impl<'a> Negotiation<'a> {
         if !self.codecs.is_empty() {
             self.codecs.write(to);
         }
+        optional(to, "alias-key", self.alias_key.map(Word::name));
         optional(to, "media echo", self.media_echo.map(Word::name));
         optional(to, "ptime", self.ptime_ms.map(u32::from));
         optional(to, "ptime-reverse", self.ptime_reverse_ms.map(u32::from));

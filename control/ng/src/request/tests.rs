@@ -187,7 +187,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         any_words(),
         any_words(),
     );
-    let one_of = (any_word(), any_word(), any_word(), any_word());
+    let one_of = (any_word(), any_word(), any_word(), any_word(), any_word());
     let numbers = (any::<Option<u8>>(), any::<Option<u32>>());
     let addresses = (any::<Option<IpAddr>>(), any::<Option<IpAddr>>());
     (names, sets, one_of, numbers, addresses).prop_map(
@@ -216,6 +216,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             ptime_reverse_ms: numbers.0.map(|_| 20),
             media_echo: one_of.3,
             media_removed: sets.4,
+            alias_key: one_of.4,
             attribute_changes: Vec::new(),
         },
     )

@@ -1,7 +1,7 @@
 //! Parties that are told of different things: profiles, echoes, header extensions, forks that
 //! answer differently.
 
-use control_ng::{Command, Flag, MediaEcho, Negotiation, Query, RtcpMux, Words};
+use control_ng::{AliasKey, Command, Flag, MediaEcho, Negotiation, Query, RtcpMux, Words};
 
 use crate::tests::{Sim, on, port, sdp};
 
@@ -134,6 +134,34 @@ fn what_holds_for_the_offer_of_one_fork_holds_for_its_answer() {
     let second = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes()).to_tag(b"carol");
     let out = sim.negotiate(&Command::Answer(second.via_branch(b"2")));
     assert!(!out.contains("a=rtcp-mux\r\n"), "{out}");
+}
+
+#[test]
+fn who_comes_back_under_another_tag_is_known_by_its_description_or_its_place() {
+    let same = sdp(CALLER, 4_000);
+    let changed = same.clone() + "a=x\r\n";
+    let elsewhere = sdp(CALLER, 4_002);
+    for (key, text, is_known) in [
+        (Some(AliasKey::Sdp), &same, true),
+        (Some(AliasKey::Sdp), &changed, false),
+        (Some(AliasKey::Address), &changed, true),
+        (Some(AliasKey::Address), &elsewhere, false),
+        (Some(AliasKey::None), &same, false),
+        (None, &same, false),
+    ] {
+        let mut sim = Sim::new();
+        let offer = |tag, text| Negotiation {
+            alias_key: key,
+            ..Negotiation::new(b"c1", tag, text)
+        };
+        let first = offer(b"alice", same.as_bytes());
+        let callee = port(&sim.negotiate(&Command::Offer(first)), 0);
+        sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+        let again = offer(b"alice2", text.as_bytes());
+        let again = port(&sim.negotiate(&Command::Offer(again)), 0);
+        assert_eq!(again == callee, is_known, "{key:?}");
+        assert_eq!(sim.pairs_open(), if is_known { 2 } else { 4 });
+    }
 }
 
 #[test]
