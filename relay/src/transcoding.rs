@@ -28,4 +28,5 @@ mod tests;
 
 pub(crate) use pool::Pool;
 pub use pool::PoolLimits;
+pub(crate) use thread::Taking;
 pub(crate) use transcoder::{Ending, Transcoder};

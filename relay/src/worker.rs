@@ -16,7 +16,7 @@ use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port};
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
-use crate::transcoding::{Ending, Transcoder};
+use crate::transcoding::{Ending, Taking, Transcoder};
 use outbox::Outbox;
 use request::Progress;
 
@@ -182,6 +182,7 @@ impl Worker {
     /// Applies one command. Says whether it has to wait for a socket to close.
     fn step(&mut self, now: Instant, progress: &mut Progress, command: Command) -> bool {
         let ending = Ending::of(&command);
+        progress.note_command(&command);
         let result = match self.relay.handle_command(now, command, progress.room()) {
             Ok(Outcome::Bind {
                 socket,
@@ -194,7 +195,13 @@ impl Worker {
                 target,
                 transcoding,
             }) => {
-                let treatment = self.transcoder.treat(target, transcoding.as_ref());
+                // A new call learns only with the answer what is to become of its media.
+                let kind = match progress.has_created(target.call) {
+                    true => Taking::Restored,
+                    false => Taking::New,
+                };
+                let transcoding = transcoding.as_ref();
+                let treatment = self.transcoder.treat(target, transcoding, kind);
                 self.relay.handle_treated(target, treatment)
             }
             Ok(Outcome::Later(command)) => {

@@ -102,6 +102,9 @@ impl Direction {
         self.state.end_waiting();
         if kind == Kind::Rtcp {
             self.leg.handle_rtcp(at, datagram);
+            if let Some(round_trip) = self.leg.round_trip() {
+                self.state.set_round_trip(round_trip);
+            }
         } else {
             let at = self.tick(at);
             self.routes.begin_packet(at, datagram);

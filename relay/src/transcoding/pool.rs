@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::load::Level;
 use super::shared::Outlet;
-use super::thread::{CodecThread, Inlet};
+use super::thread::{CodecThread, Inlet, Taking};
 use crate::wake::Wake;
 
 /// How much codec threads take on.
@@ -60,10 +60,18 @@ impl Pool {
         }
     }
 
+    /// All threads have too much to do.
+    #[cfg(test)]
+    pub(crate) fn fill(&self) {
+        for inlet in &self.inlets {
+            inlet.set_level(Level::Full);
+        }
+    }
+
     /// The thread with the fewest flows, if one takes more.
-    pub(super) fn choose(&self) -> Option<usize> {
+    pub(super) fn choose(&self, kind: Taking) -> Option<usize> {
         let inlets = self.inlets.iter().enumerate();
-        let taking = inlets.filter_map(|(index, inlet)| Some((inlet.takes_more()?, index)));
+        let taking = inlets.filter_map(|(index, inlet)| Some((inlet.takes_more(kind)?, index)));
         taking.min().map(|(_, index)| index)
     }
 

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn threads_lose_nothing_and_take_nothing_twice() {
-        const EACH: u64 = 20_000;
+        const EACH: u64 = 2_000;
         let items: Queue<u64> = Queue::new(16);
         let spare: Queue<u64> = Queue::new(16);
         (0..16).for_each(|_| spare.push(Box::new(0)));

@@ -14,8 +14,8 @@ use super::load::{Level, Load};
 use super::shared::Outlet;
 use crate::wake::Wake;
 
-/// Orders that open or change flows and wait, at most. Those that close flows always fit beside
-/// them.
+/// Orders that open or change flows and wait, at most, unless they open flows that were there
+/// before a restart. Those always fit beside them, as do those that close flows.
 const ORDERS_MAX: usize = 512;
 
 /// Orders more than that may be under way: one of each worker that has just seen room.
@@ -32,6 +32,16 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How much less important a codec thread is to the system than a worker (nice(2)).
 const NICENESS: i32 = 10;
+
+/// What kind of call is to be taken on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Taking {
+    /// A new one, which another relay may take.
+    New,
+    /// One that this relay had before it was restarted: nobody else will take it, and it was not
+    /// too much then.
+    Restored,
+}
 
 /// What workers know of a codec thread.
 #[derive(Debug)]
@@ -51,7 +61,7 @@ impl Inlet {
     pub(super) fn new(flows_max: usize, wake: Wake) -> Self {
         Self {
             courier: Courier::new(),
-            orders: ArrayQueue::new(flows_max + ORDERS_MAX + WORKERS_MAX),
+            orders: ArrayQueue::new(2 * flows_max + ORDERS_MAX + WORKERS_MAX),
             level: AtomicU8::new(0),
             flows: AtomicUsize::new(0),
             flows_max,
@@ -61,11 +71,12 @@ impl Inlet {
         }
     }
 
-    /// Flows there are. `None` if there can be no more.
-    pub(super) fn takes_more(&self) -> Option<usize> {
+    /// Flows there are. `None` if there can be no more of this kind.
+    pub(super) fn takes_more(&self, kind: Taking) -> Option<usize> {
         let flows = self.flows();
-        let is_easy = self.level() < Level::Full;
-        (is_easy && flows < self.flows_max && self.has_room()).then_some(flows)
+        let is_easy = self.level() < Level::Full && self.has_room();
+        let takes = flows < self.flows_max && (is_easy || kind == Taking::Restored);
+        takes.then_some(flows)
     }
 
     pub(super) fn flows(&self) -> usize {
