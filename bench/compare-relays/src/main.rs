@@ -94,6 +94,16 @@ struct Arguments {
     #[arg(long, value_name = "PACKETS/S", value_delimiter = ',')]
     at: Vec<u64>,
 
+    /// Between two hosts the generator sends through UDP sockets, rather than whole frames past
+    /// its host's stack
+    #[arg(long)]
+    by_sockets: bool,
+
+    /// Between two hosts packets that are due within so many microseconds leave together, as a NIC
+    /// hands over what arrived between two interrupts
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    gather: u64,
+
     /// Rounds, if not as many as usual
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
@@ -271,6 +281,8 @@ fn plan(arguments: &Arguments, skipped: &mut Vec<String>) -> Result<Plan> {
         (false, true) => Effort::Full,
     };
     let mut plan = Plan::new(effort, contestants, cores);
+    plan.is_by_frames = !arguments.by_sockets;
+    plan.gather = Duration::from_micros(arguments.gather);
     plan.rounds = arguments.rounds.unwrap_or(plan.rounds);
     if let Some(seconds) = arguments.endurance {
         plan.endurance = Duration::from_secs(seconds);
