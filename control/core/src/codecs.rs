@@ -21,6 +21,7 @@ mod wishes;
 
 use answer::{Routes, onward as answer};
 pub(crate) use exchange::{Exchange, Passage};
+pub(crate) use format::Format;
 use offer::onward as offer;
 pub(crate) use wishes::Wishes;
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::list::{Entry, List};
 use super::answer::Routes;
 use super::format::Format;
-use super::listing::{Listed, Listing, Ptime, Section};
+use super::listing::{self, Listed, Listing, Ptime, Section};
 use super::wishes::Wishes;
 
 /// What is known of the codecs of two parties, as far as one stream is concerned.
@@ -63,7 +63,7 @@ impl Dialogue<'_> {
         }
         self.note_ptime(wishes, section);
         offer::carry_out(self, wishes, section);
-        Some(self.listing(section))
+        self.listing(section, &[])
     }
 
     /// An answer of the sender.
@@ -73,7 +73,9 @@ impl Dialogue<'_> {
         }
         self.note_ptime(wishes, section);
         let routes = answer::carry_out(self, wishes, section);
-        (Some(self.listing(section)), routes)
+        let offered = self.receiver.offered.entries.iter();
+        let numbers: Vec<_> = offered.map(Entry::number).collect();
+        (self.listing(section, &numbers), routes)
     }
 
     /// What is said of the length of packets speaks for both parties, until one says something else
@@ -86,22 +88,45 @@ impl Dialogue<'_> {
         self.receiver.note_ptime(section.ptime_ms, onward, back);
     }
 
-    /// What the receiver is told.
-    fn listing(&self, section: &Section) -> Listing {
+    /// What the receiver is told; `None`: what the sender said. Of payload types that were offered,
+    /// nothing is said unless they are listed.
+    fn listing(&self, section: &Section, offered: &[u8]) -> Option<Listing> {
         let formats = self.receiver.codecs.entries.iter();
-        let formats = formats.map(|entry| listed(entry, section)).collect();
+        let formats: Vec<_> = formats.map(|entry| listed(entry, section)).collect();
         let ptime = self.receiver.ptime_ms;
-        Listing {
+        let ptime = match ptime.filter(|_| ptime != section.ptime_ms) {
+            Some(ptime) => Ptime::Set(ptime),
+            None => Ptime::Keep,
+        };
+        let own = section.formats.iter();
+        let own = own.map(|it| Listed::Kept(it.payload_type));
+        let is_same = ptime == Ptime::Keep && formats.iter().cloned().eq(own);
+        let is_listed = |number: u8| formats.iter().any(|it| it.payload_type() == number);
+        let gone = offered.iter().filter(|it| !is_listed(**it));
+        let gone = gone.fold(0, |gone, number| gone | listing::bit(*number));
+        (!is_same || gone != 0).then_some(Listing {
             formats,
-            ptime: match ptime.filter(|_| ptime != section.ptime_ms) {
-                Some(ptime) => Ptime::Set(ptime),
-                None => Ptime::Keep,
-            },
-        }
+            ptime,
+            gone,
+        })
     }
 }
 
 impl Party {
+    /// What a payload type stands for that the party sends.
+    pub(super) fn format(&self, number: u8) -> Option<&Format> {
+        let by = |pick: fn(&Entry) -> u8| {
+            let mut entries = self.codecs.entries.iter();
+            entries.find(|it| pick(it) == number)
+        };
+        let entry = by(|it| it.own_number).or_else(|| by(Entry::number))?;
+        Some(&entry.format)
+    }
+
+    pub(super) fn is_ptime_forced(&self) -> bool {
+        self.has_ptime_forced
+    }
+
     fn note_ptime(&mut self, said: Option<u16>, forced: Option<u16>, forced_on_other: Option<u16>) {
         if !self.has_ptime_forced {
             self.ptime_ms = said.or(self.ptime_ms);

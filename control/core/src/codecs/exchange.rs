@@ -62,6 +62,39 @@ impl Exchange {
         }
     }
 
+    /// What a payload type is called that one of two legs sends, such as `opus/48000/2`, if that is
+    /// remembered.
+    pub(crate) fn name(
+        state: &CallState,
+        index: usize,
+        (from, to): (LegId, LegId),
+        payload_type: u8,
+    ) -> Option<String> {
+        let exchange = find(state, index, (from, to))?;
+        let name = match exchange.memory()? {
+            Memory::Directed(ledger) => {
+                let is_elder = from == exchange.elder;
+                let party = if is_elder {
+                    &ledger.elder
+                } else {
+                    &ledger.younger
+                };
+                party.format(payload_type)?.title()
+            }
+            Memory::Chosen(offered) => offered.format(payload_type)?.title(),
+        };
+        Some(name)
+    }
+
+    /// Whether the length of packets between two legs is what the proxy wants.
+    pub(crate) fn is_ptime_forced(state: &CallState, index: usize, pair: (LegId, LegId)) -> bool {
+        let memory = find(state, index, pair).and_then(Self::memory);
+        match memory {
+            Some(Memory::Directed(ledger)) => ledger.elder.is_ptime_forced(),
+            _ => false,
+        }
+    }
+
     fn memory(&self) -> Option<Memory> {
         postcard::from_bytes(&self.memory).ok()
     }

@@ -151,6 +151,15 @@ impl Format {
         value.trim().parse().ok()
     }
 
+    /// Its name, as in `a=rtpmap`: `opus/48000/2`.
+    pub(crate) fn title(&self) -> String {
+        let mut title = format!("{}/{}", self.name, self.clock_hz);
+        if self.channels > 1 {
+            title += &format!("/{}", self.channels);
+        }
+        title
+    }
+
     /// Appends the lines that say what it is.
     pub(crate) fn write(&self, line_break: &[u8], out: &mut Vec<u8>) {
         if !self.name.is_empty() {

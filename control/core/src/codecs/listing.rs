@@ -22,6 +22,8 @@ pub(crate) struct Listing {
     /// In the order of preference. None: the section is refused.
     pub(crate) formats: Vec<Listed>,
     pub(crate) ptime: Ptime,
+    /// A bit for each payload type that was spoken of and is not listed, whatever is said of it.
+    pub(crate) gone: u128,
 }
 
 /// One payload type to be listed.
@@ -164,6 +166,8 @@ enum Keeping {
 struct Rewriting<'a> {
     listing: &'a Listing,
     line_break: &'a [u8],
+    /// A bit for each payload type that the section had.
+    had: u128,
 }
 
 impl<'a> Rewriting<'a> {
@@ -171,6 +175,7 @@ impl<'a> Rewriting<'a> {
         Self {
             listing,
             line_break: b"\r\n",
+            had: 0,
         }
     }
 
@@ -179,6 +184,10 @@ impl<'a> Rewriting<'a> {
         if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
             self.line_break = b"\n";
         }
+        let numbers = text.split(|&b| b == b' ').skip(3);
+        self.had = numbers
+            .filter_map(payload_type)
+            .fold(0, |had, it| had | bit(it));
         if self.listing.formats.is_empty() {
             return self.refuse(text, out);
         }
@@ -236,6 +245,8 @@ impl<'a> Rewriting<'a> {
         match formats.find(|it| it.payload_type() == number) {
             Some(Listed::Kept(_)) => Keeping::Words,
             Some(Listed::Reworded(_)) => Keeping::Feedback,
+            // Nothing to us: it was not listed before, either.
+            None if (self.had | self.listing.gone) & bit(number) == 0 => Keeping::Words,
             Some(Listed::New(_)) | None => Keeping::Nothing,
         }
     }
@@ -264,6 +275,11 @@ impl<'a> Rewriting<'a> {
         }
         out.extend_from_slice(&blank);
     }
+}
+
+/// The bit of a payload type in a set of them.
+pub(super) fn bit(payload_type: u8) -> u128 {
+    1_u128.checked_shl(payload_type.into()).unwrap_or(0)
 }
 
 /// Takes blank lines off the end: what is added comes before them.

@@ -54,6 +54,14 @@ pub(super) enum KnownBy {
     Offerer,
 }
 
+impl Offered {
+    /// What a payload type stands for. No number stands for two codecs.
+    pub(super) fn format(&self, payload_type: u8) -> Option<&Format> {
+        let mut formats = self.entries.iter().map(|it| &it.format);
+        formats.find(|it| it.payload_type == payload_type)
+    }
+}
+
 impl Entry {
     pub(super) fn is_known_by_offerer(&self) -> bool {
         self.known_by != KnownBy::Answerer
@@ -287,6 +295,7 @@ impl Draft {
         Some(Listing {
             formats,
             ptime: ptime.map_or(Ptime::Keep, Ptime::Set),
+            gone: 0,
         })
     }
 }

@@ -652,7 +652,7 @@ proptest! {
         let back = relist(sdp.as_bytes(), &[listing]);
         let told = sections(&back).remove(0).unwrap();
         let had = sections(description(&text).as_bytes()).remove(0).unwrap();
-        let is_audio = |it: &&format::Format| !it.is_companion();
+        let is_audio = |it: &&Format| !it.is_companion();
         let is_any_audio = section.formats.iter().any(|it| is_audio(&it));
         for format in &told.formats {
             let was_offered = had.formats.iter().any(|it| it.payload_type == format.payload_type

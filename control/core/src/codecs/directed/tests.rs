@@ -340,3 +340,17 @@ fn a_section_of_port_0_says_nothing() {
     assert_eq!(onward, (None, Routes::default()));
     assert_eq!(talk.ledger, before);
 }
+
+#[test]
+fn what_is_said_of_numbers_that_are_not_listed_stays() {
+    let sdp = "v=0\r\nm=audio 4000 RTP/AVP 0 8\r\na=rtpmap:101 telephone-event/8000\r\n";
+    let section = sections(sdp.as_bytes()).remove(0).unwrap();
+    let (mut sender, mut receiver) = (Party::default(), Party::default());
+    let mut dialogue = Dialogue {
+        sender: &mut sender,
+        receiver: &mut receiver,
+    };
+    let listing = dialogue.offer(&wishes("strip=PCMA"), &section);
+    let onward = String::from_utf8(relist(sdp.as_bytes(), &[listing])).unwrap();
+    assert_eq!(onward, sdp.replace("0 8\r\n", "0\r\n"));
+}
