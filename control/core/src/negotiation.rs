@@ -415,6 +415,8 @@ impl Negotiator<'_> {
         let source = source(negotiation);
         let remote = sdp.remote(media, source);
         let is_zero = sdp.is_zero(media);
+        let address = sdp.address(media).filter(|it| !it.is_unspecified());
+        let is_ours = address.is_some_and(|it| self.is_ours(it));
         let stream = leg.stream_mut(index);
         stream.kind = sdp.text(&media.kind).to_vec();
         stream.protocol = sdp.text(&media.protocol).to_vec();
@@ -423,6 +425,7 @@ impl Negotiator<'_> {
         stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.learning = learning(negotiation, self.policy.learning);
         stream.source_rules = source_rules(negotiation.flags, self.policy.forwards_others);
+        stream.source_rules.checks_loops = is_ours;
         stream.direction = sdp.direction(media);
         stream.is_held = is_zero || stream.direction != Direction::SendRecv;
         stream.is_active = true;
@@ -494,6 +497,12 @@ impl Negotiator<'_> {
         };
         let out = rewrite(sdp, &changes);
         Ok(keep_origin(leg, sdp, &changes, replace, out))
+    }
+
+    /// Whether an address is the relay's.
+    fn is_ours(&self, address: IpAddr) -> bool {
+        let mut interfaces = self.interfaces.iter();
+        interfaces.any(|it| it.address == address || it.advertised == Some(address))
     }
 
     fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {
@@ -758,6 +767,7 @@ fn source_rules(flags: Flags, forwards_others: bool) -> SourceRules {
         pierces_nat: flags.has(Flag::PierceNat),
         handover,
         forwards_others,
+        checks_loops: false,
     }
 }
 

@@ -353,6 +353,7 @@ fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {
         (stream.rtcp_mux.is_on, "rtcp-mux"),
         (stream.transport != Transport::Rtp, "passthrough"),
         (stream.was_offered, "ICE controlling"),
+        (stream.source_rules.checks_loops, "loop check"),
         (stream.reflection == Reflection::Echo, "echo"),
         (stream.reflection == Reflection::Blackhole, "blackhole"),
     ];

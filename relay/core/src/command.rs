@@ -152,7 +152,7 @@ impl Relay {
             }
             Command::SetSourceRules { call, port, rules } => {
                 let endpoint = self.endpoint_of(call, port)?;
-                endpoint.latch.set_rules(rules);
+                endpoint.set_rules(rules);
                 self.pierce(now, call, port)
             }
         }

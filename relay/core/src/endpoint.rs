@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use relay_rtp::rtcp::{self, Body, ReportBlock};
 use relay_rtp::{FixedHeader, Kind};
-use relay_wire::{CallKey, EndpointStats, Learning, Port};
+use relay_wire::{CallKey, EndpointStats, Learning, Port, SourceRules};
 
 use crate::clock::Now;
 use crate::flow_table::Reservation;
 use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
+use crate::loops::Loops;
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
 use crate::{DropReason, SocketId};
@@ -52,6 +53,8 @@ pub(crate) struct Endpoint {
     pub(crate) rtcp_of: Option<SocketId>,
     /// Where reports to this peer leave, if its RTP is taken out.
     pub(crate) reports: Option<SocketId>,
+    /// Looks for packets that go in a circle.
+    loops: Option<Box<Loops>>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
@@ -113,6 +116,17 @@ impl Endpoint {
             is_taken: false,
             rtcp_of: None,
             reports: None,
+            loops: None,
+        }
+    }
+
+    /// Says what holds for the source of what arrives here.
+    pub(crate) fn set_rules(&mut self, rules: SourceRules) {
+        self.latch.set_rules(rules);
+        if !rules.checks_loops {
+            self.loops = None;
+        } else if self.loops.is_none() {
+            self.loops = Some(Box::default());
         }
     }
 
@@ -127,6 +141,12 @@ impl Endpoint {
         if !self.latch.is_peer(source) {
             let evidence = Evidence::of(kind, packet);
             self.latch.judge(now.at, source, evidence, self.heard())?;
+        }
+        if self.latch.rules().checks_loops
+            && let Some(loops) = &mut self.loops
+            && loops.note(now.at, packet)
+        {
+            return Err(DropReason::Loop);
         }
         self.heard_at = Some(now.at);
         let egress = match kind {

@@ -222,6 +222,7 @@ fn source_rules(bits: u8) -> SourceRules {
             _ => Handover::SameStream,
         },
         forwards_others: bits & 32 != 0,
+        checks_loops: bits & 64 != 0,
     }
 }
 

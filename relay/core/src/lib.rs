@@ -60,6 +60,7 @@ pub mod fuzz;
 mod idle_list;
 mod latch;
 mod limits;
+mod loops;
 mod piercing;
 mod probation;
 mod quality;

@@ -75,6 +75,8 @@ pub enum DropReason {
     AddressFamily,
     /// It arrived at a port whose call is over and whose socket is kept for the next.
     IdlePort,
+    /// It has come again and again, and so goes in a circle.
+    Loop,
     /// Control connected its endpoint to none: the call is on hold, or not answered yet.
     NotConnected,
     /// The peer's address is not known yet.
@@ -90,9 +92,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AddressFamily,
         Self::IdlePort,
+        Self::Loop,
         Self::NotConnected,
         Self::NoRemote,
         Self::SourceMismatch,
@@ -106,6 +109,7 @@ impl DropReason {
         match self {
             Self::AddressFamily => "dropped_address_family",
             Self::IdlePort => "dropped_idle_port",
+            Self::Loop => "dropped_loop",
             Self::NotConnected => "dropped_not_connected",
             Self::NoRemote => "dropped_no_remote",
             Self::SourceMismatch => "dropped_source_mismatch",

@@ -193,6 +193,9 @@ pub struct SourceRules {
     /// that is locked never changes ([`Handover::Never`]), and nobody need prove anything to be
     /// learnt. Who sends to the port is heard.
     pub forwards_others: bool,
+    /// A packet that comes again and again goes no further: signalling says that the peer is at an
+    /// address of ours, so that packets may go in a circle.
+    pub checks_loops: bool,
 }
 
 /// Whether another source may take the place of a locked one that has fallen silent.
