@@ -19,9 +19,10 @@ use std::net::SocketAddr;
 use relay_wire::{InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::codecs::Exchange;
+use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
 use crate::sdp::{self, Direction, Transport};
+use crate::treatment::{Flow, Treatment};
 
 /// Parties of one call, forks included.
 pub(crate) const LEGS_MAX: usize = 16;
@@ -60,6 +61,10 @@ pub(crate) struct CallState {
     pub(crate) subscriber: Option<Client>,
     deleted_branches: Vec<Vec<u8>>,
     legs_created: u16,
+    /// What becomes of what everybody sends.
+    pub(crate) treatment: Treatment,
+    /// And of what one party sends another, where that was said.
+    pub(crate) flows: Vec<Flow>,
 }
 
 /// One participant.
@@ -82,8 +87,8 @@ pub(crate) struct Leg {
     pub(crate) streams: Vec<Stream>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Origin>,
-    /// What the party sends goes nowhere.
-    pub(crate) is_blocked: bool,
+    /// What becomes of what the party sends.
+    pub(crate) treatment: Treatment,
 }
 
 /// What `o=` said to a party.
@@ -139,6 +144,8 @@ pub(crate) struct Stream {
     pub(crate) hidden: Option<Vec<u8>>,
     /// What was said of codecs between this leg and an older one.
     pub(crate) exchange: Option<Box<Exchange>>,
+    /// What the party says that its payload types are.
+    pub(crate) payloads: Box<[Payload]>,
 }
 
 /// A port of the relay that a party was told of.
@@ -218,6 +225,8 @@ impl CallState {
             subscriber: None,
             deleted_branches: Vec::new(),
             legs_created: 0,
+            treatment: Treatment::default(),
+            flows: Vec::new(),
         }
     }
 
@@ -240,7 +249,7 @@ impl CallState {
             is_settled: false,
             streams: Vec::new(),
             origin: None,
-            is_blocked: false,
+            treatment: Treatment::default(),
         });
         id
     }
@@ -255,6 +264,11 @@ impl CallState {
 
     pub(crate) fn leg_by_tag(&self, tag: &[u8]) -> Option<&Leg> {
         self.legs.iter().find(|leg| leg.has_tag(tag))
+    }
+
+    pub(crate) fn leg_by_label(&self, label: &[u8]) -> Option<&Leg> {
+        let mut legs = self.legs.iter();
+        legs.find(|leg| leg.label.as_deref() == Some(label))
     }
 
     pub(crate) fn leg_by_branch(&self, branch: &[u8]) -> Option<&Leg> {
@@ -299,6 +313,8 @@ impl CallState {
             .saturating_sub(DELETED_BRANCHES_MAX);
         self.deleted_branches.drain(..excess);
         self.legs.retain(|leg| !gone.contains(&leg.id));
+        self.flows
+            .retain(|flow| !gone.contains(&flow.from) && !gone.contains(&flow.to));
         for index in 0..self.legs.len() {
             let leg = &self.legs[index];
             if leg.peer.is_some_and(|peer| gone.contains(&peer)) {
@@ -365,6 +381,13 @@ impl Leg {
 }
 
 impl Stream {
+    /// Whether only the parties can read it: SRTP, by whatever key.
+    pub(crate) fn is_secure(&self) -> bool {
+        let is_savp =
+            |it: &[u8]| it.eq_ignore_ascii_case(b"SAVP") || it.eq_ignore_ascii_case(b"SAVPF");
+        self.protocol.split(|&b| b == b'/').any(is_savp)
+    }
+
     /// All its ports for RTP, the one in use first.
     fn ports(&self) -> impl Iterator<Item = u16> {
         let former = self.former.iter().map(|former| former.port);
@@ -410,6 +433,7 @@ impl Default for Stream {
             is_active: false,
             hidden: None,
             exchange: None,
+            payloads: Box::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod exchange;
 mod format;
 mod listing;
 mod offer;
+mod payloads;
 mod routes;
 mod wishes;
 
@@ -23,6 +24,7 @@ use answer::{Routes, onward as answer};
 pub(crate) use exchange::{Exchange, Passage};
 pub(crate) use format::Format;
 use offer::onward as offer;
+pub(crate) use payloads::{Payload, routes_between};
 pub(crate) use wishes::Wishes;
 
 /// When media is transcoded.

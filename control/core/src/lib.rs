@@ -41,13 +41,14 @@ mod sdp;
 mod statistics;
 mod summary;
 mod trace;
+mod treatment;
 
 pub use call::{Carrier, Client, Format};
 pub use codecs::Transcode;
 pub use control::{Config, Control, Counters, Now, WatchedCall};
 pub use exposition::{CONTENT_TYPE, Exposition, Kind, Labels, Number};
 pub use limits::{HostLoad, Limits, Overload};
-pub use output::{EndReason, Notice, Output};
+pub use output::{EndReason, KeyReport, Notice, Output};
 pub use sdp::MEDIA_MAX;
 pub use summary::{CallSummary, Side};
 pub use trace::{Trace, TraceEvent, What};

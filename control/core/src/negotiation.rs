@@ -9,16 +9,17 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use control_ng::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, MediaKind, Negotiation, Replace, RtcpMux,
-    Support, Words,
+    AddressFamily, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, KeyPolicy, MediaKind,
+    Negotiation, Replace, RtcpMux, Support, Words,
 };
+use rand::RngExt;
 use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
 use rustc_hash::FxHasher;
 
 use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Origin, Stream};
-use crate::codecs::{Passage, Transcode, Wishes};
-use crate::control::Now;
+use crate::codecs::{Passage, Payload, Transcode, Wishes};
+use crate::control::{Now, policy_of_keys};
 use crate::echo::Reflection;
 use crate::ports::Ports;
 use crate::profile;
@@ -115,6 +116,8 @@ impl Negotiator<'_> {
         let offerer = self.offerer(state, offer, &sdp)?;
         alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
+        note_payloads(state, &sdp, offerer);
+        block_keys(state, offer, offerer, self.rng.random());
         let wishes = Wishes::new(offer);
         let whole = completed(state, offerer, offer.sdp);
         hide(state, receiver, offer, &whole)?;
@@ -144,6 +147,8 @@ impl Negotiator<'_> {
         if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
             leg.label = Some(label.to_vec());
         }
+        note_payloads(state, &Sdp::parse(answer.sdp)?, answerer);
+        block_keys(state, answer, answerer, self.rng.random());
         let wishes = Wishes::new(answer);
         let whole = completed(state, answerer, answer.sdp);
         let text = self
@@ -515,6 +520,36 @@ impl Negotiator<'_> {
     }
 }
 
+/// Notes what who wrote a description says of its payload types.
+fn note_payloads(state: &mut CallState, sdp: &Sdp<'_>, sender: LegId) {
+    let Some(leg) = state.leg_mut(sender) else {
+        return;
+    };
+    for (index, media) in sdp.media().iter().enumerate() {
+        if media.port != 0 {
+            leg.stream_mut(index).payloads = Payload::read(sdp, media);
+        }
+    }
+}
+
+/// Keeps the sender's keys back, if the request says so.
+fn block_keys(state: &mut CallState, negotiation: &Negotiation<'_>, sender: LegId, seed: u64) {
+    let policy = policy_of(negotiation);
+    let keys = policy.and_then(|policy| policy_of_keys(policy, seed));
+    if let (Some(keys), Some(leg)) = (keys, state.leg_mut(sender)) {
+        leg.treatment.keys = keys;
+    }
+}
+
+fn policy_of(negotiation: &Negotiation<'_>) -> Option<KeyPolicy> {
+    let is_wanted = negotiation.flags.has(Flag::BlockDtmf);
+    is_wanted.then(|| KeyPolicy::Block {
+        security: negotiation.dtmf_security.unwrap_or(DtmfSecurity::Drop),
+        digit: negotiation.digit,
+        has_trigger: false,
+    })
+}
+
 /// What `o=` is to say that it said before.
 fn origin_kept(before: Option<&Origin>, replace: Words<Replace>) -> OriginChange {
     let Some(before) = before else {
@@ -815,6 +850,10 @@ pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
             "ICE force",
         ),
         (wants_other_profile(negotiation), "transport protocol"),
+        (
+            policy_of(negotiation).is_some_and(|it| policy_of_keys(it, 0).is_none()),
+            "block DTMF",
+        ),
     ];
     let wishes = wishes.into_iter().filter(|(is_wished, _)| *is_wished);
     wishes.map(|(_, name)| name).collect()

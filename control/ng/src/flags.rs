@@ -119,6 +119,8 @@ words! {
         AlwaysTranscode = "always transcode",
         /// The peer sends from elsewhere than it receives.
         Asymmetric = "asymmetric",
+        /// The sender's keys go no further, or become something else (`DTMF-security`).
+        BlockDtmf = "block DTMF",
         /// The tags say which direction is meant.
         Directional = "directional",
         /// Spare the statistics in the reply to delete.
@@ -167,6 +169,26 @@ words! {
         ToTag = "to tag",
         /// Use the addresses in the SDP.
         TrustAddress = "trust address",
+    }
+}
+
+words! {
+    /// What becomes of keys that are blocked (`DTMF-security`).
+    DtmfSecurity {
+        /// They go no further.
+        Drop = "drop",
+        /// Another key, which the request names.
+        Dtmf = "DTMF",
+        /// They pass.
+        Off = "off",
+        /// Any key.
+        Random = "random",
+        /// Silence.
+        Silence = "silence",
+        /// A tone.
+        Tone = "tone",
+        /// The key 0.
+        Zero = "zero",
     }
 }
 
@@ -382,6 +404,7 @@ mod tests {
     #[test]
     fn each_word_is_found_by_its_name_and_kept_apart() {
         check::<Flag>();
+        check::<DtmfSecurity>();
         check::<Replace>();
         check::<CodecDirective>();
         check::<AliasKey>();

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, AliasKey, EndpointLearning, Flag, Flags, Ice, MediaEcho, MediaKind, Replace,
-    RtcpMux, Support, Word, Words,
+    AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, MediaEcho,
+    MediaKind, Replace, RtcpMux, Support, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -13,19 +13,19 @@ use crate::{Dictionary, Value, reply};
 mod codecs;
 mod encode;
 mod given;
+mod treat;
 
 use given::{Given, Script, Word as ScriptWord};
 
 pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
+use treat::Selection;
+pub use treat::{Change, Connect, KeyPolicy, Party, Sink, Treat, Whose};
 
 /// Calls that `list` names unless the request says how many.
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Commands of the peer that are not there.
-const UNSUPPORTED: [&str; 24] = [
-    "block-dtmf",
-    "cli",
-    "connect",
+const UNSUPPORTED: [&str; 16] = [
     "create",
     "create-answer",
     "inject-start",
@@ -35,17 +35,12 @@ const UNSUPPORTED: [&str; 24] = [
     "play-dtmf",
     "play-media",
     "publish",
-    "silence-media",
-    "start-forwarding",
     "start-recording",
-    "stop-forwarding",
     "stop-media",
     "stop-recording",
     "subscribe-answer",
     "subscribe-request",
     "transform",
-    "unblock-dtmf",
-    "unsilence-media",
     "unsubscribe",
 ];
 
@@ -72,8 +67,10 @@ pub enum Command<'a> {
     Acknowledge,
     /// Rewrite the answer to an offer.
     Answer(Negotiation<'a>),
-    /// Stop the media of a call, or of one party, or let it go on.
-    Block(Block<'a>),
+    /// A line of the peer's command line.
+    Cli(&'a [u8]),
+    /// Let two parties talk to one another.
+    Connect(Connect<'a>),
     /// End a call, or a part of it.
     Delete(Delete<'a>),
     /// Name the calls there are.
@@ -89,6 +86,8 @@ pub enum Command<'a> {
     Query(Query<'a>),
     /// Counts of the whole daemon.
     Statistics,
+    /// Stop media or keys of a call, or of one party, make them something else, or let them go on.
+    Treat(Treat<'a>),
 }
 
 /// An offer or an answer.
@@ -146,6 +145,10 @@ pub struct Negotiation<'a> {
     pub media_removed: Words<MediaKind>,
     /// Attributes to be taken out, put in or changed.
     pub attribute_changes: Vec<AttributeChange<'a>>,
+    /// What becomes of the sender's keys with [`Flag::BlockDtmf`], unless they go no further.
+    pub dtmf_security: Option<DtmfSecurity>,
+    /// The key that they become with [`DtmfSecurity::Dtmf`].
+    pub digit: Option<u8>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -165,29 +168,6 @@ pub struct Delete<'a> {
     pub flags: Flags,
 }
 
-/// Whose media is to stop, or to go on.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Block<'a> {
-    /// Which call.
-    pub call_id: &'a [u8],
-    /// Whose; `None`: everybody's.
-    pub party: Option<Party<'a>>,
-    /// It is to stop.
-    pub is_blocked: bool,
-}
-
-/// One party of a call.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Party<'a> {
-    /// Who named this address in SDP.
-    Address(IpAddr),
-    /// Who was given this label.
-    Label(&'a [u8]),
-    /// Who has this tag.
-    Tag(&'a [u8]),
-}
-
 /// Which call, or which part of it, is asked about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Query<'a> {
@@ -203,6 +183,12 @@ pub struct Query<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
+    /// `address` is none.
+    #[error("Failed to parse network address")]
+    Address,
+    /// `body` is missing.
+    #[error("No 'body' in message")]
+    NoBody,
     /// `call-id` is missing.
     #[error("No call-id in message")]
     NoCallId,
@@ -283,7 +269,8 @@ impl<'a> Request<'a> {
 struct Keys<'a> {
     negotiation: Negotiation<'a>,
     limit: Option<u32>,
-    address: Option<IpAddr>,
+    body: Option<&'a [u8]>,
+    selection: Selection<'a>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -305,7 +292,7 @@ impl<'a> Keys<'a> {
     /// Takes one key. `false` if it is not acted on.
     fn key(&mut self, key: &str, value: Given<'a>) -> bool {
         match key {
-            "address" => set(&mut self.address, address(value)),
+            "body" => set(&mut self.body, non_empty(value)),
             "command" => true,
             "direction" => self.direction(value),
             "flags" => self.flags(value),
@@ -313,7 +300,10 @@ impl<'a> Keys<'a> {
             "limit" => set(&mut self.limit, unsigned(value)),
             "to-interface" => set(&mut self.to_interface, non_empty(value)),
             "rtpp-flags" => self.flag_string(value),
-            _ => self.negotiation.read_key(key, value, &mut self.unheeded),
+            _ => match self.selection.read_key(key, value) {
+                Some(is_understood) => is_understood,
+                None => self.negotiation.read_key(key, value, &mut self.unheeded),
+            },
         }
     }
 
@@ -379,7 +369,10 @@ impl<'a> Keys<'a> {
     fn command(&mut self, name: &str) -> Result<Command<'a>, RequestError> {
         Ok(match name {
             "answer" => Command::Answer(self.negotiation(true)?),
-            "block-media" => Command::Block(self.block(true)?),
+            "block-dtmf" => Command::Treat(self.treat(Change::Keys(self.block_keys()))?),
+            "block-media" => Command::Treat(self.treat(Change::Block(true))?),
+            "cli" => Command::Cli(self.body.ok_or(RequestError::NoBody)?),
+            "connect" => Command::Connect(self.connect()?),
             "delete" => Command::Delete(self.delete()?),
             "list" => Command::List {
                 limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
@@ -387,15 +380,22 @@ impl<'a> Keys<'a> {
             "offer" => Command::Offer(self.negotiation(false)?),
             "ping" => Command::Ping,
             "query" => Command::Query(self.query()?),
+            "silence-media" => Command::Treat(self.treat(Change::Silence(true))?),
+            "start-forwarding" => Command::Treat(self.treat(Change::Forward(true))?),
             "statistics" => Command::Statistics,
-            "unblock-media" => Command::Block(self.block(false)?),
+            "stop-forwarding" => Command::Treat(self.treat(Change::Forward(false))?),
+            "unblock-dtmf" => Command::Treat(self.treat(Change::Keys(KeyPolicy::Pass))?),
+            "unblock-media" => Command::Treat(self.treat(Change::Block(false))?),
+            "unsilence-media" => Command::Treat(self.treat(Change::Silence(false))?),
             _ if UNSUPPORTED.contains(&name) => return Err(RequestError::Unsupported),
             _ => return Err(RequestError::UnknownCommand),
         })
     }
 
     fn negotiation(&mut self, is_answer: bool) -> Result<Negotiation<'a>, RequestError> {
-        let negotiation = std::mem::take(&mut self.negotiation);
+        let mut negotiation = std::mem::take(&mut self.negotiation);
+        negotiation.dtmf_security = self.selection.security;
+        negotiation.digit = self.selection.digit;
         if negotiation.sdp.is_empty() {
             return Err(RequestError::NoSdp);
         }
@@ -429,20 +429,6 @@ impl<'a> Keys<'a> {
             call_id: self.call_id()?,
             from_tag: Some(keys.from_tag).filter(|tag| !tag.is_empty()),
             to_tag: keys.to_tag,
-        })
-    }
-
-    /// Proxies always send a tag, so that it counts only if they say so.
-    fn block(&self, is_blocked: bool) -> Result<Block<'a>, RequestError> {
-        let keys = &self.negotiation;
-        let tag = Some(keys.from_tag).filter(|tag| !tag.is_empty());
-        let tag = tag.filter(|_| keys.flags.has(Flag::Directional));
-        let label = keys.label.map(Party::Label);
-        let party = label.or_else(|| self.address.map(Party::Address));
-        Ok(Block {
-            call_id: self.call_id()?,
-            party: party.or_else(|| tag.map(Party::Tag)),
-            is_blocked,
         })
     }
 

@@ -139,6 +139,11 @@ impl Relay {
                     .set_first_packet_timeout(now, call, first_packet_timeout_ms);
                 Ok(Answer::Done)
             }
+            Command::SetFilter {
+                call,
+                ingress,
+                filter,
+            } => self.set_filter(call, ingress, filter),
             Command::SetRecord { call, record } => self.set_record(call, record),
             Command::SetRemote {
                 call,
@@ -333,6 +338,7 @@ impl Relay {
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
+        counters.push(("keys_told".to_owned(), self.keys_told));
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
@@ -366,7 +372,11 @@ impl Relay {
         }
     }
 
-    fn endpoint_of(&mut self, call: CallKey, port: Port) -> Result<&mut Endpoint, Refusal> {
+    pub(crate) fn endpoint_of(
+        &mut self,
+        call: CallKey,
+        port: Port,
+    ) -> Result<&mut Endpoint, Refusal> {
         let socket = self.socket_of(call, port)?;
         self.flows.open(socket).ok_or(Refusal::UnknownPort)
     }

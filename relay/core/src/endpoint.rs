@@ -8,6 +8,7 @@ use relay_rtp::{FixedHeader, Kind};
 use relay_wire::{CallKey, EndpointStats, Learning, Port, SourceRules};
 
 use crate::clock::Now;
+use crate::filter::{Filtering, Glance};
 use crate::flow_table::Reservation;
 use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
 use crate::loops::Loops;
@@ -37,6 +38,8 @@ pub(crate) struct Endpoint {
     is_piercing: bool,
     /// RTP that arrives here is taken out to be changed.
     pub(crate) is_taken: bool,
+    /// Which packets that arrive here the filter must see.
+    pub(crate) glance: Glance,
 
     quality: Quality,
 
@@ -53,6 +56,8 @@ pub(crate) struct Endpoint {
     pub(crate) rtcp_of: Option<SocketId>,
     /// Where reports to this peer leave, if its RTP is taken out.
     pub(crate) reports: Option<SocketId>,
+    /// What becomes of single packets.
+    pub(crate) filtering: Option<Box<Filtering>>,
     /// Looks for packets that go in a circle.
     loops: Option<Box<Loops>>,
 }
@@ -68,6 +73,23 @@ pub(crate) enum Way {
     TakeRtcp { flow: SocketId },
     /// What is made of it is to leave from there.
     TakeRtp { leaves: SocketId },
+}
+
+/// What is known of a packet that is the peer's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) way: Way,
+    /// The filter must see it.
+    pub(crate) is_filtered: bool,
+}
+
+impl From<Way> for Received {
+    fn from(way: Way) -> Self {
+        Self {
+            way,
+            is_filtered: false,
+        }
+    }
 }
 
 /// A sender report that came by.
@@ -116,6 +138,8 @@ impl Endpoint {
             is_taken: false,
             rtcp_of: None,
             reports: None,
+            glance: Glance::NONE,
+            filtering: None,
             loops: None,
         }
     }
@@ -137,7 +161,7 @@ impl Endpoint {
         source: SocketAddr,
         kind: Kind,
         packet: &[u8],
-    ) -> Result<Way, DropReason> {
+    ) -> Result<Received, DropReason> {
         if !self.latch.is_peer(source) {
             let evidence = Evidence::of(kind, packet);
             self.latch.judge(now.at, source, evidence, self.heard())?;
@@ -153,7 +177,7 @@ impl Endpoint {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
                 if let Some(flow) = self.rtcp_of {
-                    return Ok(Way::TakeRtcp { flow });
+                    return Ok(Way::TakeRtcp { flow }.into());
                 }
                 self.rtcp
             }
@@ -166,10 +190,15 @@ impl Endpoint {
             }
         };
         let socket = egress.ok_or(DropReason::NotConnected)?;
-        if self.is_taken && kind == Kind::Rtp {
-            return Ok(Way::TakeRtp { leaves: socket });
-        }
-        Ok(Way::Leave(socket))
+        let is_taken = self.is_taken && kind == Kind::Rtp;
+        Ok(Received {
+            way: if is_taken {
+                Way::TakeRtp { leaves: socket }
+            } else {
+                Way::Leave(socket)
+            },
+            is_filtered: kind != Kind::Rtcp && self.glance.wants(packet),
+        })
     }
 
     /// The peer is on another host than this, and has just been heard.

@@ -73,6 +73,8 @@ pub struct Taken {
 pub enum DropReason {
     /// It would have to leave over IPv4 to an IPv6 address, or the other way round.
     AddressFamily,
+    /// Control wants it kept from the other party.
+    Filtered,
     /// It arrived at a port whose call is over and whose socket is kept for the next.
     IdlePort,
     /// It has come again and again, and so goes in a circle.
@@ -92,8 +94,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AddressFamily,
+        Self::Filtered,
         Self::IdlePort,
         Self::Loop,
         Self::NotConnected,
@@ -108,6 +111,7 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AddressFamily => "dropped_address_family",
+            Self::Filtered => "dropped_filtered",
             Self::IdlePort => "dropped_idle_port",
             Self::Loop => "dropped_loop",
             Self::NotConnected => "dropped_not_connected",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, CallStats, Port, Transcoding, WorkerId, WorkerStats};
+use crate::{CallKey, CallStats, Filter, Port, Transcoding, WorkerId, WorkerStats};
 
 /// A message from control to the relay.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -156,6 +156,16 @@ pub enum Command {
         /// `None`: they leave as they come.
         transcoding: Option<Transcoding>,
     },
+    /// Says what becomes of single packets that arrive at an endpoint, in place of what was said
+    /// before. Fails with [`Refusal::TooLong`] if it names too many payload types.
+    SetFilter {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Where packets arrive.
+        ingress: Port,
+        /// `None`: nothing.
+        filter: Option<Filter>,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -303,7 +313,7 @@ pub enum Refusal {
     /// The port is an endpoint already.
     #[error("the port is open already")]
     PortOpen,
-    /// The record or the list of commands is over its limit.
+    /// The record, the list of commands or that of payload types is over its limit.
     #[error("too long")]
     TooLong,
     /// The worker's table of calls or endpoints is full, or the call has too many endpoints.

@@ -180,6 +180,12 @@ pub struct Control {
     pub hep: Option<SocketAddr>,
     /// By which number Homer knows this host.
     pub hep_agent_id: u32,
+    /// Where the keys that parties press as events (RFC 4733) are told, as `ADDRESS:PORT`: a JSON
+    /// document over UDP for each, as rtpengine's `dtmf-log-dest` has it (Kamailio:
+    /// `dtmf_events_sock`). Whoever reads them reads PINs. Empty (`""`): nowhere.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
+    pub dtmf_log: Option<SocketAddr>,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
@@ -333,6 +339,7 @@ impl Default for Control {
             call_records: true,
             hep: None,
             hep_agent_id: 2_001,
+            dtmf_log: None,
             endpoint_learning: EndpointLearning::Heuristic,
             other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),

@@ -62,6 +62,35 @@ impl Exchange {
         }
     }
 
+    /// Two legs are connected that need these routes, from the one and from the other. If they have
+    /// spoken to one another, what they agreed on stays.
+    pub(crate) fn connect(
+        state: &mut CallState,
+        index: usize,
+        (one, other): (LegId, LegId),
+        [from_one, from_other]: [Vec<Route>; 2],
+    ) {
+        if find(state, index, (one, other)).is_some() {
+            return;
+        }
+        let (elder, younger) = sorted((one, other));
+        let (from_elder, from_younger) = if one == elder {
+            (from_one, from_other)
+        } else {
+            (from_other, from_one)
+        };
+        let exchange = Self {
+            elder,
+            memory: Vec::new(),
+            from_elder,
+            from_younger,
+        };
+        let stream = state.leg_mut(younger);
+        if let Some(stream) = stream.and_then(|leg| leg.streams.get_mut(index)) {
+            stream.exchange = (!exchange.is_empty()).then(|| Box::new(exchange));
+        }
+    }
+
     /// What a payload type is called that one of two legs sends, such as `opus/48000/2`, if that is
     /// remembered.
     pub(crate) fn name(

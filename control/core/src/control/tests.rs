@@ -1,6 +1,6 @@
 //! Scenarios: requests in, replies and a simulated relay's tables out.
 
-mod blocking;
+mod connecting;
 mod deletion;
 mod descriptions;
 mod formats;
@@ -11,3 +11,4 @@ mod parties;
 mod recovery;
 mod resilience;
 mod transcoding;
+mod treating;

@@ -42,6 +42,9 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
             rtcp: None,
         },
         transcoding: egress.filter(|number| *number == 20).map(|_| transcoding()),
+        filter: egress
+            .filter(|number| *number == 10)
+            .map(|_| Filter::default()),
     });
     Plan {
         exists: true,

@@ -221,6 +221,26 @@ impl<'a> Sdp<'a> {
         &self.bytes[range.clone()]
     }
 
+    /// What stands for the codecs of a medium in its line: payload types, or whatever it is.
+    pub(crate) fn formats(&self, media: &Media) -> &'a [u8] {
+        self.text(&media.formats)
+    }
+
+    /// What is said of a payload type: the name of each attribute, and what follows the number.
+    pub(crate) fn format_lines<'s>(
+        &'s self,
+        media: &'s Media,
+        payload_type: u8,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 's {
+        let lines = media.block.lines.iter();
+        let lines = lines.filter(move |line| line.payload_type == Some(payload_type));
+        lines.filter_map(|line| {
+            let (name, argument) = name_and_argument(self.text(&line.text).get(2..)?);
+            let at = argument.iter().position(|&b| b == b' ')?;
+            Some((name, &argument[at..]))
+        })
+    }
+
     /// The line by which a medium is refused.
     pub(crate) fn refusal(&self, media: &Media) -> Vec<u8> {
         let before = self.text(&(media.line.start..media.port_field.start));

@@ -187,7 +187,14 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         any_words(),
         any_words(),
     );
-    let one_of = (any_word(), any_word(), any_word(), any_word(), any_word());
+    let one_of = (
+        any_word(),
+        any_word(),
+        any_word(),
+        any_word(),
+        any_word(),
+        any_word(),
+    );
     let numbers = (any::<Option<u8>>(), any::<Option<u32>>());
     let addresses = (any::<Option<IpAddr>>(), any::<Option<IpAddr>>());
     (names, sets, one_of, numbers, addresses).prop_map(
@@ -218,6 +225,8 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             media_removed: sets.4,
             alias_key: one_of.4,
             attribute_changes: Vec::new(),
+            dtmf_security: one_of.5,
+            digit: numbers.0.map(|digit| digit % 16),
         },
     )
 }

@@ -77,7 +77,10 @@ fn tells_the_reasons_apart() {
     for reason in DropReason::ALL {
         let expected = match reason {
             DropReason::NoRemote => 2,
-            DropReason::IdlePort | DropReason::Loop | DropReason::SourceMismatch => 0,
+            DropReason::Filtered
+            | DropReason::IdlePort
+            | DropReason::Loop
+            | DropReason::SourceMismatch => 0,
             _ => 1,
         };
         assert_eq!(bench.counter(reason.name()), expected, "{reason:?}");

@@ -36,6 +36,7 @@ pub(super) struct Settings {
     bandwidth_mbit_max: Option<u32>,
     hep: Option<SocketAddr>,
     hep_agent_id: Option<u32>,
+    dtmf_log: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -114,6 +115,9 @@ impl Settings {
         }
         if let Some(hep) = self.hep {
             line(format!("hep = \"{hep}\""));
+        }
+        if let Some(dtmf_log) = self.dtmf_log {
+            line(format!("dtmf_log = \"{dtmf_log}\""));
         }
         out
     }
@@ -272,6 +276,12 @@ pub(super) fn homer(settings: &mut Settings, value: &str) -> Result<String, Stri
     let address = value.replace("localhost:", "127.0.0.1:").parse();
     settings.hep = Some(address.map_err(|_| format!("{value:?} is no address and port"))?);
     Ok("control.hep: ng, not RTCP".to_owned())
+}
+
+pub(super) fn dtmf(settings: &mut Settings, value: &str) -> Result<String, String> {
+    let address = value.replace("localhost:", "127.0.0.1:").parse();
+    settings.dtmf_log = Some(address.map_err(|_| format!("{value:?} is no address and port"))?);
+    Ok("control.dtmf_log: keys that are events, not those in speech".to_owned())
 }
 
 pub(super) fn homer_id(settings: &mut Settings, value: &str) -> Result<String, String> {

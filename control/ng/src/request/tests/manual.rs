@@ -26,7 +26,7 @@ pub(super) fn is_there(cell: &str) -> bool {
 
 /// A request with all that any command needs.
 pub(super) fn whole(command: &'static str) -> Dictionary<'static> {
-    let keys = ["call-id", "from-tag", "to-tag", "sdp"];
+    let keys = ["call-id", "from-tag", "to-tag", "sdp", "body"];
     let start = Dictionary::new().with("command", command);
     keys.iter().fold(start, |all, key| all.with(key, "v=0"))
 }
