@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use control_ng::{
     AddressFamily, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, KeyPolicy, MediaKind,
@@ -321,42 +321,54 @@ impl Negotiator<'_> {
                 sections.push(unrelayed(media));
                 continue;
             }
-            self.ensure_port(state, offerer, index, offer.tos)?;
-            let is_new = state
-                .leg(receiver)
-                .is_none_or(|it| it.port(index).is_none());
-            self.ensure_port(state, receiver, index, offer.tos)?;
-            let port = self.port_told(state, offer, sdp, (offerer, receiver), (index, media))?;
-            let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
-            let before = state.leg(offerer).and_then(|it| it.streams.get(index));
-            let is_same = before.is_some_and(|it| it.protocol == sdp.text(&media.protocol));
-            let sender = self.learn(state, offer, sdp, (offerer, index, media));
-            let sender = sender.ok_or(Refusal::Dialogue)?;
-            sender.rtcp_mux.is_offered = mux.is_offered;
-            let [sent, received] = reflections(offer);
-            sender.reflection = sent.unwrap_or(sender.reflection);
-            let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
-            let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
-            let receiver = receiver.stream_mut(index);
-            receiver.kind = kind;
-            // What it was told before goes on unless the offerer itself changes.
-            let told = Some(&receiver.protocol[..]).filter(|_| is_same && !is_new);
-            let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
-            receiver.protocol = profile::rewritten(&protocol, feedback);
-            receiver.transport = media.transport;
-            receiver.rtcp_mux.is_offered = mux.pass_on;
-            receiver.rtcp_mux.accept = mux.accept;
-            receiver.reflection = received.unwrap_or(receiver.reflection);
-            receiver.was_offered |= is_new;
-            receiver.is_active = true;
-            sections.push(Section::Relay {
-                port,
-                rtcp_port: if mux.is_required { port } else { port + 1 },
-                rtcp_mux: mux.pass_on,
-                feedback,
-            });
+            sections.push(self.offered(state, offer, sdp, (offerer, receiver), (index, media))?);
         }
         Ok(sections)
+    }
+
+    /// What becomes of a medium that is offered, and of its section.
+    fn offered(
+        &mut self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (offerer, receiver): (LegId, LegId),
+        (index, media): (usize, &Media),
+    ) -> Result<Section, Refusal> {
+        self.ensure_port(state, offerer, index, offer.tos)?;
+        let is_new = state
+            .leg(receiver)
+            .is_none_or(|it| it.port(index).is_none());
+        self.ensure_port(state, receiver, index, offer.tos)?;
+        let port = self.port_told(state, offer, sdp, (offerer, receiver), (index, media))?;
+        let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
+        let before = state.leg(offerer).and_then(|it| it.streams.get(index));
+        let is_same = before.is_some_and(|it| it.protocol == sdp.text(&media.protocol));
+        let sender = self.learn(state, offer, sdp, (offerer, index, media));
+        let sender = sender.ok_or(Refusal::Dialogue)?;
+        sender.rtcp_mux.is_offered = mux.is_offered;
+        let [sent, received] = reflections(offer);
+        sender.reflection = sent.unwrap_or(sender.reflection);
+        let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
+        let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
+        let receiver = receiver.stream_mut(index);
+        receiver.kind = kind;
+        // What it was told before goes on unless the offerer itself changes.
+        let told = Some(&receiver.protocol[..]).filter(|_| is_same && !is_new);
+        let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
+        receiver.protocol = profile::rewritten(&protocol, feedback);
+        receiver.transport = media.transport;
+        receiver.rtcp_mux.is_offered = mux.pass_on;
+        receiver.rtcp_mux.accept = mux.accept;
+        receiver.reflection = received.unwrap_or(receiver.reflection);
+        receiver.was_offered |= is_new;
+        receiver.is_active = true;
+        Ok(Section::Relay {
+            port,
+            rtcp_port: if mux.is_required { port } else { port + 1 },
+            rtcp_mux: mux.pass_on,
+            feedback,
+        })
     }
 
     fn answer_sections(
@@ -378,32 +390,50 @@ impl Negotiator<'_> {
                 sections.push(unrelayed(media));
                 continue;
             }
-            let port = self.port_told(state, answer, sdp, (answerer, offerer), (index, media))?;
-            let sender = self.learn(state, answer, sdp, (answerer, index, media));
-            let sender = sender.ok_or(Refusal::Dialogue)?;
-            sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
-            let is_mux = sender.rtcp_mux.is_on || sender.rtcp_mux.accept;
-            let is_held = sender.is_held;
-            let [sent, received] = reflections(answer);
-            sender.reflection = sent.unwrap_or(sender.reflection);
-            let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
-            let receiver = receiver.stream_mut(index);
-            receiver.is_active = true;
-            receiver.is_held |= is_held;
-            receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
-            receiver.reflection = received.unwrap_or(receiver.reflection);
-            // An answer has the profile of the offer.
-            let protocol = sdp.text(&media.protocol);
-            let wanted = profile_wanted(answer).or(Some(&receiver.protocol));
-            let feedback = profile::written(protocol, wanted.filter(|_| !accepts_profile(answer)));
-            sections.push(Section::Relay {
-                port,
-                rtcp_port: receiver.rtcp_port().unwrap_or(port),
-                rtcp_mux: receiver.rtcp_mux.is_on,
-                feedback,
-            });
+            sections.push(self.answered(
+                state,
+                answer,
+                sdp,
+                (offerer, answerer),
+                (index, media),
+            )?);
         }
         Ok(sections)
+    }
+
+    /// What becomes of a medium that is accepted, and of its section.
+    fn answered(
+        &mut self,
+        state: &mut CallState,
+        answer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (offerer, answerer): (LegId, LegId),
+        (index, media): (usize, &Media),
+    ) -> Result<Section, Refusal> {
+        let port = self.port_told(state, answer, sdp, (answerer, offerer), (index, media))?;
+        let sender = self.learn(state, answer, sdp, (answerer, index, media));
+        let sender = sender.ok_or(Refusal::Dialogue)?;
+        sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
+        let is_mux = sender.rtcp_mux.is_on || sender.rtcp_mux.accept;
+        let is_held = sender.is_held;
+        let [sent, received] = reflections(answer);
+        sender.reflection = sent.unwrap_or(sender.reflection);
+        let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
+        let receiver = receiver.stream_mut(index);
+        receiver.is_active = true;
+        receiver.is_held |= is_held;
+        receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
+        receiver.reflection = received.unwrap_or(receiver.reflection);
+        // An answer has the profile of the offer.
+        let protocol = sdp.text(&media.protocol);
+        let wanted = profile_wanted(answer).or(Some(&receiver.protocol));
+        let feedback = profile::written(protocol, wanted.filter(|_| !accepts_profile(answer)));
+        Ok(Section::Relay {
+            port,
+            rtcp_port: receiver.rtcp_port().unwrap_or(port),
+            rtcp_mux: receiver.rtcp_mux.is_on,
+            feedback,
+        })
     }
 
     /// Notes what the sender of an SDP says of one medium.
@@ -420,8 +450,7 @@ impl Negotiator<'_> {
         let source = source(negotiation);
         let remote = sdp.remote(media, source);
         let is_zero = sdp.is_zero(media);
-        let address = sdp.address(media).filter(|it| !it.is_unspecified());
-        let is_ours = address.is_some_and(|it| self.is_ours(it));
+        let is_ours = sdp.signalled(media).is_some_and(|it| self.is_ours(it));
         let stream = leg.stream_mut(index);
         stream.kind = sdp.text(&media.kind).to_vec();
         stream.protocol = sdp.text(&media.protocol).to_vec();
@@ -504,10 +533,12 @@ impl Negotiator<'_> {
         Ok(keep_origin(leg, sdp, &changes, replace, out))
     }
 
-    /// Whether an address is the relay's.
-    fn is_ours(&self, address: IpAddr) -> bool {
+    /// Whether a place is one of the relay's.
+    fn is_ours(&self, place: SocketAddr) -> bool {
         let mut interfaces = self.interfaces.iter();
-        interfaces.any(|it| it.address == address || it.advertised == Some(address))
+        let is_ours =
+            |it: &Interface| it.address == place.ip() || it.advertised == Some(place.ip());
+        interfaces.any(is_ours) && self.ports.cover(place.port())
     }
 
     fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {

@@ -167,13 +167,14 @@ fn who_comes_back_under_another_tag_is_known_by_its_description_or_its_place() {
 #[test]
 fn who_names_an_address_of_ours_is_watched_for_loops_until_it_names_another() {
     let mut sim = Sim::new();
-    for (address, is_watched) in [
-        ("10.0.0.1", true),
-        (CALLER, false),
-        ("203.0.113.1", true),
-        ("0.0.0.0", false),
+    for (address, number, is_watched) in [
+        ("10.0.0.1", 30_399, true),
+        (CALLER, 30_000, false),
+        ("203.0.113.1", 30_000, true),
+        ("0.0.0.0", 30_000, false),
+        ("10.0.0.1", 4_000, false),
     ] {
-        let to_callee = sim.offer("c1", "alice", &sdp(address, 4_000));
+        let to_callee = sim.offer("c1", "alice", &sdp(address, number));
         let caller = sim.relay.at(port(&to_callee, 0)).rtp.unwrap().number;
         let watched = |sim: &mut Sim, port| sim.relay.at(port).rules.checks_loops;
         assert_eq!(watched(&mut sim, caller), is_watched, "{address}");
