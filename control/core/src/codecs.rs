@@ -43,6 +43,7 @@ pub enum Transcode {
 pub(crate) fn fuzz(data: &[u8]) {
     let at = data.windows(2).position(|it| it == b"--");
     let (sdp, rest) = data.split_at(at.unwrap_or(data.len()));
+    directed::fuzz(sdp, rest);
     let wishes = Wishes::default();
     let mut offers = Vec::new();
     let mut listings = Vec::new();

@@ -91,6 +91,11 @@ impl Dialogue<'_> {
     /// What the receiver is told; `None`: what the sender said. Of payload types that were offered,
     /// nothing is said unless they are listed.
     fn listing(&self, section: &Section, offered: &[u8]) -> Option<Listing> {
+        let is_none_left = self.receiver.codecs.entries.is_empty();
+        if is_none_left && !offered.is_empty() {
+            // Nothing that was answered leads anywhere: better wrong than nothing.
+            return None;
+        }
         let formats = self.receiver.codecs.entries.iter();
         let formats: Vec<_> = formats.map(|entry| listed(entry, section)).collect();
         let ptime = self.receiver.ptime_ms;
@@ -154,6 +159,40 @@ fn listed(entry: &Entry, section: &Section) -> Listed {
                 Some(own) if own.is_same_codec(&format) => Listed::Reworded(format),
                 _ => Listed::New(format),
             }
+        }
+    }
+}
+
+/// The same for the body of the fuzz target of codecs: any offer and any answer.
+pub(super) fn fuzz(offer: &[u8], answer: &[u8]) {
+    let wishes = Wishes::default();
+    let mut ledgers = Vec::new();
+    let mut listings = Vec::new();
+    let sections = listing::sections(offer);
+    for section in &sections {
+        let mut ledger = Ledger::default();
+        let mut dialogue = Dialogue {
+            sender: &mut ledger.elder,
+            receiver: &mut ledger.younger,
+        };
+        listings.push(section.as_ref().and_then(|it| dialogue.offer(&wishes, it)));
+        ledgers.push(ledger);
+    }
+    let onward = listing::relist(offer, &listings);
+    assert_eq!(
+        listing::sections(&onward).len(),
+        sections.len(),
+        "none comes or goes"
+    );
+    for (section, mut ledger) in listing::sections(answer).iter().zip(ledgers) {
+        let mut dialogue = Dialogue {
+            sender: &mut ledger.younger,
+            receiver: &mut ledger.elder,
+        };
+        if let Some(section) = section {
+            let (_, routes) = dialogue.answer(&wishes, section);
+            let (one, other) = (&routes.from_offerer, &routes.from_answerer);
+            assert!(one.len().max(other.len()) <= relay_wire::ROUTES_MAX);
         }
     }
 }

@@ -552,7 +552,7 @@ fn lines_of_what_is_taken_out_go_with_it() {
     assert_eq!(onward, expected);
 }
 
-fn any_formats() -> impl Strategy<Value = String> {
+pub(super) fn any_formats() -> impl Strategy<Value = String> {
     let formats = prop::sample::subsequence(
         &[
             "0",
@@ -578,7 +578,7 @@ fn any_formats() -> impl Strategy<Value = String> {
     (formats.prop_shuffle(), ptime).prop_map(|(formats, ptime)| formats.join(" ") + ptime)
 }
 
-fn any_directives() -> impl Strategy<Value = String> {
+pub(super) fn any_directives() -> impl Strategy<Value = String> {
     let directives = prop::sample::subsequence(
         &[
             "strip=all",

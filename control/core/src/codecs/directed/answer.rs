@@ -27,8 +27,9 @@ pub(super) fn carry_out(dialogue: &mut Dialogue<'_>, wishes: &Wishes, section: &
     };
     let ways = terms.ways();
     offerer.codecs = answered(&ways, (&answerer.codecs, &offerer.offered), wishes);
-    offerer.codecs.align_companions(&List::default());
-    answerer.codecs.align_companions(&List::default());
+    // Nobody is told of what it has not said itself.
+    offerer.codecs.align_companions(&offerer.offered, false);
+    answerer.codecs.align_companions(&List::default(), false);
     if section.is_audible {
         routes_of(wishes, offerer, answerer)
     } else {

@@ -142,16 +142,20 @@ impl List {
         self.entries.iter().filter(|it| spec.names(&it.format))
     }
 
-    /// Puts a codec behind all others.
+    /// Puts a codec behind all others, if its number is free.
     pub(super) fn push(&mut self, entry: Entry) {
-        if self.entries.len() < FORMATS_MAX {
+        if self.has_room(&entry) {
             self.entries.push(entry);
         }
     }
 
+    fn has_room(&self, entry: &Entry) -> bool {
+        self.entries.len() < FORMATS_MAX && !self.has_number(entry.number())
+    }
+
     /// Puts a codec behind all others, but before what goes beside codecs.
     pub(super) fn insert(&mut self, entry: Entry) {
-        if self.entries.len() >= FORMATS_MAX {
+        if !self.has_room(&entry) {
             return;
         }
         let at = self.anchor();
@@ -205,8 +209,8 @@ impl List {
     }
 
     /// What goes beside codecs has a clock for each of those that were touched (RFC 4733 §2.1).
-    /// What it was called by before is found in `known`.
-    pub(super) fn align_companions(&mut self, known: &Self) {
+    /// What it was called by before is found in `known`; what is not there is made if it may be.
+    pub(super) fn align_companions(&mut self, known: &Self, may_make: bool) {
         let mut clocks_hz: Vec<_> = {
             let codecs = self.entries.iter().filter(|it| !it.format.is_companion());
             codecs.map(|it| it.format.clock_hz).collect()
@@ -214,11 +218,11 @@ impl List {
         clocks_hz.sort_unstable();
         clocks_hz.dedup();
         for name in ["telephone-event", "CN"] {
-            self.align(name, &clocks_hz, known);
+            self.align(name, &clocks_hz, known, may_make);
         }
     }
 
-    fn align(&mut self, name: &str, clocks_hz: &[u32], known: &Self) {
+    fn align(&mut self, name: &str, clocks_hz: &[u32], known: &Self, may_make: bool) {
         let own = self.entries.iter().filter(|it| it.format.is_named(name));
         let own: Vec<_> = own.map(|it| it.format.clock_hz).collect();
         if own.is_empty() {
@@ -226,7 +230,7 @@ impl List {
         }
         for clock_hz in clocks_hz {
             if !own.contains(clock_hz) && self.touched.has(*clock_hz) {
-                self.add_companion(name, *clock_hz, known);
+                self.add_companion(name, *clock_hz, known, may_make);
             }
         }
         let touched = &self.touched;
@@ -237,7 +241,7 @@ impl List {
         self.entries.retain(|it| !is_stray(it));
     }
 
-    fn add_companion(&mut self, name: &str, clock_hz: u32, known: &Self) {
+    fn add_companion(&mut self, name: &str, clock_hz: u32, known: &Self, may_make: bool) {
         let is_it = |it: &&Entry| it.format.is_named(name) && it.format.clock_hz == clock_hz;
         let before = known.entries.iter().find(is_it);
         let before = before.filter(|it| !self.has_number(it.number())).cloned();
@@ -246,6 +250,7 @@ impl List {
             format.payload_type = self.free_number(&format, &Self::default())?;
             Some(Entry::new(format))
         };
+        let made = || may_make.then(made).flatten();
         if let Some(mut entry) = before.or_else(made) {
             entry.is_added = true;
             self.insert(entry);

@@ -1,6 +1,6 @@
 //! What an offer does to the lists of both parties.
 
-use super::list::{Entry, List, is_known};
+use super::list::{Entry, List, is_heard, is_known};
 use super::{Dialogue, parameters};
 use crate::codecs::capability;
 use crate::codecs::format::{Format, kept};
@@ -17,7 +17,10 @@ pub(super) fn carry_out(dialogue: &mut Dialogue<'_>, wishes: &Wishes, section: &
         *receiver = take(&before, &mut said, wishes.reuses);
         remember(&mut said, before, receiver, wishes.reuses);
     }
-    direct(receiver, &said, wishes, section);
+    // What is added must come from somewhere.
+    let sent = &dialogue.sender.codecs.entries;
+    let can_add = section.is_audible && sent.iter().any(|it| is_heard(&it.format));
+    direct(receiver, &said, wishes, can_add);
     dialogue.sender.offered = dialogue.sender.codecs.clone();
     dialogue.receiver.offered = dialogue.receiver.codecs.clone();
 }
@@ -89,18 +92,20 @@ fn remember(said: &mut List, before: List, taken: &List, reuses: bool) {
 }
 
 /// The receiver's list: what is directed.
-fn direct(list: &mut List, said: &List, wishes: &Wishes, section: &Section) {
+fn direct(list: &mut List, said: &List, wishes: &Wishes, can_add: bool) {
     for specs in [&wishes.strip, &wishes.consume, &wishes.mask] {
         list.strip(specs, &wishes.except);
     }
     offer(list, said, wishes);
-    if section.is_audible {
+    if can_add {
         for spec in &wishes.transcode {
             add(list, said, spec, wishes.strips_full());
         }
     }
     restore_if_empty(list, said, wishes);
-    list.align_companions(said);
+    list.align_companions(said, true);
+    // What went beside codecs may have been all that there was.
+    restore_if_empty(list, said, wishes);
 }
 
 /// Puts what is to be offered where it is not offered anyhow.

@@ -1,6 +1,8 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::codecs::listing::{relist, sections};
-use crate::codecs::tests::{description, listed, shown, wishes};
+use crate::codecs::tests::{any_directives, any_formats, description, listed, shown, wishes};
 
 /// A dialogue between two parties.
 #[derive(Default)]
@@ -353,4 +355,117 @@ fn what_is_said_of_numbers_that_are_not_listed_stays() {
     let listing = dialogue.offer(&wishes("strip=PCMA"), &section);
     let onward = String::from_utf8(relist(sdp.as_bytes(), &[listing])).unwrap();
     assert_eq!(onward, sdp.replace("0 8\r\n", "0\r\n"));
+}
+
+/// An answer of some of what was offered, by the numbers of the offer.
+fn picked(onward: &str, picks: &[prop::sample::Index]) -> (Vec<u8>, String) {
+    let formats = sections(onward.as_bytes()).remove(0).unwrap().formats;
+    let mut numbers: Vec<u8> = Vec::new();
+    for pick in picks {
+        let number = pick.get(&formats).payload_type;
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    let words: Vec<_> = numbers.iter().map(u8::to_string).collect();
+    let lines = onward.lines().map(|line| match line.starts_with("m=") {
+        true => format!("m=audio 4000 RTP/AVP {}\r\n", words.join(" ")),
+        false => format!("{line}\r\n"),
+    });
+    (numbers, lines.collect())
+}
+
+fn flags() -> impl Strategy<Value = String> {
+    let flags = [
+        "reuse-codecs",
+        "static-codecs",
+        "allow-asymmetric-codecs",
+        "single-codec",
+        "always-transcode",
+        "ignore=PCMU",
+    ];
+    prop::sample::subsequence(flags.to_vec(), 0..3).prop_map(|it| it.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever is directed, the offerer is told only of what it offered, and there is a way for
+    /// all of it that the relay can hear.
+    #[test]
+    fn what_is_answered_was_offered_and_works(
+        directives in any_directives(), flags in flags(), text in any_formats(),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+    ) {
+        let mut talk = Talk::default();
+        let directives = format!("{directives} {flags}");
+        let onward = talk.offer(&directives, &text);
+        let (numbers, sdp) = picked(&onward, &picks);
+        let section = sections(sdp.as_bytes()).remove(0).unwrap();
+        let mut dialogue = Dialogue {
+            sender: &mut talk.ledger.younger,
+            receiver: &mut talk.ledger.elder,
+        };
+        let (listing, routes) = dialogue.answer(&wishes(&flags), &section);
+        let back = relist(sdp.as_bytes(), &[listing]);
+        let told = sections(&back).remove(0).unwrap().formats;
+        let had = sections(description(&text).as_bytes()).remove(0).unwrap().formats;
+        // Whoever answers nothing but keys is not understood anyhow.
+        let is_no_audio = section.formats.iter().all(Format::is_companion);
+        for format in &told {
+            let is_it = |it: &Format| it.payload_type == format.payload_type
+                && (it.name.is_empty() || it.is_same_codec(format));
+            let was_offered = had.iter().any(is_it) || is_no_audio;
+            prop_assert!(was_offered, "{format:?} of {text}: {onward} {sdp}");
+        }
+        let is_changed = !routes.from_offerer.is_empty();
+        for format in told.iter().filter(|it| is_changed && list::is_heard(it)) {
+            let number = format.payload_type;
+            prop_assert!(routes.from_offerer.iter().any(|it| it.from.payload_type == number));
+        }
+        // With asymmetric codecs, who is sent one need not have said so.
+        let is_symmetric = !flags.contains("asymmetric");
+        for route in routes.from_offerer.iter().filter(|_| is_symmetric) {
+            prop_assert!(numbers.contains(&route.to.payload_type), "{route:?} {sdp}");
+        }
+        for route in routes.from_answerer.iter().filter(|_| is_symmetric) {
+            let number = route.to.payload_type;
+            prop_assert!(told.iter().any(|it| it.payload_type == number), "{route:?} {back:?}");
+        }
+        for list in [&routes.from_offerer, &routes.from_answerer] {
+            let mut numbers: Vec<_> = list.iter().map(|it| it.from.payload_type).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            prop_assert_eq!(numbers.len(), list.len());
+            prop_assert!(list.len() <= relay_wire::ROUTES_MAX);
+            for route in list {
+                prop_assert!((1..=200).contains(&route.to.ptime_ms));
+            }
+        }
+    }
+
+    /// Offers and answers in any order leave lists in which each number stands for one codec.
+    #[test]
+    fn a_long_dialogue_stays_in_order(
+        turns in prop::collection::vec((any_directives(), flags(), any_formats(), 0..3), 1..8),
+    ) {
+        let mut talk = Talk::default();
+        for (directives, flags, text, kind) in turns {
+            let directives = format!("{directives} {flags}");
+            let said = match kind {
+                0 => talk.offer(&directives, &text),
+                1 => talk.offer_back(&directives, &text),
+                _ => talk.answer(&flags, &text).0,
+            };
+            prop_assert!(sections(said.as_bytes()).remove(0).is_some(), "{said}");
+            for party in [&talk.ledger.elder, &talk.ledger.younger] {
+                let mut numbers: Vec<_> = party.codecs.entries.iter().map(Entry::number).collect();
+                prop_assert!(numbers.iter().all(|it| *it < 128));
+                let len = numbers.len();
+                numbers.sort_unstable();
+                numbers.dedup();
+                prop_assert_eq!(numbers.len(), len, "{:?}", party);
+            }
+        }
+    }
 }
