@@ -14,6 +14,7 @@ mod control_killed;
 mod drain;
 mod early_media;
 mod installed;
+mod keys_and_silence;
 mod kamailio_calls;
 mod kamailio_drop_in;
 mod kamailio_nodes;
