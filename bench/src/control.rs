@@ -90,6 +90,7 @@ impl World {
                 calls_max: 10_000,
                 endpoint_learning: relay_wire::Learning::Heuristic,
                 transcode: Transcode::WhenNeeded,
+                tells_keys: false,
                 seed: [7; 32],
             }),
             now: Now {
@@ -141,7 +142,7 @@ impl World {
                     assert!(is_ok, "{}", String::from_utf8_lossy(&datagram));
                     sent += 1;
                 }
-                Output::Notice(_) => {}
+                Output::Key(_) | Output::Notice(_) => {}
             }
         }
         sent

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use control_core::{Limits, Transcode};
-use tandem_settings::{EndpointLearning, Loaded, SettingsError};
+use tandem_settings::{EndpointLearning, Loaded, OtherSources, SettingsError};
 
 use crate::ng_config::NgConfig;
 
@@ -43,8 +43,12 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Where Homer is, and by which number it knows us.
     pub hep: Option<(SocketAddr, u32)>,
+    /// Who is told of keys.
+    pub dtmf_log: Option<SocketAddr>,
     /// How addresses are learnt, unless a request says otherwise.
     pub endpoint_learning: EndpointLearning,
+    /// What becomes of media from another source than the one that was learnt.
+    pub other_sources: OtherSources,
     /// Other names of interfaces, each with the name that it stands for.
     pub interface_aliases: Vec<(String, String)>,
     /// When media is transcoded.
@@ -73,7 +77,9 @@ impl Config {
             call_records: file.call_records,
             admin_socket: loaded.control_socket(),
             hep: file.hep.map(|address| (address, file.hep_agent_id)),
+            dtmf_log: file.dtmf_log,
             endpoint_learning: file.endpoint_learning,
+            other_sources: file.other_sources,
             interface_aliases: aliases(loaded)?,
             transcode: match file.transcode {
                 tandem_settings::Transcode::Directives => Transcode::Directives,
@@ -130,6 +136,11 @@ impl Config {
         if let Some((address, _)) = self.hep.filter(|(address, _)| address.port() == 0) {
             let problem = format!("{address} has no port");
             return Err(loaded.wrong("control.hep", problem, "Homer listens on 9060"));
+        }
+        if let Some(address) = self.dtmf_log.filter(|address| address.port() == 0) {
+            let problem = format!("{address} has no port");
+            let cure = "write what the proxy's dtmf_events_sock says";
+            return Err(loaded.wrong("control.dtmf_log", problem, cure));
         }
         Ok(())
     }
@@ -245,6 +256,7 @@ mod tests {
             ("load_max = nan", "no load average"),
             ("cpu_percent_max = 101", "more than all"),
             ("hep = \"192.0.2.1:0\"", "no port"),
+            ("dtmf_log = \"192.0.2.1:0\"", "no port"),
             ("interface_aliases = [\"a=b\", \"c\"]", "no alias"),
         ];
         for (line, problem) in cases {

@@ -18,6 +18,7 @@ mod error;
 mod hep;
 mod host_load;
 mod journal;
+mod key_log;
 mod listeners;
 mod metrics;
 mod ng_config;

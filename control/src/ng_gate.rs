@@ -2,12 +2,12 @@
 //!
 //! A stranger gets no answer at all, so that nobody can have one sent to someone else.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use control_core::{Exposition, Kind};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use tracing::warn;
@@ -138,57 +138,53 @@ impl Gate {
     /// The counts, as text for Prometheus.
     pub(crate) fn exposition(&self, open: usize) -> String {
         let counts = &self.counts;
-        let mut text = format!(
-            "# HELP tandem_ng_connections Connections of ng, HTTP and WebSocket now.\n\
-             # TYPE tandem_ng_connections gauge\n\
-             tandem_ng_connections {open}\n"
+        let mut text = Exposition::default();
+        text.single(
+            Kind::Gauge,
+            "tandem_ng_connections",
+            "Connections of ng, HTTP and WebSocket now.",
+            open,
         );
         for (name, help, count) in [
             (
-                "connections",
+                "tandem_ng_connections_total",
                 "Connections that were let in.",
                 &counts.connections,
             ),
             (
-                "connections_refused",
+                "tandem_ng_connections_refused_total",
                 "Connections beyond the limit.",
                 &counts.connections_refused,
             ),
             (
-                "connections_idle",
+                "tandem_ng_connections_idle_total",
                 "Connections closed for being idle or slow.",
                 &counts.idle,
             ),
             (
-                "strangers",
+                "tandem_ng_strangers_total",
                 "Datagrams and connections of who may not ask.",
                 &counts.strangers,
             ),
             (
-                "over_rate",
+                "tandem_ng_over_rate_total",
                 "Requests beyond the rate of their address.",
                 &counts.over_rate,
             ),
             (
-                "unframed",
+                "tandem_ng_unframed_total",
                 "Streams that cannot be read.",
                 &counts.malformed,
             ),
             (
-                "undelivered",
+                "tandem_ng_undelivered_total",
                 "Replies that no connection took.",
                 &counts.undelivered,
             ),
         ] {
-            let name = format!("tandem_ng_{name}_total");
-            let count = count.load(Ordering::Relaxed);
-            // A string takes whatever is written to it.
-            let _ = writeln!(
-                text,
-                "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}"
-            );
+            text.single(Kind::Counter, name, help, count.load(Ordering::Relaxed));
         }
-        text
+        text.finish()
     }
 }
 

@@ -14,7 +14,7 @@ use relay_wire::Learning;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
-use tandem_settings::EndpointLearning;
+use tandem_settings::{EndpointLearning, OtherSources};
 use tracing::info;
 
 use crate::admin::AdminSocket;
@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::hep::HepSender;
 use crate::host_load::HostWatch;
 use crate::journal;
+use crate::key_log::KeyLog;
 use crate::metrics;
 use crate::ng_server::NgServer;
 use crate::relay_link::{LinkEvent, RelayLink};
@@ -68,6 +69,7 @@ struct Service {
     ng_reads: Vec<Reads>,
     admin: AdminSocket,
     hep: Option<HepSender>,
+    key_log: Option<KeyLog>,
     host: HostWatch,
     next_look: Instant,
     /// The time of this turn.
@@ -111,6 +113,8 @@ impl Service {
         let hep = config.hep.map(|(homer, id)| HepSender::new(homer, id));
         let hep = hep.transpose();
         let hep = hep.map_err(StartError::system("send to Homer"))?;
+        let key_log = config.dtmf_log.map(KeyLog::new).transpose();
+        let key_log = key_log.map_err(StartError::system("tell of keys"))?;
         info!(?config, "control runs");
         let mut control = new_control(config)?;
         control.set_limits(config.limits);
@@ -120,6 +124,7 @@ impl Service {
             control,
             admin,
             hep,
+            key_log,
             host: HostWatch::default(),
             next_look: now.instant,
             now,
@@ -263,6 +268,11 @@ impl Service {
     fn do_outputs(&mut self) {
         while let Some(output) = self.control.poll_output() {
             match output {
+                Output::Key(report) => {
+                    if let Some(key_log) = &mut self.key_log {
+                        key_log.tell(&report);
+                    }
+                }
                 Output::Notice(notice) => journal::write(&notice),
                 Output::Relay(request) => self.relay.send(request),
                 Output::Send { client, datagram } => {
@@ -279,10 +289,12 @@ impl Service {
         let calls = self.control.call_count();
         let counters = self.control.counters();
         let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost);
+        let keys_lost = self.key_log.as_ref().map_or(0, |log| log.lost);
         info!(
             calls,
             ?counters,
             hep_lost,
+            keys_lost,
             "stopped; calls that are up keep their media"
         );
     }
@@ -312,6 +324,9 @@ impl Signals {
 
 fn new_control(config: &Config) -> Result<Control, StartError> {
     let mut control = Control::new(core_config(config)?);
+    if config.other_sources == OtherSources::Forward {
+        control.forward_other_sources();
+    }
     for (alias, name) in &config.interface_aliases {
         control.name_interface(alias, name);
     }
@@ -337,6 +352,7 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
             EndpointLearning::Off => Learning::Off,
         },
         transcode: config.transcode,
+        tells_keys: config.dtmf_log.is_some(),
         seed,
     })
 }

@@ -67,7 +67,7 @@ impl Service {
         let link_wake = new_wake()?;
         let wakes = (0..config.partition.workers()).map(|_| new_wake());
         let wakes: Vec<_> = wakes.collect::<Result<_, _>>()?;
-        let (pool, codec_threads) = Pool::new(config.codecs, &wakes);
+        let (pool, codec_threads) = Pool::new(config.codecs, &wakes).map_err(no_eventfd)?;
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),
@@ -282,11 +282,15 @@ fn endpoints_max(config: &Config) -> u32 {
 }
 
 fn new_wake() -> Result<Arc<Wake>, StartError> {
-    let wake = Wake::new().map_err(|source| StartError::System {
+    let wake = Wake::new().map_err(no_eventfd)?;
+    Ok(Arc::new(wake))
+}
+
+fn no_eventfd(source: io::Error) -> StartError {
+    StartError::System {
         doing: "make an eventfd",
         source,
-    })?;
-    Ok(Arc::new(wake))
+    }
 }
 
 fn spawn(

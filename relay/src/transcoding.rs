@@ -18,6 +18,7 @@ mod engine;
 mod load;
 mod plans;
 mod pool;
+mod queue;
 mod shared;
 mod thread;
 mod transcoder;
@@ -27,4 +28,5 @@ mod tests;
 
 pub(crate) use pool::Pool;
 pub use pool::PoolLimits;
+pub(crate) use thread::Taking;
 pub(crate) use transcoder::{Ending, Transcoder};

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// Wakes one thread. Any number of others may call [`Self::wake`].
 #[derive(Debug)]
@@ -25,6 +26,16 @@ impl Wake {
         // eventfd(2): a write fails only when the count would overflow, and then the thread has
         // been woken often enough.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// For a thread that waits for nothing else: until it is woken, or so long at most.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) {
+        let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
+        let mut event = [PollFd::new(&self.0, PollFlags::IN)];
+        // Woken early by a signal is woken.
+        if matches!(poll(&mut event, timeout.as_ref()), Ok(1..)) {
+            self.rest();
+        }
     }
 
     /// Goes back to rest.

@@ -16,7 +16,7 @@ use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port};
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
-use crate::transcoding::{Ending, Transcoder};
+use crate::transcoding::{Ending, Taking, Transcoder};
 use outbox::Outbox;
 use request::Progress;
 
@@ -26,6 +26,11 @@ const EFFORT_MAX: u32 = 256;
 
 /// To open a port takes some ten microseconds more than another command.
 const OPEN_EFFORT: u32 = 8;
+
+/// Packets of codec threads that are sent in one turn at most. They come in hundreds when a thread
+/// has much to do, and what has arrived meanwhile is not to wait for them: to send these takes some
+/// hundred microseconds.
+const MADE_MAX: u32 = 32;
 
 /// One worker.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub(crate) struct Worker {
     outbox: Outbox,
     /// More can be done at once: the next turn must not wait.
     is_busy: bool,
+    /// So it is with packets of codec threads.
+    has_made: bool,
 }
 
 impl Worker {
@@ -65,6 +72,7 @@ impl Worker {
             effort: 0,
             outbox: Outbox::default(),
             is_busy: false,
+            has_made: false,
         }
     }
 
@@ -109,7 +117,7 @@ impl Worker {
 
     /// How long the next turn may wait.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.is_busy {
+        if self.is_busy || self.has_made {
             return Some(Duration::ZERO);
         }
         let deadline = self.relay.poll_timeout()?;
@@ -174,6 +182,7 @@ impl Worker {
     /// Applies one command. Says whether it has to wait for a socket to close.
     fn step(&mut self, now: Instant, progress: &mut Progress, command: Command) -> bool {
         let ending = Ending::of(&command);
+        progress.note_command(&command);
         let result = match self.relay.handle_command(now, command, progress.room()) {
             Ok(Outcome::Bind {
                 socket,
@@ -186,7 +195,13 @@ impl Worker {
                 target,
                 transcoding,
             }) => {
-                let treatment = self.transcoder.treat(target, transcoding.as_ref());
+                // A new call learns only with the answer what is to become of its media.
+                let kind = match progress.has_created(target.call) {
+                    true => Taking::Restored,
+                    false => Taking::New,
+                };
+                let transcoding = transcoding.as_ref();
+                let treatment = self.transcoder.treat(target, transcoding, kind);
                 self.relay.handle_treated(target, treatment)
             }
             Ok(Outcome::Later(command)) => {
@@ -282,9 +297,10 @@ impl Worker {
         }
     }
 
-    /// Sends what codec threads have made.
+    /// Sends some of what codec threads have made.
     fn send_made(&mut self) {
-        for _ in 0..self.transcoder.made_max() {
+        self.has_made = false;
+        for _ in 0..MADE_MAX {
             let Some(made) = self.transcoder.poll_made() else {
                 return;
             };
@@ -296,6 +312,8 @@ impl Worker {
             }
             self.transcoder.give_back(made);
         }
+        // They are not announced again.
+        self.has_made = true;
     }
 
     /// Sends the empty datagrams that open NATs.

@@ -95,16 +95,9 @@ fn no_packet_that_is_transcoded_allocates(relay: &TestRelay) {
     let phones = [phone(), phone()];
     let remotes = [&phones[0], &phones[1]].map(|it| it.local_addr().ok());
     control.set_up(2, ports.map(port), remotes);
-    let format = |codec, payload_type| Format {
-        codec,
-        payload_type,
-        ptime_ms: 20,
-        events: None,
-        comfort_noise: None,
-    };
     let route = Route {
-        from: format(Codec::Pcma, 8),
-        to: format(Codec::Gsm, 3),
+        from: Format::new(Codec::Pcma, 8, 20),
+        to: Format::new(Codec::Gsm, 3, 20),
         opus: None,
         suppresses_silence: false,
     };

@@ -325,6 +325,7 @@ fn negotiation(sdp: &MediaSdp) -> Negotiation<'_> {
         ..Negotiation::new(sdp.call_id.as_bytes(), sdp.from_tag.as_bytes(), &sdp.sdp)
     }
     .replace_origin()
+    .flag(Flag::PortLatching)
     .supports(Support::LoadLimit)
     .supports(Support::Events);
     if is_behind_nat(&sdp.sdp, sdp.received_from) {

@@ -12,7 +12,12 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 0' TERM INT HUP
-"$bin/tandem" migrate -- "$@" >"$dir/tandem.toml"
+# It reads a settings file if it is told of one.
+file=
+for option; do
+	case $option in --config-file=none) ;; --config-file=*) file=${option#*=} ;; esac
+done
+"$bin/tandem" migrate ${file:+"$file"} -- "$@" >"$dir/tandem.toml"
 # One worker has all ports: what is tested is not how they are shared out.
 sed -i 's/^\[relay\]$/[relay]\nworkers = 1/' "$dir/tandem.toml"
 cat "$dir/tandem.toml" >&2

@@ -42,7 +42,7 @@ fn early_and_late_offers_go_through_the_reference() {
 }
 
 /// An announcement in a 183, then the same stream goes on after the answer.
-fn announce(site: &Site, exchange: &impl Exchange) {
+pub(crate) fn announce(site: &Site, exchange: &impl Exchange) {
     let mut phones = TwoPhones::new(site, exchange);
     let ends = [2, 3].map(|host| RtpEndpoint::new(site.ip(host)));
     let invitation = phones

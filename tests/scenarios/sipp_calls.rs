@@ -30,7 +30,7 @@ fn two_hundred_calls_at_twenty_a_second_all_succeed() {
     let Some([caller, callee]) = ends(&site, &tandem) else {
         return;
     };
-    run_half(&caller, &callee);
+    run_half(&caller, &callee, || {});
     let silent = tandem.await_records(CALLS as usize);
     assert_records(&silent, 0);
 
@@ -54,7 +54,7 @@ fn two_hundred_calls_succeed_through_the_reference() {
     let Some([caller, callee]) = ends(&site, &reference.kamailio) else {
         return;
     };
-    run_half(&caller, &callee);
+    run_half(&caller, &callee, || {});
     run_half_with_speech(&site, &caller, &callee);
 }
 
@@ -71,16 +71,27 @@ pub(crate) fn ends(site: &Site, exchange: &impl Exchange) -> Option<[Sipp; 2]> {
 }
 
 /// SIPp itself fails a call whose responses come out of order: each has its place in the script.
-fn run_half(caller: &Sipp, callee: &Sipp) {
+fn run_half(caller: &Sipp, callee: &Sipp, meanwhile: impl FnOnce()) {
     let mut answering = callee.start(SippScenario::Callee);
     answering.await_socket(callee.local());
-    caller
-        .start(SippScenario::Caller)
-        .finish(Duration::from_secs(60));
+    let calling = caller.start(SippScenario::Caller);
+    meanwhile();
+    calling.finish(Duration::from_secs(60));
     answering.finish(Duration::from_secs(20));
 }
 
 pub(crate) fn run_half_with_speech(site: &Site, caller: &Sipp, callee: &Sipp) {
+    let heard = run_with_speech(site, [caller, callee], || {});
+    assert_eq!(heard.len(), 2 * CALLS as usize);
+}
+
+/// Calls with speech both ways, each packet of which arrives; `meanwhile` runs once the first has
+/// begun. Gives what came to each port.
+pub(crate) fn run_with_speech(
+    site: &Site,
+    [caller, callee]: [&Sipp; 2],
+    meanwhile: impl FnOnce(),
+) -> Vec<Vec<Received>> {
     let path = site.path("speech.pcap");
     let frames = g711_frames(&audio::speech(11, SPEECH_MS));
     capture(&path, &frames);
@@ -90,14 +101,12 @@ pub(crate) fn run_half_with_speech(site: &Site, caller: &Sipp, callee: &Sipp) {
         .clone()
         .callee("bob", SPEECH_MS + 300)
         .media(path.clone());
-    run_half(&caller, &callee.clone().media(path));
-    for sink in sinks {
-        let heard = sink.finish();
-        assert_eq!(heard.len(), CALLS as usize);
-        for packets in heard {
-            assert_speech(&packets, &frames);
-        }
+    run_half(&caller, &callee.clone().media(path), meanwhile);
+    let heard: Vec<_> = sinks.into_iter().flat_map(Sink::finish).collect();
+    for packets in &heard {
+        assert_speech(packets, &frames);
     }
+    heard
 }
 
 /// All frames came, in order and untouched, from one port of the relay.

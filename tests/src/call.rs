@@ -19,7 +19,6 @@ pub struct TwoPhones {
     pub caller: Phone,
     /// Who is called.
     pub callee: Phone,
-    site_ips: [std::net::IpAddr; 2],
 }
 
 /// A call that stands.
@@ -42,17 +41,25 @@ impl TwoPhones {
     #[must_use]
     #[track_caller]
     pub fn new(site: &Site, exchange: &impl Exchange) -> Self {
-        let [mut caller, mut callee] = [("alice", HOSTS[0]), ("bob", HOSTS[1])]
-            .map(|(user, host)| exchange.phone(user, site.address(host, 5_060)));
+        Self::of(
+            [("alice", HOSTS[0]), ("bob", HOSTS[1])]
+                .map(|(user, host)| exchange.phone(user, site.address(host, 5_060))),
+        )
+    }
+
+    /// Registers two phones.
+    ///
+    /// # Panics
+    ///
+    /// When one is refused.
+    #[must_use]
+    #[track_caller]
+    pub fn of([mut caller, mut callee]: [Phone; 2]) -> Self {
         for phone in [&mut caller, &mut callee] {
             let response = phone.register(300);
             assert_eq!(response.status(), Some(200), "{response:?}");
         }
-        Self {
-            caller,
-            callee,
-            site_ips: HOSTS.map(|host| site.ip(host)),
-        }
+        Self { caller, callee }
     }
 
     /// Calls, rings and answers.
@@ -62,23 +69,39 @@ impl TwoPhones {
     /// When anything comes out of order.
     #[track_caller]
     pub fn connect(&mut self) -> Call {
-        let ends = self.site_ips.map(RtpEndpoint::new);
-        let offer = offer_sdp(&ends[0], 1, "sendrecv");
+        let ips = [&self.caller, &self.callee].map(|phone| phone.address().ip());
+        let ends = ips.map(RtpEndpoint::new);
+        let sdp = ends.each_ref().map(|end| offer_sdp(end, 1, "sendrecv"));
+        self.connect_with(ends, [&sdp[0], &sdp[1]]).0
+    }
+
+    /// As [`Self::connect`], between two ends with an offer and an answer. Gives the answer as the
+    /// caller saw it, and the offer as the callee did.
+    ///
+    /// # Panics
+    ///
+    /// When anything comes out of order.
+    #[track_caller]
+    pub fn connect_with(
+        &mut self,
+        ends: [RtpEndpoint; 2],
+        [offer, answer]: [&str; 2],
+    ) -> (Call, [Message; 2]) {
         let callee = self.callee.account().user.clone();
-        let invitation = self.caller.invite(&callee, &offer);
+        let invitation = self.caller.invite(&callee, offer);
         let request = self.callee.expect_request("INVITE");
         self.callee.reply(&request, 180, "Ringing", None);
         self.caller.expect_response(&invitation, 180);
-        let answer = offer_sdp(&ends[1], 1, "sendrecv");
-        let response = self.callee.reply(&request, 200, "OK", Some(&answer));
+        let response = self.callee.reply(&request, 200, "OK", Some(answer));
         let answered = self.caller.expect_response(&invitation, 200);
         let caller_side = self.caller.acknowledge(&invitation, &answered);
         self.callee.expect_request("ACK");
-        Call {
+        let call = Call {
             dialogs: [caller_side, Dialog::of_callee(&request, &response)],
             ends,
             relay: [sdp_endpoint(&answered.body), sdp_endpoint(&request.body)],
-        }
+        };
+        (call, [answered, request])
     }
 
     /// Changes the media of a call: the caller offers, the callee answers. Gives the offer as the

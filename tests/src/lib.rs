@@ -57,7 +57,7 @@ pub use pcap::{capture, g711_frames};
 pub use phone::Phone;
 pub use proc::{Process, is_listening, udp_sockets_on};
 pub use records::{CallRecord, call_records};
-pub use reference::{Kamailio, Reference, Rtpengine};
+pub use reference::{Kamailio, KamailioSetup, Reference, Rtpengine};
 pub use require::{binary, has_raw_sockets, is_root, raise_file_limit, require_all, skip, tool};
 pub use rtp::{Media, MediaReport, Received, RtpEndpoint, Sink, converse, meet};
 pub use rubbish::{mutations, random_datagrams, truncations};

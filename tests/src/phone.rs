@@ -14,6 +14,8 @@ pub struct Phone {
     line: Line,
     account: Account,
     hash: HashKind,
+    /// What its tags begin with, so that two phones of one account have different ones.
+    name: String,
 }
 
 impl Phone {
@@ -29,6 +31,7 @@ impl Phone {
             line: Line::new(local, proxy),
             account,
             hash: HashKind::Md5,
+            name: token(),
         }
     }
 
@@ -272,7 +275,7 @@ impl Phone {
             for value in request.headers(name) {
                 let needs_tag = name == "To" && status != 100 && parameter(value, "tag").is_none();
                 let value = if needs_tag {
-                    format!("{value};tag=callee-{}", request.expect("Call-ID"))
+                    format!("{value};tag={}-{}", self.name, request.expect("Call-ID"))
                 } else {
                     value.to_owned()
                 };

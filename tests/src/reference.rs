@@ -20,6 +20,86 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// What every account of the reference has for a password; see `kamailio.cfg`.
 const PASSWORD: &str = "secret";
 
+/// What a script asks of the relay, if nothing else is said.
+const FLAGS: &str = "replace-origin";
+
+/// Seconds for which a relay that did not answer is not asked again: the module's default.
+const DISABLED_S: u32 = 60;
+
+/// How a proxy uses its relays.
+#[derive(Clone, Debug)]
+pub struct KamailioSetup {
+    nodes: Vec<SocketAddr>,
+    flags: [String; 2],
+    disabled_s: u32,
+    more_listeners: Vec<SocketAddr>,
+    defines: Vec<&'static str>,
+}
+
+impl KamailioSetup {
+    /// A proxy with these relays, by where they speak ng.
+    #[must_use]
+    pub fn new(nodes: &[SocketAddr]) -> Self {
+        Self {
+            nodes: nodes.to_vec(),
+            flags: [FLAGS; 2].map(str::to_owned),
+            disabled_s: DISABLED_S,
+            more_listeners: Vec::new(),
+            defines: Vec::new(),
+        }
+    }
+
+    /// What its script asks of the relay for offers, and for answers.
+    #[must_use]
+    pub fn flags(mut self, offer: &str, answer: &str) -> Self {
+        self.flags = [offer, answer].map(str::to_owned);
+        self
+    }
+
+    /// Seconds for which a relay that did not answer is not asked again.
+    #[must_use]
+    pub fn disabled_for(mut self, seconds: u32) -> Self {
+        self.disabled_s = seconds;
+        self
+    }
+
+    /// Takes SIP there, too.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.more_listeners.push(address);
+        self
+    }
+
+    /// Passes on nothing that the relay has not seen: it is silent instead, and is asked again.
+    #[must_use]
+    pub fn insist(mut self) -> Self {
+        self.defines.push("INSIST");
+        self
+    }
+
+    /// Gives each branch of a forked call its own ports.
+    #[must_use]
+    pub fn fork(mut self) -> Self {
+        self.defines.push("FORK");
+        self
+    }
+
+    fn script(&self, sip: SocketAddr) -> String {
+        let nodes = self.nodes.iter().map(|node| format!("udp:{node}"));
+        let listeners = self.more_listeners.iter();
+        let listeners: String = listeners
+            .map(|address| format!("listen=udp:{address}\n"))
+            .collect();
+        include_str!("../kamailio/kamailio.cfg")
+            .replace("@SIP@", &sip.to_string())
+            .replace("@LISTENERS@", &listeners)
+            .replace("@NG@", &nodes.collect::<Vec<_>>().join(" "))
+            .replace("@DISABLED_S@", &self.disabled_s.to_string())
+            .replace("@OFFER@", &self.flags[0])
+            .replace("@ANSWER@", &self.flags[1])
+    }
+}
+
 /// A registrar and proxy with its stock `rtpengine` module.
 #[derive(Debug)]
 pub struct Kamailio {
@@ -32,24 +112,40 @@ impl Kamailio {
     #[must_use]
     #[track_caller]
     pub fn start(site: &Site, ng: SocketAddr) -> Option<Self> {
+        let sip = Self::address(site);
+        Self::start_with(site, sip, &KamailioSetup::new(&[ng]))
+    }
+
+    /// Starts it at an address. `None` if it is not installed.
+    ///
+    /// # Panics
+    ///
+    /// When it is not ready in time.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(site: &Site, sip: SocketAddr, setup: &KamailioSetup) -> Option<Self> {
         let program = tool("kamailio")?;
-        let sip = site.address(PROXY_HOST, 5_060);
         let folder = site.subfolder("kamailio");
         let config = folder.join("kamailio.cfg");
-        let text = include_str!("../kamailio/kamailio.cfg")
-            .replace("@SIP@", &sip.to_string())
-            .replace("@NG@", &ng.to_string());
-        fs::write(&config, text).expect("the scenario's folder takes files");
+        fs::write(&config, setup.script(sip)).expect("the scenario's folder takes files");
+        let defines = setup.defines.iter().flat_map(|name| ["-A", name]);
         let mut daemon = Launch::new("kamailio", &program, &folder)
             .arg("-f")
             .arg(&config)
             .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
             .arg(&folder)
+            .args(defines)
             .start();
         daemon.ready("SIP answers", START_LIMIT, || {
             answers_options(sip).then_some(())
         });
         Some(Self { daemon, sip })
+    }
+
+    /// Where it is in a site, if nothing else is said.
+    #[must_use]
+    pub fn address(site: &Site) -> SocketAddr {
+        site.address(PROXY_HOST, 5_060)
     }
 
     /// Stops it and checks that it ended in order.

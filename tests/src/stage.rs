@@ -21,6 +21,8 @@ const COUNT_LIMIT: Duration = Duration::from_secs(10);
 /// Where a scenario with hosts, NATs and attackers takes place.
 #[derive(Debug)]
 pub struct Stage<'a> {
+    /// The scenario's folder and turn, and the loopback network of the relay's host.
+    pub site: &'a Site,
     /// Who is there.
     pub internet: &'a Internet,
     /// The relay's host.
@@ -51,6 +53,7 @@ impl Stage<'_> {
             });
             let client = NgClient::new(tandem.ng());
             play(&Stage {
+                site: &site,
                 internet: &internet,
                 host: &host,
                 tandem: &tandem,

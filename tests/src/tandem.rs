@@ -19,6 +19,9 @@ use crate::{
 /// Host number of the daemons in their site.
 const HOST: u8 = 1;
 
+/// Host number of another relay and control.
+const SECOND_HOST: u8 = 12;
+
 /// Accounts of every site.
 const ACCOUNTS: [&str; 5] = ["alice", "bob", "carol", "dave", "mallory"];
 
@@ -89,6 +92,16 @@ impl Tandem {
         tandem
     }
 
+    /// Starts another relay and control in the same site.
+    #[must_use]
+    #[track_caller]
+    pub fn start_second_pair(site: &Site, edit: impl FnOnce(&mut File)) -> Self {
+        let mut tandem = Self::prepare_in(site, &site.subfolder("second"), SECOND_HOST, edit);
+        tandem.start_relay();
+        tandem.start_control();
+        tandem
+    }
+
     /// Writes the configuration and starts nothing.
     ///
     /// # Panics
@@ -96,14 +109,18 @@ impl Tandem {
     /// When the folder takes no file.
     #[must_use]
     pub fn prepare(site: &Site, edit: impl FnOnce(&mut File)) -> Self {
-        let mut file = site_defaults(site);
+        Self::prepare_in(site, site.folder(), HOST, edit)
+    }
+
+    fn prepare_in(site: &Site, folder: &Path, host: u8, edit: impl FnOnce(&mut File)) -> Self {
+        let mut file = site_defaults(site, host);
         edit(&mut file);
-        let config = site.path("tandem.toml");
+        let config = folder.join("tandem.toml");
         let text = toml::to_string(&file).expect("settings can be written");
         fs::write(&config, text).expect("the scenario's folder takes files");
         Self {
             config,
-            folder: site.folder().to_owned(),
+            folder: folder.to_owned(),
             file,
             uid: None,
             relay: None,
@@ -477,24 +494,24 @@ fn feed(mut command: Command, line: &str) {
     assert!(output.status.success(), "{command:?}: {errors}");
 }
 
-fn site_defaults(site: &Site) -> File {
+fn site_defaults(site: &Site, host: u8) -> File {
     let mut file = File::default();
     file.tandem.data_dir = PathBuf::from("data");
-    file.relay.interfaces = vec![site.ip(HOST).to_string()];
+    file.relay.interfaces = vec![site.ip(host).to_string()];
     // Two workers, so that placement is seen to keep the ends of a call together.
     file.relay.workers = 2;
     file.relay.ports = [30_000, 39_999];
     // A port is closed with its call, so that the kernel says what is in use.
     file.relay.idle_sockets_max = 0;
-    file.control.listen = vec![site.address(HOST, 2_223)];
+    file.control.listen = vec![site.address(host, 2_223)];
     // A line for each call would hide whether a daemon floods its log.
     file.control.call_records = false;
     // Proxies and clients are all over the site.
     file.control.ng_allow = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
-    let sip = site.address(HOST, 5_060);
+    let sip = site.address(host, 5_060);
     file.sip_proxy.listen = vec![format!("udp:{sip}"), format!("tcp:{sip}")];
     file.sip_proxy.domains = vec!["tandem.test".to_owned()];
-    file.sip_proxy.control = Some(site.address(HOST, 2_223));
+    file.sip_proxy.control = Some(site.address(host, 2_223));
     // A scenario is a crowd of phones at one address.
     file.sip_proxy.requests_per_second_max = 0;
     file

@@ -209,7 +209,7 @@ fn part(rate: u64) -> u64 {
 
 fn start<'a>(plan: &Plan, contestant: &'a Contestant) -> Result<Place<'a>> {
     let hosts = TwoHosts::new(&contestant.name, plan.cores)?;
-    let others = [TwoHosts::LOAD, TwoHosts::NOBODY];
+    let others = [TwoHosts::LOAD, TwoHosts::NOBODY, TwoHosts::PHONES];
     let core = plan.cores.relay;
     let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
     Ok(Place {
@@ -297,6 +297,9 @@ fn one(plan: &Plan, place: &Place<'_>, load: &Load, stop: &AtomicBool) -> Result
         sink,
         sink_device: sink.map(|_| TwoHosts::DEVICE.to_owned()),
         cores: vec![plan.cores.load],
+        gather: plan.gather,
+        link: plan.is_by_frames.then(|| TwoHosts::DEVICE.to_owned()),
+        local: plan.is_by_frames.then_some(TwoHosts::PHONES),
         watch: vec![Which::Pid(relay.media_pid())],
         watch_cores: vec![plan.cores.relay],
         timeout: Duration::from_secs(10),

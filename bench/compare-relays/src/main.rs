@@ -7,6 +7,7 @@
 //!        (transcoding.rs)    CPU of calls whose sides share no codec
 //!        (sip.rs)            CPU of SIP calls and registrations, beside Kamailio
 //!        (idle.rs)           memory of processes that do nothing
+//! two hosts (asked.rs)       latency while 10,000 calls are listed, queried and counted
 //! ```
 //!
 //! Everything happens in network namespaces of its own, which go away at the end, after a failure
@@ -14,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod clock;
 mod contestants;
 mod cost;
@@ -94,6 +96,16 @@ struct Arguments {
     #[arg(long, value_name = "PACKETS/S", value_delimiter = ',')]
     at: Vec<u64>,
 
+    /// Between two hosts the generator sends through UDP sockets, rather than whole frames past
+    /// its host's stack
+    #[arg(long)]
+    by_sockets: bool,
+
+    /// Between two hosts packets that are due within so many microseconds leave together, as a NIC
+    /// hands over what arrived between two interrupts
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    gather: u64,
+
     /// Rounds, if not as many as usual
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
@@ -123,6 +135,8 @@ struct Arguments {
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Part {
+    /// Latency while 10,000 calls are listed, queried and counted.
+    Asked,
     /// CPU of a packet, by the sink method.
     Cost,
     /// Highest rate without loss, latency and endurance, between two hosts.
@@ -138,11 +152,12 @@ enum Part {
 }
 
 /// In this order: the cheap ones first.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part::Idle,
     Part::SetUp,
     Part::Sip,
     Part::Transcoding,
+    Part::Asked,
     Part::Cost,
     Part::Hosts,
 ];
@@ -208,6 +223,7 @@ fn measure(
     results: &mut Results,
 ) -> Result<()> {
     match part {
+        Part::Asked => asked::measure(plan, stop, &mut results.asked),
         Part::Cost => cost::measure(plan, stop, &mut results.costs),
         Part::Hosts if !at.is_empty() => hosts::measure_at(plan, at, stop),
         Part::Hosts => hosts::measure(plan, stop, results),
@@ -222,6 +238,7 @@ fn measure(
 fn expected_s(part: Part, plan: &Plan, at: &[u64]) -> f64 {
     let main = f64::from(u32::try_from(plan.main().count()).unwrap_or(0));
     match part {
+        Part::Asked => asked::expected_s(plan),
         Part::Cost => cost::expected_s(plan),
         Part::Hosts if !at.is_empty() => hosts::expected_at_s(plan, at),
         Part::Hosts => hosts::expected_s(plan),
@@ -271,6 +288,8 @@ fn plan(arguments: &Arguments, skipped: &mut Vec<String>) -> Result<Plan> {
         (false, true) => Effort::Full,
     };
     let mut plan = Plan::new(effort, contestants, cores);
+    plan.is_by_frames = !arguments.by_sockets;
+    plan.gather = Duration::from_micros(arguments.gather);
     plan.rounds = arguments.rounds.unwrap_or(plan.rounds);
     if let Some(seconds) = arguments.endurance {
         plan.endurance = Duration::from_secs(seconds);

@@ -42,6 +42,10 @@ pub(crate) struct Point {
 pub(crate) struct Plan {
     pub(crate) contestants: Vec<Contestant>,
     pub(crate) cores: Cores,
+    /// Whether the generator sends whole frames between two hosts, past its host's stack.
+    pub(crate) is_by_frames: bool,
+    /// For how long it gathers packets.
+    pub(crate) gather: Duration,
     pub(crate) clock: Clock,
     pub(crate) matrix: Vec<Point>,
     pub(crate) rounds: u32,
@@ -67,6 +71,8 @@ impl Plan {
         let usual = Self {
             contestants,
             cores,
+            is_by_frames: true,
+            gather: Duration::ZERO,
             clock: Clock::new(),
             matrix: points_of_budgets(),
             rounds: 3,

@@ -7,6 +7,8 @@ use serde::Serialize;
 use tandem_load::rtp::Report;
 use tandem_load::{Machine, Percentiles};
 
+use crate::asked::Asked;
+
 /// All of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
@@ -23,6 +25,7 @@ pub(crate) struct Results {
     pub(crate) idles: Vec<Idle>,
     pub(crate) sips: Vec<SipCost>,
     pub(crate) transcodings: Vec<Transcoded>,
+    pub(crate) asked: Vec<Asked>,
     /// What could not be measured, or only in part.
     pub(crate) skipped: Vec<String>,
     pub(crate) is_stopped: bool,
@@ -378,6 +381,7 @@ impl Results {
             idles: Vec::new(),
             sips: Vec::new(),
             transcodings: Vec::new(),
+            asked: Vec::new(),
             skipped,
             is_stopped: false,
         }

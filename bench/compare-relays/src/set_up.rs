@@ -109,7 +109,7 @@ fn micros(ns: u64) -> f64 {
 }
 
 /// When requests are sent.
-enum Pace {
+pub(crate) enum Pace {
     /// As soon as there is room for more that are not answered.
     None,
     /// Each when its time has come.
@@ -199,7 +199,13 @@ impl Used {
     }
 }
 
-fn make(client: &mut NgClient, relay: &Running, calls: usize, pace: &Pace) -> Result<()> {
+/// Makes calls that say nothing.
+pub(crate) fn make(
+    client: &mut NgClient,
+    relay: &Running,
+    calls: usize,
+    pace: &Pace,
+) -> Result<()> {
     for (turn, is_offer) in [true, false].into_iter().enumerate() {
         client.ask_all(
             calls,

@@ -34,6 +34,9 @@ const STREAMS: usize = 32;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
+/// Number of a codec that has none of its own: no call has two of these.
+const DYNAMIC: u8 = 96;
+
 /// Bytes before a payload.
 const HEADER_LEN: usize = 12;
 
@@ -112,7 +115,7 @@ impl<'a> Place<'a> {
             end(&mut client)?;
             let streams = f64::from(u32::try_from(STREAMS)?);
             let seconds = measured.as_secs_f64();
-            let due = streams * seconds * 1_000.0 / ms(to);
+            let due = streams * seconds * 1_000.0 / f64::from(packet_ms(to));
             Ok(Transcoded {
                 relay: self.contestant.name.clone(),
                 round,
@@ -141,7 +144,8 @@ fn stream(client: &mut NgClient, at: usize, from: Codec, to: Codec) -> Result<St
     let offered = sdp(from, socket.local_addr()?);
     let mut offer = Negotiation::new(id.as_bytes(), b"caller", offered.as_bytes()).replace_origin();
     let mut codecs = Codecs::default();
-    codecs.push(CodecDirective::Transcode, encoding(to).as_bytes());
+    let wanted = encoding(to);
+    codecs.push(CodecDirective::Transcode, wanted.as_bytes());
     offer.codecs = codecs;
     client.ask(&Command::Offer(offer), |_| ())?;
     let answered = sdp(to, callee);
@@ -172,38 +176,31 @@ fn end(client: &mut NgClient) -> Result<()> {
 }
 
 fn sdp(codec: Codec, address: SocketAddr) -> String {
-    let ptime_ms = if ms(codec) > 20.0 { 30 } else { 20 };
-    describe(address, payload_type(codec), encoding(codec), ptime_ms)
+    let encoding = encoding(codec);
+    describe(
+        address,
+        payload_type(codec),
+        &encoding,
+        packet_ms(codec).into(),
+    )
 }
 
 /// Milliseconds of a packet.
-fn ms(codec: Codec) -> f64 {
-    match codec {
-        Codec::Ilbc(_) => 30.0,
-        _ => 20.0,
-    }
+fn packet_ms(codec: Codec) -> u8 {
+    codec.descriptor().packet_ms
 }
 
-fn encoding(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Pcmu => "PCMU/8000",
-        Codec::Pcma => "PCMA/8000",
-        Codec::Gsm => "GSM/8000",
-        Codec::G722 => "G722/8000",
-        Codec::Ilbc(_) => "iLBC/8000",
-        _ => "opus/48000/2",
+/// As `a=rtpmap` has it.
+fn encoding(codec: Codec) -> String {
+    let it = codec.descriptor();
+    match it.channels {
+        0 | 1 => format!("{}/{}", it.name, it.rtp_clock_hz),
+        channels => format!("{}/{}/{channels}", it.name, it.rtp_clock_hz),
     }
 }
 
 fn payload_type(codec: Codec) -> u8 {
-    match codec {
-        Codec::Pcmu => 0,
-        Codec::Gsm => 3,
-        Codec::Pcma => 8,
-        Codec::G722 => 9,
-        Codec::Ilbc(_) => 97,
-        _ => 96,
-    }
+    codec.descriptor().static_payload_type.unwrap_or(DYNAMIC)
 }
 
 /// Payloads, and when each is due.
@@ -215,8 +212,8 @@ struct Speech {
 
 impl Speech {
     fn new(codec: Codec, length: Duration) -> Self {
-        let interval = Duration::from_secs_f64(ms(codec) / 1e3);
-        let samples = codec.packet_samples(if ms(codec) > 20.0 { 30 } else { 20 });
+        let interval = Duration::from_millis(packet_ms(codec).into());
+        let samples = codec.packet_samples(packet_ms(codec).into());
         let count = length.as_millis() / interval.as_millis();
         let mut encoder = Encoder::new(codec).ok();
         let mut place = vec![0; PAYLOAD_LEN_MAX];
@@ -258,9 +255,7 @@ impl Speech {
 
     fn write(&self, packet: &mut Vec<u8>, at: u32, stream: u32, payload: &[u8]) {
         let [.., high, low] = at.to_be_bytes();
-        let samples = self
-            .codec
-            .packet_samples(if ms(self.codec) > 20.0 { 30 } else { 20 });
+        let samples = self.codec.packet_samples(packet_ms(self.codec).into());
         let timestamp = at.wrapping_mul(self.codec.ticks(samples));
         packet.extend([0x80, payload_type(self.codec), high, low]);
         packet.extend(timestamp.to_be_bytes());
@@ -310,4 +305,25 @@ pub(crate) fn call_ms(all: &[Transcoded], relay: &str, partner: &str) -> ByRound
 /// Those that calls are measured with.
 pub(crate) fn partners() -> impl Iterator<Item = &'static str> {
     PARTNERS.into_iter().map(Codec::name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Named as the generator of load names them, which is written by hand.
+    #[test]
+    fn codecs_are_described_as_the_generator_of_load_does() {
+        for codec in PARTNERS {
+            let named = tandem_load::rtp::CODECS.iter();
+            let mut named = named.filter(|it| it.encoding == encoding(codec));
+            let it = named.next().expect("it is in both lists");
+            let is_static = codec.descriptor().static_payload_type.is_some();
+            assert!(
+                !is_static || it.payload_type == payload_type(codec),
+                "{it:?}"
+            );
+            assert_eq!(it.ticks_per_ms, codec.descriptor().rtp_clock_hz / 1_000);
+        }
+    }
 }

@@ -65,6 +65,9 @@ impl TwoHosts {
     /// Beyond the cable, too, but nobody: what is sent there is counted by the cable's end at the
     /// load's host, and dropped for its address before it costs much.
     pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 3));
+    /// Where the generator's phones are when it sends whole frames: no host has this address, so
+    /// that its host's stack drops what comes to it after the generator has had a copy.
+    pub(crate) const PHONES: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 4));
     pub(crate) const DEVICE: &'static str = "v0";
 
     pub(crate) fn new(label: &str, cores: Cores) -> Result<Self> {
@@ -98,7 +101,7 @@ impl TwoHosts {
         }
         for (namespace, others) in [
             (&load, &[Self::RELAY][..]),
-            (&relay, &[Self::LOAD, Self::NOBODY]),
+            (&relay, &[Self::LOAD, Self::NOBODY, Self::PHONES]),
         ] {
             for ip in others {
                 let (text, hardware) = (ip.to_string(), hardware_address(*ip));
@@ -124,6 +127,7 @@ fn hardware_address(ip: IpAddr) -> &'static str {
     match ip {
         TwoHosts::LOAD => "02:00:0a:63:00:01",
         TwoHosts::RELAY => "02:00:0a:63:00:02",
+        TwoHosts::PHONES => "02:00:0a:63:00:04",
         _ => "02:00:0a:63:00:03",
     }
 }

@@ -13,13 +13,16 @@
 //! its peer the callee that answered last: it hears the caller and is heard. Before anyone has
 //! answered, all that the callees send goes to the caller.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use relay_wire::{InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::codecs::Exchange;
-use crate::sdp::{Direction, Transport};
+use crate::codecs::{Exchange, Payload};
+use crate::echo::Reflection;
+use crate::sdp::{self, Direction, Transport};
+use crate::treatment::{Flow, Treatment};
 
 /// Parties of one call, forks included.
 pub(crate) const LEGS_MAX: usize = 16;
@@ -29,6 +32,9 @@ const LEGS_USUAL: usize = 2;
 
 /// Other tags by which one party is known.
 pub(crate) const ALIASES_MAX: usize = 8;
+
+/// Ports of one stream that its party was told of before.
+pub(crate) const FORMER_MAX: usize = 2;
 
 /// Deleted forks that are remembered, so that a repeated delete does not end the call.
 const DELETED_BRANCHES_MAX: usize = 16;
@@ -55,6 +61,10 @@ pub(crate) struct CallState {
     pub(crate) subscriber: Option<Client>,
     deleted_branches: Vec<Vec<u8>>,
     legs_created: u16,
+    /// What becomes of what everybody sends.
+    pub(crate) treatment: Treatment,
+    /// And of what one party sends another, where that was said.
+    pub(crate) flows: Vec<Flow>,
 }
 
 /// One participant.
@@ -68,6 +78,8 @@ pub(crate) struct Leg {
     pub(crate) label: Option<Vec<u8>>,
     pub(crate) interface: InterfaceId,
     pub(crate) created_unix_ms: u64,
+    /// What stands for the party's last description, if it may come back under another tag.
+    pub(crate) alias: Option<u64>,
     /// Whose media it gets.
     pub(crate) peer: Option<LegId>,
     /// An offer of this leg was answered, so that its peer is a party and not a guess.
@@ -75,8 +87,8 @@ pub(crate) struct Leg {
     pub(crate) streams: Vec<Stream>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Origin>,
-    /// What the party sends goes nowhere.
-    pub(crate) is_blocked: bool,
+    /// What becomes of what the party sends.
+    pub(crate) treatment: Treatment,
 }
 
 /// What `o=` said to a party.
@@ -103,6 +115,11 @@ pub(crate) struct Stream {
     pub(crate) transport: Transport,
     /// The relay's port that faces the party; that of RTCP is the next one.
     pub(crate) port: Option<u16>,
+    /// The same, of before.
+    pub(crate) former: Box<[Former]>,
+    /// Where the party was when the other one was told of a port: told of the same, that takes it
+    /// for there still.
+    pub(crate) chosen_for: Option<SocketAddr>,
     /// Type of service of what leaves there, if the proxy said when the port was taken.
     pub(crate) tos: Option<u8>,
     /// Where the party wants RTP.
@@ -112,14 +129,32 @@ pub(crate) struct Stream {
     pub(crate) learning: Learning,
     pub(crate) source_rules: SourceRules,
     pub(crate) rtcp_mux: Mux,
+    /// Where what the party sends goes, if not to its peer.
+    pub(crate) reflection: Reflection,
+    /// The party first heard of the stream by an offer. Then it would be us who decide among ways
+    /// that ICE finds (RFC 8445 §6.1.1); it is asked for by that name.
+    pub(crate) was_offered: bool,
     /// The party put the stream on hold, or was put there.
     pub(crate) is_held: bool,
     /// Which way media flows, as the party said.
     pub(crate) direction: Direction,
     /// Not refused by the party.
     pub(crate) is_active: bool,
+    /// The line by which the party would refuse the stream, of which it was not told.
+    pub(crate) hidden: Option<Vec<u8>>,
     /// What was said of codecs between this leg and an older one.
     pub(crate) exchange: Option<Box<Exchange>>,
+    /// What the party says that its payload types are.
+    pub(crate) payloads: Box<[Payload]>,
+}
+
+/// A port of the relay that a party was told of.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Former {
+    /// Where the other party was then.
+    pub(crate) of: SocketAddr,
+    /// That of RTP.
+    pub(crate) port: u16,
 }
 
 /// RTCP on the port of RTP, as far as one party is concerned.
@@ -127,7 +162,7 @@ pub(crate) struct Stream {
 pub(crate) struct Mux {
     /// It was offered, by or to the party.
     pub(crate) is_offered: bool,
-    /// The party's offer of it is to be accepted whatever the other party says.
+    /// The other party's offer of it is to be accepted whatever this party answers.
     pub(crate) accept: bool,
     /// It was agreed on.
     pub(crate) is_on: bool,
@@ -190,6 +225,8 @@ impl CallState {
             subscriber: None,
             deleted_branches: Vec::new(),
             legs_created: 0,
+            treatment: Treatment::default(),
+            flows: Vec::new(),
         }
     }
 
@@ -207,11 +244,12 @@ impl CallState {
             label: None,
             interface,
             created_unix_ms: unix_ms,
+            alias: None,
             peer: None,
             is_settled: false,
             streams: Vec::new(),
             origin: None,
-            is_blocked: false,
+            treatment: Treatment::default(),
         });
         id
     }
@@ -228,6 +266,11 @@ impl CallState {
         self.legs.iter().find(|leg| leg.has_tag(tag))
     }
 
+    pub(crate) fn leg_by_label(&self, label: &[u8]) -> Option<&Leg> {
+        let mut legs = self.legs.iter();
+        legs.find(|leg| leg.label.as_deref() == Some(label))
+    }
+
     pub(crate) fn leg_by_branch(&self, branch: &[u8]) -> Option<&Leg> {
         let mut legs = self.legs.iter();
         legs.find(|leg| leg.via_branch.as_deref() == Some(branch))
@@ -236,6 +279,11 @@ impl CallState {
     /// The legs whose peer is this one: several if the call forked.
     pub(crate) fn legs_towards(&self, id: LegId) -> impl Iterator<Item = &Leg> {
         self.legs.iter().filter(move |leg| leg.peer == Some(id))
+    }
+
+    /// Whether somebody has answered, if only for the time being.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.legs.iter().any(|leg| leg.is_settled)
     }
 
     /// Whether all media rest, so that silence means nothing.
@@ -265,6 +313,8 @@ impl CallState {
             .saturating_sub(DELETED_BRANCHES_MAX);
         self.deleted_branches.drain(..excess);
         self.legs.retain(|leg| !gone.contains(&leg.id));
+        self.flows
+            .retain(|flow| !gone.contains(&flow.from) && !gone.contains(&flow.to));
         for index in 0..self.legs.len() {
             let leg = &self.legs[index];
             if leg.peer.is_some_and(|peer| gone.contains(&peer)) {
@@ -284,7 +334,7 @@ impl CallState {
     /// All pairs of ports in use, by the port of RTP.
     pub(crate) fn ports(&self) -> impl Iterator<Item = Port> {
         self.legs.iter().flat_map(|leg| {
-            let ports = leg.streams.iter().filter_map(|stream| stream.port);
+            let ports = leg.streams.iter().flat_map(Stream::ports);
             ports.map(|number| Port {
                 interface: leg.interface,
                 number,
@@ -313,6 +363,13 @@ impl Leg {
         &mut self.streams[index]
     }
 
+    /// What the party says, with the streams that it was not told of.
+    pub(crate) fn completed<'a>(&self, sdp: &'a [u8]) -> Cow<'a, [u8]> {
+        let streams = self.streams.iter().enumerate();
+        let hidden = streams.filter_map(|(index, it)| Some((index, it.hidden.as_deref()?)));
+        sdp::completed(sdp, &hidden.collect::<Vec<_>>())
+    }
+
     /// The port for RTP (or whatever else) of a stream.
     pub(crate) fn port(&self, index: usize) -> Option<Port> {
         let stream = self.streams.get(index)?;
@@ -324,6 +381,19 @@ impl Leg {
 }
 
 impl Stream {
+    /// Whether only the parties can read it: SRTP, by whatever key.
+    pub(crate) fn is_secure(&self) -> bool {
+        let is_savp =
+            |it: &[u8]| it.eq_ignore_ascii_case(b"SAVP") || it.eq_ignore_ascii_case(b"SAVPF");
+        self.protocol.split(|&b| b == b'/').any(is_savp)
+    }
+
+    /// All its ports for RTP, the one in use first.
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        let former = self.former.iter().map(|former| former.port);
+        self.port.into_iter().chain(former)
+    }
+
     /// The relay's port for RTCP from and to the party.
     pub(crate) fn rtcp_port(&self) -> Option<u16> {
         match self.transport {
@@ -348,16 +418,22 @@ impl Default for Stream {
             protocol: Vec::new(),
             transport: Transport::Rtp,
             port: None,
+            former: Box::default(),
+            chosen_for: None,
             tos: None,
             remote: None,
             remote_rtcp: None,
             learning: Learning::default(),
             source_rules: SourceRules::default(),
             rtcp_mux: Mux::default(),
+            reflection: Reflection::None,
+            was_offered: false,
             is_held: false,
             direction: Direction::SendRecv,
             is_active: false,
+            hidden: None,
             exchange: None,
+            payloads: Box::default(),
         }
     }
 }

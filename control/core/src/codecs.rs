@@ -11,16 +11,20 @@
 
 mod answer;
 mod capability;
+mod directed;
 mod exchange;
 mod format;
 mod listing;
 mod offer;
+mod payloads;
 mod routes;
 mod wishes;
 
 use answer::{Routes, onward as answer};
 pub(crate) use exchange::{Exchange, Passage};
+pub(crate) use format::Format;
 use offer::onward as offer;
+pub(crate) use payloads::{Payload, routes_between};
 pub(crate) use wishes::Wishes;
 
 /// When media is transcoded.
@@ -39,6 +43,7 @@ pub enum Transcode {
 pub(crate) fn fuzz(data: &[u8]) {
     let at = data.windows(2).position(|it| it == b"--");
     let (sdp, rest) = data.split_at(at.unwrap_or(data.len()));
+    directed::fuzz(sdp, rest);
     let wishes = Wishes::default();
     let mut offers = Vec::new();
     let mut listings = Vec::new();

@@ -18,7 +18,7 @@ use crate::limits::{Admission, HostLoad, Limits, Overload};
 use crate::negotiation::{Policy, not_done};
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
-use crate::plan::Timeouts;
+use crate::plan::Terms;
 use crate::ports::Ports;
 use crate::replies::{Entry, Key, Replies};
 use crate::trace::Traces;
@@ -29,9 +29,11 @@ use self::metrics::Tally;
 use self::survey::Survey;
 use self::watch::Watch;
 
+pub(crate) use self::treating::policy_of_keys;
 pub use self::watch::WatchedCall;
 
-mod blocking;
+mod command_line;
+mod connecting;
 mod deletion;
 mod jobs;
 mod lifetime;
@@ -40,6 +42,7 @@ mod metrics;
 mod requests;
 mod survey;
 mod tracing;
+mod treating;
 mod watch;
 
 /// Bytes of the longest reply: what a UDP datagram over IPv4 holds.
@@ -90,6 +93,8 @@ pub struct Config {
     pub endpoint_learning: Learning,
     /// When media is transcoded.
     pub transcode: Transcode,
+    /// Each key that a party presses is told as [`Output::Key`].
+    pub tells_keys: bool,
     /// From the system's source of randomness: makes ports hard to guess.
     pub seed: [u8; 32],
 }
@@ -144,6 +149,8 @@ pub struct Counters {
     pub ports_taken: u64,
     /// Requests that the relay refused for other reasons.
     pub relay_refusals: u64,
+    /// Keys that were told of.
+    pub keys: u64,
     /// Packets that went through calls that are over.
     pub relayed_packets: u64,
     /// Bytes that went through calls that are over.
@@ -234,6 +241,11 @@ impl Control {
             watch: Watch::default(),
             wants_records: false,
         }
+    }
+
+    /// Has media go on wherever it comes from, unless a request says `strict source`.
+    pub fn forward_other_sources(&mut self) {
+        self.policy.forward_others();
     }
 
     /// Gives an interface of the relay another name, by which requests may call it.
@@ -401,6 +413,7 @@ impl Control {
     ) {
         match command {
             Command::Acknowledge => self.events.acknowledge(client, cookie),
+            Command::Cli(line) => self.command_line(now, client, cookie, line),
             Command::List { limit } => self.list(client, cookie, *limit),
             Command::Ping => {
                 self.counters.pings += 1;
@@ -466,10 +479,11 @@ impl Control {
     fn execute(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
         match command {
             Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
-            Command::Block(block) => self.block(now, held, cookie, block),
+            Command::Connect(connect) => self.connect(now, held, cookie, connect),
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
             Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
             Command::Query(query) => self.query(now, held, cookie, query),
+            Command::Treat(treat) => self.treat(now, held, cookie, treat),
             _ => self.replies.forget(held.key),
         }
     }
@@ -561,11 +575,12 @@ impl Control {
         }
     }
 
-    fn timeouts(&self) -> Timeouts {
-        Timeouts {
+    fn terms(&self) -> Terms {
+        Terms {
             media_ms: self.config.media_timeout_s.saturating_mul(1_000),
             held_ms: self.config.silent_timeout_s.saturating_mul(1_000),
             first_packet_ms: self.config.first_packet_timeout_s.saturating_mul(1_000),
+            tells_keys: self.config.tells_keys,
         }
     }
 

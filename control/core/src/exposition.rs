@@ -14,7 +14,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a number means to whoever reads it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// It only grows.
     Counter,
     /// It goes up and down.
@@ -25,15 +25,17 @@ pub(crate) enum Kind {
 
 /// Writes metrics, family by family.
 #[derive(Debug, Default)]
-pub(crate) struct Exposition {
+pub struct Exposition {
     text: String,
     name: &'static str,
 }
 
 /// A number as Prometheus reads it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Number {
+pub enum Number {
+    /// A count.
     Whole(u64),
+    /// A measure.
     Fraction(f64),
 }
 
@@ -74,11 +76,11 @@ impl fmt::Display for Number {
 }
 
 /// Names and values that tell the samples of a family apart.
-pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
+pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Exposition {
     /// Begins a family: its samples follow. Each is begun once.
-    pub(crate) fn family(&mut self, kind: Kind, name: &'static str, help: &str) {
+    pub fn family(&mut self, kind: Kind, name: &'static str, help: &str) {
         self.name = name;
         let kind = match kind {
             Kind::Counter => "counter",
@@ -91,12 +93,12 @@ impl Exposition {
     }
 
     /// A sample of the family.
-    pub(crate) fn sample(&mut self, labels: Labels<'_>, number: impl Into<Number>) {
+    pub fn sample(&mut self, labels: Labels<'_>, number: impl Into<Number>) {
         self.write_sample("", labels, None, number.into());
     }
 
     /// A family of one sample.
-    pub(crate) fn single(
+    pub fn single(
         &mut self,
         kind: Kind,
         name: &'static str,
@@ -127,7 +129,8 @@ impl Exposition {
     }
 
     /// The whole text.
-    pub(crate) fn finish(self) -> String {
+    #[must_use]
+    pub fn finish(self) -> String {
         self.text
     }
 

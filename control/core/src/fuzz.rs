@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::codecs;
 use crate::record;
 use crate::sdp::{
-    Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite,
+    Feedback, Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite,
 };
 
 /// Any bytes as a session description: what goes out is one too, and going through once more
@@ -24,6 +24,7 @@ pub fn sdp(data: &[u8]) {
                 port,
                 rtcp_port: port + 1,
                 rtcp_mux: media.has_rtcp_mux(),
+                feedback: Feedback::With,
             },
         })
         .collect();
@@ -35,6 +36,7 @@ pub fn sdp(data: &[u8]) {
         },
         replace_zero: false,
         keeps_direction: false,
+        strips_extensions: false,
         loop_mark: None,
         manipulation: Manipulation::default(),
         rtcp_attribute: RtcpAttribute::Port,

@@ -4,25 +4,32 @@
 //! Either way the sender's leg learns where its party wants media, and the SDP goes on with the
 //! ports that face the other party.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use control_ng::{
-    AddressFamily, CodecDirective, EndpointLearning, Flag, Flags, Ice, Negotiation, Replace,
-    RtcpMux, Support, Words,
+    AddressFamily, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, KeyPolicy, MediaKind,
+    Negotiation, Replace, RtcpMux, Support, Words,
 };
+use rand::RngExt;
 use rand::rngs::StdRng;
 use relay_wire::{Handover, Interface, InterfaceId, Learning, Port, SourceRules, WorkerId};
 use rustc_hash::FxHasher;
 
 use crate::call::{self, ALIASES_MAX, CallState, Client, LEGS_MAX, Leg, LegId, Origin, Stream};
-use crate::codecs::{Passage, Transcode, Wishes};
-use crate::control::Now;
+use crate::codecs::{Passage, Payload, Transcode, Wishes};
+use crate::control::{Now, policy_of_keys};
+use crate::echo::Reflection;
 use crate::ports::Ports;
+use crate::profile;
 use crate::sdp::{
     Direction, Manipulation, Media, OriginChange, Rewrite, RtcpAttribute, Sdp, SdpError, Section,
     Transport, rewrite,
 };
+
+mod alias;
+mod moves;
 
 /// Why there is no new SDP. Displayed, it is the `error-reason`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -48,6 +55,8 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Policy {
     learning: Learning,
+    /// Media goes on wherever it comes from ([`SourceRules::forwards_others`]).
+    forwards_others: bool,
     /// Other names of interfaces, and the names that they stand for.
     aliases: Vec<(String, String)>,
     /// By which we know descriptions that have passed us before.
@@ -58,9 +67,14 @@ impl Policy {
     pub(crate) fn new(learning: Learning, mark: u64) -> Self {
         Self {
             learning,
+            forwards_others: false,
             aliases: Vec::new(),
             loop_mark: format!("{:012x}", mark & 0xffff_ffff_ffff),
         }
+    }
+
+    pub(crate) fn forward_others(&mut self) {
+        self.forwards_others = true;
     }
 
     pub(crate) fn add_alias(&mut self, alias: &str, name: &str) {
@@ -100,11 +114,16 @@ impl Negotiator<'_> {
     ) -> Result<Vec<u8>, Refusal> {
         let sdp = Sdp::parse(offer.sdp)?;
         let offerer = self.offerer(state, offer, &sdp)?;
+        alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
+        note_payloads(state, &sdp, offerer);
+        block_keys(state, offer, offerer, self.rng.random());
         let wishes = Wishes::new(offer);
+        let whole = completed(state, offerer, offer.sdp);
+        hide(state, receiver, offer, &whole)?;
         let text = self
             .passage(&wishes, offerer, receiver)
-            .offer(state, offer.sdp);
+            .offer(state, &whole);
         let sdp = Sdp::parse(&text)?;
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
@@ -117,7 +136,7 @@ impl Negotiator<'_> {
 
     /// Carries an answer out on a call and returns the SDP for the offerer.
     pub(crate) fn answer(
-        &self,
+        &mut self,
         state: &mut CallState,
         answer: &Negotiation<'_>,
     ) -> Result<Vec<u8>, Refusal> {
@@ -128,11 +147,15 @@ impl Negotiator<'_> {
         if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
             leg.label = Some(label.to_vec());
         }
+        note_payloads(state, &Sdp::parse(answer.sdp)?, answerer);
+        block_keys(state, answer, answerer, self.rng.random());
         let wishes = Wishes::new(answer);
+        let whole = completed(state, answerer, answer.sdp);
         let text = self
             .passage(&wishes, answerer, offerer)
-            .answer(state, answer.sdp);
+            .answer(state, &whole);
         let sdp = Sdp::parse(&text)?;
+        alias::note(state, answerer, alias::key(answer, &sdp));
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
@@ -162,6 +185,9 @@ impl Negotiator<'_> {
     ) -> Result<LegId, Refusal> {
         if let Some(leg) = state.leg_by_tag(offer.from_tag) {
             return Ok(leg.id);
+        }
+        if let Some(id) = alias::back(state, alias::key(offer, sdp), offer.from_tag) {
+            return Ok(id);
         }
         // A callee that has not answered in SDP yet, and now offers (RFC 3311).
         let known = offer.to_tag.and_then(|tag| state.leg_by_tag(tag));
@@ -243,6 +269,7 @@ impl Negotiator<'_> {
     /// first of the family; else the first.
     fn interface(&self, name: Option<&[u8]>, is_ip6: Option<bool>) -> Option<InterfaceId> {
         let name = name.map(|name| self.policy.interface_name(name));
+        let is_ip6 = name.and_then(|name| self.family_by_name(name)).or(is_ip6);
         let has_name =
             |interface: &Interface| name.is_some_and(|name| interface.name.as_bytes() == name);
         let has_family = |interface: &Interface| {
@@ -259,6 +286,18 @@ impl Negotiator<'_> {
         u8::try_from(index).ok().map(InterfaceId)
     }
 
+    /// Names that stand for families where no interface has them, as rtpengine knows them from
+    /// its own past.
+    fn family_by_name(&self, name: &[u8]) -> Option<bool> {
+        let mut interfaces = self.interfaces.iter();
+        let is_known = interfaces.any(|it| it.name.as_bytes() == name);
+        match name {
+            b"external" if !is_known => Some(true),
+            b"internal" if !is_known => Some(false),
+            _ => None,
+        }
+    }
+
     fn offer_sections(
         &mut self,
         state: &mut CallState,
@@ -268,37 +307,72 @@ impl Negotiator<'_> {
     ) -> Result<Vec<Section>, Refusal> {
         let mut sections = Vec::with_capacity(sdp.media().len());
         for (index, media) in sdp.media().iter().enumerate() {
+            if is_hidden(state, receiver, index) {
+                sections.push(Section::Hide);
+                continue;
+            }
+            // It cannot be told of less than before.
+            if is_unwanted(offer, sdp, media) {
+                sections.push(Section::Refuse);
+                continue;
+            }
             // What a re-offer gives up goes on until the answer gives it up too.
             if media.port == 0 || media.transport == Transport::Other {
                 sections.push(unrelayed(media));
                 continue;
             }
-            self.ensure_port(state, offerer, index, offer.tos)?;
-            let port = self.ensure_port(state, receiver, index, offer.tos)?;
-            let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
-            let sender = self.learn(state, offer, sdp, (offerer, index, media));
-            let sender = sender.ok_or(Refusal::Dialogue)?;
-            sender.rtcp_mux.is_offered = mux.is_offered;
-            sender.rtcp_mux.accept = mux.accept;
-            let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
-            let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
-            let receiver = receiver.stream_mut(index);
-            receiver.kind = kind;
-            receiver.protocol = protocol;
-            receiver.transport = media.transport;
-            receiver.rtcp_mux.is_offered = mux.pass_on;
-            receiver.is_active = true;
-            sections.push(Section::Relay {
-                port,
-                rtcp_port: if mux.is_required { port } else { port + 1 },
-                rtcp_mux: mux.pass_on,
-            });
+            sections.push(self.offered(state, offer, sdp, (offerer, receiver), (index, media))?);
         }
         Ok(sections)
     }
 
+    /// What becomes of a medium that is offered, and of its section.
+    fn offered(
+        &mut self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (offerer, receiver): (LegId, LegId),
+        (index, media): (usize, &Media),
+    ) -> Result<Section, Refusal> {
+        self.ensure_port(state, offerer, index, offer.tos)?;
+        let is_new = state
+            .leg(receiver)
+            .is_none_or(|it| it.port(index).is_none());
+        self.ensure_port(state, receiver, index, offer.tos)?;
+        let port = self.port_told(state, offer, sdp, (offerer, receiver), (index, media))?;
+        let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
+        let before = state.leg(offerer).and_then(|it| it.streams.get(index));
+        let is_same = before.is_some_and(|it| it.protocol == sdp.text(&media.protocol));
+        let sender = self.learn(state, offer, sdp, (offerer, index, media));
+        let sender = sender.ok_or(Refusal::Dialogue)?;
+        sender.rtcp_mux.is_offered = mux.is_offered;
+        let [sent, received] = reflections(offer);
+        sender.reflection = sent.unwrap_or(sender.reflection);
+        let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
+        let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
+        let receiver = receiver.stream_mut(index);
+        receiver.kind = kind;
+        // What it was told before goes on unless the offerer itself changes.
+        let told = Some(&receiver.protocol[..]).filter(|_| is_same && !is_new);
+        let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
+        receiver.protocol = profile::rewritten(&protocol, feedback);
+        receiver.transport = media.transport;
+        receiver.rtcp_mux.is_offered = mux.pass_on;
+        receiver.rtcp_mux.accept = mux.accept;
+        receiver.reflection = received.unwrap_or(receiver.reflection);
+        receiver.was_offered |= is_new;
+        receiver.is_active = true;
+        Ok(Section::Relay {
+            port,
+            rtcp_port: if mux.is_required { port } else { port + 1 },
+            rtcp_mux: mux.pass_on,
+            feedback,
+        })
+    }
+
     fn answer_sections(
-        &self,
+        &mut self,
         state: &mut CallState,
         answer: &Negotiation<'_>,
         sdp: &Sdp<'_>,
@@ -306,28 +380,60 @@ impl Negotiator<'_> {
     ) -> Result<Vec<Section>, Refusal> {
         let mut sections = Vec::with_capacity(sdp.media().len());
         for (index, media) in sdp.media().iter().enumerate() {
+            if is_hidden(state, offerer, index) {
+                sections.push(Section::Hide);
+                continue;
+            }
             let port = state.leg(offerer).and_then(|leg| leg.port(index));
-            let (Some(port), true) = (port, media.port != 0) else {
+            if port.is_none() || media.port == 0 {
                 refuse(state, index, (offerer, answerer));
                 sections.push(unrelayed(media));
                 continue;
-            };
-            let sender = self.learn(state, answer, sdp, (answerer, index, media));
-            let sender = sender.ok_or(Refusal::Dialogue)?;
-            sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
-            let (is_mux, is_held) = (sender.rtcp_mux.is_on, sender.is_held);
-            let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
-            let receiver = receiver.stream_mut(index);
-            receiver.is_active = true;
-            receiver.is_held |= is_held;
-            receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
-            sections.push(Section::Relay {
-                port: port.number,
-                rtcp_port: receiver.rtcp_port().unwrap_or(port.number),
-                rtcp_mux: receiver.rtcp_mux.is_on,
-            });
+            }
+            sections.push(self.answered(
+                state,
+                answer,
+                sdp,
+                (offerer, answerer),
+                (index, media),
+            )?);
         }
         Ok(sections)
+    }
+
+    /// What becomes of a medium that is accepted, and of its section.
+    fn answered(
+        &mut self,
+        state: &mut CallState,
+        answer: &Negotiation<'_>,
+        sdp: &Sdp<'_>,
+        (offerer, answerer): (LegId, LegId),
+        (index, media): (usize, &Media),
+    ) -> Result<Section, Refusal> {
+        let port = self.port_told(state, answer, sdp, (answerer, offerer), (index, media))?;
+        let sender = self.learn(state, answer, sdp, (answerer, index, media));
+        let sender = sender.ok_or(Refusal::Dialogue)?;
+        sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
+        let is_mux = sender.rtcp_mux.is_on || sender.rtcp_mux.accept;
+        let is_held = sender.is_held;
+        let [sent, received] = reflections(answer);
+        sender.reflection = sent.unwrap_or(sender.reflection);
+        let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
+        let receiver = receiver.stream_mut(index);
+        receiver.is_active = true;
+        receiver.is_held |= is_held;
+        receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
+        receiver.reflection = received.unwrap_or(receiver.reflection);
+        // An answer has the profile of the offer.
+        let protocol = sdp.text(&media.protocol);
+        let wanted = profile_wanted(answer).or(Some(&receiver.protocol));
+        let feedback = profile::written(protocol, wanted.filter(|_| !accepts_profile(answer)));
+        Ok(Section::Relay {
+            port,
+            rtcp_port: receiver.rtcp_port().unwrap_or(port),
+            rtcp_mux: receiver.rtcp_mux.is_on,
+            feedback,
+        })
     }
 
     /// Notes what the sender of an SDP says of one medium.
@@ -343,7 +449,8 @@ impl Negotiator<'_> {
         let is_ip6 = interface.address.is_ipv6();
         let source = source(negotiation);
         let remote = sdp.remote(media, source);
-        let is_zero = sdp.address(media).is_some_and(|a| a.is_unspecified());
+        let is_zero = sdp.is_zero(media);
+        let is_ours = sdp.signalled(media).is_some_and(|it| self.is_ours(it));
         let stream = leg.stream_mut(index);
         stream.kind = sdp.text(&media.kind).to_vec();
         stream.protocol = sdp.text(&media.protocol).to_vec();
@@ -351,7 +458,8 @@ impl Negotiator<'_> {
         stream.remote = remote.rtp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
         stream.learning = learning(negotiation, self.policy.learning);
-        stream.source_rules = source_rules(negotiation.flags);
+        stream.source_rules = source_rules(negotiation.flags, self.policy.forwards_others);
+        stream.source_rules.checks_loops = is_ours;
         stream.direction = sdp.direction(media);
         stream.is_held = is_zero || stream.direction != Direction::SendRecv;
         stream.is_active = true;
@@ -377,6 +485,8 @@ impl Negotiator<'_> {
         let number = taken.ok_or(Refusal::OutOfPorts)?;
         let stream = leg.stream_mut(index);
         (stream.port, stream.tos) = (Some(number), tos);
+        // Before its party has said anything, too.
+        stream.source_rules.forwards_others = self.policy.forwards_others;
         Ok(number)
     }
 
@@ -411,6 +521,7 @@ impl Negotiator<'_> {
             origin: &origin,
             replace_zero: replace.has(Replace::ZeroAddress),
             keeps_direction: flags.has(Flag::OriginalSendrecv),
+            strips_extensions: flags.has(Flag::StripExtmap),
             loop_mark: Some(&self.policy.loop_mark)
                 .filter(|_| flags.has(Flag::LoopProtect))
                 .map(String::as_str),
@@ -422,6 +533,14 @@ impl Negotiator<'_> {
         Ok(keep_origin(leg, sdp, &changes, replace, out))
     }
 
+    /// Whether a place is one of the relay's.
+    fn is_ours(&self, place: SocketAddr) -> bool {
+        let mut interfaces = self.interfaces.iter();
+        let is_ours =
+            |it: &Interface| it.address == place.ip() || it.advertised == Some(place.ip());
+        interfaces.any(is_ours) && self.ports.cover(place.port())
+    }
+
     fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {
         let interface = self.interfaces.get(usize::from(interface.0))?;
         Some(
@@ -430,6 +549,36 @@ impl Negotiator<'_> {
                 .unwrap_or(interface.address),
         )
     }
+}
+
+/// Notes what who wrote a description says of its payload types.
+fn note_payloads(state: &mut CallState, sdp: &Sdp<'_>, sender: LegId) {
+    let Some(leg) = state.leg_mut(sender) else {
+        return;
+    };
+    for (index, media) in sdp.media().iter().enumerate() {
+        if media.port != 0 {
+            leg.stream_mut(index).payloads = Payload::read(sdp, media);
+        }
+    }
+}
+
+/// Keeps the sender's keys back, if the request says so.
+fn block_keys(state: &mut CallState, negotiation: &Negotiation<'_>, sender: LegId, seed: u64) {
+    let policy = policy_of(negotiation);
+    let keys = policy.and_then(|policy| policy_of_keys(policy, seed));
+    if let (Some(keys), Some(leg)) = (keys, state.leg_mut(sender)) {
+        leg.treatment.keys = keys;
+    }
+}
+
+fn policy_of(negotiation: &Negotiation<'_>) -> Option<KeyPolicy> {
+    let is_wanted = negotiation.flags.has(Flag::BlockDtmf);
+    is_wanted.then(|| KeyPolicy::Block {
+        security: negotiation.dtmf_security.unwrap_or(DtmfSecurity::Drop),
+        digit: negotiation.digit,
+        has_trigger: false,
+    })
 }
 
 /// What `o=` is to say that it said before.
@@ -533,6 +682,12 @@ fn receiver(state: &CallState, offer: &Negotiation<'_>, offerer: LegId) -> Optio
     if let (Some(leg), Some(_)) = (silent, offer.to_tag) {
         return Some(leg.id);
     }
+    // Another party on another branch, though it has a tag already; and if parties may be known by
+    // other things, one that is not is another one.
+    let is_told_apart = offer.via_branch.is_some() || offer.alias_key.is_some();
+    if is_told_apart && offer.to_tag.is_some() {
+        return None;
+    }
     state.leg(offerer)?.peer
 }
 
@@ -561,6 +716,10 @@ fn answerer(state: &mut CallState, answer: &Negotiation<'_>, offerer: LegId) -> 
     }
     let leg = state.leg_mut(id)?;
     if !leg.has_tag(tag) && leg.tags.len() < ALIASES_MAX {
+        // Who it is now need not have moved.
+        for stream in &mut leg.streams {
+            stream.chosen_for = None;
+        }
         // The newest is the party's name; the others are still known.
         leg.tags.insert(0, tag.to_vec());
     }
@@ -590,10 +749,48 @@ fn refuse(state: &mut CallState, index: usize, (offerer, answerer): (LegId, LegI
 fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
     let leg = state.leg_mut(leg);
     if let Some(stream) = leg.and_then(|leg| leg.streams.get_mut(index)) {
-        stream.port = None;
+        (stream.port, stream.former) = (None, Box::default());
+        stream.chosen_for = None;
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
     }
+}
+
+/// What a party says, with the sections of which it was not told.
+fn completed<'a>(state: &CallState, leg: LegId, sdp: &'a [u8]) -> Cow<'a, [u8]> {
+    let leg = state.leg(leg);
+    leg.map_or(Cow::Borrowed(sdp), |leg| leg.completed(sdp))
+}
+
+fn is_hidden(state: &CallState, leg: LegId, index: usize) -> bool {
+    let stream = state.leg(leg).and_then(|leg| leg.streams.get(index));
+    stream.is_some_and(|stream| stream.hidden.is_some())
+}
+
+fn is_unwanted(offer: &Negotiation<'_>, sdp: &Sdp<'_>, media: &Media) -> bool {
+    offer
+        .media_removed
+        .has(MediaKind::of(sdp.text(&media.kind)))
+}
+
+/// Notes which sections the receiver of an offer, who has not heard of them, never hears of.
+fn hide(
+    state: &mut CallState,
+    receiver: LegId,
+    offer: &Negotiation<'_>,
+    whole: &[u8],
+) -> Result<(), Refusal> {
+    if offer.media_removed.is_empty() {
+        return Ok(());
+    }
+    let sdp = Sdp::parse(whole)?;
+    let leg = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
+    for (index, media) in sdp.media().iter().enumerate() {
+        if leg.streams.len() <= index && is_unwanted(offer, &sdp, media) {
+            leg.stream_mut(index).hidden = Some(sdp.refusal(media));
+        }
+    }
+    Ok(())
 }
 
 /// What becomes of a section that gets no port.
@@ -622,7 +819,7 @@ fn learning(negotiation: &Negotiation<'_>, default: Learning) -> Learning {
 }
 
 /// What the flags say of the source of media. Of two that exclude each other the stricter wins.
-fn source_rules(flags: Flags) -> SourceRules {
+fn source_rules(flags: Flags, forwards_others: bool) -> SourceRules {
     let handover = if flags.has(Flag::StrictSource) {
         Handover::Never
     } else if flags.has(Flag::MediaHandover) {
@@ -635,6 +832,8 @@ fn source_rules(flags: Flags) -> SourceRules {
         waits_for_peer: flags.has(Flag::NatWait),
         pierces_nat: flags.has(Flag::PierceNat),
         handover,
+        forwards_others,
+        checks_loops: false,
     }
 }
 
@@ -669,42 +868,53 @@ impl Mux {
 
     /// Whether the offerer is told that it is agreed on.
     fn answer(offered: call::Mux, other_accepts: bool, wish: Words<RtcpMux>) -> bool {
-        let accept = offered.accept
-            || other_accepts
-            || wish.has(RtcpMux::Accept)
-            || wish.has(RtcpMux::Demux);
+        let accept = other_accepts || wish.has(RtcpMux::Accept) || wish.has(RtcpMux::Demux);
         offered.is_offered && accept && !wish.has(RtcpMux::Reject)
     }
 }
 
 /// What a request asks for that is not done (yet). The request is carried out without it.
 pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
-    let flag = |flag| negotiation.flags.has(flag);
-    let mut ignored = negotiation.codecs.named(CodecDirective::Ignore);
     let wishes = [
         (
             matches!(negotiation.ice, Some(Ice::Force | Ice::ForceRelay)),
             "ICE force",
         ),
         (wants_other_profile(negotiation), "transport protocol"),
-        (flag(Flag::AllowNoCodecMedia), "allow no codec media"),
         (
-            flag(Flag::ReuseCodecs) || flag(Flag::NoCodecRenegotiation),
-            "reuse codecs",
+            policy_of(negotiation).is_some_and(|it| policy_of_keys(it, 0).is_none()),
+            "block DTMF",
         ),
-        (ignored.next().is_some(), "codec ignore"),
     ];
     let wishes = wishes.into_iter().filter(|(is_wished, _)| *is_wished);
     wishes.map(|(_, name)| name).collect()
 }
 
-/// Whether a profile is asked for that the SDP does not have.
+/// The profile that the receiver is to be told of.
+fn profile_wanted<'n>(negotiation: &Negotiation<'n>) -> Option<&'n [u8]> {
+    let wanted = negotiation.transport_protocol;
+    wanted.filter(|_| !accepts_profile(negotiation))
+}
+
+/// Whether the profile of an answer is to be passed on, though it is not that of the offer.
+fn accepts_profile(negotiation: &Negotiation<'_>) -> bool {
+    negotiation.transport_protocol == Some(b"accept")
+}
+
+/// Whether a profile is asked for that the SDP does not have and cannot be given.
 fn wants_other_profile(negotiation: &Negotiation<'_>) -> bool {
-    negotiation.transport_protocol.is_some_and(|protocol| {
+    profile_wanted(negotiation).is_some_and(|wanted| {
         let lines = negotiation.sdp.split(|&b| b == b'\n');
         let mut media = lines.filter(|line| line.starts_with(b"m="));
-        !media.all(|line| line.split(|&b| b == b' ').nth(2) == Some(protocol))
+        let is_done = |it: &[u8]| it == wanted || profile::is_like(it, wanted);
+        !media.all(|line| line.split(|&b| b == b' ').nth(2).is_some_and(is_done))
     })
+}
+
+/// What becomes of what the sender sends, and of what the receiver does. `None`: as before.
+fn reflections(negotiation: &Negotiation<'_>) -> [Option<Reflection>; 2] {
+    let wished = negotiation.media_echo.map(Reflection::both);
+    wished.map_or([None; 2], |wished| wished.map(Some))
 }
 
 /// The pairs of ports that one state has and another has not.

@@ -1,5 +1,8 @@
 //! What comes out of control.
 
+use std::net::IpAddr;
+
+use control_ng::{Dictionary, Value};
 use relay_wire::{CommandError, Request};
 
 use crate::call::Client;
@@ -8,6 +11,9 @@ use crate::summary::CallSummary;
 /// What the driver is to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
+    /// A key was pressed: tell whoever wants to know. Only if that is
+    /// [wanted](crate::Config::tells_keys).
+    Key(Box<KeyReport>),
     /// Something worth a line in the log.
     Notice(Notice),
     /// Send a request to the relay.
@@ -19,6 +25,66 @@ pub enum Output {
         /// What.
         datagram: Vec<u8>,
     },
+}
+
+/// A key that a party pressed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeyReport {
+    /// Call-ID.
+    pub call_id: Vec<u8>,
+    /// Tag of who pressed it; empty before it is known.
+    pub source_tag: Vec<u8>,
+    /// The label of that party.
+    pub source_label: Option<Vec<u8>>,
+    /// Tags of all parties.
+    pub tags: Vec<Vec<u8>>,
+    /// When, in seconds since 1970.
+    pub unix_s: u64,
+    /// Where its packets came from.
+    pub source: IpAddr,
+    /// RFC 4733 §3.2.
+    pub code: u8,
+    /// How long it was pressed.
+    pub duration_ms: u32,
+    /// RFC 4733 §2.3.4: dBm0 without the sign.
+    pub volume: u8,
+}
+
+impl KeyReport {
+    /// As the peer writes it in a datagram, and proxies read it.
+    #[must_use]
+    pub fn json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Value::from(self.dictionary()).encode_json(&mut out);
+        out
+    }
+
+    /// As the peer tells its clients over TCP.
+    #[must_use]
+    pub fn notification(&self, cookie: &[u8]) -> Vec<u8> {
+        let notification = Dictionary::new().with("notify", "onDTMF");
+        notification
+            .with("data", self.dictionary())
+            .encode_message(cookie)
+    }
+
+    fn dictionary(&self) -> Dictionary<'_> {
+        let tags = self.tags.iter().map(|tag| Value::from(&tag[..]));
+        Dictionary::new()
+            .with("callid", &self.call_id[..])
+            .with("source_tag", &self.source_tag[..])
+            .with(
+                "source_label",
+                self.source_label.as_deref().unwrap_or_default(),
+            )
+            .with("tags", tags.collect::<Vec<_>>())
+            .with("type", "DTMF")
+            .with("timestamp", i64::try_from(self.unix_s).unwrap_or(i64::MAX))
+            .with("source_ip", self.source.to_string())
+            .with("event", u32::from(self.code))
+            .with("duration", self.duration_ms)
+            .with("volume", u32::from(self.volume))
+    }
 }
 
 /// Something worth a line in the log. Texts are as clients sent them.

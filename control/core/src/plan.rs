@@ -6,11 +6,13 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Learning, Port, SourceRules, Transcoding};
+use relay_wire::{CallKey, Command, Filter, Learning, Port, SourceRules, Transcoding};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::Exchange;
+use crate::echo::Reflection;
 use crate::sdp::Transport;
+use crate::treatment::filter_of;
 
 /// What the relay is to do for a call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -35,6 +37,8 @@ pub(crate) struct Endpoint {
     pub(crate) egress: Egress,
     /// What becomes of RTP before it leaves.
     pub(crate) transcoding: Option<Transcoding>,
+    /// What becomes of single packets.
+    pub(crate) filter: Option<Filter>,
 }
 
 /// Where packets that arrive at a port leave.
@@ -44,20 +48,22 @@ pub(crate) struct Egress {
     rtcp: Option<Port>,
 }
 
-/// How long a call may be silent.
+/// What holds for all calls: how long they may be silent, and more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
+pub(crate) struct Terms {
     /// When media flows.
     pub(crate) media_ms: u32,
     /// When all media is on hold.
     pub(crate) held_ms: u32,
     /// When nothing was ever heard.
     pub(crate) first_packet_ms: u32,
+    /// Somebody wants to hear of keys.
+    pub(crate) tells_keys: bool,
 }
 
 impl Plan {
     /// What a call needs.
-    pub(crate) fn of(state: &CallState, timeouts: Timeouts) -> Self {
+    pub(crate) fn of(state: &CallState, terms: Terms) -> Self {
         let streams = state.legs.iter().map(|leg| leg.streams.len());
         let mut endpoints = Vec::with_capacity(2 * streams.sum::<usize>());
         for leg in &state.legs {
@@ -65,7 +71,7 @@ impl Plan {
             // A fork that lost is not heard any more.
             let peer = peer.filter(|peer| peer.peer == Some(leg.id) || !peer.is_settled);
             for index in 0..leg.streams.len() {
-                endpoints_of((state, leg), peer, index, &mut endpoints);
+                endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
@@ -73,8 +79,8 @@ impl Plan {
         let (media_timeout_ms, first_packet_timeout_ms) =
             match (state.is_confirmed, state.is_held()) {
                 (false, _) => (0, 0),
-                (true, false) => (timeouts.media_ms, timeouts.first_packet_ms),
-                (true, true) => (timeouts.held_ms, 0),
+                (true, false) => (terms.media_ms, terms.first_packet_ms),
+                (true, true) => (terms.held_ms, 0),
             };
         Self {
             exists: true,
@@ -86,7 +92,7 @@ impl Plan {
 
     /// The commands that lead from this plan to another, which leaves `record` with the call.
     pub(crate) fn commands_to(&self, next: &Self, call: CallKey, record: Vec<u8>) -> Vec<Command> {
-        // Three at most for each endpoint that is new.
+        // Three at most for most endpoints that are new.
         let mut commands = Vec::with_capacity(3 * next.endpoints.len() + 3);
         commands.push(if self.exists {
             Command::SetRecord { call, record }
@@ -122,6 +128,7 @@ impl Plan {
         }
         for endpoint in &next.endpoints {
             self.push_transcoding(endpoint, call, &mut commands);
+            self.push_filter(endpoint, call, &mut commands);
         }
         commands
     }
@@ -179,6 +186,18 @@ impl Plan {
         }
     }
 
+    fn push_filter(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let before = self.endpoint(endpoint.port);
+        let stands = before.and_then(|before| before.filter.as_ref());
+        if stands != endpoint.filter.as_ref() {
+            commands.push(Command::SetFilter {
+                call,
+                ingress: endpoint.port,
+                filter: endpoint.filter.clone(),
+            });
+        }
+    }
+
     /// Makes this plan say what a command did that the relay has carried out.
     pub(crate) fn apply(&mut self, command: &Command) {
         match *command {
@@ -225,6 +244,11 @@ impl Plan {
             } => self.change(ingress, |endpoint| {
                 endpoint.transcoding.clone_from(transcoding);
             }),
+            Command::SetFilter {
+                ingress,
+                ref filter,
+                ..
+            } => self.change(ingress, |endpoint| endpoint.filter.clone_from(filter)),
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
@@ -257,6 +281,7 @@ impl Endpoint {
             rules: SourceRules::default(),
             egress: Egress::default(),
             transcoding: None,
+            filter: None,
         }
     }
 }
@@ -273,29 +298,40 @@ impl Egress {
 fn endpoints_of(
     (state, leg): (&CallState, &Leg),
     peer: Option<&Leg>,
-    index: usize,
+    (index, terms): (usize, Terms),
     endpoints: &mut Vec<Endpoint>,
 ) {
     let (Some(stream), Some(port)) = (leg.streams.get(index), leg.port(index)) else {
         return;
     };
-    let mut egress = egress_of(stream, peer, index);
-    if leg.is_blocked {
-        egress.rtp = None;
-    }
+    // Where nobody need prove anything, nobody is learnt before the other side can say so.
+    let learning = if stream.source_rules.forwards_others && !state.is_answered() {
+        Learning::Off
+    } else {
+        stream.learning
+    };
+    let peer = peer.filter(|_| stream.reflection == Reflection::None);
+    let egress = egress_of(stream, peer, index);
+    let heard_by = peer.filter(|_| egress.rtp.is_some());
     endpoints.push(Endpoint {
         port,
-        remote: Some((stream.remote, stream.learning)),
+        remote: Some((stream.remote, learning)),
         rules: stream.source_rules,
         tos: stream.tos,
         egress,
-        transcoding: transcoding_of((state, leg), peer.filter(|_| egress.rtp.is_some()), index),
+        transcoding: transcoding_of((state, leg), heard_by, index),
+        filter: heard_by.and_then(|peer| filter_of(state, (leg, peer), index, terms.tells_keys)),
     });
+    if stream.reflection == Reflection::Echo
+        && let Some(endpoint) = endpoints.last_mut()
+    {
+        endpoint.egress.rtp = Some(port);
+    }
     let rtcp_port = stream.rtcp_port().filter(|number| *number != port.number);
     if let Some(number) = rtcp_port {
         endpoints.push(Endpoint {
             port: Port { number, ..port },
-            remote: Some((stream.remote_rtcp, stream.learning)),
+            remote: Some((stream.remote_rtcp, learning)),
             rules: stream.source_rules,
             tos: stream.tos,
             egress: Egress {
@@ -303,7 +339,31 @@ fn endpoints_of(
                 rtcp: egress.rtcp,
             },
             transcoding: None,
+            filter: None,
         });
+    }
+    push_former(stream, port, endpoints);
+}
+
+/// What arrives at ports that the party was told of before goes where the rest goes, unless
+/// something is to become of it first.
+fn push_former(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
+    let new = endpoints.iter().rposition(|it| it.port == port);
+    let new = new.unwrap_or(endpoints.len())..endpoints.len();
+    for former in &stream.former {
+        for at in new.clone() {
+            let endpoint = endpoints[at].clone();
+            let passes = endpoint.transcoding.is_none() && endpoint.filter.is_none();
+            let above = endpoint.port.number.saturating_sub(port.number);
+            let number = former.port.saturating_add(above);
+            endpoints.push(Endpoint {
+                port: Port { number, ..port },
+                egress: Some(endpoint.egress).filter(|_| passes).unwrap_or_default(),
+                transcoding: None,
+                filter: None,
+                ..endpoint
+            });
+        }
     }
 }
 

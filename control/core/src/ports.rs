@@ -105,6 +105,12 @@ impl Ports {
         }
     }
 
+    /// Whether a port is the relay's, on some interface.
+    pub(crate) fn cover(&self, number: u16) -> bool {
+        let mut pools = self.pools.iter().flatten();
+        pools.any(|pool| pool.pair(number & !1).is_some())
+    }
+
     /// Pairs in use or resting, and all.
     pub(crate) fn usage(&mut self, now: Instant) -> (usize, usize) {
         let pools = self.pools.iter_mut().flatten();
@@ -323,6 +329,10 @@ mod tests {
         assert_eq!(all(&mut ports, 1, 1), [30_010, 30_012]);
         assert_eq!(all(&mut ports, 0, 2), [] as [u16; 0]);
         assert_eq!(all(&mut ports, 1, 2), [30_014, 30_016, 30_018]);
+        for number in [0, 29_999, 30_020, u16::MAX] {
+            assert!(!ports.cover(number), "{number}");
+        }
+        assert!(ports.cover(30_000) && ports.cover(30_019));
     }
 
     fn port(number: u16) -> Port {

@@ -56,7 +56,8 @@ mod tests {
     use relay_wire::{InterfaceId, Learning, SourceRules};
 
     use super::*;
-    use crate::call::{LegId, Mux, Stream};
+    use crate::call::{Former, LegId, Mux, Stream};
+    use crate::echo::Reflection;
     use crate::sdp::{Direction, Transport};
     use crate::tests::client;
 
@@ -67,12 +68,19 @@ mod tests {
         let leg = state.leg_mut(id).unwrap();
         leg.tags.push(b"alice".to_vec());
         leg.via_branch = Some(b"z9".to_vec());
+        leg.alias = Some(7);
         leg.peer = Some(LegId(7));
+        let former = Former {
+            of: "192.0.2.2:4000".parse().unwrap(),
+            port: 30_002,
+        };
         *leg.stream_mut(0) = Stream {
             kind: b"audio".to_vec(),
             protocol: b"RTP/AVP".to_vec(),
             transport: Transport::Rtp,
             port: Some(30_000),
+            former: [former].into(),
+            chosen_for: None,
             tos: Some(136),
             remote: Some("192.0.2.1:4000".parse().unwrap()),
             remote_rtcp: None,
@@ -86,10 +94,14 @@ mod tests {
                 accept: false,
                 is_on: true,
             },
+            reflection: Reflection::Echo,
+            was_offered: true,
             is_held: false,
             direction: Direction::SendOnly,
             is_active: true,
+            hidden: None,
             exchange: None,
+            payloads: Box::default(),
         };
         state
     }
@@ -113,10 +125,10 @@ mod tests {
         assert_eq!(VERSION, 2);
         let golden = [
             2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 1, 2, 122, 57, 0, 1,
-            208, 15, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1, 1,
-            176, 234, 1, 1, 136, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 2, 1,
-            0, 0, 0, 0, 0, 0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0,
-            1,
+            208, 15, 1, 7, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1,
+            1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160, 31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2,
+            1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0, 1, 0, 0, 0, 0,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }

@@ -4,15 +4,17 @@
 //! lines in the order that proxies know from the peer, and writes those itself that say where media
 //! goes. All others go out byte for byte.
 
+mod hidden;
 mod manipulate;
 mod parse;
 mod rewrite;
 
+pub(crate) use hidden::completed;
 pub(crate) use manipulate::Manipulation;
 pub use parse::MEDIA_MAX;
 pub(crate) use parse::SdpError;
 pub(crate) use parse::{Direction, Media, Sdp, Transport};
-pub(crate) use rewrite::{OriginChange, Rewrite, RtcpAttribute, Section, rewrite};
+pub(crate) use rewrite::{Feedback, OriginChange, Rewrite, RtcpAttribute, Section, rewrite};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use codec_catalog::Descriptor;
 use control_ng::reply::write_ok;
 use control_ng::{Counts, DictionaryWriter, ListWriter, Totals};
 use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 
 use crate::call::{CallState, Leg, Stream};
+use crate::codecs::{Exchange, Format};
 use crate::control::Now;
+use crate::echo::Reflection;
 use crate::quality::mos_tenths;
 use crate::sdp::Transport;
 
@@ -82,7 +83,7 @@ impl<'a> Report<'a> {
         out.put("type", &stream.kind[..]);
         out.put("protocol", &stream.protocol[..]);
         if let Some(codec) = self.codec(leg, index) {
-            out.put("codec", codec);
+            out.put("codec", codec.as_str());
         }
         out.list("streams", |out| {
             let Some(port) = leg.port(index) else {
@@ -95,7 +96,10 @@ impl<'a> Report<'a> {
                 out.dictionary(|out| self.stream(port, Kind::Rtcp, stream.remote_rtcp, out));
             }
         });
-        out.list("flags", |out| media_flags(stream, out));
+        out.list("flags", |out| {
+            media_flags(stream, out);
+            self.codec_flags(leg, index, out);
+        });
         let peer = leg.peer.and_then(|peer| self.state.leg(peer));
         let ports = [leg.port(index), peer.and_then(|peer| peer.port(index))];
         let [ingress, egress] = ports.map(|port| self.endpoint(port?));
@@ -112,10 +116,27 @@ impl<'a> Report<'a> {
         });
     }
 
-    /// The codec that the party sends, if its payload type says so by itself.
-    fn codec(&self, leg: &Leg, index: usize) -> Option<&'static str> {
+    /// The codec that the party sends, such as `PCMU/8000`: what it said, or what the payload type
+    /// says by itself.
+    fn codec(&self, leg: &Leg, index: usize) -> Option<String> {
         let payload_type = self.endpoint(leg.port(index)?)?.payload_type?;
-        Some(Descriptor::of_payload_type(payload_type)?.name)
+        let name = |peer| Exchange::name(self.state, index, (leg.id, peer), payload_type);
+        let said = leg.peer.and_then(name);
+        let by_itself = || Some(Format::of_payload_type(payload_type));
+        let by_itself = || by_itself().filter(|it| !it.name.is_empty());
+        said.or_else(|| Some(by_itself()?.title()))
+    }
+
+    fn codec_flags(&self, leg: &Leg, index: usize, out: &mut ListWriter<'_>) {
+        let Some(peer) = leg.peer else {
+            return;
+        };
+        if Exchange::is_ptime_forced(self.state, index, (leg.id, peer)) {
+            out.put("ptime-override");
+        }
+        if !Exchange::routes(self.state, index, leg.id, peer).is_empty() {
+            out.put("transcoding");
+        }
     }
 
     fn stream(
@@ -331,6 +352,10 @@ fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {
         (stream.direction.receives(), "recv"),
         (stream.rtcp_mux.is_on, "rtcp-mux"),
         (stream.transport != Transport::Rtp, "passthrough"),
+        (stream.was_offered, "ICE controlling"),
+        (stream.source_rules.checks_loops, "loop check"),
+        (stream.reflection == Reflection::Echo, "echo"),
+        (stream.reflection == Reflection::Blackhole, "blackhole"),
     ];
     for (_, name) in flags.into_iter().filter(|(is_set, _)| *is_set) {
         out.put(name);

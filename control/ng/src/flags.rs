@@ -119,6 +119,8 @@ words! {
         AlwaysTranscode = "always transcode",
         /// The peer sends from elsewhere than it receives.
         Asymmetric = "asymmetric",
+        /// The sender's keys go no further, or become something else (`DTMF-security`).
+        BlockDtmf = "block DTMF",
         /// The tags say which direction is meant.
         Directional = "directional",
         /// Spare the statistics in the reply to delete.
@@ -137,7 +139,7 @@ words! {
         NewBranch = "new branch",
         /// Codecs agreed on before stay the preferred ones.
         NoCodecRenegotiation = "no codec renegotiation",
-        /// Take new ports when the peer's change: ports are always kept.
+        /// Take new ports when the peer's change, even if it will receive nothing.
         NoPortLatching = "no port latching",
         /// Write no `a=rtcp`.
         NoRtcpAttribute = "no rtcp attribute",
@@ -145,7 +147,7 @@ words! {
         OriginalSendrecv = "original sendrecv",
         /// Send empty packets until something is received.
         PierceNat = "pierce NAT",
-        /// Keep the ports when the peer's change: what is done anyhow.
+        /// Keep the ports when the peer's change.
         PortLatching = "port latching",
         /// The answer is provisional.
         Provisional = "provisional",
@@ -155,14 +157,38 @@ words! {
         SingleCodec = "single codec",
         /// Use the address that the SIP message came from.
         SipSourceAddress = "SIP source address",
+        /// Offer what was offered to the other party before, whatever is offered now.
+        StaticCodecs = "static codecs",
         /// Accept media from the signalled address only.
         StrictSource = "strict source",
+        /// Say nothing of header extensions.
+        StripExtmap = "strip extmap",
         /// Symmetric media: what is done anyhow.
         Symmetric = "symmetric",
         /// In a delete: regard the to-tag.
         ToTag = "to tag",
         /// Use the addresses in the SDP.
         TrustAddress = "trust address",
+    }
+}
+
+words! {
+    /// What becomes of keys that are blocked (`DTMF-security`).
+    DtmfSecurity {
+        /// They go no further.
+        Drop = "drop",
+        /// Another key, which the request names.
+        Dtmf = "DTMF",
+        /// They pass.
+        Off = "off",
+        /// Any key.
+        Random = "random",
+        /// Silence.
+        Silence = "silence",
+        /// A tone.
+        Tone = "tone",
+        /// The key 0.
+        Zero = "zero",
     }
 }
 
@@ -229,6 +255,57 @@ words! {
 }
 
 words! {
+    /// By what a party is known that comes back under another tag (`alias-key`).
+    AliasKey {
+        /// By the address and port of its first medium.
+        Address = "address",
+        /// By nothing.
+        None = "none",
+        /// By its description.
+        Sdp = "SDP",
+    }
+}
+
+impl AliasKey {
+    /// The word in any of the ways that the peer understands.
+    pub(crate) fn find_short(spelling: &[u8]) -> Option<Self> {
+        let short = match spelling.to_ascii_lowercase().as_slice() {
+            b"endpoint" => Self::Address,
+            b"off" | b"no" => Self::None,
+            _ => return Self::find(spelling),
+        };
+        Some(short)
+    }
+}
+
+words! {
+    /// What is to be sent back to who sent it (`media echo`).
+    MediaEcho {
+        /// What the sender sends goes back, what the receiver sends nowhere.
+        Backward = "backward",
+        /// What either sends goes nowhere.
+        Blackhole = "blackhole",
+        /// What either sends goes back.
+        Both = "both",
+        /// What the receiver sends goes back, what the sender sends nowhere.
+        Forward = "forward",
+    }
+}
+
+impl MediaEcho {
+    /// The word in any of the many ways that the peer understands.
+    pub(crate) fn find_short(spelling: &[u8]) -> Option<Self> {
+        let short = match spelling.to_ascii_lowercase().as_slice() {
+            b"sinkhole" => Self::Blackhole,
+            b"fwd" | b"fw" => Self::Forward,
+            b"backwards" | b"reverse" | b"back" | b"bkw" | b"bk" => Self::Backward,
+            _ => return Self::find(spelling),
+        };
+        Some(short)
+    }
+}
+
+words! {
     /// What a client understands (`supports`).
     Support {
         /// Unasked-for datagrams about calls ([`Event`](crate::Event)).
@@ -261,6 +338,34 @@ words! {
         Ip4 = "IP4",
         /// IPv6.
         Ip6 = "IP6",
+    }
+}
+
+words! {
+    /// Kinds of media (`sdp-media-remove`).
+    MediaKind {
+        /// Such as a shared screen.
+        Application = "application",
+        /// Speech.
+        Audio = "audio",
+        /// Fax.
+        Image = "image",
+        /// Chat.
+        Message = "message",
+        /// Whatever else.
+        Other = "other",
+        /// Text as it is typed.
+        Text = "text",
+        /// Pictures.
+        Video = "video",
+    }
+}
+
+impl MediaKind {
+    /// What an `m=` line is about.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        Self::find(name).unwrap_or(Self::Other)
     }
 }
 
@@ -299,13 +404,17 @@ mod tests {
     #[test]
     fn each_word_is_found_by_its_name_and_kept_apart() {
         check::<Flag>();
+        check::<DtmfSecurity>();
         check::<Replace>();
         check::<CodecDirective>();
+        check::<AliasKey>();
+        check::<MediaEcho>();
         check::<RtcpMux>();
         check::<Support>();
         check::<Ice>();
         check::<AddressFamily>();
         check::<EndpointLearning>();
+        check::<MediaKind>();
     }
 
     #[test]
@@ -314,5 +423,9 @@ mod tests {
             assert_eq!(Flag::find(spelling.as_bytes()), Some(Flag::TrustAddress));
         }
         assert_eq!(Flag::find(b"trustaddress"), None);
+        for spelling in ["fw", "fwd", "Forward"] {
+            let found = MediaEcho::find_short(spelling.as_bytes());
+            assert_eq!(found, Some(MediaEcho::Forward));
+        }
     }
 }

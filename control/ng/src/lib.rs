@@ -49,14 +49,14 @@ pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
 pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
-    AddressFamily, CodecDirective, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support,
-    Word, Words,
+    AddressFamily, AliasKey, CodecDirective, DtmfSecurity, EndpointLearning, Flag, Flags, Ice,
+    MediaEcho, MediaKind, Replace, RtcpMux, Support, Word, Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
 pub use reply::{Counts, Outcome, Reply, Totals};
 pub use request::{
-    Block, CODEC_DIRECTIVES_MAX, Codecs, Command, Delete, Negotiation, Party, Query, Request,
-    RequestError, Unheeded,
+    CODEC_DIRECTIVES_MAX, Change, Codecs, Command, Connect, Delete, KeyPolicy, Negotiation, Party,
+    Query, Request, RequestError, Sink, Treat, Unheeded, Whose,
 };
 pub use value::{Dictionary, Value};

@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
 impl Dictionary<'_> {
     /// The datagram with this document.
     #[must_use]
-    pub(crate) fn encode_message(&self, cookie: &[u8]) -> Vec<u8> {
+    pub fn encode_message(&self, cookie: &[u8]) -> Vec<u8> {
         let mut out = begin(cookie);
         self.encode(&mut out);
         out

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, EndpointLearning, Flag, Flags, Ice, Replace, RtcpMux, Support, Word, Words,
+    AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, MediaEcho,
+    MediaKind, Replace, RtcpMux, Support, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -12,19 +13,19 @@ use crate::{Dictionary, Value, reply};
 mod codecs;
 mod encode;
 mod given;
+mod treat;
 
 use given::{Given, Script, Word as ScriptWord};
 
 pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
+use treat::Selection;
+pub use treat::{Change, Connect, KeyPolicy, Party, Sink, Treat, Whose};
 
 /// Calls that `list` names unless the request says how many.
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Commands of the peer that are not there.
-const UNSUPPORTED: [&str; 24] = [
-    "block-dtmf",
-    "cli",
-    "connect",
+const UNSUPPORTED: [&str; 16] = [
     "create",
     "create-answer",
     "inject-start",
@@ -34,17 +35,12 @@ const UNSUPPORTED: [&str; 24] = [
     "play-dtmf",
     "play-media",
     "publish",
-    "silence-media",
-    "start-forwarding",
     "start-recording",
-    "stop-forwarding",
     "stop-media",
     "stop-recording",
     "subscribe-answer",
     "subscribe-request",
     "transform",
-    "unblock-dtmf",
-    "unsilence-media",
     "unsubscribe",
 ];
 
@@ -71,8 +67,10 @@ pub enum Command<'a> {
     Acknowledge,
     /// Rewrite the answer to an offer.
     Answer(Negotiation<'a>),
-    /// Stop the media of a call, or of one party, or let it go on.
-    Block(Block<'a>),
+    /// A line of the peer's command line.
+    Cli(&'a [u8]),
+    /// Let two parties talk to one another.
+    Connect(Connect<'a>),
     /// End a call, or a part of it.
     Delete(Delete<'a>),
     /// Name the calls there are.
@@ -88,6 +86,8 @@ pub enum Command<'a> {
     Query(Query<'a>),
     /// Counts of the whole daemon.
     Statistics,
+    /// Stop media or keys of a call, or of one party, make them something else, or let them go on.
+    Treat(Treat<'a>),
 }
 
 /// An offer or an answer.
@@ -137,8 +137,18 @@ pub struct Negotiation<'a> {
     pub ptime_ms: Option<u16>,
     /// Milliseconds of a packet towards the sender of an offer.
     pub ptime_reverse_ms: Option<u16>,
+    /// By what the sender is known if it comes back under another tag.
+    pub alias_key: Option<AliasKey>,
+    /// What is to be sent back to who sent it.
+    pub media_echo: Option<MediaEcho>,
+    /// Media of which the receiver of an offer is not to hear.
+    pub media_removed: Words<MediaKind>,
     /// Attributes to be taken out, put in or changed.
     pub attribute_changes: Vec<AttributeChange<'a>>,
+    /// What becomes of the sender's keys with [`Flag::BlockDtmf`], unless they go no further.
+    pub dtmf_security: Option<DtmfSecurity>,
+    /// The key that they become with [`DtmfSecurity::Dtmf`].
+    pub digit: Option<u8>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -158,29 +168,6 @@ pub struct Delete<'a> {
     pub flags: Flags,
 }
 
-/// Whose media is to stop, or to go on.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Block<'a> {
-    /// Which call.
-    pub call_id: &'a [u8],
-    /// Whose; `None`: everybody's.
-    pub party: Option<Party<'a>>,
-    /// It is to stop.
-    pub is_blocked: bool,
-}
-
-/// One party of a call.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Party<'a> {
-    /// Who named this address in SDP.
-    Address(IpAddr),
-    /// Who was given this label.
-    Label(&'a [u8]),
-    /// Who has this tag.
-    Tag(&'a [u8]),
-}
-
 /// Which call, or which part of it, is asked about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Query<'a> {
@@ -196,6 +183,12 @@ pub struct Query<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
+    /// `address` is none.
+    #[error("Failed to parse network address")]
+    Address,
+    /// `body` is missing.
+    #[error("No 'body' in message")]
+    NoBody,
     /// `call-id` is missing.
     #[error("No call-id in message")]
     NoCallId,
@@ -276,7 +269,8 @@ impl<'a> Request<'a> {
 struct Keys<'a> {
     negotiation: Negotiation<'a>,
     limit: Option<u32>,
-    address: Option<IpAddr>,
+    body: Option<&'a [u8]>,
+    selection: Selection<'a>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -298,7 +292,7 @@ impl<'a> Keys<'a> {
     /// Takes one key. `false` if it is not acted on.
     fn key(&mut self, key: &str, value: Given<'a>) -> bool {
         match key {
-            "address" => set(&mut self.address, address(value)),
+            "body" => set(&mut self.body, non_empty(value)),
             "command" => true,
             "direction" => self.direction(value),
             "flags" => self.flags(value),
@@ -306,7 +300,10 @@ impl<'a> Keys<'a> {
             "limit" => set(&mut self.limit, unsigned(value)),
             "to-interface" => set(&mut self.to_interface, non_empty(value)),
             "rtpp-flags" => self.flag_string(value),
-            _ => self.negotiation.read_key(key, value, &mut self.unheeded),
+            _ => match self.selection.read_key(key, value) {
+                Some(is_understood) => is_understood,
+                None => self.negotiation.read_key(key, value, &mut self.unheeded),
+            },
         }
     }
 
@@ -372,7 +369,10 @@ impl<'a> Keys<'a> {
     fn command(&mut self, name: &str) -> Result<Command<'a>, RequestError> {
         Ok(match name {
             "answer" => Command::Answer(self.negotiation(true)?),
-            "block-media" => Command::Block(self.block(true)?),
+            "block-dtmf" => Command::Treat(self.treat(Change::Keys(self.block_keys()))?),
+            "block-media" => Command::Treat(self.treat(Change::Block(true))?),
+            "cli" => Command::Cli(self.body.ok_or(RequestError::NoBody)?),
+            "connect" => Command::Connect(self.connect()?),
             "delete" => Command::Delete(self.delete()?),
             "list" => Command::List {
                 limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
@@ -380,15 +380,22 @@ impl<'a> Keys<'a> {
             "offer" => Command::Offer(self.negotiation(false)?),
             "ping" => Command::Ping,
             "query" => Command::Query(self.query()?),
+            "silence-media" => Command::Treat(self.treat(Change::Silence(true))?),
+            "start-forwarding" => Command::Treat(self.treat(Change::Forward(true))?),
             "statistics" => Command::Statistics,
-            "unblock-media" => Command::Block(self.block(false)?),
+            "stop-forwarding" => Command::Treat(self.treat(Change::Forward(false))?),
+            "unblock-dtmf" => Command::Treat(self.treat(Change::Keys(KeyPolicy::Pass))?),
+            "unblock-media" => Command::Treat(self.treat(Change::Block(false))?),
+            "unsilence-media" => Command::Treat(self.treat(Change::Silence(false))?),
             _ if UNSUPPORTED.contains(&name) => return Err(RequestError::Unsupported),
             _ => return Err(RequestError::UnknownCommand),
         })
     }
 
     fn negotiation(&mut self, is_answer: bool) -> Result<Negotiation<'a>, RequestError> {
-        let negotiation = std::mem::take(&mut self.negotiation);
+        let mut negotiation = std::mem::take(&mut self.negotiation);
+        negotiation.dtmf_security = self.selection.security;
+        negotiation.digit = self.selection.digit;
         if negotiation.sdp.is_empty() {
             return Err(RequestError::NoSdp);
         }
@@ -425,20 +432,6 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// Proxies always send a tag, so that it counts only if they say so.
-    fn block(&self, is_blocked: bool) -> Result<Block<'a>, RequestError> {
-        let keys = &self.negotiation;
-        let tag = Some(keys.from_tag).filter(|tag| !tag.is_empty());
-        let tag = tag.filter(|_| keys.flags.has(Flag::Directional));
-        let label = keys.label.map(Party::Label);
-        let party = label.or_else(|| self.address.map(Party::Address));
-        Ok(Block {
-            call_id: self.call_id()?,
-            party: party.or_else(|| tag.map(Party::Tag)),
-            is_blocked,
-        })
-    }
-
     fn call_id(&self) -> Result<&'a [u8], RequestError> {
         Some(self.negotiation.call_id)
             .filter(|call_id| !call_id.is_empty())
@@ -451,6 +444,7 @@ impl<'a> Negotiation<'a> {
     fn read_key(&mut self, key: &str, value: Given<'a>, unheeded: &mut Unheeded<'a>) -> bool {
         match key {
             "address-family" => set(&mut self.address_family, word(value)),
+            "alias-key" => set(&mut self.alias_key, alias_key(value)),
             "call-id" => fill(&mut self.call_id, value),
             "codec" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
@@ -459,6 +453,7 @@ impl<'a> Negotiation<'a> {
             "ice" => set(&mut self.ice, word(value)),
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
+            "media-echo" => set(&mut self.media_echo, media_echo(value)),
             "ptime" => set(&mut self.ptime_ms, milliseconds(value.as_integer())),
             "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(value.as_integer())),
             "received-from" => set(&mut self.received_from, received_from(value)),
@@ -466,6 +461,7 @@ impl<'a> Negotiation<'a> {
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
             "sdp" => fill(&mut self.sdp, value),
             "sdp-attr" => self.attributes(value, unheeded),
+            "sdp-media-remove" => collect(&mut self.media_removed, value, unheeded),
             // Every client lists what it could do with; that we cannot is nothing to report.
             "supports" => collect(&mut self.supports, value, &mut Unheeded::default()),
             "to-tag" => set(&mut self.to_tag, non_empty(value)),
@@ -608,6 +604,14 @@ fn non_empty<'a>(value: Given<'a>) -> Option<&'a [u8]> {
 
 fn word<T: Word>(value: Given<'_>) -> Option<T> {
     T::find(value.words().next()?)
+}
+
+fn alias_key(value: Given<'_>) -> Option<AliasKey> {
+    AliasKey::find_short(value.words().next()?)
+}
+
+fn media_echo(value: Given<'_>) -> Option<MediaEcho> {
+    MediaEcho::find_short(value.words().next()?)
 }
 
 fn unsigned(value: Given<'_>) -> Option<u32> {

@@ -20,6 +20,7 @@ fn control() -> Control {
         calls_max: 100,
         endpoint_learning: relay_wire::Learning::Heuristic,
         transcode: control_core::Transcode::WhenNeeded,
+        tells_keys: false,
         seed: [7; 32],
     })
 }

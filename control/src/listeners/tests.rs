@@ -89,6 +89,7 @@ fn run(mut streams: Streams, is_over: &AtomicBool) {
         calls_max: 10,
         endpoint_learning: relay_wire::Learning::Heuristic,
         transcode: control_core::Transcode::WhenNeeded,
+        tells_keys: false,
         seed: [7; 32],
     });
     let pause = Timespec::try_from(Duration::from_millis(20)).unwrap();

@@ -69,6 +69,17 @@ fn hello() -> FromRelay {
     })
 }
 
+/// A relay and a link to it that have greeted each other.
+fn connected() -> (FakeRelay, RelayLink, OwnedFd) {
+    let relay = FakeRelay::new();
+    let mut link = relay.link();
+    settle(&mut link);
+    let socket = relay.accept();
+    say(&socket, &hello());
+    next(&mut link);
+    (relay, link, socket)
+}
+
 fn request(id: u32, bytes: usize) -> Request {
     let set_record = Command::SetRecord {
         call: CallKey(1),
@@ -169,12 +180,7 @@ fn what_is_said_before_the_greeting_breaks_the_connection() {
 /// More than the socket holds, to a relay that does not read for a while.
 #[test]
 fn requests_wait_for_a_slow_relay_and_keep_their_order() {
-    let relay = FakeRelay::new();
-    let mut link = relay.link();
-    settle(&mut link);
-    let socket = relay.accept();
-    say(&socket, &hello());
-    next(&mut link);
+    let (_relay, mut link, socket) = connected();
     let requests: Vec<_> = (0..200).map(|id| request(id, 20_000)).collect();
     for request in &requests {
         link.send(request.clone());
@@ -198,12 +204,7 @@ fn requests_wait_for_a_slow_relay_and_keep_their_order() {
 
 #[test]
 fn requests_of_a_turn_leave_together_and_so_may_replies_come() {
-    let relay = FakeRelay::new();
-    let mut link = relay.link();
-    settle(&mut link);
-    let socket = relay.accept();
-    say(&socket, &hello());
-    next(&mut link);
+    let (_relay, mut link, socket) = connected();
     for id in 0..3 {
         link.send(request(id, 10));
     }
@@ -237,12 +238,7 @@ fn requests_of_a_turn_leave_together_and_so_may_replies_come() {
 /// However long they are, no packet is too long.
 #[test]
 fn long_requests_leave_one_by_one() {
-    let relay = FakeRelay::new();
-    let mut link = relay.link();
-    settle(&mut link);
-    let socket = relay.accept();
-    say(&socket, &hello());
-    next(&mut link);
+    let (_relay, mut link, socket) = connected();
     let sizes = [10_000, 125_000, 10, 16_000, 16_000];
     for (id, size) in (0..).zip(sizes) {
         link.send(request(id, size));

@@ -144,6 +144,11 @@ impl Relay {
                     .set_first_packet_timeout(now, call, first_packet_timeout_ms);
                 Ok(Answer::Done)
             }
+            Command::SetFilter {
+                call,
+                ingress,
+                filter,
+            } => self.set_filter(call, ingress, filter),
             Command::SetRecord { call, record } => self.set_record(call, record),
             Command::SetRemote {
                 call,
@@ -157,7 +162,7 @@ impl Relay {
             }
             Command::SetSourceRules { call, port, rules } => {
                 let endpoint = self.endpoint_of(call, port)?;
-                endpoint.latch.set_rules(rules);
+                endpoint.set_rules(rules);
                 self.pierce(now, call, port)
             }
         }
@@ -338,6 +343,7 @@ impl Relay {
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
+        counters.push(("keys_told".to_owned(), self.keys_told));
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
@@ -375,7 +381,11 @@ impl Relay {
         }
     }
 
-    fn endpoint_of(&mut self, call: CallKey, port: Port) -> Result<&mut Endpoint, Refusal> {
+    pub(crate) fn endpoint_of(
+        &mut self,
+        call: CallKey,
+        port: Port,
+    ) -> Result<&mut Endpoint, Refusal> {
         let socket = self.socket_of(call, port)?;
         self.flows.open(socket).ok_or(Refusal::UnknownPort)
     }
@@ -395,6 +405,7 @@ fn touched(command: &Command) -> Touched {
         Command::CloseEndpoint { call, .. }
         | Command::Connect { call, .. }
         | Command::RemoveCall { call }
+        | Command::SetFilter { call, .. }
         | Command::SetRemote { call, .. }
         | Command::SetSourceRules { call, .. }
         | Command::SetTranscoding { call, .. } => Touched::Changed(*call),

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use relay_rtp::rtcp::{self, Body, ReportBlock};
 use relay_rtp::{FixedHeader, Kind};
-use relay_wire::{CallKey, EndpointStats, Learning, Port};
+use relay_wire::{CallKey, EndpointStats, Learning, Port, SourceRules};
 
 use crate::clock::Now;
+use crate::filter::{Filtering, Glance};
 use crate::flow_table::Reservation;
 use crate::kernel::Shortcut;
 use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
+use crate::loops::Loops;
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
 use crate::{DropReason, SocketId};
@@ -37,6 +39,8 @@ pub(crate) struct Endpoint {
     is_piercing: bool,
     /// RTP that arrives here is taken out to be changed.
     pub(crate) is_taken: bool,
+    /// Which packets that arrive here the filter must see.
+    pub(crate) glance: Glance,
 
     quality: Quality,
 
@@ -55,6 +59,10 @@ pub(crate) struct Endpoint {
     pub(crate) reports: Option<SocketId>,
     /// What of this is in the kernel's table.
     pub(crate) shortcut: Shortcut,
+    /// What becomes of single packets.
+    pub(crate) filtering: Option<Box<Filtering>>,
+    /// Looks for packets that go in a circle.
+    loops: Option<Box<Loops>>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
@@ -68,6 +76,23 @@ pub(crate) enum Way {
     TakeRtcp { flow: SocketId },
     /// What is made of it is to leave from there.
     TakeRtp { leaves: SocketId },
+}
+
+/// What is known of a packet that is the peer's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) way: Way,
+    /// The filter must see it.
+    pub(crate) is_filtered: bool,
+}
+
+impl From<Way> for Received {
+    fn from(way: Way) -> Self {
+        Self {
+            way,
+            is_filtered: false,
+        }
+    }
 }
 
 /// A sender report that came by.
@@ -117,6 +142,19 @@ impl Endpoint {
             rtcp_of: None,
             reports: None,
             shortcut: Shortcut::default(),
+            glance: Glance::NONE,
+            filtering: None,
+            loops: None,
+        }
+    }
+
+    /// Says what holds for the source of what arrives here.
+    pub(crate) fn set_rules(&mut self, rules: SourceRules) {
+        self.latch.set_rules(rules);
+        if !rules.checks_loops {
+            self.loops = None;
+        } else if self.loops.is_none() {
+            self.loops = Some(Box::default());
         }
     }
 
@@ -127,17 +165,23 @@ impl Endpoint {
         source: SocketAddr,
         kind: Kind,
         packet: &[u8],
-    ) -> Result<Way, DropReason> {
+    ) -> Result<Received, DropReason> {
         if !self.latch.is_peer(source) {
             let evidence = Evidence::of(kind, packet);
             self.latch.judge(now.at, source, evidence, self.heard())?;
+        }
+        if self.latch.rules().checks_loops
+            && let Some(loops) = &mut self.loops
+            && loops.note(now.at, packet)
+        {
+            return Err(DropReason::Loop);
         }
         self.heard_at = Some(now.at);
         let egress = match kind {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
                 if let Some(flow) = self.rtcp_of {
-                    return Ok(Way::TakeRtcp { flow });
+                    return Ok(Way::TakeRtcp { flow }.into());
                 }
                 self.rtcp
             }
@@ -150,10 +194,15 @@ impl Endpoint {
             }
         };
         let socket = egress.ok_or(DropReason::NotConnected)?;
-        if self.is_taken && kind == Kind::Rtp {
-            return Ok(Way::TakeRtp { leaves: socket });
-        }
-        Ok(Way::Leave(socket))
+        let is_taken = self.is_taken && kind == Kind::Rtp;
+        Ok(Received {
+            way: if is_taken {
+                Way::TakeRtp { leaves: socket }
+            } else {
+                Way::Leave(socket)
+            },
+            is_filtered: kind != Kind::Rtcp && self.glance.wants(packet),
+        })
     }
 
     /// The peer is on another host than this, and has just been heard.
@@ -177,7 +226,10 @@ impl Endpoint {
     /// packets one day must be told here, or it will not be done with those that the kernel
     /// forwards.
     pub(crate) fn is_plain(&self) -> bool {
-        self.is_ipv4 && !self.is_taken
+        self.is_ipv4
+            && !self.is_taken
+            && self.filtering.is_none()
+            && !self.latch.rules().checks_loops
     }
 
     pub(crate) fn quality(&self) -> &Quality {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use relay_rtp::Kind;
 use relay_wire::{
-    Answer, CallKey, Command, Handover, InterfaceId, Learning, Port, PortPartition, Refusal,
-    SourceRules, Transcoding, WorkerId, WorkerStats,
+    Answer, CallKey, Command, Events, Filter, Handover, InterfaceId, Learning, OnEvents, OnMedia,
+    Port, PortPartition, Refusal, Silence, SourceRules, Transcoding, WorkerId, WorkerStats,
 };
 
 use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
@@ -80,7 +80,8 @@ impl Driver {
     fn packet(&mut self, bytes: &mut impl Iterator<Item = u8>) {
         let socket = SocketId::new(u32::from(bytes.next().unwrap_or(0) % 8));
         let source = address(bytes.next().unwrap_or(0));
-        let mut packet: Vec<u8> = bytes.take(12).collect();
+        let len = usize::from(12 + bytes.next().unwrap_or(0) % 6);
+        let mut packet: Vec<u8> = bytes.take(len).collect();
         let ingress = Ingress { socket, source };
         self.packets += 1;
         let egress = match self.relay.handle_packet(self.now, ingress, &mut packet) {
@@ -221,6 +222,33 @@ fn source_rules(bits: u8) -> SourceRules {
             1 => Handover::AnyStream,
             _ => Handover::SameStream,
         },
+        forwards_others: bits & 32 != 0,
+        checks_loops: bits & 64 != 0,
+    }
+}
+
+fn filter([numbers, bits]: [u8; 2]) -> Filter {
+    let events = (0..numbers % 6).map(|number| Events {
+        payload_type: number,
+        clock_hz: u32::from(bits) * 1_000,
+    });
+    Filter {
+        events: events.collect(),
+        on_events: match bits & 3 {
+            0 => OnEvents::Drop,
+            1 => OnEvents::Replace(bits),
+            2 => OnEvents::Scramble { seed: bits.into() },
+            _ => OnEvents::Pass,
+        },
+        on_media: match bits >> 2 & 3 {
+            0 => OnMedia::Drop,
+            1 => OnMedia::Silence(vec![Silence {
+                payload_type: numbers % 8,
+                octet: bits,
+            }]),
+            _ => OnMedia::Pass,
+        },
+        tells_keys: bits & 16 != 0,
     }
 }
 
@@ -228,7 +256,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 15 {
+    Some(match kind % 16 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -287,6 +315,11 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
                 rtcp: Some(port(next()?)).filter(|it| it.number % 5 != 4),
             })
             .filter(|it| it.rtcp.is_some_and(|it| it.number % 3 != 2)),
+        },
+        14 => Command::SetFilter {
+            call,
+            ingress: port(next()?),
+            filter: Some(filter([next()?, next()?])).filter(|it| !it.events.is_empty()),
         },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),

@@ -43,6 +43,13 @@
 //! forgot). The lock opens for it if the old source is silent and the new one goes on with the
 //! same SSRC where the sequence was: 48 bits that nobody knows who does not hear the call.
 //! [`Handover`] can forbid that, or allow any stream.
+//!
+//! # Who wants it as open as other relays have it
+//!
+//! With [`SourceRules::forwards_others`] nobody is heard out: the first is learnt at once, and what
+//! comes from others goes on as well, without being learnt, as long as the source may change. The
+//! lock then only says where packets are sent to. Phones that send from many places work, and so
+//! does whoever sends to the port: it is for those who knew that before.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -159,6 +166,9 @@ impl Latch {
         heard: Option<Heard>,
     ) -> Result<(), DropReason> {
         let fit = self.fit(source);
+        if self.rules.forwards_others {
+            return self.admit(now, (source, fit), evidence, heard);
+        }
         // Nobody can be sent to at port 0.
         let may_come = source.port() != 0
             && match self.peer {
@@ -181,6 +191,49 @@ impl Latch {
         }
         self.learn(now, source, fit);
         Ok(())
+    }
+
+    /// The same where others than the peer are heard too.
+    fn admit(
+        &mut self,
+        now: Instant,
+        (source, fit): (SocketAddr, Fit),
+        evidence: Evidence,
+        heard: Option<Heard>,
+    ) -> Result<(), DropReason> {
+        // Without a word about the peer there is nothing to tell it by.
+        let may_be_learnt = source.port() != 0 && self.rest.signalled.is_some();
+        let is_learnt = may_be_learnt
+            && match self.peer {
+                None => self.may_be_first(fit),
+                Some(peer) => {
+                    // The first packet after the window locks.
+                    let is_open = heard.is_none_or(|it| it.at < peer.open_until);
+                    (is_open && self.is_better(fit, peer))
+                        || self.may_take_over(fit, peer)
+                        || self.takes_turns(now, source, evidence, heard)
+                }
+            };
+        let is_known = self.peer.is_some() || self.learning == Learning::Off;
+        if is_learnt {
+            self.learn(now, source, fit);
+        } else if self.rules.handover == Handover::Never && may_be_learnt && is_known {
+            return Err(DropReason::SourceMismatch);
+        }
+        Ok(())
+    }
+
+    /// Any stream may take the place of this peer, which is silent, and this is one.
+    fn takes_turns(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        evidence: Evidence,
+        heard: Option<Heard>,
+    ) -> bool {
+        self.rules.handover == Handover::AnyStream
+            && self.may_have_moved(now, evidence, heard)
+            && self.rest.probation.hear(now, source, evidence)
     }
 
     /// Believes a source of RTCP whose address the endpoint of RTP has learnt. Says whether

@@ -54,13 +54,16 @@ mod call;
 mod clock;
 mod command;
 mod endpoint;
+mod filter;
 mod flow_table;
 #[doc(hidden)]
 pub mod fuzz;
 mod idle_list;
 mod kernel;
+mod keys;
 mod latch;
 mod limits;
+mod loops;
 mod piercing;
 mod probation;
 mod quality;
@@ -85,7 +88,7 @@ use relay_wire::{CallKey, Event, Port};
 
 use call::{Calls, Silence};
 use clock::{Clock, Now};
-use endpoint::Way;
+use endpoint::{Received, Way};
 use flow_table::FlowTable;
 use kernel::Kernel;
 use piercing::Piercings;
@@ -118,6 +121,8 @@ pub struct Relay {
     bytes_out: u64,
     drops: [u64; DropReason::ALL.len()],
     kernel: Kernel,
+    /// Keys that control was told of.
+    keys_told: u64,
 }
 
 /// Events that wait to be polled: a driver polls each turn, so this many would be a driver that
@@ -144,6 +149,7 @@ impl Relay {
             bytes_out: 0,
             drops: [0; DropReason::ALL.len()],
             kernel: Kernel::default(),
+            keys_told: 0,
             limits,
         }
     }
@@ -162,7 +168,7 @@ impl Relay {
         verdict
     }
 
-    fn decide(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Verdict {
+    fn decide(&mut self, now: Now, ingress: Ingress, packet: &mut [u8]) -> Verdict {
         match self.route(now, ingress, packet) {
             Ok(Verdict::Take(taken)) => {
                 self.packets_taken += 1;
@@ -197,11 +203,16 @@ impl Relay {
         self.drops[DropReason::IdlePort.index()] += packets;
     }
 
-    fn route(&mut self, now: Now, ingress: Ingress, packet: &[u8]) -> Result<Verdict, DropReason> {
+    fn route(
+        &mut self,
+        now: Now,
+        ingress: Ingress,
+        packet: &mut [u8],
+    ) -> Result<Verdict, DropReason> {
         let kind = Kind::of(packet);
         let arrived_at = self.flows.open(ingress.socket);
         let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-        let way = match arrived_at.receive(now, ingress.source, kind, packet) {
+        let received = match arrived_at.receive(now, ingress.source, kind, packet) {
             Err(DropReason::SourceMismatch | DropReason::Unproven)
                 if kind == Kind::Rtcp && self.vouches(now.at, ingress) =>
             {
@@ -211,6 +222,10 @@ impl Relay {
             }
             other => other?,
         };
+        let Received { way, is_filtered } = received;
+        if is_filtered {
+            self.filter(now, ingress, kind, packet)?;
+        }
         let socket = match way {
             Way::Leave(socket) => socket,
             Way::TakeRtcp { flow } => return Ok(Verdict::Take(Taken { flow, leaves: None })),

@@ -73,8 +73,12 @@ pub struct Taken {
 pub enum DropReason {
     /// It would have to leave over IPv4 to an IPv6 address, or the other way round.
     AddressFamily,
+    /// Control wants it kept from the other party.
+    Filtered,
     /// It arrived at a port whose call is over and whose socket is kept for the next.
     IdlePort,
+    /// It has come again and again, and so goes in a circle.
+    Loop,
     /// Control connected its endpoint to none: the call is on hold, or not answered yet.
     NotConnected,
     /// The peer's address is not known yet.
@@ -90,9 +94,11 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::AddressFamily,
+        Self::Filtered,
         Self::IdlePort,
+        Self::Loop,
         Self::NotConnected,
         Self::NoRemote,
         Self::SourceMismatch,
@@ -105,7 +111,9 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AddressFamily => "dropped_address_family",
+            Self::Filtered => "dropped_filtered",
             Self::IdlePort => "dropped_idle_port",
+            Self::Loop => "dropped_loop",
             Self::NotConnected => "dropped_not_connected",
             Self::NoRemote => "dropped_no_remote",
             Self::SourceMismatch => "dropped_source_mismatch",

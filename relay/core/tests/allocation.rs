@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use relay_core::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
-use relay_wire::{CallKey, Command, InterfaceId, Learning, Port, PortPartition, WorkerId};
+use relay_wire::{
+    CallKey, Command, Events, Filter, InterfaceId, Learning, OnEvents, Port, PortPartition,
+    WorkerId,
+};
 use tandem_allocations::{Counting, of_thread};
 
 #[global_allocator]
@@ -57,6 +60,19 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
             rtcp: Some(port(egress)),
         });
     }
+    // Keys that pass, and are not told of, so that nothing piles up.
+    commands.push(Command::SetFilter {
+        call,
+        ingress: port(30_000),
+        filter: Some(Filter {
+            events: vec![Events {
+                payload_type: 111,
+                clock_hz: 8_000,
+            }],
+            on_events: OnEvents::Scramble { seed: 1 },
+            ..Filter::default()
+        }),
+    });
     for command in commands {
         match relay.handle_command(now, command, 1_000).unwrap() {
             Outcome::Bind { socket, .. } => drop(relay.handle_bound(socket, Ok(())).unwrap()),

@@ -217,6 +217,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet<B> {
             .copy_from_slice(&sequence.value().to_be_bytes());
     }
 
+    /// What is carried, without padding, to be overwritten.
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        let (start, end) = (self.payload_start, self.payload_end);
+        &mut self.bytes.as_mut()[start..end]
+    }
+
     /// Overwrites the timestamp.
     pub fn set_timestamp(&mut self, timestamp: u32) {
         self.bytes.as_mut()[field::TIMESTAMP..][..4].copy_from_slice(&timestamp.to_be_bytes());
@@ -318,11 +324,14 @@ mod tests {
         packet.set_timestamp(10);
         packet.set_ssrc(Ssrc(11));
         packet.set_payload_type(PayloadType(12));
+        packet.payload_mut()[2] = 10;
         assert_eq!(
             bytes[..12],
             [0xb2, 0x8c, 0, 9, 0, 0, 0, 10, 0, 0, 0, 11],
             "the marker stays"
         );
+        assert_eq!(bytes[28..31], [7, 8, 10]);
+        bytes[30] = FULL[30];
         assert_eq!(bytes[12..], FULL[12..]);
     }
 

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crossbeam::queue::ArrayQueue;
 use relay_core::SocketId;
 use relay_rtp::Kind;
 
+use super::queue::Queue;
 use super::shared::FlowKey;
 use crate::io::SEND_BYTES_MAX;
 
@@ -58,8 +58,8 @@ pub(super) struct Label {
 /// ever are, nobody allocates.
 #[derive(Debug)]
 pub(super) struct Courier {
-    full: ArrayQueue<Box<Parcel>>,
-    empty: ArrayQueue<Box<Parcel>>,
+    full: Queue<Parcel>,
+    empty: Queue<Parcel>,
     /// Parcels there are, full, empty and in hand.
     made: AtomicUsize,
     parcels_max: usize,
@@ -72,8 +72,8 @@ impl Courier {
 
     fn with_room(parcels_max: usize) -> Self {
         Self {
-            full: ArrayQueue::new(parcels_max),
-            empty: ArrayQueue::new(parcels_max),
+            full: Queue::new(parcels_max),
+            empty: Queue::new(parcels_max),
             made: AtomicUsize::new(0),
             parcels_max,
         }
@@ -96,8 +96,8 @@ impl Courier {
         (parcel.key, parcel.kind, parcel.leaves, parcel.at) = (key, kind, leaves, at);
         parcel.len = bytes.len();
         parcel.bytes[..bytes.len()].copy_from_slice(bytes);
-        // There is room for as many as there are.
-        self.full.push(parcel).is_ok()
+        self.full.push(parcel);
+        true
     }
 
     /// Takes the oldest packet; it is to be given back.
@@ -106,8 +106,7 @@ impl Courier {
     }
 
     pub(super) fn give_back(&self, parcel: Box<Parcel>) {
-        // There is room for as many as there are.
-        let _ = self.empty.push(parcel);
+        self.empty.push(parcel);
     }
 
     /// Packets that wait at most.

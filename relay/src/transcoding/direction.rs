@@ -102,6 +102,9 @@ impl Direction {
         self.state.end_waiting();
         if kind == Kind::Rtcp {
             self.leg.handle_rtcp(at, datagram);
+            if let Some(round_trip) = self.leg.round_trip() {
+                self.state.set_round_trip(round_trip);
+            }
         } else {
             let at = self.tick(at);
             self.routes.begin_packet(at, datagram);
@@ -124,14 +127,14 @@ impl Direction {
         report.into_iter().chain(stream).min()
     }
 
-    /// Sends what is to leave by now; whether that was anything.
-    pub(super) fn send(&mut self, now: Instant, outlet: &Outlet) -> bool {
+    /// Sends what is to leave by now; how many packets that were.
+    pub(super) fn send(&mut self, now: Instant, outlet: &Outlet) -> u32 {
         let now = self.tick(now);
-        let mut has_sent = false;
+        let mut sent = 0;
         while let Some(packet) = self.routes.stream_mut().poll_packet(now) {
-            has_sent |= send(outlet, self.key, Kind::Rtp, now, packet);
+            sent += u32::from(send(outlet, self.key, Kind::Rtp, now, packet));
         }
-        has_sent
+        sent
     }
 
     /// What its sender reports say to whom its packets go.

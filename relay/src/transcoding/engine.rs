@@ -28,6 +28,10 @@ pub(super) enum Order {
 /// A flow that was looked at is not looked at again within this time: time never stands still.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
+/// Packets after which a worker is woken in the middle of a round: many of them at once would have
+/// others wait.
+const MADE_MAX: u32 = 32;
+
 /// The flows of one codec thread, and when each is to be looked at.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -44,6 +48,8 @@ pub(super) struct Engine {
     is_pressed: bool,
     /// Workers for which there is something.
     to_wake: Vec<bool>,
+    /// Packets since they were woken.
+    made: u32,
 }
 
 impl Engine {
@@ -57,6 +63,7 @@ impl Engine {
             touched: Vec::new(),
             batch: Batch::new(),
             is_pressed: false,
+            made: 0,
         }
     }
 
@@ -207,6 +214,7 @@ impl Engine {
 
     /// Wakes workers for which there is something.
     pub(super) fn wake_workers(&mut self) {
+        self.made = 0;
         for (outlet, to_wake) in self.outlets.iter().zip(&mut self.to_wake) {
             if std::mem::take(to_wake) {
                 outlet.wake.wake();
@@ -238,8 +246,21 @@ impl Engine {
         let (Some(direction), Some(outlet)) = (self.flows.get_mut(&key), outlet) else {
             return;
         };
-        self.to_wake[usize::from(key.worker)] |= direction.send(now, outlet);
+        let made = direction.send(now, outlet);
+        self.to_wake[usize::from(key.worker)] |= made > 0;
         direction.publish(outlet);
+        self.made += made;
+        if self.made >= MADE_MAX {
+            self.wake_workers();
+        }
+        self.schedule(now, key);
+    }
+
+    /// Sees to it that a flow is looked at in time.
+    fn schedule(&mut self, now: Instant, key: FlowKey) {
+        let Some(direction) = self.flows.get_mut(&key) else {
+            return;
+        };
         let Some(deadline) = direction.poll_timeout() else {
             return;
         };

@@ -111,13 +111,7 @@ mod tests {
     use super::*;
 
     fn format(codec: Codec, payload_type: u8) -> Format {
-        Format {
-            codec,
-            payload_type,
-            ptime_ms: 20,
-            events: None,
-            comfort_noise: None,
-        }
+        Format::new(codec, payload_type, 20)
     }
 
     fn transcoding() -> Transcoding {

@@ -1,12 +1,11 @@
 //! All codec threads.
 
+use std::io;
 use std::sync::Arc;
-
-use crossbeam::sync::Parker;
 
 use super::load::Level;
 use super::shared::Outlet;
-use super::thread::{CodecThread, Inlet};
+use super::thread::{CodecThread, Inlet, Taking};
 use crate::wake::Wake;
 
 /// How much codec threads take on.
@@ -31,21 +30,27 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Threads that are yet to run. Workers are woken by `wakes`, in their order.
-    pub(crate) fn new(limits: PoolLimits, wakes: &[Arc<Wake>]) -> (Arc<Self>, Vec<CodecThread>) {
+    ///
+    /// # Errors
+    ///
+    /// When the process has too many descriptors.
+    pub(crate) fn new(
+        limits: PoolLimits,
+        wakes: &[Arc<Wake>],
+    ) -> io::Result<(Arc<Self>, Vec<CodecThread>)> {
         let outlets = wakes.iter().map(|it| Arc::new(Outlet::new(Arc::clone(it))));
         let outlets: Vec<_> = outlets.collect();
         let new_thread = |_| {
-            let parker = Parker::new();
-            CodecThread {
-                inlet: Arc::new(Inlet::new(limits.flows_max, parker.unparker().clone())),
-                parker,
+            Ok(CodecThread {
+                inlet: Arc::new(Inlet::new(limits.flows_max, Wake::new()?)),
                 outlets: outlets.clone(),
                 refuses_when_busy: limits.refuses_when_busy,
-            }
+            })
         };
-        let threads: Vec<_> = (0..limits.threads).map(new_thread).collect();
+        let threads: io::Result<Vec<_>> = (0..limits.threads).map(new_thread).collect();
+        let threads = threads?;
         let inlets = threads.iter().map(|it| Arc::clone(&it.inlet)).collect();
-        (Arc::new(Self { inlets, outlets }), threads)
+        Ok((Arc::new(Self { inlets, outlets }), threads))
     }
 
     /// Tells all threads to end.
@@ -55,10 +60,18 @@ impl Pool {
         }
     }
 
+    /// All threads have too much to do.
+    #[cfg(test)]
+    pub(crate) fn fill(&self) {
+        for inlet in &self.inlets {
+            inlet.set_level(Level::Full);
+        }
+    }
+
     /// The thread with the fewest flows, if one takes more.
-    pub(super) fn choose(&self) -> Option<usize> {
+    pub(super) fn choose(&self, kind: Taking) -> Option<usize> {
         let inlets = self.inlets.iter().enumerate();
-        let taking = inlets.filter_map(|(index, inlet)| Some((inlet.takes_more()?, index)));
+        let taking = inlets.filter_map(|(index, inlet)| Some((inlet.takes_more(kind)?, index)));
         taking.min().map(|(_, index)| index)
     }
 

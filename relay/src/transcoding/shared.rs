@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use relay_core::SocketId;
 use relay_transcode::{Counters, DropReason};
@@ -34,6 +35,8 @@ pub(super) struct FlowState {
     dropped: AtomicU64,
     /// Packets that the queue had no room for.
     unsent: AtomicU64,
+    /// From here to the peer and back, in microseconds, by its reports; 0 while it is not known.
+    round_trip_us: AtomicU32,
 }
 
 impl FlowState {
@@ -64,6 +67,17 @@ impl FlowState {
             concealed_ms: read(&self.concealed_ms),
             dropped: read(&self.dropped) + read(&self.unsent),
         }
+    }
+
+    /// From here to the peer and back, in microseconds, as the peer's reports about ours have it.
+    pub(super) fn round_trip_us(&self) -> Option<u32> {
+        let us = self.round_trip_us.load(Ordering::Relaxed);
+        (us > 0).then_some(us)
+    }
+
+    pub(super) fn set_round_trip(&self, round_trip: Duration) {
+        let us = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        self.round_trip_us.store(us.max(1), Ordering::Relaxed);
     }
 
     /// The codec thread says how far it is.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codec::Codec;
-use crossbeam::sync::Parker;
 use relay_core::SocketId;
 use relay_rtp::{Kind, PayloadType};
 use relay_transcode::{Plan, Side};
@@ -14,7 +13,7 @@ use super::direction::Opening;
 use super::engine::{Engine, Order};
 use super::load::Level;
 use super::shared::{FlowKey, FlowState, Outlet};
-use super::thread::{Inlet, round};
+use super::thread::{Inlet, Taking, round};
 use crate::wake::Wake;
 
 /// A codec thread that goes round when it is told to.
@@ -51,7 +50,7 @@ impl Bench {
     fn new(flows_max: usize) -> Self {
         let outlet = Arc::new(Outlet::new(Arc::new(Wake::new().unwrap())));
         Self {
-            inlet: Inlet::new(flows_max, Parker::new().unparker().clone()),
+            inlet: Inlet::new(flows_max, Wake::new().unwrap()),
             engine: Engine::new(vec![Arc::clone(&outlet)]),
             outlet,
             now: Instant::now(),
@@ -146,7 +145,7 @@ fn checklist_12_each_peer_gets_reports_of_what_it_sends_and_is_sent() {
         }
     }
     assert_eq!(reports.len(), 2);
-    for (flow, report) in reports {
+    for (flow, report) in &reports {
         // A sender report of what the other flow has become, with a block about what came.
         assert_eq!((report[0], report[1]), (0x81, 200));
         let source = u32::from_be_bytes(report[4..8].try_into().unwrap());
@@ -154,6 +153,17 @@ fn checklist_12_each_peer_gets_reports_of_what_it_sends_and_is_sent() {
         assert_eq!(report[28..32], [0, 0, 0, 9]);
     }
     assert_ne!(sources[0], sources[1]);
+    // One of them answers: a block about what it is sent, with the middle of our time.
+    let (flow, report) = reports.last().unwrap();
+    let mut answer = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
+    answer.extend(&report[4..8]);
+    answer.resize(24, 0);
+    answer.extend(&report[10..14]);
+    answer.extend([0; 4]);
+    bench.send(*flow, &states[*flow as usize], &answer);
+    bench.pass(1);
+    assert!(states[*flow as usize].round_trip_us().is_some());
+    assert_eq!(states[(flow ^ 1) as usize].round_trip_us(), None);
 }
 
 #[test]
@@ -222,11 +232,34 @@ fn flows_that_are_coded_together_do_not_hear_each_other() {
 }
 
 #[test]
-fn a_thread_that_is_full_takes_no_more() {
+fn a_thread_that_is_full_takes_no_more_but_calls_that_it_had_before() {
     let bench = Bench::new(2);
-    assert_eq!(bench.inlet.takes_more(), Some(0));
-    bench.inlet.set_level(Level::Pressed);
-    assert_eq!(bench.inlet.takes_more(), Some(0));
+    let takes = |kind| bench.inlet.takes_more(kind);
+    for level in [Level::Easy, Level::Pressed] {
+        bench.inlet.set_level(level);
+        assert_eq!(takes(Taking::New), Some(0));
+    }
     bench.inlet.set_level(Level::Full);
-    assert_eq!(bench.inlet.takes_more(), None);
+    assert_eq!(takes(Taking::New), None);
+    assert_eq!(takes(Taking::Restored), Some(0));
+    (0..2).for_each(|_| assert!(bench.inlet.reserve()));
+    assert_eq!(takes(Taking::Restored), None, "there are two at most");
+}
+
+#[test]
+fn all_calls_of_a_thread_are_restored_at_once() {
+    const FLOWS: u32 = 2_000;
+    let mut bench = Bench::new(FLOWS as usize);
+    for flow in 0..FLOWS {
+        assert!(bench.inlet.takes_more(Taking::Restored).is_some());
+        bench.open(flow, Codec::Pcmu);
+    }
+    assert_eq!(bench.inlet.takes_more(Taking::New), None, "it is busy");
+    // They may even end before it has looked.
+    for flow in 0..FLOWS {
+        bench.inlet.order(Order::Close(key(flow)));
+    }
+    bench.pass(1);
+    assert_eq!((bench.engine.len(), bench.inlet.flows()), (0, 0));
+    assert_eq!(bench.inlet.takes_more(Taking::New), Some(0));
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
-use crossbeam::sync::{Parker, Unparker};
 use tracing::warn;
 
 use super::courier::Courier;
 use super::engine::{Engine, Order};
 use super::load::{Level, Load};
 use super::shared::Outlet;
+use crate::wake::Wake;
 
-/// Orders that open or change flows and wait, at most. Those that close flows always fit beside
-/// them.
+/// Orders that open or change flows and wait, at most, unless they open flows that were there
+/// before a restart. Those always fit beside them, as do those that close flows.
 const ORDERS_MAX: usize = 512;
 
 /// Orders more than that may be under way: one of each worker that has just seen room.
@@ -33,6 +33,16 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How much less important a codec thread is to the system than a worker (nice(2)).
 const NICENESS: i32 = 10;
 
+/// What kind of call is to be taken on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Taking {
+    /// A new one, which another relay may take.
+    New,
+    /// One that this relay had before it was restarted: nobody else will take it, and it was not
+    /// too much then.
+    Restored,
+}
+
 /// What workers know of a codec thread.
 #[derive(Debug)]
 pub(super) struct Inlet {
@@ -44,28 +54,29 @@ pub(super) struct Inlet {
     flows_max: usize,
     is_asleep: AtomicBool,
     is_stopping: AtomicBool,
-    unparker: Unparker,
+    wake: Wake,
 }
 
 impl Inlet {
-    pub(super) fn new(flows_max: usize, unparker: Unparker) -> Self {
+    pub(super) fn new(flows_max: usize, wake: Wake) -> Self {
         Self {
             courier: Courier::new(),
-            orders: ArrayQueue::new(flows_max + ORDERS_MAX + WORKERS_MAX),
+            orders: ArrayQueue::new(2 * flows_max + ORDERS_MAX + WORKERS_MAX),
             level: AtomicU8::new(0),
             flows: AtomicUsize::new(0),
             flows_max,
             is_asleep: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
-            unparker,
+            wake,
         }
     }
 
-    /// Flows there are. `None` if there can be no more.
-    pub(super) fn takes_more(&self) -> Option<usize> {
+    /// Flows there are. `None` if there can be no more of this kind.
+    pub(super) fn takes_more(&self, kind: Taking) -> Option<usize> {
         let flows = self.flows();
-        let is_easy = self.level() < Level::Full;
-        (is_easy && flows < self.flows_max && self.has_room()).then_some(flows)
+        let is_easy = self.level() < Level::Full && self.has_room();
+        let takes = flows < self.flows_max && (is_easy || kind == Taking::Restored);
+        takes.then_some(flows)
     }
 
     pub(super) fn flows(&self) -> usize {
@@ -96,13 +107,13 @@ impl Inlet {
         // What was queued is to be seen by a thread that this does not see asleep.
         fence(Ordering::SeqCst);
         if self.is_asleep.load(Ordering::Relaxed) {
-            self.unparker.unpark();
+            self.wake.wake();
         }
     }
 
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
-        self.unparker.unpark();
+        self.wake.wake();
     }
 
     pub(super) fn level(&self) -> Level {
@@ -126,7 +137,6 @@ impl Inlet {
 #[derive(Debug)]
 pub(crate) struct CodecThread {
     pub(super) inlet: Arc<Inlet>,
-    pub(super) parker: Parker,
     pub(super) outlets: Vec<Arc<Outlet>>,
     pub(super) refuses_when_busy: bool,
 }
@@ -143,7 +153,6 @@ impl CodecThread {
         }
         let Self {
             inlet,
-            parker,
             outlets,
             refuses_when_busy,
         } = self;
@@ -163,7 +172,7 @@ impl CodecThread {
                 inlet.set_level(load.level());
             }
             engine.press(load.level() > Level::Easy);
-            sleep(&inlet, &parker, &engine, end, linger_until);
+            sleep(&inlet, &engine, end, linger_until);
         }
         Ok(())
     }
@@ -191,23 +200,20 @@ pub(super) fn round(inlet: &Inlet, engine: &mut Engine, now: Instant) -> Option<
     oldest
 }
 
-fn sleep(inlet: &Inlet, parker: &Parker, engine: &Engine, now: Instant, linger_until: Instant) {
+fn sleep(inlet: &Inlet, engine: &Engine, now: Instant, linger_until: Instant) {
     let due = engine.poll_timeout();
     let due = due.map(|it| it.saturating_duration_since(now));
     if now < linger_until {
-        parker.park_timeout(due.map_or(TICK, |it| it.min(TICK)));
+        let until_next = due.map_or(TICK, |it| it.min(TICK));
+        inlet.wake.wait(Some(until_next));
         return;
     }
     inlet.is_asleep.store(true, Ordering::Relaxed);
     fence(Ordering::SeqCst);
     if inlet.is_idle() {
         let is_easy = inlet.level() == Level::Easy;
-        match due {
-            Some(due) if is_easy => parker.park_timeout(due),
-            Some(due) => parker.park_timeout(due.min(LOOK_AGAIN)),
-            None if is_easy => parker.park(),
-            None => parker.park_timeout(LOOK_AGAIN),
-        }
+        let most = (!is_easy).then_some(LOOK_AGAIN);
+        inlet.wake.wait(due.into_iter().chain(most).min());
     }
     inlet.is_asleep.store(false, Ordering::Relaxed);
 }

@@ -16,6 +16,7 @@ use super::engine::Order;
 use super::plans::plans;
 use super::pool::Pool;
 use super::shared::{FlowKey, FlowState, Outlet};
+use super::thread::Taking;
 
 /// The flows of one worker that are changed.
 #[derive(Debug)]
@@ -165,11 +166,6 @@ impl Transcoder {
         }
     }
 
-    /// Packets that may be taken by [`Self::poll_made`] in one turn: more wait for the next.
-    pub(crate) fn made_max(&self) -> usize {
-        self.outlet.courier.room()
-    }
-
     /// Takes a packet that was made; it is to be given back. `None`: there is none.
     pub(crate) fn poll_made(&mut self) -> Option<Box<Parcel>> {
         loop {
@@ -191,7 +187,8 @@ impl Transcoder {
         self.outlet.courier.give_back(parcel);
     }
 
-    /// Sees to it that a flow is changed from now on, or no more.
+    /// Sees to it that a flow is changed from now on, or no more. A call that is restored is not
+    /// refused for want of time.
     ///
     /// # Errors
     ///
@@ -200,6 +197,7 @@ impl Transcoder {
         &mut self,
         target: Target,
         transcoding: Option<&Transcoding>,
+        kind: Taking,
     ) -> Result<Treatment, Refusal> {
         let Some(transcoding) = transcoding else {
             self.forget(target.flow);
@@ -212,7 +210,9 @@ impl Transcoder {
                 self.remember(target, Way::Here(translation));
                 Ok(Treatment::Each)
             }
-            None => self.treat_there(target, plans).map(|()| Treatment::Remade),
+            None => self
+                .treat_there(target, plans, kind)
+                .map(|()| Treatment::Remade),
         };
         self.counters.refused += u64::from(result.is_err());
         result
@@ -243,6 +243,8 @@ impl Transcoder {
             let flow = flow.and_then(|it| self.flows.get(it.index())?.as_ref());
             if let Some(Way::There { state, .. }) = flow.map(|it| &it.way) {
                 endpoint.transcoding = Some(state.stats());
+                // The reports that it answers are ours.
+                endpoint.round_trip_us = state.round_trip_us();
             }
         }
     }
@@ -283,7 +285,12 @@ impl Transcoder {
             .chain(self.outlet.totals.all())
     }
 
-    fn treat_there(&mut self, target: Target, plans: Box<[Plan]>) -> Result<(), Refusal> {
+    fn treat_there(
+        &mut self,
+        target: Target,
+        plans: Box<[Plan]>,
+        kind: Taking,
+    ) -> Result<(), Refusal> {
         let has_rtcp = target.rtcp.is_some();
         let flow = self.flows.get(target.flow.index());
         if let Some(Way::There { thread, key, .. }) =
@@ -300,7 +307,7 @@ impl Transcoder {
             });
             return Ok(());
         }
-        let thread = self.reserve(target.call)?;
+        let thread = self.reserve(target.call, kind)?;
         self.forget(target.flow);
         self.generation = self.generation.wrapping_add(1);
         let key = FlowKey {
@@ -324,12 +331,12 @@ impl Transcoder {
 
     /// Takes a place on the thread of the call, or on any for a call that has none: a call that is
     /// taken on is served in both directions.
-    fn reserve(&self, call: CallKey) -> Result<usize, Refusal> {
+    fn reserve(&self, call: CallKey, kind: Taking) -> Result<usize, Refusal> {
         let thread = self.calls.get(&call).and_then(|it| it.thread);
-        let thread = thread.or_else(|| self.pool.choose());
+        let thread = thread.or_else(|| self.pool.choose(kind));
         let thread = thread.filter(|it| {
             let inlet = &self.pool.inlets[*it];
-            inlet.has_room() && inlet.reserve()
+            (inlet.has_room() || kind == Taking::Restored) && inlet.reserve()
         });
         thread.ok_or(Refusal::Overload)
     }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use relay_wire::{
-    Answer, COMMANDS_MAX, Command, CommandError, Failure, MESSAGE_BYTES_MAX, Refusal, Reply,
+    Answer, COMMANDS_MAX, CallKey, Command, CommandError, Failure, MESSAGE_BYTES_MAX, Refusal,
+    Reply,
 };
 
 use crate::mailbox::{Incoming, ReplyTo};
@@ -24,6 +25,8 @@ pub(super) struct Progress {
     reply: Reply,
     /// Bytes that are left for answers.
     room: usize,
+    /// The call that it has begun last.
+    created: Option<CallKey>,
 }
 
 impl Progress {
@@ -38,6 +41,7 @@ impl Progress {
             },
             commands: request.commands.into(),
             room: MESSAGE_BYTES_MAX - REPLY_BYTES,
+            created: None,
         };
         if progress.commands.len() > COMMANDS_MAX {
             progress.note(Err(CommandError::Refused(Refusal::TooLong)));
@@ -48,6 +52,18 @@ impl Progress {
     /// The next command: `None` when all are done, or one has failed.
     pub(super) fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    /// A command is about to be done.
+    pub(super) fn note_command(&mut self, command: &Command) {
+        if let Command::CreateCall { call, .. } = *command {
+            self.created = Some(call);
+        }
+    }
+
+    /// Whether it has begun this call.
+    pub(super) fn has_created(&self, call: CallKey) -> bool {
+        self.created == Some(call)
     }
 
     /// A command that cannot be done yet is the next once more.
@@ -91,7 +107,7 @@ impl Progress {
 mod tests {
     use super::*;
     use crate::mailbox::ConnectionId;
-    use relay_wire::{CallKey, CallRecord, FromRelay, Request, WorkerId, encode};
+    use relay_wire::{CallRecord, FromRelay, Request, WorkerId, encode};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
     use std::sync::Arc;

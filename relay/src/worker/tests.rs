@@ -5,7 +5,8 @@ use std::os::unix::net::UnixDatagram;
 
 use relay_core::Limits;
 use relay_wire::{
-    CallKey, CallStats, Learning, PortPartition, Reply, Request, WorkerId, WorkerStats, decode,
+    CallKey, CallStats, Codec, Format, Learning, PortPartition, Refusal, Reply, Request, Route,
+    Transcoding, WorkerId, WorkerStats, decode,
 };
 use tandem_settings::Driver;
 
@@ -20,6 +21,8 @@ const BUFFERS: u16 = 4;
 
 struct Bench {
     worker: Worker,
+    /// Its threads do not run.
+    pool: Arc<Pool>,
     mailbox: Arc<Mailbox>,
     from: ReplyTo,
     control: UnixDatagram,
@@ -49,17 +52,18 @@ impl Bench {
             idle_max: 10,
         });
         let limits = PoolLimits {
-            threads: 0,
-            flows_max: 0,
+            threads: 1,
+            flows_max: 4,
             refuses_when_busy: true,
         };
-        let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake));
-        let transcoder = Transcoder::new(0, pool);
+        let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake)).unwrap();
+        let transcoder = Transcoder::new(0, Arc::clone(&pool));
         let mailbox = Arc::new(Mailbox::new(wake, link_wake));
         let places = vec![Place { address, tos: 0 }];
         let (ours, control) = UnixDatagram::pair().unwrap();
         Some(Self {
             worker: Worker::new(relay, io, transcoder, Arc::clone(&mailbox), places),
+            pool,
             mailbox,
             from: ReplyTo {
                 connection: ConnectionId(1),
@@ -206,4 +210,58 @@ fn no_packet_of_an_old_call_reaches_the_next_at_its_port() {
             expect_no_stale_packet(driver, before, during);
         }
     }
+}
+
+/// What a restart of the relay leaves of a call, as control installs it: all in one request.
+fn transcoded_call_at(call: u64, number: u16) -> Vec<Command> {
+    let mut commands = call_at(call, number);
+    commands.push(transcode(call, number));
+    commands
+}
+
+fn transcode(call: u64, number: u16) -> Command {
+    let route = Route {
+        from: Format::new(Codec::Pcma, 8, 20),
+        to: Format::new(Codec::Gsm, 3, 20),
+        opus: None,
+        suppresses_silence: false,
+    };
+    Command::SetTranscoding {
+        call: CallKey(call),
+        ingress: Port {
+            interface: InterfaceId(0),
+            number,
+        },
+        transcoding: Some(Transcoding {
+            routes: vec![route],
+            rtcp: None,
+        }),
+    }
+}
+
+#[test]
+fn too_much_to_do_keeps_new_calls_away_but_not_those_that_are_restored() {
+    let Some(mut bench) = Bench::new(Driver::Poll) else {
+        return;
+    };
+    let number = bench.first_call();
+    bench.pool.fill();
+    let overload = CommandError::Refused(Refusal::Overload);
+    // Offer and answer of a new call are two requests.
+    assert_eq!(bench.apply(call_at(1, number), || {}).failure, None);
+    let refused = bench.apply(vec![transcode(1, number)], || {}).failure;
+    assert_eq!(refused.expect("a failure").error, overload);
+    bench.apply(vec![remove(1)], || {});
+    let restored = bench.apply(transcoded_call_at(2, number), || {});
+    assert_eq!(restored.failure, None);
+    assert_eq!(bench.counter("transcode_flows"), 1);
+    // As many as there were before fit, and no more.
+    bench.apply(vec![remove(2)], || {});
+    for call in 3..6 {
+        let commands = transcoded_call_at(call, number);
+        assert_eq!(bench.apply(commands, || {}).failure, None);
+        bench.apply(vec![remove(call)], || {});
+    }
+    let refused = bench.apply(transcoded_call_at(6, number), || {}).failure;
+    assert_eq!(refused.expect("a failure").error, overload);
 }

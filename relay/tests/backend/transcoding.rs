@@ -20,21 +20,10 @@ const GSM: Format = format(Codec::Gsm, 3);
 const G722: Format = format(Codec::G722, 9);
 const ILBC_20: Format = format(Codec::Ilbc(IlbcMode::Ms20), 97);
 const OPUS: Format = format(Codec::Opus(SampleRate::Narrow), 111);
+const ILBC_30: Format = Format::new(Codec::Ilbc(IlbcMode::Ms30), 98, 30);
 
 const fn format(codec: Codec, payload_type: u8) -> Format {
-    Format {
-        codec,
-        payload_type,
-        ptime_ms: 20,
-        events: None,
-        comfort_noise: None,
-    }
-}
-
-const fn ilbc_30() -> Format {
-    let mut format = format(Codec::Ilbc(IlbcMode::Ms30), 98);
-    format.ptime_ms = 30;
-    format
+    Format::new(codec, payload_type, 20)
 }
 
 fn route(from: Format, to: Format) -> Route {
@@ -183,7 +172,7 @@ fn assert_is_stream(packets: &[Vec<u8>], format: Format) {
 #[test]
 fn every_codec_is_spoken_both_ways() {
     on_each_driver(Options::default(), |relay| {
-        let others = [G722, GSM, ILBC_20, ilbc_30(), OPUS];
+        let others = [G722, GSM, ILBC_20, ILBC_30, OPUS];
         for (number, other) in (1..).zip(others) {
             let mut call = Call::new(relay, number, PCMU, other);
             assert_is_stream(&call.talk(0, 10, packet(PCMU)), other);

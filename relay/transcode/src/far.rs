@@ -106,6 +106,11 @@ impl Far {
         self.base = base;
     }
 
+    /// The first packet has this timestamp, and a marker or none.
+    pub(crate) fn begin_as(&mut self, timestamp: u32, has_marker: bool) {
+        (self.base, self.is_first) = (timestamp, has_marker);
+    }
+
     /// Where the next sample comes.
     pub(crate) fn end(&self) -> u64 {
         self.place + self.filled as u64

@@ -72,14 +72,20 @@ impl Routes {
         &mut self.stream
     }
 
-    /// Takes a datagram of RTP, as [`Stream::begin_packet`].
+    /// Takes a datagram of RTP, as [`Stream::begin_packet`]. What leaves begins with the number and
+    /// the timestamp of the first: whoever looks at both sides finds one packet in the other.
     pub fn begin_packet(&mut self, now: Instant, datagram: &[u8]) {
-        if let Ok(packet) = Packet::parse(datagram)
-            && self.is_newest(packet.ssrc(), packet.sequence())
-            && let Some(plan) = self.plan_of(packet.payload_type())
-            && self.stream.set_plan(now, plan).is_err()
-        {
-            self.failed += 1;
+        if let Ok(packet) = Packet::parse(datagram) {
+            let is_first = self.newest.is_none();
+            if self.is_newest(packet.ssrc(), packet.sequence())
+                && let Some(plan) = self.plan_of(packet.payload_type())
+                && self.stream.set_plan(now, plan).is_err()
+            {
+                self.failed += 1;
+            }
+            if is_first {
+                self.stream.begin_as(&packet);
+            }
         }
         self.stream.begin_packet(now, datagram);
     }
@@ -177,6 +183,20 @@ mod tests {
             }
         }
         assert!(left >= 7, "{left}");
+    }
+
+    #[test]
+    fn what_leaves_begins_as_what_came() {
+        for (marker, payload_type) in [(0, 8), (0x80, 0)] {
+            let (start, mut routes) = routes();
+            let mut first = packet(payload_type, 700);
+            first[1] |= marker;
+            routes.handle_packet(start, &first);
+            let left = routes.stream_mut().poll_packet(start).unwrap();
+            let left = Packet::parse(left).unwrap();
+            assert_eq!(left.sequence(), Sequence::new(700));
+            assert_eq!((left.timestamp(), left.marker()), (700 * 160, marker != 0));
+        }
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct Leg {
     due: Instant,
     /// The middle of the other's last sender report, and when it came.
     last_report: Option<(Ssrc, u32, Instant)>,
+    /// The middle of our own last sender report, and when it left.
+    own_report: Option<(u32, Instant)>,
+    round_trip: Option<Duration>,
     /// What the other last said of our stream.
     heard: Option<ReportBlock>,
     said_goodbye: bool,
@@ -75,6 +78,8 @@ impl Leg {
             interval,
             due: now + interval,
             last_report: None,
+            own_report: None,
+            round_trip: None,
             heard: None,
             said_goodbye: false,
             received: 0,
@@ -99,12 +104,11 @@ impl Leg {
         for packet in compound.packets() {
             match packet.body() {
                 Body::SenderReport(report) => {
-                    let [_, _, a, b, c, d, _, _] = report.ntp_time().to_be_bytes();
-                    let middle = u32::from_be_bytes([a, b, c, d]);
+                    let middle = middle_of(report.ntp_time());
                     self.last_report = Some((report.ssrc(), middle, now));
-                    self.note_blocks(report.blocks());
+                    self.note_blocks(now, report.blocks());
                 }
-                Body::ReceiverReport(report) => self.note_blocks(report.blocks()),
+                Body::ReceiverReport(report) => self.note_blocks(now, report.blocks()),
                 Body::Goodbye(_) => self.said_goodbye = true,
                 _ => {}
             }
@@ -112,10 +116,29 @@ impl Leg {
         true
     }
 
-    fn note_blocks(&mut self, mut blocks: impl Iterator<Item = ReportBlock>) {
+    fn note_blocks(&mut self, now: Instant, mut blocks: impl Iterator<Item = ReportBlock>) {
         if let Some(block) = blocks.find(|it| it.ssrc == self.ssrc) {
             self.heard = Some(block);
+            self.round_trip = self.round_trip_of(now, block).or(self.round_trip);
         }
+    }
+
+    /// RFC 3550 §6.4.1: what has passed since our report that this answers, without the time that
+    /// it lay at the other side.
+    fn round_trip_of(&self, now: Instant, block: ReportBlock) -> Option<Duration> {
+        let (middle, at) = self.own_report?;
+        if block.last_report != middle || middle == 0 {
+            return None;
+        }
+        let held_us = u64::from(block.delay_since_last_report) * 1_000_000 / 65_536;
+        let passed = now.saturating_duration_since(at);
+        passed.checked_sub(Duration::from_micros(held_us))
+    }
+
+    /// How long it last took from here to the other side and back, as far as it says.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// What the other side last said of our stream.
@@ -156,6 +179,9 @@ impl Leg {
         }
         self.due = now + self.interval;
         let block = received.and_then(Reception::report);
+        if sent.is_some() {
+            self.own_report = Some((middle_of(self.ntp(now)), now));
+        }
         Some(self.write(now, sent, block, report))
     }
 
@@ -218,6 +244,12 @@ impl Leg {
         self.ntp_start
             .wrapping_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
+}
+
+/// The middle of an NTP time, by which a report is known.
+fn middle_of(ntp: u64) -> u32 {
+    let [_, _, a, b, c, d, _, _] = ntp.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 struct Writer<'a> {
@@ -352,6 +384,34 @@ mod tests {
         assert!(leg.said_goodbye());
         assert!(!leg.handle_rtcp(start, &[0x80, 201, 0, 9]));
         assert_eq!(leg.received(), (2, 1));
+    }
+
+    #[test]
+    fn who_answers_our_report_says_how_far_it_is() {
+        let mut now = start();
+        let (mut leg, mut bytes) = (leg(now), [0; REPORT_LEN_MAX]);
+        now += Duration::from_secs(5);
+        assert!(leg.poll_report(now, Some(SENT), None, &mut bytes).is_some());
+        // Its NTP time is 105 s; the other side held it for half a second.
+        let answer = |ssrc: u8, seconds: u8, held: u32| {
+            let mut answer = vec![0x81, 201, 0, 7, 0, 0, 0, 9, 0, 0, 0, ssrc];
+            answer.resize(24, 0);
+            answer.extend([0, seconds, 0, 0]);
+            answer.extend(held.to_be_bytes());
+            answer
+        };
+        now += Duration::from_millis(620);
+        assert!(leg.handle_rtcp(now, &answer(8, 105, 32_768)));
+        assert_eq!(leg.round_trip(), None, "of another's stream");
+        assert!(leg.handle_rtcp(now, &answer(7, 100, 32_768)));
+        assert_eq!(leg.round_trip(), None, "an answer to no report of ours");
+        assert!(leg.handle_rtcp(now, &answer(7, 105, u32::MAX)));
+        assert_eq!(leg.round_trip(), None, "held for longer than there was");
+        assert!(leg.handle_rtcp(now, &answer(7, 105, 32_768)));
+        assert_eq!(leg.round_trip(), Some(Duration::from_millis(120)));
+        // What means nothing takes nothing back.
+        assert!(leg.handle_rtcp(now, &answer(7, 0, 0)));
+        assert_eq!(leg.round_trip(), Some(Duration::from_millis(120)));
     }
 
     #[test]

@@ -24,7 +24,8 @@ use keys::Keys;
 use pause::Pause;
 use speech::PutOff;
 
-/// What packets that leave say of themselves. All of it is to be random (RFC 3550 §5.1).
+/// What packets that leave say of themselves. All of it is to be random (RFC 3550 §5.1); what
+/// [`Stream::begin_as`] takes from a packet is as random as its sender made it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Identity {
     /// Our source.
@@ -101,6 +102,14 @@ impl Stream {
             last_sent: None,
             sequence: identity.sequence,
         })
+    }
+
+    /// Begins with the number, the timestamp and the marker of the first packet that comes. Nothing
+    /// may have come yet.
+    pub fn begin_as(&mut self, first: &Packet<&[u8]>) {
+        debug_assert_eq!(self.counters.packets_in, 0);
+        self.sequence = first.sequence().value();
+        self.far.begin_as(first.timestamp(), first.marker());
     }
 
     /// What it does.

@@ -81,9 +81,9 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 mod tests {
     use super::*;
     use crate::{
-        CallKey, Codec, Command, Events, Format, Handover, IlbcMode, InterfaceId, Learning,
-        OpusSettings, Port, Request, Route, SampleRate, SourceRules, ToRelay, Transcoding,
-        WorkerId,
+        CallKey, Codec, Command, Events, Filter, Format, Handover, IlbcMode, InterfaceId, Learning,
+        OnEvents, OnMedia, OpusSettings, Port, Request, Route, SampleRate, Silence, SourceRules,
+        ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -124,6 +124,8 @@ mod tests {
                         waits_for_peer: false,
                         pierces_nat: true,
                         handover: Handover::AnyStream,
+                        forwards_others: true,
+                        checks_loops: true,
                     },
                 },
                 Command::SetTranscoding {
@@ -134,8 +136,28 @@ mod tests {
                         rtcp: Some(port),
                     }),
                 },
+                Command::SetFilter {
+                    call,
+                    ingress: port,
+                    filter: Some(filter()),
+                },
             ],
         })
+    }
+
+    fn filter() -> Filter {
+        Filter {
+            events: vec![Events {
+                payload_type: 101,
+                clock_hz: 8_000,
+            }],
+            on_events: OnEvents::Scramble { seed: 1 << 40 },
+            on_media: OnMedia::Silence(vec![Silence {
+                payload_type: 8,
+                octet: 0xd5,
+            }]),
+            tells_keys: true,
+        }
     }
 
     fn route() -> Route {
@@ -182,10 +204,11 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 6, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 7, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
-            13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128, 247,
-            2, 0, 1, 5, 1, 192, 187, 1, 10, 1, 1, 0, 176, 234, 1,
+            1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
+            247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1, 1, 1,
+            101, 192, 62, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1,
         ];
         assert_eq!(bytes, golden);
     }

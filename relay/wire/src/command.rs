@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, CallStats, Port, Transcoding, WorkerId, WorkerStats};
+use crate::{CallKey, CallStats, Filter, Port, Transcoding, WorkerId, WorkerStats};
 
 /// A message from control to the relay.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -156,6 +156,16 @@ pub enum Command {
         /// `None`: they leave as they come.
         transcoding: Option<Transcoding>,
     },
+    /// Says what becomes of single packets that arrive at an endpoint, in place of what was said
+    /// before. Fails with [`Refusal::TooLong`] if it names too many payload types.
+    SetFilter {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Where packets arrive.
+        ingress: Port,
+        /// `None`: nothing.
+        filter: Option<Filter>,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -189,6 +199,13 @@ pub struct SourceRules {
     pub pierces_nat: bool,
     /// Whether a locked source may change.
     pub handover: Handover,
+    /// Packets from other sources than the peer go on as if they were the peer's, unless a source
+    /// that is locked never changes ([`Handover::Never`]), and nobody need prove anything to be
+    /// learnt. Who sends to the port is heard.
+    pub forwards_others: bool,
+    /// A packet that comes again and again goes no further: signalling says that the peer is at an
+    /// address of ours, so that packets may go in a circle.
+    pub checks_loops: bool,
 }
 
 /// Whether another source may take the place of a locked one that has fallen silent.
@@ -296,7 +313,7 @@ pub enum Refusal {
     /// The port is an endpoint already.
     #[error("the port is open already")]
     PortOpen,
-    /// The record or the list of commands is over its limit.
+    /// The record, the list of commands or that of payload types is over its limit.
     #[error("too long")]
     TooLong,
     /// The worker's table of calls or endpoints is full, or the call has too many endpoints.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, CallKey, Failure, PortPartition, WorkerId};
+use crate::{Answer, CallKey, Failure, Key, Port, PortPartition, WorkerId};
 
 /// A message from the relay to control.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -82,5 +82,15 @@ pub enum Event {
     FirstPacketTimeout {
         /// Which call.
         call: CallKey,
+    },
+    /// A key was pressed, where [`Filter::tells_keys`](crate::Filter). Told when it ends, once,
+    /// however often its packets are repeated; if the end was lost, when something else is heard.
+    Key {
+        /// In which call.
+        call: CallKey,
+        /// Where its packets arrived.
+        ingress: Port,
+        /// Which, and how.
+        key: Key,
     },
 }

@@ -25,6 +25,7 @@ pub mod bytes;
 mod codec;
 mod command;
 mod event;
+mod filter;
 mod partition;
 mod stats;
 mod transcoding;
@@ -35,6 +36,7 @@ pub use command::{
     SourceRules, ToRelay,
 };
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
+pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use partition::{PartitionError, PortPartition};
 pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
 pub use transcoding::{
@@ -62,6 +64,12 @@ pub const ENDPOINTS_PER_CALL_MAX: usize = 128;
 
 /// Routes of one [`Transcoding`].
 pub const ROUTES_MAX: usize = 8;
+
+/// Payload types of events in one [`Filter`].
+pub const EVENT_TYPES_MAX: usize = 4;
+
+/// Payload types that a [`Filter`] makes silent.
+pub const SILENCES_MAX: usize = 16;
 
 /// Sources of RTP whose quality one endpoint remembers.
 pub const SOURCES_PER_ENDPOINT_MAX: usize = 4;

@@ -53,6 +53,20 @@ pub struct Format {
     pub comfort_noise: Option<u8>,
 }
 
+impl Format {
+    /// Speech alone: keys are tones, and pauses are sent.
+    #[must_use]
+    pub const fn new(codec: Codec, payload_type: u8, ptime_ms: u16) -> Self {
+        Self {
+            codec,
+            payload_type,
+            ptime_ms,
+            events: None,
+            comfort_noise: None,
+        }
+    }
+}
+
 /// Keys as events.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Events {

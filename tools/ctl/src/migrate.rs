@@ -17,7 +17,7 @@ use crate::{Context, examples};
 
 use self::options::Fate;
 use self::read::Given;
-use self::write::Settings;
+use self::write::{OTHER_SOURCES_COST, Settings};
 
 mod options;
 mod read;
@@ -94,11 +94,16 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Result<(), Failure> 
     let text = settings.to_toml();
     if context.json {
         let options: Vec<_> = outcomes.iter().map(to_json).collect();
-        return print_json(&json!({"settings": text, "options": options}));
+        return print_json(
+            &json!({"settings": text, "options": options, "warnings": [OTHER_SOURCES_COST]}),
+        );
     }
     for outcome in &outcomes {
         remark(&describe(outcome));
     }
+    remark(&format!(
+        "control.other_sources = forward: {OTHER_SOURCES_COST}"
+    ));
     print(text.trim_end())
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use control_ng::{Dictionary, Reply, Value};
 use tandem_settings::load;
 
 use crate::failure::Failure;
-use crate::ng_client::{NgClient, accepted, dictionary_to_json, server_of};
+use crate::ng_client::{Server, accepted, dictionary_to_json, server_of};
 use crate::output::{outline, print, print_bytes, print_json, remark};
 use crate::{Context, examples};
 
@@ -25,7 +24,8 @@ const SDP_BYTES_MAX: u64 = 60_000;
     "tandem ng offer --call-id c1 --from-tag a --sdp offer.sdp --flag trust-address --set ICE=remove" => "the rewritten SDP goes to standard output",
     "tandem ng answer --call-id c1 --from-tag a --to-tag b < answer.sdp" => "the answer to it",
     "tandem ng delete --call-id c1 --json" => "ends the call, prints its counts",
-    "tandem ng list --server 192.0.2.7:22222" => "asks another server, such as an rtpengine"
+    "tandem ng list --server 192.0.2.7:22222" => "asks another server, such as an rtpengine",
+    "tandem ng request 'block media' --call-id c1 --from-tag a" => "any other command, with any keys"
 ))]
 pub(crate) struct NgArgs {
     #[command(flatten)]
@@ -37,11 +37,12 @@ pub(crate) struct NgArgs {
 
 #[derive(Args, Debug)]
 struct ServerArgs {
-    /// The ng server. Without it: the first of control.listen in the settings
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    server: Option<SocketAddr>,
+    /// The ng server: ADDRESS:PORT (UDP), `tcp://ADDRESS:PORT`, `http://HOST:PORT` or
+    /// `ws://HOST:PORT`. Without it: the first of control.listen in the settings
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    server: Option<Server>,
 
-    /// Milliseconds to wait for the reply; the request is repeated twice a second until then
+    /// Milliseconds to wait for the reply; over UDP the request is repeated twice a second until then
     #[arg(long, global = true, value_name = "MS", default_value_t = 3_000)]
     timeout: u64,
 }
@@ -66,6 +67,25 @@ enum NgCommand {
     },
     /// Print the counts of the whole server
     Statistics,
+    /// Send any other command, such as 'block media', and print the whole reply
+    Request(RequestArgs),
+}
+
+#[derive(Args, Debug)]
+struct RequestArgs {
+    /// The command, as ng spells it
+    command: String,
+
+    /// Call-ID
+    #[arg(long, value_name = "ID")]
+    call_id: Option<String>,
+
+    #[command(flatten)]
+    more: KeyArgs,
+
+    /// File with an SDP; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    sdp: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -84,6 +104,12 @@ struct CallArgs {
     #[arg(long, value_name = "ID")]
     call_id: String,
 
+    #[command(flatten)]
+    more: KeyArgs,
+}
+
+#[derive(Args, Debug)]
+struct KeyArgs {
     /// Tag of the party that made the offer
     #[arg(long, value_name = "TAG")]
     from_tag: Option<String>,
@@ -123,13 +149,13 @@ fn parse_setting(text: &str) -> Result<(String, Setting), String> {
 
 /// Sends the request and prints the reply.
 pub(crate) fn run(context: &Context, args: &NgArgs) -> Result<(), Failure> {
-    let server = match args.server.server {
-        Some(server) => server,
-        None => server_of(&load(context.config.as_deref())?)?,
+    let server = match &args.server.server {
+        Some(server) => server.clone(),
+        None => Server::Udp(server_of(&load(context.config.as_deref())?)?),
     };
     let sdp = args.command.read_sdp()?;
-    let client = NgClient::new(server, Duration::from_millis(args.server.timeout))?;
-    let body = client.ask(&args.command.request(sdp.as_deref()))?;
+    let timeout = Duration::from_millis(args.server.timeout);
+    let body = server.ask(&args.command.request(sdp.as_deref()), timeout)?;
     let reply = accepted(&body)?;
     if let Some(warning) = reply.warning() {
         remark(&format!("warning of the server: {warning}"));
@@ -144,6 +170,7 @@ impl NgCommand {
     fn read_sdp(&self) -> Result<Option<Vec<u8>>, Failure> {
         match self {
             Self::Offer(args) | Self::Answer(args) => read_sdp(&args.sdp).map(Some),
+            Self::Request(args) => args.sdp.as_deref().map(read_sdp).transpose(),
             _ => Ok(None),
         }
     }
@@ -158,10 +185,11 @@ impl NgCommand {
                 .call
                 .add_to(request)
                 .with("sdp", sdp.unwrap_or_default()),
+            Self::Request(args) => args.add_to(request, sdp),
         }
     }
 
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         match self {
             Self::Answer(_) => "answer",
             Self::Delete(_) => "delete",
@@ -169,6 +197,7 @@ impl NgCommand {
             Self::Offer(_) => "offer",
             Self::Ping => "ping",
             Self::Query(_) => "query",
+            Self::Request(args) => &args.command,
             Self::Statistics => "statistics",
         }
     }
@@ -181,7 +210,7 @@ impl NgCommand {
                 None => Err(Failure::failed("the server's reply has no SDP")),
             },
             Self::List { .. } => print_calls(reply),
-            Self::Delete(_) | Self::Query(_) | Self::Statistics => {
+            Self::Delete(_) | Self::Query(_) | Self::Request(_) | Self::Statistics => {
                 print(&outline(&dictionary_to_json(reply.dictionary())))
             }
         }
@@ -205,8 +234,27 @@ pub(crate) fn call_ids(reply: &Reply<'_>) -> Vec<String> {
 }
 
 impl CallArgs {
+    fn add_to<'a>(&'a self, request: Dictionary<'a>) -> Dictionary<'a> {
+        let request = request.with("call-id", self.call_id.as_str());
+        self.more.add_to(request)
+    }
+}
+
+impl RequestArgs {
+    fn add_to<'a>(&'a self, mut request: Dictionary<'a>, sdp: Option<&'a [u8]>) -> Dictionary<'a> {
+        if let Some(call_id) = &self.call_id {
+            request = request.with("call-id", call_id.as_str());
+        }
+        request = self.more.add_to(request);
+        match sdp {
+            Some(sdp) => request.with("sdp", sdp),
+            None => request,
+        }
+    }
+}
+
+impl KeyArgs {
     fn add_to<'a>(&'a self, mut request: Dictionary<'a>) -> Dictionary<'a> {
-        request = request.with("call-id", self.call_id.as_str());
         for (key, tag) in [("from-tag", &self.from_tag), ("to-tag", &self.to_tag)] {
             if let Some(tag) = tag {
                 request = request.with(key, tag.as_str());

@@ -1,4 +1,6 @@
-//! Asks an ng server over UDP.
+//! Asks an ng server: over UDP, which is what daemons ask one another by, or as [`Server`] says.
+
+mod server;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -9,6 +11,7 @@ use serde_json::Value as Json;
 use tandem_settings::Loaded;
 
 use crate::failure::Failure;
+pub(crate) use server::Server;
 
 /// A request is sent again after this time; a server tells repetitions by their cookie.
 const RESEND_AFTER: Duration = Duration::from_millis(500);
@@ -47,27 +50,17 @@ impl NgClient {
 
     /// Asks, repeating the request until the reply comes or the time is over.
     pub(crate) fn ask(&self, request: &Dictionary<'_>) -> Result<Vec<u8>, Failure> {
-        let number = getrandom::u64().map_err(|error| {
-            Failure::failed(format!("the system has no random numbers: {error}"))
-        })?;
-        let cookie = format!("tandem-{number:016x}");
-        let mut body = Vec::new();
-        request.encode(&mut body);
-        let message = Message {
-            cookie: cookie.as_bytes(),
-            body: &body,
-        };
-        self.exchange(&message.join(), cookie.as_bytes())
+        self.exchange(&Question::new(request)?)
     }
 
-    fn exchange(&self, datagram: &[u8], cookie: &[u8]) -> Result<Vec<u8>, Failure> {
+    fn exchange(&self, question: &Question) -> Result<Vec<u8>, Failure> {
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline {
             self.socket
-                .send(datagram)
+                .send(&question.message)
                 .map_err(|error| self.explain(&error))?;
             let resend_at = deadline.min(Instant::now() + RESEND_AFTER);
-            if let Some(body) = self.receive(cookie, resend_at)? {
+            if let Some(body) = self.receive(&question.cookie, resend_at)? {
                 return Ok(body);
             }
         }
@@ -79,7 +72,7 @@ impl NgClient {
     }
 
     /// The body of the reply with this cookie; `None` if there is none before `deadline`.
-    fn receive(&self, cookie: &[u8], deadline: Instant) -> Result<Option<Vec<u8>>, Failure> {
+    fn receive(&self, cookie: &str, deadline: Instant) -> Result<Option<Vec<u8>>, Failure> {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -92,7 +85,7 @@ impl NgClient {
             match self.socket.recv(&mut buffer) {
                 Ok(len) => {
                     let reply = Message::split(&buffer[..len]);
-                    if let Some(reply) = reply.filter(|reply| reply.cookie == cookie) {
+                    if let Some(reply) = reply.filter(|reply| reply.cookie == cookie.as_bytes()) {
                         return Ok(Some(reply.body.to_vec()));
                     }
                 }
@@ -115,6 +108,31 @@ impl NgClient {
 
 const CURE: &str =
     "start it with `tandem run`, or name the one you mean with `--server ADDRESS:PORT`";
+
+/// A request with a cookie of its own.
+#[derive(Debug)]
+struct Question {
+    cookie: String,
+    /// As it is sent.
+    message: Vec<u8>,
+}
+
+impl Question {
+    fn new(request: &Dictionary<'_>) -> Result<Self, Failure> {
+        let number = getrandom::u64().map_err(|error| {
+            Failure::failed(format!("the system has no random numbers: {error}"))
+        })?;
+        let cookie = format!("tandem-{number:016x}");
+        let mut body = Vec::new();
+        request.encode(&mut body);
+        let message = Message {
+            cookie: cookie.as_bytes(),
+            body: &body,
+        };
+        let message = message.join();
+        Ok(Self { cookie, message })
+    }
+}
 
 fn is_timeout(kind: ErrorKind) -> bool {
     matches!(

@@ -2,7 +2,8 @@
 
 mod harness;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -178,4 +179,105 @@ fn calls_are_named() {
         "c1\nc2\n"
     );
     assert!(heard.join().unwrap()[0].ends_with(" d7:command4:list5:limiti5ee"));
+}
+
+/// Accepts one connection, which `talk` has with the client.
+fn serve_stream(talk: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        talk(stream);
+    });
+    (address, server)
+}
+
+/// Reads until what has come ends so.
+fn read_to(stream: &mut TcpStream, end: &str) -> String {
+    let mut heard = Vec::new();
+    while !heard.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        heard.extend(byte);
+    }
+    String::from_utf8(heard).unwrap()
+}
+
+#[test]
+fn asks_over_tcp_and_joins_the_pieces_of_the_reply() {
+    let place = Place::new("");
+    let (server, talk) = serve_stream(|mut stream| {
+        let heard = read_to(&mut stream, " d7:command4:pinge");
+        let cookie = heard.split_once(' ').unwrap().0;
+        let replies = format!("other d6:result2:oke{cookie} d6:result4:ponge");
+        for piece in replies.as_bytes().chunks(3) {
+            stream.write_all(piece).unwrap();
+        }
+    });
+    let server = format!("tcp://{server}");
+    let ran = place.run(&["ng", "ping", "--server", &server]);
+    assert_eq!(ran.ok(), "pong\n");
+    talk.join().unwrap();
+}
+
+#[test]
+fn asks_over_http() {
+    let place = Place::new("");
+    let (server, talk) = serve_stream(|mut stream| {
+        let head = read_to(&mut stream, "\r\n\r\n");
+        assert!(head.starts_with("POST /ng HTTP/1.1\r\n"), "{head}");
+        let heard = read_to(&mut stream, " d7:command4:pinge");
+        let cookie = heard.split_once(' ').unwrap().0;
+        let body = format!("{cookie} d6:result4:ponge");
+        let len = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{body}"
+        )
+        .unwrap();
+    });
+    let server = format!("http://{server}");
+    let ran = place.run(&["ng", "ping", "--server", &server]);
+    assert_eq!(ran.ok(), "pong\n");
+    talk.join().unwrap();
+}
+
+#[test]
+fn a_server_that_hangs_up_or_is_not_there_is_told_with_its_name() {
+    let place = Place::new("");
+    let (server, talk) = serve_stream(drop);
+    let named = format!("tcp://{server}");
+    let ran = place.run(&["ng", "ping", "--server", &named]);
+    ran.failed(3, &format!("cannot ask the ng server at {named}"));
+    talk.join().unwrap();
+    for scheme in ["tcp", "http", "ws"] {
+        let named = format!("{scheme}://{server}");
+        let ran = place.run(&["ng", "ping", "--server", &named]);
+        ran.failed(3, &format!("nothing listens for ng at {named}"));
+    }
+    let ran = place.run(&["ng", "ping", "--server", "pbx"]);
+    ran.failed(2, "tcp://ADDRESS:PORT");
+}
+
+#[test]
+fn any_command_can_be_sent() {
+    let place = Place::new("");
+    let (server, heard) = serve(1, |cookie, _| Some(format!("{cookie} d6:result2:oke")));
+    let arguments = [
+        "request",
+        "block media",
+        "--call-id",
+        "c1",
+        "--from-tag",
+        "a",
+        "--set",
+        "label=x",
+    ];
+    assert_eq!(ng(&place, server, &arguments).ok(), "result: ok\n");
+    let heard = heard.join().unwrap();
+    let expected = " d7:command11:block media7:call-id2:c18:from-tag1:a5:label1:xe";
+    assert!(heard[0].ends_with(expected), "{heard:?}");
 }

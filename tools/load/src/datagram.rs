@@ -1,7 +1,7 @@
 //! Datagrams in batches: sendmmsg(2) and recvmmsg(2), with the kernel's time of arrival and its
 //! count of what did not fit the receive queue.
 //!
-//! The only file of this crate with unsafe code. The kernel gets pointers into the batch's own
+//! Like `link/packet.rs` with unsafe code, and no other. The kernel gets pointers into the batch's own
 //! memory, written anew for each call, so none of them outlives what it points to.
 
 #![expect(
@@ -20,7 +20,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{iovec, mmsghdr};
 use socket2::SockAddr;
 
-use address::{ADDRESS_LEN_MAX, Control, read_address, read_control};
+pub(crate) use address::Control;
+use address::{ADDRESS_LEN_MAX, read_address, read_control};
 
 /// Datagrams that one system call takes at most.
 pub(crate) const BATCH_MAX: usize = 64;
@@ -124,14 +125,14 @@ impl SendBatch {
     }
 
     /// Adds a datagram. `write` fills its bytes and says how many they are. A full batch takes
-    /// no more.
-    pub(crate) fn push(&mut self, to: &SockAddr, write: impl FnOnce(&mut [u8]) -> usize) {
+    /// no more. Without an address it goes where the socket is bound or connected to.
+    pub(crate) fn push(&mut self, to: Option<SockAddr>, write: impl FnOnce(&mut [u8]) -> usize) {
         if self.is_full() {
             return;
         }
         let bytes = self.slots.bytes_mut(self.count);
         self.lens[self.count] = write(bytes).min(bytes.len());
-        self.addresses[self.count] = Some(to.clone());
+        self.addresses[self.count] = to;
         self.count += 1;
     }
 
@@ -163,11 +164,10 @@ impl SendBatch {
     fn send_from(&mut self, socket: BorrowedFd<'_>, from: usize) -> io::Result<usize> {
         for index in from..self.count {
             let header = self.slots.describe(index, self.lens[index]);
-            let Some(address) = &self.addresses[index] else {
-                continue;
-            };
-            header.msg_name = address.as_ptr().cast_mut().cast();
-            header.msg_namelen = address.len();
+            let address = self.addresses[index].as_ref();
+            header.msg_name =
+                address.map_or(std::ptr::null_mut(), |it| it.as_ptr().cast_mut().cast());
+            header.msg_namelen = address.map_or(0, SockAddr::len);
         }
         let headers = &mut self.slots.headers[from..self.count];
         let count = u32::try_from(headers.len()).unwrap_or(BATCH_MAX_U32);
@@ -292,7 +292,7 @@ mod tests {
         let mut batch = SendBatch::new(100);
         for round in 0..3_u8 {
             for number in 0..10 {
-                batch.push(&to, |bytes| {
+                batch.push(Some(to.clone()), |bytes| {
                     bytes[..2].copy_from_slice(&[round, number]);
                     2
                 });
@@ -318,7 +318,7 @@ mod tests {
         let to = SockAddr::from(bind().local_addr().unwrap());
         let mut batch = SendBatch::new(8);
         for _ in 0..BATCH_MAX + 5 {
-            batch.push(&to, |bytes| bytes.len());
+            batch.push(Some(to.clone()), |bytes| bytes.len());
         }
         assert!(batch.is_full());
         assert_eq!(batch.send(bind().as_fd(), |_| ()), BATCH_MAX);

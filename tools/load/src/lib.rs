@@ -3,6 +3,7 @@
 //! ```text
 //! rtp::run ─► ng (sets the calls up) ─► a thread per core: schedule ─► stamp ─► io ─► the relay
 //!                                                           check ◄─ stamp ◄─ io ◄───┘
+//!                                       io: datagram (UDP sockets) or link (whole frames)
 //! watch (CPU of processes and of cores) ─► report ─► table, JSON, plot
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod datagram;
 mod error;
 mod histogram;
+mod link;
 mod machine;
 mod ng;
 mod permission;

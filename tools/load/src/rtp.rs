@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod calls;
+mod io;
 mod options;
 mod report;
 mod schedule;
@@ -12,17 +13,17 @@ mod tests;
 mod worker;
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockAddr;
-
+use crate::link::Interface;
 use crate::watch::{self, Sample, Watch};
-use crate::{LoadError, Machine, socket};
+use crate::{LoadError, Machine};
 use arrivals::Arrivals;
 use calls::{Call, Calls, Parties};
+use io::Ports;
 pub use options::{
     CALLS_MAX, CODECS, Codec, DURATION_MAX_S, Options, PAYLOAD_MAX, RATE_MAX, THREADS_MAX, Target,
 };
@@ -67,9 +68,9 @@ pub fn run(
     options.check()?;
     let watched = Watch::new(&options.watch, &options.watch_cores)?;
     let run = getrandom::u32().map_err(|error| LoadError::Option(error.to_string()))?;
-    let groups = bind_groups(options)?;
+    let groups = open_groups(options)?;
     let set_up_at = Instant::now();
-    let parties = parties(options, &groups)?;
+    let parties = parties(options, &groups);
     let (calls, set_up_s) = match &options.target {
         Target::Ng(server) => {
             let calls = Calls::set_up(options, *server, run, &parties)?;
@@ -81,7 +82,7 @@ pub fn run(
         return Err(LoadError::Stopped);
     }
     let places = calls.as_ref().map(|it| it.calls.as_slice());
-    let works = plan(options, run, groups, places);
+    let works = plan(options, run, groups, places)?;
     let (tally, mut findings) = send(options, works, &watched, stop, progress);
     findings.set_up_s = set_up_s;
     // Whether or not that works, there is something to report.
@@ -89,15 +90,16 @@ pub fn run(
     Ok(Report::new(options, &tally, findings))
 }
 
-/// The two sockets of each thread.
-fn bind_groups(options: &Options) -> Result<Vec<[UdpSocket; 2]>, LoadError> {
+/// The two ports of each thread.
+fn open_groups(options: &Options) -> Result<Vec<Ports>, LoadError> {
     let local = match options.local {
         Some(local) => local,
         None => local_address(options)?,
     };
-    let bind = || socket::bind(local).map_err(LoadError::system(format!("bind to {local}")));
+    let interface = options.link.as_deref().map(Interface::find).transpose()?;
     let threads = options.cores.len().max(1);
-    (0..threads).map(|_| Ok([bind()?, bind()?])).collect()
+    let open = |index| Ports::open(local, interface.as_ref(), index);
+    (0..threads).map(open).collect()
 }
 
 /// The address that the target is reached from.
@@ -110,20 +112,12 @@ fn local_address(options: &Options) -> Result<IpAddr, LoadError> {
     crate::local_address_towards(target)
 }
 
-/// The sockets of each call, in the order of the threads.
-fn parties(options: &Options, groups: &[[UdpSocket; 2]]) -> Result<Vec<Parties>, LoadError> {
+/// The ports of each call, in the order of the threads.
+fn parties(options: &Options, groups: &[Ports]) -> Vec<Parties> {
     let calls = usize::try_from(options.calls).unwrap_or(usize::MAX);
-    let mut parties = Vec::with_capacity(calls);
-    for (group, range) in groups.iter().zip(shares(calls, groups.len())) {
-        let address = |socket: &UdpSocket| {
-            socket
-                .local_addr()
-                .map_err(LoadError::system("ask for a socket's address"))
-        };
-        let pair = [address(&group[0])?, address(&group[1])?];
-        parties.extend(range.map(|_| pair));
-    }
-    Ok(parties)
+    let shares = groups.iter().zip(shares(calls, groups.len()));
+    let pairs = shares.flat_map(|(group, range)| range.map(|_| group.addresses()));
+    pairs.collect()
 }
 
 /// Divides `count` into ranges of about the same length.
@@ -135,9 +129,9 @@ fn shares(count: usize, parts: usize) -> impl Iterator<Item = std::ops::Range<us
 fn plan(
     options: &Options,
     run: u32,
-    groups: Vec<[UdpSocket; 2]>,
+    groups: Vec<Ports>,
     calls: Option<&[Call]>,
-) -> Vec<Work> {
+) -> Result<Vec<Work>, LoadError> {
     let parts = groups.len();
     let count = match (&options.target, calls) {
         (_, Some(calls)) => calls.len(),
@@ -148,7 +142,7 @@ fn plan(
     let ranges = groups.into_iter().zip(shares(count, parts));
     ranges
         .enumerate()
-        .map(|(index, (sockets, range))| {
+        .map(|(index, (ports, range))| {
             let streams: Vec<Stream> = match (&options.target, calls) {
                 (_, Some(calls)) => calls[range]
                     .iter()
@@ -159,30 +153,37 @@ fn plan(
                 }
                 (Target::Ng(_), None) => Vec::new(),
             };
+            let shape = shape(options, run);
+            let ways = streams.iter().map(|it| (it.from, it.to));
+            let is_receiving = options.sink.is_none();
             let work = Work {
-                sockets,
+                io: ports.into_io(shape.packet_len(), ways, is_receiving)?,
                 first,
                 schedule: Schedule::new(streams.len(), pace(options, run)),
-                shape: shape(options, run),
+                shape,
                 measure_from: options.warm_up,
-                drain: options.sink.is_none().then_some(options.drain),
+                drain: is_receiving.then_some(options.drain),
+                gather_ns: nanoseconds(options.gather),
                 core: options.cores.get(index).copied(),
                 streams,
             };
             first += u32::try_from(work.streams.len()).unwrap_or(0);
-            work
+            Ok(work)
         })
         .collect()
 }
 
 fn pace(options: &Options, run: u32) -> Pace {
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Pace {
-        interval_ns: ns(options.interval()),
-        ramp_ns: ns(options.ramp),
-        end_ns: ns(options.duration),
+        interval_ns: nanoseconds(options.interval()),
+        ramp_ns: nanoseconds(options.ramp),
+        end_ns: nanoseconds(options.duration),
         jitter_seed: options.is_jittered.then_some(u64::from(run)),
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn shape(options: &Options, run: u32) -> Shape {
@@ -201,7 +202,7 @@ fn streams_of(options: &Options, call: &Call) -> Vec<Stream> {
     let ends = [call.caller_sends_to, call.callee_sends_to];
     let stream = |from: usize| Stream {
         from,
-        to: SockAddr::from(ends[from]),
+        to: ends[from],
         arrives_at: 1 - from,
         arrives_from: Some(ends[1 - from]),
         sent: 0,
@@ -215,7 +216,7 @@ fn streams_of(options: &Options, call: &Call) -> Vec<Stream> {
 fn echo(address: SocketAddr) -> Stream {
     Stream {
         from: 0,
-        to: SockAddr::from(address),
+        to: address,
         arrives_at: 0,
         arrives_from: Some(address),
         sent: 0,

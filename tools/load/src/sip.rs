@@ -307,7 +307,7 @@ impl<'a> Driver<'a> {
     fn send_all(&mut self, datagrams: Vec<(SockAddr, Vec<u8>)>) {
         for run in datagrams.chunks(BATCH_MAX) {
             for (to, bytes) in run {
-                self.send.push(to, |out| {
+                self.send.push(Some(to.clone()), |out| {
                     let len = bytes.len().min(out.len());
                     out[..len].copy_from_slice(&bytes[..len]);
                     len

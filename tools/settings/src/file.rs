@@ -201,15 +201,36 @@ pub struct Control {
     pub hep: Option<SocketAddr>,
     /// By which number Homer knows this host.
     pub hep_agent_id: u32,
+    /// Where the keys that parties press as events (RFC 4733) are told, as `ADDRESS:PORT`: a JSON
+    /// document over UDP for each, as rtpengine's `dtmf-log-dest` has it (Kamailio:
+    /// `dtmf_events_sock`). Whoever reads them reads PINs. Empty (`""`): nowhere.
+    #[serde(with = "empty_is_none")]
+    #[schemars(with = "String")]
+    pub dtmf_log: Option<SocketAddr>,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
+    /// What becomes of media from another source than the one that was learnt: `drop`, or
+    /// `forward` it all the same, as rtpengine does without `strict source`; then whoever sends to
+    /// a port of a call is heard ([learning](learning.md)).
+    pub other_sources: OtherSources,
     /// Other names of the relay's interfaces, as `other=name`.
     pub interface_aliases: Vec<String>,
     /// When the relay decodes media and encodes it anew: `when-needed`, which offers to the callee,
     /// behind the caller's codecs, those that the relay has, and translates if the two share none;
     /// `directives`, only if a proxy asks for it (`transcode` in ng); `never`.
     pub transcode: Transcode,
+}
+
+/// What becomes of media from another source than the party's.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtherSources {
+    /// It goes no further.
+    #[default]
+    Drop,
+    /// It goes on as if it were the party's.
+    Forward,
 }
 
 /// How the address of a party is learnt.
@@ -341,7 +362,9 @@ impl Default for Control {
             call_records: true,
             hep: None,
             hep_agent_id: 2_001,
+            dtmf_log: None,
             endpoint_learning: EndpointLearning::Heuristic,
+            other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),
             transcode: Transcode::default(),
         }

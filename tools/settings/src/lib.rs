@@ -50,7 +50,7 @@ pub mod manual;
 pub use daemon::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, exit_with_parent};
 pub use error::{Place, SettingsError};
 pub use file::{
-    Control, Driver, EndpointLearning, File, KernelTable, Log, LogFormat, Relay, SipProxy, Tandem,
-    Transcode,
+    Control, Driver, EndpointLearning, File, KernelTable, Log, LogFormat, OtherSources, Relay,
+    SipProxy, Tandem, Transcode,
 };
 pub use load::{Loaded, load};

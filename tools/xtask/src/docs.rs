@@ -1,4 +1,4 @@
-//! Pages that are made from the code.
+//! Pages that are made from the code, and parts of pages that are made from others.
 
 use std::fs;
 use std::path::Path;
@@ -6,19 +6,20 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tandem_settings::manual;
 
-use crate::tree;
+use crate::{ng_words, tree};
 
 /// Every generated file, and what should be in it.
-fn pages() -> [(&'static str, String); 2] {
-    [
+fn pages() -> Result<[(&'static str, String); 3]> {
+    Ok([
         ("docs/configuration.md", manual::markdown()),
         ("docs/tandem.toml", manual::example_file()),
-    ]
+        ng_words::page()?,
+    ])
 }
 
 /// Writes the pages.
 pub(crate) fn write() -> Result<()> {
-    for (path, text) in pages() {
+    for (path, text) in pages()? {
         fs::write(tree::root().join(path), text).context(path)?;
         println!("wrote {path}");
     }
@@ -33,7 +34,11 @@ pub(crate) fn stale() -> Vec<String> {
             .as_ref()
             != Some(text)
     };
-    let stale = pages().into_iter().filter(differs);
+    let pages = match pages() {
+        Ok(pages) => pages,
+        Err(error) => return vec![format!("{error:#}")],
+    };
+    let stale = pages.into_iter().filter(differs);
     stale
         .map(|(path, _)| format!("{path} is not up to date; run `cargo xtask docs`"))
         .collect()

@@ -17,6 +17,7 @@ mod docs;
 mod licences;
 mod markdown;
 mod metadata;
+mod ng_words;
 mod spdx;
 mod test;
 mod tidy;

@@ -85,6 +85,7 @@ fn passed(
     (!is_same).then(|| Listing {
         formats: numbers.map(Listed::Kept).collect(),
         ptime: Ptime::Keep,
+        gone: 0,
     })
 }
 
@@ -205,6 +206,7 @@ impl<'a> Agreement<'a> {
                 Some(ptime) => Ptime::Set(ptime),
                 None => Ptime::Remove,
             },
+            gone: 0,
         }
     }
 

@@ -67,14 +67,41 @@ impl Known {
     }
 
     fn is(&self, format: &Format) -> bool {
-        let codec = (format.clock_hz, format.channels);
-        (self.clock_hz, self.channels) == codec && format.is_named(self.name)
+        let is_opus = self.name == "opus" && (1..=2).contains(&format.channels);
+        let channels = is_opus || self.channels == format.channels;
+        self.clock_hz == format.clock_hz && channels && format.is_named(self.name)
     }
 }
 
 /// All codecs that the relay has. What has no number of its own is numbered 255.
 pub(super) fn all() -> impl Iterator<Item = Format> {
     KNOWN.iter().map(Known::format)
+}
+
+/// Keys 0 to 9, `*`, `#`, A to D (RFC 4733 §3.2).
+pub(super) const EVENTS: &str = "0-15";
+
+/// What can be offered beside codecs, in the usual clock.
+pub(super) fn companions() -> impl Iterator<Item = Format> {
+    let names = ["telephone-event", "CN"];
+    names.into_iter().filter_map(|name| companion(name, 8_000))
+}
+
+/// What goes beside codecs of a clock.
+pub(super) fn companion(name: &str, clock_hz: u32) -> Option<Format> {
+    let (name, parameters) = match name {
+        "telephone-event" => ("telephone-event", EVENTS),
+        "CN" => ("CN", ""),
+        _ => return None,
+    };
+    let is_static = (name, clock_hz) == ("CN", 8_000);
+    Some(Format {
+        payload_type: if is_static { 13 } else { u8::MAX },
+        name: Cow::Borrowed(name),
+        clock_hz,
+        channels: 1,
+        parameters: Cow::Borrowed(parameters),
+    })
 }
 
 /// Those that are offered without being asked for.

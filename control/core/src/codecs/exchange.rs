@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use relay_wire::Route;
 use serde::{Deserialize, Serialize};
 
+use super::directed::{Dialogue, Ledger};
+use super::listing::{self, Listing, Section};
 use super::offer::Offered;
-use super::{Transcode, Wishes, answer, listing, offer};
+use super::{Transcode, Wishes, answer, offer};
 use crate::call::{CallState, LegId};
 
 /// Bytes of what is remembered of most offers; others grow.
@@ -17,14 +19,23 @@ const OFFERED_BYTES_USUAL: usize = 320;
 pub(crate) struct Exchange {
     /// The other leg.
     elder: LegId,
-    /// The last offer, for its answers and for the next offer: an [`Offered`] as bytes, since there
+    /// The last offer, for its answers and for the next offer: a [`Memory`] as bytes, since there
     /// is one for almost each stream. Empty: there was nothing special about it.
     #[serde(with = "relay_wire::bytes")]
-    offered: Vec<u8>,
+    memory: Vec<u8>,
     /// What becomes of what arrives from the older leg. None: it passes as it is.
     from_elder: Vec<Route>,
     /// And from the younger one.
     from_younger: Vec<Route>,
+}
+
+/// What is remembered of the codecs that were spoken of.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+enum Memory {
+    /// The relay chose by itself.
+    Chosen(Offered),
+    /// The proxy said what to do.
+    Directed(Box<Ledger>),
 }
 
 /// One offer or answer between two legs.
@@ -51,35 +62,148 @@ impl Exchange {
         }
     }
 
-    fn offered(&self) -> Option<Offered> {
-        postcard::from_bytes(&self.offered).ok()
+    /// Two legs are connected that need these routes, from the one and from the other. If they have
+    /// spoken to one another, what they agreed on stays.
+    pub(crate) fn connect(
+        state: &mut CallState,
+        index: usize,
+        (one, other): (LegId, LegId),
+        [from_one, from_other]: [Vec<Route>; 2],
+    ) {
+        if find(state, index, (one, other)).is_some() {
+            return;
+        }
+        let (elder, younger) = sorted((one, other));
+        let (from_elder, from_younger) = if one == elder {
+            (from_one, from_other)
+        } else {
+            (from_other, from_one)
+        };
+        let exchange = Self {
+            elder,
+            memory: Vec::new(),
+            from_elder,
+            from_younger,
+        };
+        let stream = state.leg_mut(younger);
+        if let Some(stream) = stream.and_then(|leg| leg.streams.get_mut(index)) {
+            stream.exchange = (!exchange.is_empty()).then(|| Box::new(exchange));
+        }
+    }
+
+    /// What a payload type is called that one of two legs sends, such as `opus/48000/2`, if that is
+    /// remembered.
+    pub(crate) fn name(
+        state: &CallState,
+        index: usize,
+        (from, to): (LegId, LegId),
+        payload_type: u8,
+    ) -> Option<String> {
+        let exchange = find(state, index, (from, to))?;
+        let name = match exchange.memory()? {
+            Memory::Directed(ledger) => {
+                let is_elder = from == exchange.elder;
+                let party = if is_elder {
+                    &ledger.elder
+                } else {
+                    &ledger.younger
+                };
+                party.format(payload_type)?.title()
+            }
+            Memory::Chosen(offered) => offered.format(payload_type)?.title(),
+        };
+        Some(name)
+    }
+
+    /// Whether the length of packets between two legs is what the proxy wants.
+    pub(crate) fn is_ptime_forced(state: &CallState, index: usize, pair: (LegId, LegId)) -> bool {
+        let memory = find(state, index, pair).and_then(Self::memory);
+        match memory {
+            Some(Memory::Directed(ledger)) => ledger.elder.is_ptime_forced(),
+            _ => false,
+        }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        postcard::from_bytes(&self.memory).ok()
     }
 
     fn is_empty(&self) -> bool {
-        self.offered.is_empty() && self.from_elder.is_empty() && self.from_younger.is_empty()
+        self.memory.is_empty() && self.from_elder.is_empty() && self.from_younger.is_empty()
+    }
+}
+
+impl Memory {
+    fn ledger(self) -> Option<Ledger> {
+        match self {
+            Self::Directed(ledger) => Some(*ledger),
+            Self::Chosen(_) => None,
+        }
+    }
+
+    fn offered(self) -> Option<Offered> {
+        match self {
+            Self::Chosen(offered) => Some(offered),
+            Self::Directed(_) => None,
+        }
     }
 }
 
 impl Passage<'_> {
     /// An offer as its receiver is to see it.
     pub(crate) fn offer<'s>(&self, state: &mut CallState, sdp: &'s [u8]) -> Cow<'s, [u8]> {
-        if self.wishes.is_empty() && self.transcode != Transcode::WhenNeeded {
+        let is_chosen = !self.wishes.is_empty() || self.transcode == Transcode::WhenNeeded;
+        if !self.is_directed() && !is_chosen {
             self.forget_offers(state);
             return Cow::Borrowed(sdp);
         }
         let mut listings = Vec::new();
         for (index, section) in listing::sections(sdp).into_iter().enumerate() {
-            let before = find(state, index, self.pair()).and_then(Exchange::offered);
-            let (listing, offered) = match section {
-                Some(section) => offer(self.transcode, self.wishes, &section, before.as_ref()),
+            let before = find(state, index, self.pair()).and_then(Exchange::memory);
+            let (listing, memory) = match section {
+                Some(section) => self.offer_section(&section, before),
                 None => (None, None),
             };
             self.change(state, index, |exchange| {
-                exchange.offered = offered.map(|it| pack(&it)).unwrap_or_default();
+                exchange.memory = memory.map(|it| pack(&it)).unwrap_or_default();
             });
             listings.push(listing);
         }
         relisted(sdp, &listings)
+    }
+
+    fn offer_section(
+        &self,
+        section: &Section,
+        before: Option<Memory>,
+    ) -> (Option<Listing>, Option<Memory>) {
+        if self.is_directed() {
+            let mut ledger = before.and_then(Memory::ledger).unwrap_or_default();
+            let listing = self.dialogue(&mut ledger).offer(self.wishes, section);
+            return (listing, Some(Memory::Directed(Box::new(ledger))));
+        }
+        let before = before.and_then(Memory::offered);
+        let (listing, offered) = offer(self.transcode, self.wishes, section, before.as_ref());
+        (listing, offered.map(Memory::Chosen))
+    }
+
+    /// Whether the proxy says what to do with codecs.
+    fn is_directed(&self) -> bool {
+        match self.transcode {
+            Transcode::Directives => true,
+            Transcode::WhenNeeded => self.wishes.directs(),
+            Transcode::Never => false,
+        }
+    }
+
+    fn dialogue<'l>(&self, ledger: &'l mut Ledger) -> Dialogue<'l> {
+        let (elder, younger) = (&mut ledger.elder, &mut ledger.younger);
+        let (sender, receiver) = if self.sender < self.receiver {
+            (elder, younger)
+        } else {
+            (younger, elder)
+        };
+        Dialogue { sender, receiver }
     }
 
     /// An answer as who made the offer is to see it.
@@ -91,13 +215,14 @@ impl Passage<'_> {
         }
         let mut listings = Vec::new();
         for (index, section) in listing::sections(sdp).into_iter().enumerate() {
-            let offered = find(state, index, pair).and_then(Exchange::offered);
-            let (listing, routes) = match section {
-                Some(section) => answer(self.wishes, &section, offered.as_ref(), self.spares),
-                None => (None, super::Routes::default()),
+            let memory = find(state, index, pair).and_then(Exchange::memory);
+            let (listing, routes, memory) = match section {
+                Some(section) => self.answer_section(&section, memory),
+                None => (None, super::Routes::default(), memory),
             };
             let elder = self.sender.min(self.receiver);
             self.change(state, index, |exchange| {
+                exchange.memory = memory.map(|it| pack(&it)).unwrap_or_default();
                 let (sender, receiver) = (routes.from_answerer, routes.from_offerer);
                 (exchange.from_elder, exchange.from_younger) = if elder == self.sender {
                     (sender, receiver)
@@ -110,11 +235,29 @@ impl Passage<'_> {
         relisted(sdp, &listings)
     }
 
+    fn answer_section(
+        &self,
+        section: &Section,
+        memory: Option<Memory>,
+    ) -> (Option<Listing>, super::Routes, Option<Memory>) {
+        match memory {
+            Some(Memory::Directed(mut ledger)) => {
+                let (listing, routes) = self.dialogue(&mut ledger).answer(self.wishes, section);
+                (listing, routes, Some(Memory::Directed(ledger)))
+            }
+            memory => {
+                let offered = memory.and_then(Memory::offered);
+                let (listing, routes) = answer(self.wishes, section, offered.as_ref(), self.spares);
+                (listing, routes, offered.map(Memory::Chosen))
+            }
+        }
+    }
+
     /// An offer that says nothing special: then the answer to it says nothing special either.
     fn forget_offers(&self, state: &mut CallState) {
         for index in 0..crate::MEDIA_MAX {
             if find(state, index, self.pair()).is_some() {
-                self.change(state, index, |exchange| exchange.offered = Vec::new());
+                self.change(state, index, |exchange| exchange.memory = Vec::new());
             }
         }
     }
@@ -126,7 +269,7 @@ impl Passage<'_> {
         let was_known = known.is_some();
         let mut exchange = known.unwrap_or(Exchange {
             elder,
-            offered: Vec::new(),
+            memory: Vec::new(),
             from_elder: Vec::new(),
             from_younger: Vec::new(),
         });
@@ -155,14 +298,14 @@ fn sorted((one, other): (LegId, LegId)) -> (LegId, LegId) {
     (one.min(other), one.max(other))
 }
 
-fn pack(offered: &Offered) -> Vec<u8> {
+fn pack(memory: &Memory) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(OFFERED_BYTES_USUAL);
-    relay_wire::append(offered, &mut bytes);
+    relay_wire::append(memory, &mut bytes);
     bytes.shrink_to_fit();
     bytes
 }
 
-fn relisted<'s>(sdp: &'s [u8], listings: &[Option<listing::Listing>]) -> Cow<'s, [u8]> {
+fn relisted<'s>(sdp: &'s [u8], listings: &[Option<Listing>]) -> Cow<'s, [u8]> {
     if listings.iter().all(Option::is_none) {
         Cow::Borrowed(sdp)
     } else {
@@ -192,13 +335,21 @@ mod tests {
             spares: false,
         };
         passage(0).offer(&mut state, sdp);
-        passage(1).answer(&mut state, sdp);
+        let wishes = Wishes::default();
+        let answering = Passage {
+            wishes: &wishes,
+            ..passage(1)
+        };
+        answering.answer(&mut state, sdp);
         let exchange = find(&state, 0, (legs[0], legs[1])).unwrap();
         let mut bytes = Vec::new();
         relay_wire::append(exchange, &mut bytes);
         let golden = [
-            0, 17, 1, 3, 3, 71, 83, 77, 192, 62, 1, 0, 0, 0, 0, 1, 40, 0, 0, 1, 2, 3, 40, 0, 0, 2,
-            3, 40, 0, 0, 0, 0, 1, 2, 3, 40, 0, 0, 2, 3, 40, 0, 0, 0, 0,
+            0, 86, 1, 1, 3, 3, 71, 83, 77, 192, 62, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3,
+            71, 83, 77, 192, 62, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 3, 3, 71, 83, 77,
+            192, 62, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 71, 83, 77, 192, 62, 1, 0, 3, 0,
+            0, 0, 0, 0, 0, 0, 0, 0, 1, 40, 1, 1, 2, 3, 20, 0, 0, 2, 3, 40, 0, 0, 0, 0, 1, 2, 3, 40,
+            0, 0, 2, 3, 20, 0, 0, 0, 0,
         ];
         assert_eq!(bytes, golden);
         assert_eq!(postcard::from_bytes(&bytes), Ok(exchange.clone()));

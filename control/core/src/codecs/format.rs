@@ -111,7 +111,13 @@ impl Format {
     /// Whether both are the same codec, whatever their numbers and parameters are.
     pub(crate) fn is_same_codec(&self, other: &Self) -> bool {
         let codec = (self.clock_hz, self.channels);
-        codec == (other.clock_hz, other.channels) && self.is_named(&other.name)
+        let is_alike = self.is_named(&other.name) || (self.is_g729() && other.is_g729());
+        codec == (other.clock_hz, other.channels) && is_alike
+    }
+
+    /// Annex A is the same on the wire, and goes by both names.
+    fn is_g729(&self) -> bool {
+        self.is_named("G729") || self.is_named("G729a")
     }
 
     /// Names are compared without regard to case. What has none is like nothing.
@@ -143,6 +149,15 @@ impl Format {
             .filter_map(|it| it.split_once('='));
         let (_, value) = parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
         value.trim().parse().ok()
+    }
+
+    /// Its name, as in `a=rtpmap`: `opus/48000/2`.
+    pub(crate) fn title(&self) -> String {
+        let mut title = format!("{}/{}", self.name, self.clock_hz);
+        if self.channels > 1 {
+            title += &format!("/{}", self.channels);
+        }
+        title
     }
 
     /// Appends the lines that say what it is.

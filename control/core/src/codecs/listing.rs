@@ -8,6 +8,8 @@ use crate::digits::{payload_type, push_number};
 pub(crate) struct Section {
     /// Plain audio over RTP, so that a codec can hear it.
     pub(crate) is_audible: bool,
+    /// Its port is 0.
+    pub(crate) is_refused: bool,
     /// In the order of preference.
     pub(crate) formats: Vec<Format>,
     /// Milliseconds of a packet, if they are said (RFC 8866 §6.4).
@@ -17,9 +19,11 @@ pub(crate) struct Section {
 /// What a section is to say instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Listing {
-    /// In the order of preference.
+    /// In the order of preference. None: the section is refused.
     pub(crate) formats: Vec<Listed>,
     pub(crate) ptime: Ptime,
+    /// A bit for each payload type that was spoken of and is not listed, whatever is said of it.
+    pub(crate) gone: u128,
 }
 
 /// One payload type to be listed.
@@ -27,6 +31,8 @@ pub(crate) struct Listing {
 pub(crate) enum Listed {
     /// One of the section's own, in its own words.
     Kept(u8),
+    /// One of the section's own, in other words; what is said of feedback on it stays.
+    Reworded(Format),
     /// One that it did not have, or had by another number.
     New(Format),
 }
@@ -44,7 +50,7 @@ impl Listed {
     pub(crate) fn payload_type(&self) -> u8 {
         match self {
             Self::Kept(payload_type) => *payload_type,
-            Self::New(format) => format.payload_type,
+            Self::Reworded(format) | Self::New(format) => format.payload_type,
         }
     }
 }
@@ -142,15 +148,26 @@ fn read_media(value: &str) -> Option<Section> {
     let is_listed = (1..=FORMATS_MAX).contains(&formats.len());
     is_listed.then_some(Section {
         is_audible: kind == "audio" && is_plain && port != "0",
+        is_refused: port == "0",
         formats,
         ptime_ms: None,
     })
+}
+
+/// How much of what is said of a payload type holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Keeping {
+    Words,
+    Feedback,
+    Nothing,
 }
 
 /// A section that is being written anew.
 struct Rewriting<'a> {
     listing: &'a Listing,
     line_break: &'a [u8],
+    /// A bit for each payload type that the section had.
+    had: u128,
 }
 
 impl<'a> Rewriting<'a> {
@@ -158,6 +175,7 @@ impl<'a> Rewriting<'a> {
         Self {
             listing,
             line_break: b"\r\n",
+            had: 0,
         }
     }
 
@@ -165,6 +183,13 @@ impl<'a> Rewriting<'a> {
         let text = trim(line);
         if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
             self.line_break = b"\n";
+        }
+        let numbers = text.split(|&b| b == b' ').skip(3);
+        self.had = numbers
+            .filter_map(payload_type)
+            .fold(0, |had, it| had | bit(it));
+        if self.listing.formats.is_empty() {
+            return self.refuse(text, out);
         }
         // Kind, port and protocol stay as they are written.
         let mut at = 0;
@@ -180,6 +205,17 @@ impl<'a> Rewriting<'a> {
         out.extend_from_slice(self.line_break);
     }
 
+    /// A section of no codecs is of no use.
+    fn refuse(&self, text: &[u8], out: &mut Vec<u8>) {
+        for (place, word) in text.split(|&b| b == b' ').enumerate() {
+            if place > 0 {
+                out.push(b' ');
+            }
+            out.extend_from_slice(if place == 1 { b"0" } else { word });
+        }
+        out.extend_from_slice(self.line_break);
+    }
+
     fn line(&self, line: &[u8], out: &mut Vec<u8>) {
         let Some(attribute) = trim(line).strip_prefix(b"a=") else {
             return self.push(line, out);
@@ -187,7 +223,8 @@ impl<'a> Rewriting<'a> {
         let at = memchr::memchr(b':', attribute).unwrap_or(attribute.len());
         let (name, argument) = attribute.split_at(at);
         let is_wanted = match name {
-            b"rtpmap" | b"fmtp" | b"rtcp-fb" => self.is_kept(argument.get(1..).unwrap_or_default()),
+            b"rtpmap" | b"fmtp" => self.keeping(argument) == Keeping::Words,
+            b"rtcp-fb" => self.keeping(argument) != Keeping::Nothing,
             b"ptime" => self.listing.ptime == Ptime::Keep,
             b"maxptime" => self.listing.ptime != Ptime::Remove,
             _ => true,
@@ -197,14 +234,21 @@ impl<'a> Rewriting<'a> {
         }
     }
 
-    /// Whether what is said of a payload type still holds.
-    fn is_kept(&self, argument: &[u8]) -> bool {
+    /// How much of what is said of a payload type still holds: of `:0 PCMU/8000`, for example.
+    fn keeping(&self, argument: &[u8]) -> Keeping {
+        let argument = argument.get(1..).unwrap_or_default();
         let number = argument.split(|&b| b == b' ').next();
-        let Some(payload_type) = number.and_then(payload_type) else {
-            return true;
+        let Some(number) = number.and_then(payload_type) else {
+            return Keeping::Words;
         };
         let mut formats = self.listing.formats.iter();
-        formats.any(|it| matches!(it, Listed::Kept(number) if *number == payload_type))
+        match formats.find(|it| it.payload_type() == number) {
+            Some(Listed::Kept(_)) => Keeping::Words,
+            Some(Listed::Reworded(_)) => Keeping::Feedback,
+            // Nothing to us: it was not listed before, either.
+            None if (self.had | self.listing.gone) & bit(number) == 0 => Keeping::Words,
+            Some(Listed::New(_)) | None => Keeping::Nothing,
+        }
     }
 
     fn push(&self, line: &[u8], out: &mut Vec<u8>) {
@@ -220,7 +264,7 @@ impl<'a> Rewriting<'a> {
             out.extend_from_slice(self.line_break);
         }
         for format in &self.listing.formats {
-            if let Listed::New(format) = format {
+            if let Listed::New(format) | Listed::Reworded(format) = format {
                 format.write(self.line_break, out);
             }
         }
@@ -231,6 +275,11 @@ impl<'a> Rewriting<'a> {
         }
         out.extend_from_slice(&blank);
     }
+}
+
+/// The bit of a payload type in a set of them.
+pub(super) fn bit(payload_type: u8) -> u128 {
+    1_u128.checked_shl(payload_type.into()).unwrap_or(0)
 }
 
 /// Takes blank lines off the end: what is added comes before them.

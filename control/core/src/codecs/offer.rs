@@ -15,9 +15,6 @@ use super::wishes::{Fate, Spec, Wishes};
 /// those below 96 only when the others are used up, as RFC 5761 §4 leaves 64 to 95 to RTCP.
 const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 
-/// Keys 0 to 9, `*`, `#`, A to D (RFC 4733 §3.2).
-const EVENTS: &str = "0-15";
-
 /// What Opus says where it is offered by the relay, and what it says where others hear less.
 const OPUS: &str = "useinbandfec=1";
 const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
@@ -55,6 +52,14 @@ pub(super) enum KnownBy {
     Answerer,
     /// It is not offered on.
     Offerer,
+}
+
+impl Offered {
+    /// What a payload type stands for. No number stands for two codecs.
+    pub(super) fn format(&self, payload_type: u8) -> Option<&Format> {
+        let mut formats = self.entries.iter().map(|it| &it.format);
+        formats.find(|it| it.payload_type == payload_type)
+    }
 }
 
 impl Entry {
@@ -290,6 +295,7 @@ impl Draft {
         Some(Listing {
             formats,
             ptime: ptime.map_or(Ptime::Keep, Ptime::Set),
+            gone: 0,
         })
     }
 }
@@ -299,7 +305,7 @@ fn events(clock_hz: u32) -> Format {
     let mut format = Format::of_payload_type(u8::MAX);
     format.name = Cow::Borrowed("telephone-event");
     format.clock_hz = clock_hz;
-    format.parameters = Cow::Borrowed(EVENTS);
+    format.parameters = Cow::Borrowed(capability::EVENTS);
     format
 }
 

@@ -194,7 +194,7 @@ fn noise<'a>(mut formats: impl Iterator<Item = &'a Format>, codec: &Format) -> O
 }
 
 /// How Opus is encoded for a party: as the proxy wants, and no better than the party wants.
-fn opus(asked: Option<OpusSettings>, format: &Format) -> Option<OpusSettings> {
+pub(super) fn opus(asked: Option<OpusSettings>, format: &Format) -> Option<OpusSettings> {
     let bitrate_max = format.parameter("maxaveragebitrate");
     let wants_repetition = format.parameter("useinbandfec") == Some(1);
     if asked.is_none() && bitrate_max.is_none() && !wants_repetition {

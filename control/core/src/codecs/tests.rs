@@ -7,7 +7,7 @@ use super::offer::Offered;
 use super::*;
 
 /// `0 8 96=opus/48000/2;useinbandfec=1 ptime=30` as a description.
-fn description(formats: &str) -> String {
+pub(super) fn description(formats: &str) -> String {
     let words: Vec<_> = formats.split_whitespace().collect();
     let numbers = words.iter().filter(|it| !it.starts_with("ptime="));
     let numbers: Vec<_> = numbers.map(|it| it.split('=').next().unwrap()).collect();
@@ -30,7 +30,7 @@ fn description(formats: &str) -> String {
 }
 
 /// What the first section lists, as `0 PCMU, 96 opus`.
-fn listed(sdp: &str) -> String {
+pub(super) fn listed(sdp: &str) -> String {
     let sections = sections(sdp.as_bytes());
     let formats = &sections[0].as_ref().unwrap().formats;
     let words = formats.iter().map(|it| match it.clock_hz {
@@ -41,7 +41,7 @@ fn listed(sdp: &str) -> String {
 }
 
 /// Directives as `strip=all offer=PCMA,PCMU ptime=30`, and flags.
-fn wishes(directives: &str) -> Wishes {
+pub(super) fn wishes(directives: &str) -> Wishes {
     let mut codecs = Codecs::default();
     let mut negotiation = Negotiation::default();
     for word in directives.split_whitespace() {
@@ -112,7 +112,7 @@ fn side(format: relay_wire::Format) -> String {
     text
 }
 
-fn shown(routes: &[relay_wire::Route]) -> Vec<String> {
+pub(super) fn shown(routes: &[relay_wire::Route]) -> Vec<String> {
     let route = |it: &relay_wire::Route| format!("{} > {}", side(it.from), side(it.to));
     routes.iter().map(route).collect()
 }
@@ -552,7 +552,7 @@ fn lines_of_what_is_taken_out_go_with_it() {
     assert_eq!(onward, expected);
 }
 
-fn any_formats() -> impl Strategy<Value = String> {
+pub(super) fn any_formats() -> impl Strategy<Value = String> {
     let formats = prop::sample::subsequence(
         &[
             "0",
@@ -578,7 +578,7 @@ fn any_formats() -> impl Strategy<Value = String> {
     (formats.prop_shuffle(), ptime).prop_map(|(formats, ptime)| formats.join(" ") + ptime)
 }
 
-fn any_directives() -> impl Strategy<Value = String> {
+pub(super) fn any_directives() -> impl Strategy<Value = String> {
     let directives = prop::sample::subsequence(
         &[
             "strip=all",
@@ -652,7 +652,7 @@ proptest! {
         let back = relist(sdp.as_bytes(), &[listing]);
         let told = sections(&back).remove(0).unwrap();
         let had = sections(description(&text).as_bytes()).remove(0).unwrap();
-        let is_audio = |it: &&format::Format| !it.is_companion();
+        let is_audio = |it: &&Format| !it.is_companion();
         let is_any_audio = section.formats.iter().any(|it| is_audio(&it));
         for format in &told.formats {
             let was_offered = had.formats.iter().any(|it| it.payload_type == format.payload_type

@@ -1,8 +1,10 @@
 //! What a proxy wants done with codecs.
 
 use control_ng::{CodecDirective, Codecs, Flag, Negotiation};
+use relay_wire::OpusSettings;
+use serde::{Deserialize, Serialize};
 
-use super::format::Format;
+use super::format::{Format, kept};
 
 /// Options that are read of one codec's name; more are nothing to us.
 const WORDS_MAX: usize = 7;
@@ -10,15 +12,17 @@ const WORDS_MAX: usize = 7;
 /// What is to be done with codecs in one offer or answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wishes {
-    accept: Vec<Spec>,
-    consume: Vec<Spec>,
-    except: Vec<Spec>,
-    mask: Vec<Spec>,
+    pub(super) accept: Vec<Spec>,
+    pub(super) consume: Vec<Spec>,
+    pub(super) except: Vec<Spec>,
+    /// As if the sender had not named them.
+    pub(super) ignore: Vec<Spec>,
+    pub(super) mask: Vec<Spec>,
     /// In this order before all others.
-    offer: Vec<Spec>,
+    pub(super) offer: Vec<Spec>,
     /// Options of codecs that are transcoded.
     pub(super) set: Vec<Spec>,
-    strip: Vec<Spec>,
+    pub(super) strip: Vec<Spec>,
     /// To be offered even if the sender does not have them.
     pub(super) transcode: Vec<Spec>,
     /// Milliseconds of a packet towards who gets the offer.
@@ -29,6 +33,34 @@ pub(crate) struct Wishes {
     accepts_all: bool,
     /// The answer names but one.
     pub(super) is_single: bool,
+    /// What was agreed on keeps its place and its meaning.
+    pub(super) reuses: bool,
+    /// Who gets the offer is offered what it was offered before.
+    pub(super) keeps_answerer: bool,
+    /// A stream may be left without codecs.
+    pub(super) allows_none: bool,
+    /// What is received need not be what is sent.
+    pub(super) is_asymmetric: bool,
+}
+
+/// How a codec is encoded, as far as a proxy said.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Options {
+    bitrate: Option<u32>,
+    complexity: Option<u8>,
+}
+
+impl Options {
+    /// These, and what others say beyond them.
+    pub(super) fn settings(self, others: Self) -> Option<OpusSettings> {
+        let bitrate = self.bitrate.or(others.bitrate);
+        let complexity = self.complexity.or(others.complexity);
+        (bitrate.is_some() || complexity.is_some()).then(|| OpusSettings {
+            complexity: complexity.unwrap_or_default(),
+            bitrate,
+            loss_percent: 0,
+        })
+    }
 }
 
 /// A codec as proxies name it, in full or in part:
@@ -63,10 +95,17 @@ impl Wishes {
             ptime_reverse_ms: negotiation.ptime_reverse_ms,
             accepts_all: flags.has(Flag::AlwaysTranscode),
             is_single: flags.has(Flag::SingleCodec),
+            reuses: flags.has(Flag::ReuseCodecs) || flags.has(Flag::NoCodecRenegotiation),
+            keeps_answerer: flags.has(Flag::StaticCodecs),
+            allows_none: flags.has(Flag::AllowNoCodecMedia),
+            is_asymmetric: flags.has(Flag::AllowAsymmetricCodecs),
             ..Self::default()
         };
         if !negotiation.codecs.is_empty() {
             wishes.read(&negotiation.codecs);
+        }
+        if wishes.accepts_all {
+            wishes.accept.push(Spec::new(b"all"));
         }
         wishes
     }
@@ -76,6 +115,7 @@ impl Wishes {
         self.accept = specs(CodecDirective::Accept);
         self.consume = specs(CodecDirective::Consume);
         self.except = specs(CodecDirective::Except);
+        self.ignore = specs(CodecDirective::Ignore);
         self.mask = specs(CodecDirective::Mask);
         self.offer = specs(CodecDirective::Offer);
         self.set = specs(CodecDirective::Set);
@@ -103,9 +143,11 @@ impl Wishes {
         self.is_single || !self.strip.is_empty() || !self.offer.is_empty()
     }
 
-    /// Whether the proxy has its own idea of which codecs are to be transcoded.
+    /// Whether the proxy has its own idea of what is to become of codecs.
     pub(super) fn directs(&self) -> bool {
-        !self.transcode.is_empty() || !self.consume.is_empty() || self.accepts_all
+        let lists = [&self.transcode, &self.consume, &self.accept, &self.ignore];
+        let flags = [self.reuses, self.keeps_answerer, self.allows_none];
+        lists.iter().any(|it| !it.is_empty()) || flags.contains(&true)
     }
 
     /// What becomes of a payload type that is offered.
@@ -151,6 +193,20 @@ impl Wishes {
         specs.position(|it| it.names(format)).unwrap_or(usize::MAX)
     }
 
+    /// What was offered is not offered again, not even what is asked for by name.
+    pub(super) fn strips_full(&self) -> bool {
+        let mut specs = [&self.strip, &self.mask, &self.consume]
+            .into_iter()
+            .flatten();
+        specs.any(Spec::is_full)
+    }
+
+    /// How a codec is to be encoded, if anything is said of it.
+    pub(super) fn options_set(&self, format: &Format) -> Option<Options> {
+        let mut specs = self.set.iter();
+        specs.find(|spec| spec.names(format)).map(Spec::options)
+    }
+
     /// The options that are given for a codec.
     pub(super) fn options(&self, format: &Format) -> Option<&Spec> {
         let mut specs = self.set.iter().chain(&self.transcode);
@@ -166,6 +222,7 @@ impl Spec {
     fn new(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         let mut words = text.trim().splitn(WORDS_MAX, '/').map(str::trim);
+        let has_parameters = words.clone().count() > 5;
         let mut next = || words.next().unwrap_or_default();
         let name = next().to_owned();
         let (clock, channels, bitrate, ptime, parameters, options) =
@@ -178,8 +235,18 @@ impl Spec {
             channels: channels.parse().ok(),
             bitrate: bitrate.parse().ok().filter(|it| *it > 0),
             ptime_ms: ptime.parse().ok().filter(|it| (1..=200).contains(it)),
-            parameters: Some(unescaped(parameters)).filter(|it| !it.is_empty()),
+            // None that are named are other than none named.
+            parameters: has_parameters.then(|| unescaped(parameters)),
             complexity: complexity(&unescaped(options)),
+        }
+    }
+
+    /// Writes the name as it is spelt, and as many channels as are meant: one, if a clock is named
+    /// alone.
+    pub(super) fn spell(&self, format: &mut Format) {
+        format.name = kept(&self.name);
+        if self.clock_hz.is_some() {
+            format.channels = self.channels.unwrap_or(1);
         }
     }
 
@@ -191,7 +258,14 @@ impl Spec {
         self.name == "full"
     }
 
-    fn is_every(&self) -> bool {
+    pub(super) fn options(&self) -> Options {
+        Options {
+            bitrate: self.bitrate,
+            complexity: self.complexity,
+        }
+    }
+
+    pub(super) fn is_every(&self) -> bool {
         self.is_all() || self.is_full()
     }
 
@@ -212,7 +286,11 @@ impl Spec {
     /// Whether a codec that has a full name can be what is meant.
     pub(super) fn means(&self, format: &Format) -> bool {
         let clock = self.clock_hz.is_none_or(|it| it == format.clock_hz);
-        let channels = self.channels.is_none_or(|it| it == format.channels);
+        // Opus says so itself, packet by packet (RFC 7587 §3.4).
+        let is_opus = format.is_named("opus");
+        let channels = self
+            .channels
+            .is_none_or(|it| is_opus || it == format.channels);
         format.is_named(&self.name) && clock && channels
     }
 }

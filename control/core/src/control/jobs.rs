@@ -46,6 +46,8 @@ pub(super) struct Call {
     pub(super) ended: Option<Box<Ended>>,
     /// The relay said that it is silent while something else was being done.
     pub(super) silence: Option<Silence>,
+    /// It is to end as soon as it can.
+    pub(super) is_doomed: bool,
     /// When it is next looked at.
     pub(super) timer: Option<Instant>,
 }
@@ -118,6 +120,7 @@ impl Call {
             must_restore: false,
             ended: None,
             silence: None,
+            is_doomed: false,
             timer: None,
         }
     }
@@ -181,7 +184,7 @@ impl Control {
         match &call.installed {
             Some(plan) => plan.clone(),
             None if call.is_new() => Plan::default(),
-            None => Plan::of(&call.state, self.timeouts()),
+            None => Plan::of(&call.state, self.terms()),
         }
     }
 
@@ -195,7 +198,7 @@ impl Control {
     ) -> Result<(), CommandError> {
         let too_long = CommandError::Refused(Refusal::TooLong);
         let record = record::encode(&next).map_err(|_| too_long)?;
-        let plan = Plan::of(&next, self.timeouts());
+        let plan = Plan::of(&next, self.terms());
         if plan.endpoints.len() > relay_wire::ENDPOINTS_PER_CALL_MAX {
             return Err(CommandError::Refused(Refusal::TableFull));
         }
@@ -242,7 +245,7 @@ impl Control {
         };
         let call = &self.calls[&key];
         let stands = self.installed(call);
-        let plan = Plan::of(&call.state, self.timeouts());
+        let plan = Plan::of(&call.state, self.terms());
         let commands = stands.commands_to(&plan, key, record);
         self.start(key, Job::new(None, Kind::Restore, stands, commands));
     }

@@ -167,7 +167,7 @@ impl Control {
         } else if call.is_busy() || !self.link.is_up() {
             // Looked at again when it is done.
             return;
-        } else if is_due(call.state.delete_at_unix_ms) {
+        } else if call.is_doomed || is_due(call.state.delete_at_unix_ms) {
             return self.remove(key, None, (Some(EndReason::Deleted), true));
         } else if is_due(call.state.offer_deadline_unix_ms) {
             return self.remove(key, None, (Some(EndReason::OfferTimeout), true));
@@ -196,7 +196,7 @@ impl Control {
 
     /// Does what is to be done about silence that was reported while a job was under way.
     pub(super) fn handle_silence(&mut self, now: Now, key: CallKey, was_change: bool) {
-        let timeouts = self.timeouts();
+        let timeouts = self.terms();
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
@@ -232,6 +232,9 @@ impl Call {
     fn due_unix_ms(&self, final_ms: u64) -> Option<u64> {
         if let Some(ended) = &self.ended {
             return Some(ended.until_unix_ms);
+        }
+        if self.is_doomed {
+            return Some(0);
         }
         let state = &self.state;
         let dues = [

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use relay_wire::{
-    Answer, CallKey, Command, Event, Hello, Interface, Port, Reply, Request, WorkerId,
+    Answer, CallKey, Command, Event, Hello, Interface, Key, Port, Reply, Request, WorkerId,
 };
 use rustc_hash::FxHashMap;
 
@@ -152,12 +152,23 @@ impl Control {
         let (call, silence) = match event {
             Event::FirstPacketTimeout { call } => (call, Silence::FromTheFirst),
             Event::MediaTimeout { call } => (call, Silence::ForLong),
+            Event::Key { call, ingress, key } => return self.tell_key(now, (call, ingress), key),
         };
         if self.link.state != State::Listing {
             self.trace_silence(now, call, silence);
             self.handle_silent(call, silence);
         } else if self.link.silent.len() < SILENT_MAX {
             self.link.silent.push((call, silence));
+        }
+    }
+
+    /// A party has pressed a key.
+    fn tell_key(&mut self, now: Now, (call, ingress): (CallKey, Port), key: Key) {
+        let state = self.calls.get(&call).map(|call| &call.state);
+        let report = state.and_then(|state| state.key_report(ingress, key, now.unix_ms));
+        if let Some(report) = report {
+            self.counters.keys += 1;
+            self.outputs.push_back(Output::Key(Box::new(report)));
         }
     }
 

@@ -1,10 +1,14 @@
 //! Scenarios: requests in, replies and a simulated relay's tables out.
 
-mod blocking;
+mod connecting;
 mod deletion;
 mod descriptions;
 mod formats;
+mod hidden;
+mod moves;
 mod negotiation;
+mod parties;
 mod recovery;
 mod resilience;
 mod transcoding;
+mod treating;

@@ -12,17 +12,10 @@ fn port(number: u16) -> Port {
 }
 
 fn transcoding() -> Transcoding {
-    let format = |codec, payload_type| relay_wire::Format {
-        codec,
-        payload_type,
-        ptime_ms: 20,
-        events: None,
-        comfort_noise: None,
-    };
     Transcoding {
         routes: vec![relay_wire::Route {
-            from: format(relay_wire::Codec::Pcmu, 0),
-            to: format(relay_wire::Codec::Gsm, 3),
+            from: relay_wire::Format::new(relay_wire::Codec::Pcmu, 0, 20),
+            to: relay_wire::Format::new(relay_wire::Codec::Gsm, 3, 20),
             opus: None,
             suppresses_silence: false,
         }],
@@ -49,6 +42,9 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
             rtcp: None,
         },
         transcoding: egress.filter(|number| *number == 20).map(|_| transcoding()),
+        filter: egress
+            .filter(|number| *number == 10)
+            .map(|_| Filter::default()),
     });
     Plan {
         exists: true,

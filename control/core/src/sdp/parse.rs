@@ -8,6 +8,9 @@ use std::ops::Range;
 /// Media sections of one description.
 pub const MEDIA_MAX: usize = 16;
 
+/// Stands for a port that is not known yet (RFC 8840 §4.1.1).
+const PORT_TO_COME: u16 = 9;
+
 /// Lines of most sections; others grow.
 const LINES_USUAL: usize = 20;
 
@@ -35,6 +38,8 @@ pub(crate) struct Sdp<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) session: Session,
     pub(super) media: Vec<Media>,
+    /// A blank line was read: what follows belongs to no section.
+    is_past_end: bool,
 }
 
 /// What stands before the first `m=`.
@@ -194,6 +199,7 @@ impl<'a> Sdp<'a> {
             bytes,
             session: Session::default(),
             media: Vec::with_capacity(1),
+            is_past_end: false,
         };
         let mut start = 0;
         while start < bytes.len() {
@@ -215,6 +221,33 @@ impl<'a> Sdp<'a> {
         &self.bytes[range.clone()]
     }
 
+    /// What stands for the codecs of a medium in its line: payload types, or whatever it is.
+    pub(crate) fn formats(&self, media: &Media) -> &'a [u8] {
+        self.text(&media.formats)
+    }
+
+    /// What is said of a payload type: the name of each attribute, and what follows the number.
+    pub(crate) fn format_lines<'s>(
+        &'s self,
+        media: &'s Media,
+        payload_type: u8,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 's {
+        let lines = media.block.lines.iter();
+        let lines = lines.filter(move |line| line.payload_type == Some(payload_type));
+        lines.filter_map(|line| {
+            let (name, argument) = name_and_argument(self.text(&line.text).get(2..)?);
+            let at = argument.iter().position(|&b| b == b' ')?;
+            Some((name, &argument[at..]))
+        })
+    }
+
+    /// The line by which a medium is refused.
+    pub(crate) fn refusal(&self, media: &Media) -> Vec<u8> {
+        let before = self.text(&(media.line.start..media.port_field.start));
+        let after = self.text(&(media.port_field.end..media.line.end));
+        [before, b"0", after].concat()
+    }
+
     /// Whether a relay has left its mark.
     pub(crate) fn has_loop_mark(&self, mark: &[u8]) -> bool {
         let lines = self.session.block.lines.iter();
@@ -227,7 +260,7 @@ impl<'a> Sdp<'a> {
     pub(crate) fn direction(&self, media: &Media) -> Direction {
         let direction = media.block.direction.or(self.session.block.direction);
         let direction = direction.unwrap_or(Direction::SendRecv);
-        let is_zero = self.address(media).is_some_and(|it| it.is_unspecified());
+        let is_zero = self.is_zero(media);
         match direction {
             Direction::SendRecv if is_zero => Direction::SendOnly,
             Direction::RecvOnly if is_zero => Direction::Inactive,
@@ -241,9 +274,32 @@ impl<'a> Sdp<'a> {
         Some(words.each_ref().map(|word| self.text(word)))
     }
 
+    /// Whether the address given for a medium says that nothing is to be sent. Who trickles
+    /// candidates gives one of zeros, and port 9, because it knows none yet (RFC 8840 §4.1.1).
+    pub(crate) fn is_zero(&self, media: &Media) -> bool {
+        let is_zero = self.address(media).is_some_and(|it| it.is_unspecified());
+        is_zero && !(media.port == PORT_TO_COME && self.trickles(media))
+    }
+
+    /// Whether candidates of ICE are still to come.
+    fn trickles(&self, media: &Media) -> bool {
+        let blocks = [&media.block, &self.session.block];
+        let mut lines = blocks.into_iter().flat_map(|block| &block.lines);
+        lines.any(|line| {
+            let text = self.text(&line.text);
+            let options = text.strip_prefix(b"a=ice-options:").unwrap_or_default();
+            options.split(|&b| b == b' ').any(|it| it == b"trickle")
+        })
+    }
+
     /// The address given for a medium; `None` if there is none or it is a host name.
     pub(crate) fn address(&self, media: &Media) -> Option<IpAddr> {
         self.connection(media)?.address
+    }
+
+    /// The address and port given for a medium, be they zeros.
+    pub(crate) fn signalled(&self, media: &Media) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address(media)?, media.port))
     }
 
     /// The line `c=` that speaks for a medium.
@@ -278,6 +334,9 @@ impl<'a> Sdp<'a> {
     /// Takes a line without its end.
     fn line(&mut self, line: Range<usize>) -> Result<(), SdpError> {
         let kind = self.text(&line).get(..2).unwrap_or_default();
+        if self.is_past_end && kind != b"m=" {
+            return Ok(());
+        }
         let value = line.start + kind.len()..line.end;
         let is_session = self.media.is_empty();
         let place = match kind {
@@ -299,7 +358,10 @@ impl<'a> Sdp<'a> {
             b"e=" if is_session => Place::Email,
             b"p=" if is_session => Place::Phone,
             b"t=" | b"r=" | b"z=" if is_session => Place::Time,
-            _ if self.text(&line).trim_ascii().is_empty() => return Ok(()),
+            _ if self.text(&line).trim_ascii().is_empty() => {
+                self.is_past_end = true;
+                return Ok(());
+            }
             _ => Place::Unknown,
         };
         self.push(line, place, None);
@@ -335,6 +397,7 @@ impl<'a> Sdp<'a> {
         let [Some(kind), Some(port_field), Some(protocol)] = words::<3>(self.bytes, &value) else {
             return Err(SdpError::MediaLine);
         };
+        self.is_past_end = false;
         let port = self.text(&port_field).split(|&b| b == b'/').next();
         let port = number(port.unwrap_or_default()).ok_or(SdpError::MediaLine)?;
         self.media.push(Media {

@@ -10,6 +10,10 @@ use codec_catalog::Descriptor;
 use super::manipulate::Manipulation;
 use super::parse::{Block, Direction, Line, Media, Place, Sdp, Transport};
 use crate::digits::{Digits, payload_type, push_address};
+use crate::profile;
+
+/// The end of a line (RFC 8866 §5), whatever it was before.
+const LINE_BREAK: &[u8] = b"\r\n";
 
 /// What a description is to say.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) replace_zero: bool,
     /// Leave the direction of media as it is written, and where.
     pub(crate) keeps_direction: bool,
+    /// Say nothing of header extensions (RFC 8285).
+    pub(crate) strips_extensions: bool,
     /// What `a=rtcp` is to say.
     pub(crate) rtcp_attribute: RtcpAttribute,
     /// Leave this mark, by which we know the description if it comes by again.
@@ -55,6 +61,8 @@ pub(crate) enum RtcpAttribute {
 /// What becomes of one media section.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Section {
+    /// The receiver is not told of it.
+    Hide,
     /// It cannot be relayed: it stays as it is, and points where it did.
     Keep,
     /// Its port becomes 0.
@@ -67,7 +75,21 @@ pub(crate) enum Section {
         rtcp_port: u16,
         /// Say that RTCP may come to the port of RTP.
         rtcp_mux: bool,
+        /// Which profile the other party is told of.
+        feedback: Feedback,
     },
+}
+
+/// Whether a profile of RTP is to be one with feedback (RFC 4585).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Feedback {
+    /// As it is written.
+    #[default]
+    AsWritten,
+    /// `RTP/AVPF` and the like.
+    With,
+    /// `RTP/AVP` and the like.
+    Without,
 }
 
 /// The description that `sdp` becomes.
@@ -76,13 +98,18 @@ pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
     writer.session();
     for (media, section) in sdp.media.iter().zip(rewrite.sections) {
         match *section {
+            Section::Hide => {}
             Section::Keep => writer.kept(media),
             Section::Refuse => writer.refused(media),
             Section::Relay {
                 port,
                 rtcp_port,
                 rtcp_mux,
-            } if media.transport == Transport::Rtp => writer.rtp(media, port, rtcp_port, rtcp_mux),
+                feedback,
+            } if media.transport == Transport::Rtp => {
+                writer.feedback = feedback;
+                writer.rtp(media, port, rtcp_port, rtcp_mux);
+            }
             Section::Relay { port, .. } => writer.datagrams(media, port),
         }
     }
@@ -95,7 +122,7 @@ struct Writer<'a> {
     rewrite: &'a Rewrite<'a>,
     /// The kind of the section being written; `None`: the session part.
     kind: Option<&'a [u8]>,
-    line_break: &'static [u8],
+    feedback: Feedback,
     /// Where the relay receives, as `c=` says it.
     address: Vec<u8>,
     out: Vec<u8>,
@@ -103,13 +130,11 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(sdp: &'a Sdp<'a>, rewrite: &'a Rewrite<'a>) -> Self {
-        let first_break = memchr::memchr(b'\n', sdp.bytes);
-        let is_bare = first_break.is_some_and(|at| at == 0 || sdp.bytes[at - 1] != b'\r');
         Self {
             sdp,
             rewrite,
             kind: None,
-            line_break: if is_bare { b"\n" } else { b"\r\n" },
+            feedback: Feedback::AsWritten,
             address: address_field(rewrite.address),
             out: Vec::with_capacity(sdp.bytes.len() + 256),
         }
@@ -175,7 +200,9 @@ impl<'a> Writer<'a> {
         self.head(media, port);
         self.places(block, Place::Unknown..=Place::Label);
         self.formats(media);
-        self.places(block, Place::Extmap..=Place::Extmap);
+        if !self.rewrite.strips_extensions {
+            self.places(block, Place::Extmap..=Place::Extmap);
+        }
         let keeps_direction = self.rewrite.keeps_direction;
         for line in &block.lines {
             let is_here =
@@ -230,9 +257,8 @@ impl<'a> Writer<'a> {
         self.kind = Some(self.sdp.text(&media.kind));
         self.media_line(media, port);
         self.places(&media.block, Place::Title..=Place::Title);
-        let is_zero = self.sdp.address(media).is_some_and(|a| a.is_unspecified());
         let address = self.rewrite.address;
-        if is_zero && !self.rewrite.replace_zero {
+        if self.sdp.is_zero(media) && !self.rewrite.replace_zero {
             self.connection(unspecified(address));
         } else {
             self.connection(address);
@@ -242,15 +268,18 @@ impl<'a> Writer<'a> {
 
     fn media_line(&mut self, media: &Media, port: u16) {
         let before = self.sdp.text(&(media.line.start..media.port_field.start));
-        let after = self.sdp.text(&(media.port_field.end..media.line.end));
-        self.line(&[before, Digits::of(port).as_bytes(), after]);
+        let protocol = self.sdp.text(&media.protocol);
+        let protocol = profile::rewritten(protocol, std::mem::take(&mut self.feedback));
+        let formats = self.sdp.text(&media.formats);
+        let port = Digits::of(port);
+        self.line(&[before, port.as_bytes(), b" ", &protocol, b" ", formats]);
     }
 
     fn connection(&mut self, address: IpAddr) {
         if address == self.rewrite.address {
             self.out.extend_from_slice(b"c=IN ");
             self.out.extend_from_slice(&self.address);
-            self.out.extend_from_slice(self.line_break);
+            self.out.extend_from_slice(LINE_BREAK);
         } else {
             self.line(&[b"c=IN ", &address_field(address)]);
         }
@@ -401,7 +430,7 @@ impl<'a> Writer<'a> {
         for part in parts {
             self.out.extend_from_slice(part);
         }
-        self.out.extend_from_slice(self.line_break);
+        self.out.extend_from_slice(LINE_BREAK);
     }
 }
 

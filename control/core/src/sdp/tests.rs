@@ -29,6 +29,7 @@ fn plain() -> Rewrite<'static> {
         origin: &UNCHANGED,
         replace_zero: false,
         keeps_direction: false,
+        strips_extensions: false,
         rtcp_attribute: RtcpAttribute::Port,
         loop_mark: None,
         manipulation: Manipulation::default(),
@@ -41,6 +42,7 @@ fn relay(port: u16) -> Section {
         port,
         rtcp_port: port + 1,
         rtcp_mux: false,
+        feedback: Feedback::AsWritten,
     }
 }
 
@@ -87,18 +89,49 @@ fn lines_come_in_the_order_of_the_peer_and_the_unknown_ones_as_they_were() {
 }
 
 #[test]
-fn line_ends_stay_as_they_are() {
+fn all_lines_come_out_with_the_ends_of_the_rfc() {
     let bare = "v=0\nc=IN IP4 192.0.2.10\nm=audio 4000 RTP/AVP 0";
-    let expected = "v=0\nt=0 0\nm=audio 30000 RTP/AVP 0\nc=IN IP4 203.0.113.5\n\
-                    a=rtpmap:0 PCMU/8000\na=sendrecv\na=rtcp:30001\n";
+    let expected = lines(&[
+        "v=0",
+        "t=0 0",
+        "m=audio 30000 RTP/AVP 0",
+        "c=IN IP4 203.0.113.5",
+        "a=rtpmap:0 PCMU/8000",
+        "a=sendrecv",
+        "a=rtcp:30001",
+    ]);
     assert_eq!(rewrite_all(bare, &[relay(30_000)]), expected);
+}
+
+#[test]
+fn who_trickles_candidates_is_not_on_hold() {
+    let text = |port: u16| {
+        let media = format!("m=audio {port} RTP/AVP 0");
+        let trickle = "a=ice-options:rtp+ecn trickle";
+        lines(&["v=0", "c=IN IP4 0.0.0.0", trickle, &media])
+    };
+    let out = rewrite_all(&text(9), &[relay(30_000)]);
+    assert!(out.contains("c=IN IP4 203.0.113.5\r\n") && out.contains("a=sendrecv\r\n"));
+    let out = rewrite_all(&text(4_000), &[relay(30_000)]);
+    assert!(out.contains("c=IN IP4 0.0.0.0\r\n") && out.contains("a=sendonly\r\n"));
+}
+
+#[test]
+fn nothing_after_a_blank_line_belongs_to_the_section_before() {
+    let text = "v=0\r\nc=IN IP4 192.0.2.10\r\nm=audio 4000 RTP/AVP 0\r\na=x\r\n\r\na=y\r\n\
+                m=video 4002 RTP/AVP 96\r\na=z\r\n";
+    let out = rewrite_all(text, &[relay(30_000), relay(30_002)]);
+    assert!(out.contains("a=x\r\n") && out.contains("a=z\r\n") && !out.contains("a=y\r\n"));
 }
 
 #[test]
 fn a_line_that_ends_in_many_returns_is_the_same_the_second_time() {
     let text = "v=0\nm=audio 4000 RTP/AVP 0\r\r\na=x\r\r\r\n";
     let once = rewrite_all(text, &[relay(30_000)]);
-    assert!(once.contains("\na=x\n") && !once.contains('\r'), "{once:?}");
+    assert!(
+        once.contains("\r\na=x\r\n") && !once.contains("\r\r"),
+        "{once:?}"
+    );
     assert_eq!(rewrite_all(&once, &[relay(30_000)]), once);
 }
 
@@ -315,6 +348,7 @@ fn ways_around_the_relay_are_taken_out() {
 fn mux_is_added_or_taken_out_as_agreed() {
     let text = lines(&["v=0", "c=IN IP4 192.0.2.10", "m=audio 4000 RTP/AVP 0"]);
     let muxed = Section::Relay {
+        feedback: Feedback::AsWritten,
         port: 30_000,
         rtcp_port: 30_000,
         rtcp_mux: true,
@@ -495,6 +529,11 @@ proptest! {
         // Of sections that nobody uses little is said.
         let is_used = sections.iter().all(|section| *section != Section::Refuse);
         let untouched = |text: &str| -> Vec<String> {
+            let mut is_part = true;
+            let mut belongs = |line: &&str| {
+                is_part = !line.trim().is_empty() && (is_part || line.starts_with("m="));
+                is_part
+            };
             let concerns = ["t=", "c=", "m=", "a=rtcp", "a=ice-", "a=candidate", "a=group:BUNDLE",
                 "a=end-of", "a=remote-cand", "a=sendrecv", "a=inactive",
                 "a=sendonly", "a=rtpmap:0",
@@ -503,6 +542,7 @@ proptest! {
                 !line.trim().is_empty() && !concerns.iter().any(|c| line.starts_with(c))
             };
             let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+            let lines = lines.filter(&mut belongs);
             let mut lines: Vec<_> = lines.filter(is_kept).map(str::to_owned).collect();
             lines.sort();
             lines

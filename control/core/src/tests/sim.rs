@@ -7,12 +7,12 @@ use std::time::Duration;
 use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
-    Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition, Refusal, Reply,
-    Request, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
+    Filter, Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition,
+    Refusal, Reply, Request, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
 };
 
 use super::{client, start};
-use crate::{Client, Config, Control, Notice, Now, Output, Transcode};
+use crate::{Client, Config, Control, KeyReport, Notice, Now, Output, Transcode};
 
 /// One endpoint of the simulated relay.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -25,6 +25,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) packets: u64,
     pub(crate) tos: Option<u8>,
     pub(crate) transcoding: Option<Transcoding>,
+    pub(crate) filter: Option<Filter>,
 }
 
 /// One call of the simulated relay.
@@ -172,6 +173,11 @@ impl SimRelay {
                 }
                 self.endpoint(call, ingress)?.transcoding = transcoding;
             }
+            Command::SetFilter {
+                call,
+                ingress,
+                filter,
+            } => self.endpoint(call, ingress)?.filter = filter,
             Command::Connect {
                 call,
                 ingress,
@@ -316,6 +322,7 @@ pub(crate) struct Sim {
     pub(crate) requests: VecDeque<Request>,
     pub(crate) sent: VecDeque<(Client, Vec<u8>)>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) keys: Vec<KeyReport>,
     cookies: u32,
 }
 
@@ -329,6 +336,7 @@ pub(crate) const CONFIG: Config = Config {
     calls_max: 50,
     endpoint_learning: Learning::Heuristic,
     transcode: Transcode::Directives,
+    tells_keys: false,
     seed: [7; 32],
 };
 
@@ -354,6 +362,7 @@ impl Sim {
             requests: VecDeque::new(),
             sent: VecDeque::new(),
             notices: Vec::new(),
+            keys: Vec::new(),
             cookies: 0,
         }
     }
@@ -418,6 +427,7 @@ impl Sim {
     pub(crate) fn pump(&mut self) {
         while let Some(output) = self.control.poll_output() {
             match output {
+                Output::Key(report) => self.keys.push(*report),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Relay(request) => {
                     assert!(request.commands.len() <= relay_wire::COMMANDS_MAX);

@@ -99,6 +99,7 @@ impl<'a> Negotiation<'a> {
         );
         words(to, "rtcp-mux", self.rtcp_mux);
         words(to, "replace", self.replace);
+        words(to, "sdp-media-remove", self.media_removed);
         words(to, "flags", self.flags);
         words(to, "supports", self.supports);
         optional(to, "TOS", self.tos.map(u32::from));
@@ -107,8 +108,12 @@ impl<'a> Negotiation<'a> {
         if !self.codecs.is_empty() {
             self.codecs.write(to);
         }
+        optional(to, "alias-key", self.alias_key.map(Word::name));
+        optional(to, "media echo", self.media_echo.map(Word::name));
         optional(to, "ptime", self.ptime_ms.map(u32::from));
         optional(to, "ptime-reverse", self.ptime_reverse_ms.map(u32::from));
+        optional(to, "DTMF-security", self.dtmf_security.map(Word::name));
+        optional(to, "digit", self.digit.map(treat::name_of));
         to.push(&b"sdp"[..], self.sdp);
     }
 }
@@ -131,14 +136,15 @@ impl Command<'_> {
         Some(match self {
             Self::Acknowledge => return None,
             Self::Answer(_) => "answer",
-            Self::Block(block) if block.is_blocked => "block media",
-            Self::Block(_) => "unblock media",
+            Self::Cli(_) => "cli",
+            Self::Connect(_) => "connect",
             Self::Delete(_) => "delete",
             Self::List { .. } => "list",
             Self::Offer(_) => "offer",
             Self::Ping => "ping",
             Self::Query(_) => "query",
             Self::Statistics => "statistics",
+            Self::Treat(treat) => treat.name(),
         })
     }
 }
@@ -147,10 +153,12 @@ impl<'a> Command<'a> {
     fn write(&self, to: &mut Dictionary<'a>) {
         match self {
             Self::Answer(negotiation) | Self::Offer(negotiation) => negotiation.write(to),
-            Self::Block(block) => block.write(to),
+            Self::Cli(line) => to.push(&b"body"[..], *line),
+            Self::Connect(connect) => connect.write(to),
             Self::Delete(delete) => delete.write(to),
             Self::List { limit } => to.push(&b"limit"[..], *limit),
             Self::Query(query) => query.write(to),
+            Self::Treat(treat) => treat.write(to),
             Self::Acknowledge | Self::Ping | Self::Statistics => {}
         }
     }
@@ -167,21 +175,6 @@ impl<'a> Delete<'a> {
     }
 }
 
-impl<'a> Block<'a> {
-    fn write(&self, to: &mut Dictionary<'a>) {
-        to.push(&b"call-id"[..], self.call_id);
-        match &self.party {
-            Some(Party::Address(address)) => to.push(&b"address"[..], address.to_string()),
-            Some(Party::Label(label)) => to.push(&b"label"[..], *label),
-            Some(Party::Tag(tag)) => {
-                to.push(&b"from-tag"[..], *tag);
-                words(to, "flags", Flags::default().with(Flag::Directional));
-            }
-            None => {}
-        }
-    }
-}
-
 impl<'a> Query<'a> {
     fn write(&self, to: &mut Dictionary<'a>) {
         to.push(&b"call-id"[..], self.call_id);
@@ -190,13 +183,17 @@ impl<'a> Query<'a> {
     }
 }
 
-fn optional<'a, T: Into<Value<'a>>>(to: &mut Dictionary<'a>, key: &'static str, value: Option<T>) {
+pub(super) fn optional<'a, T: Into<Value<'a>>>(
+    to: &mut Dictionary<'a>,
+    key: &'static str,
+    value: Option<T>,
+) {
     if let Some(value) = value {
         to.push(key.as_bytes(), value);
     }
 }
 
-fn words<T: Word>(to: &mut Dictionary<'_>, key: &'static str, words: Words<T>) {
+pub(super) fn words<T: Word>(to: &mut Dictionary<'_>, key: &'static str, words: Words<T>) {
     if !words.is_empty() {
         let names = words.iter().map(|word| Value::from(word.name()));
         to.push(key.as_bytes(), names.collect::<Vec<_>>());

@@ -1,4 +1,5 @@
 mod manual;
+mod spellings;
 
 use proptest::prelude::*;
 
@@ -179,8 +180,21 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         prop::option::of(tag()),
         tag(),
     );
-    let sets = (any_words(), any_words(), any_words(), any_words());
-    let one_of = (any_word(), any_word(), any_word());
+    let sets = (
+        any_words(),
+        any_words(),
+        any_words(),
+        any_words(),
+        any_words(),
+    );
+    let one_of = (
+        any_word(),
+        any_word(),
+        any_word(),
+        any_word(),
+        any_word(),
+        any_word(),
+    );
     let numbers = (any::<Option<u8>>(), any::<Option<u32>>());
     let addresses = (any::<Option<IpAddr>>(), any::<Option<IpAddr>>());
     (names, sets, one_of, numbers, addresses).prop_map(
@@ -207,7 +221,12 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             codecs: codecs(names.3),
             ptime_ms: numbers.0.map(|ptime| u16::from(ptime).clamp(1, 200)),
             ptime_reverse_ms: numbers.0.map(|_| 20),
+            media_echo: one_of.3,
+            media_removed: sets.4,
+            alias_key: one_of.4,
             attribute_changes: Vec::new(),
+            dtmf_security: one_of.5,
+            digit: numbers.0.map(|digit| digit % 16),
         },
     )
 }

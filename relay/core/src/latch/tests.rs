@@ -399,3 +399,119 @@ fn rtcp_is_vouched_for_by_address_and_once() {
     let mut off = Latch::new(Some(address(SIGNALLED)), Learning::Off);
     assert!(!off.vouch(now, address(STRANGER)));
 }
+
+/// One packet after the other, the second number of each pair in milliseconds; where media is sent
+/// to in the end.
+fn as_open_as_other_relays(
+    learning: Learning,
+    handover: Handover,
+    packets: &[(u64, &str, Fate)],
+) -> Option<SocketAddr> {
+    let mut bench = Bench::new(Some(SIGNALLED), learning);
+    bench.rules(|it| (it.handover, it.forwards_others) = (handover, true));
+    for (at, source, fate) in packets {
+        let passes = bench.arrive(*at, source);
+        assert_eq!(passes, *fate == Passes, "{learning:?}: {source} at {at}");
+    }
+    bench.latch.remote()
+}
+
+#[test]
+fn others_may_be_heard_without_being_sent_to() {
+    let remote = as_open_as_other_relays(
+        Learning::Heuristic,
+        Handover::SameStream,
+        &[
+            (0, STRANGER, Passes),
+            (20, SAME_ADDRESS, Passes),
+            (40, SAME_PORT, Passes),
+            (60, SIGNALLED, Passes),
+            (80, SAME_ADDRESS, Passes),
+            (5_000, STRANGER, Passes),
+            (5_020, SAME_PORT, Passes),
+        ],
+    );
+    assert_eq!(remote, Some(address(SIGNALLED)));
+    let remote = as_open_as_other_relays(
+        Learning::Off,
+        Handover::SameStream,
+        &[(0, STRANGER, Passes), (20, SAME_ADDRESS, Passes)],
+    );
+    assert_eq!(remote, Some(address(SIGNALLED)));
+}
+
+#[test]
+fn of_others_that_may_be_heard_the_best_is_sent_to_at_once() {
+    let strict = [
+        (0, STRANGER, Passes),
+        (20, SAME_ADDRESS, Passes),
+        (40, SAME_PORT, Drops),
+        (60, STRANGER, Drops),
+    ];
+    let learning = Learning::Heuristic;
+    let remote = as_open_as_other_relays(learning, Handover::Never, &strict[..1]);
+    assert_eq!(remote, Some(address(STRANGER)));
+    let remote = as_open_as_other_relays(learning, Handover::Never, &strict);
+    assert_eq!(remote, Some(address(SAME_ADDRESS)));
+    let loose = strict.map(|(at, source, _)| (at, source, Passes));
+    let remote = as_open_as_other_relays(learning, Handover::SameStream, &loose);
+    assert_eq!(remote, Some(address(SAME_ADDRESS)));
+}
+
+#[test]
+fn a_strict_source_stays_the_only_one_where_others_may_be_heard() {
+    let remote = as_open_as_other_relays(
+        Learning::Off,
+        Handover::Never,
+        &[(0, STRANGER, Drops), (20, SIGNALLED, Passes)],
+    );
+    assert_eq!(remote, Some(address(SIGNALLED)));
+    let remote = as_open_as_other_relays(
+        Learning::Heuristic,
+        Handover::Never,
+        &[
+            (0, SIGNALLED, Passes),
+            (20, SAME_ADDRESS, Drops),
+            (5_000, STRANGER, Drops),
+        ],
+    );
+    assert_eq!(remote, Some(address(SIGNALLED)));
+    // The first after the window is locked.
+    let remote = as_open_as_other_relays(
+        Learning::Delayed,
+        Handover::Never,
+        &[
+            (0, SIGNALLED, Passes),
+            (20, STRANGER, Passes),
+            (5_000, SAME_PORT, Passes),
+            (5_020, STRANGER, Drops),
+            (5_040, SIGNALLED, Drops),
+        ],
+    );
+    assert_eq!(remote, Some(address(SAME_PORT)));
+    let steady = (0..200).map(|it| (it * 20, SIGNALLED, Passes));
+    let packets: Vec<_> = steady.chain([(4_010, STRANGER, Drops)]).collect();
+    let remote = as_open_as_other_relays(Learning::Delayed, Handover::Never, &packets);
+    assert_eq!(
+        remote,
+        Some(address(SIGNALLED)),
+        "also if it was there all the time"
+    );
+}
+
+#[test]
+fn nobody_is_learnt_of_whom_nothing_was_said_where_others_may_be_heard() {
+    let mut bench = Bench::new(None, Learning::Heuristic);
+    bench.rules(|it| (it.handover, it.forwards_others) = (Handover::Never, true));
+    assert!(bench.arrive(0, STRANGER) && bench.arrive(20, SPRAYER));
+    assert_eq!(bench.latch.remote(), None);
+}
+
+#[test]
+fn with_handover_another_stream_takes_over_only_after_silence_where_others_may_be_heard() {
+    let mut packets = vec![(0, SIGNALLED, Passes)];
+    packets.extend((1..4).map(|it| (it * 20, STRANGER, Passes)));
+    let learning = Learning::Heuristic;
+    let remote = as_open_as_other_relays(learning, Handover::AnyStream, &packets);
+    assert_eq!(remote, Some(address(SIGNALLED)));
+}

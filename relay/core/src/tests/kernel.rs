@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use relay_rtp::ExtendedSequence;
-use relay_wire::{SourceStats, Transcoding};
+use relay_wire::{Filter, SourceStats, Transcoding};
 
 use super::*;
 use crate::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
@@ -227,6 +227,24 @@ fn what_must_be_looked_at_stays_out() {
         world.alice();
     }
     assert_eq!(world.fake.flows_in(), [], "on hold");
+    let mut world = World::new(Learning::Heuristic);
+    world.bench.done(Command::SetSourceRules {
+        call: CallKey(1),
+        port: port(30_000),
+        rules: SourceRules {
+            checks_loops: true,
+            ..SourceRules::default()
+        },
+    });
+    assert_eq!(world.stream(100), 0, "looked at for loops");
+    let mut world = World::new(Learning::Heuristic);
+    world.bench.done(Command::SetFilter {
+        call: CallKey(1),
+        ingress: port(30_000),
+        filter: Some(Filter::default()),
+    });
+    assert_eq!(world.stream(100), 0, "filtered");
+    let mut world = World::new(Learning::Heuristic);
     for sequence in 0..100 {
         world.arrive(0, ALICE, &[T38, &[sequence]].concat());
         world.arrive(0, ALICE, RTCP);
@@ -254,6 +272,11 @@ fn every_command_that_could_matter_takes_the_call_out() {
             transcoding: None,
         },
         Command::CloseEndpoint { call, port },
+        Command::SetFilter {
+            call,
+            ingress: port,
+            filter: None,
+        },
     ];
     for command in commands {
         let mut world = installed();

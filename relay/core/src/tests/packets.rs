@@ -77,12 +77,35 @@ fn tells_the_reasons_apart() {
     for reason in DropReason::ALL {
         let expected = match reason {
             DropReason::NoRemote => 2,
-            DropReason::IdlePort | DropReason::SourceMismatch => 0,
+            DropReason::Filtered
+            | DropReason::IdlePort
+            | DropReason::Loop
+            | DropReason::SourceMismatch => 0,
             _ => 1,
         };
         assert_eq!(bench.counter(reason.name()), expected, "{reason:?}");
     }
     assert_eq!(bench.stats().endpoints[0].dropped, 5, "all but the unknown");
+}
+
+#[test]
+fn what_goes_round_and_round_is_stopped_where_that_is_looked_for() {
+    for checks_loops in [false, true] {
+        let mut bench = Bench::new();
+        bench.call_between_alice_and_bob(Learning::Off);
+        bench.done(Command::SetSourceRules {
+            call: CallKey(1),
+            port: port(30_000),
+            rules: SourceRules {
+                checks_loops,
+                ..SourceRules::default()
+            },
+        });
+        let verdicts: Vec<_> = (0..40).map(|_| bench.packet(0, ALICE, RTP)).collect();
+        let stopped = Verdict::Drop(DropReason::Loop);
+        let stopped = verdicts.iter().filter(|it| **it == stopped);
+        assert_eq!(stopped.count(), if checks_loops { 9 } else { 0 });
+    }
 }
 
 #[test]

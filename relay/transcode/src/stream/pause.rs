@@ -11,8 +11,14 @@ use crate::pacer::MS;
 /// For how long noise is made when nothing at all comes, in nanoseconds.
 const ALONE_MAX: u64 = 60_000 * MS;
 
-/// A packet that has begun is completed when nothing has come for so long after its time.
-const FLUSH_AFTER: u64 = 100 * MS;
+/// A packet that has begun is completed when nothing has come for so long after its time. What
+/// comes later than that finds its place taken by what was made up, so this is longer than senders
+/// and networks stand still.
+const FLUSH_AFTER: u64 = 500 * MS;
+
+/// Whoever looks so long after he wanted to has stood still himself, and what came meanwhile is yet
+/// to be read.
+const OVERSLEPT: u64 = 20 * MS;
 
 /// Packets of noise that one call makes at most.
 const PACKETS_AT_ONCE: usize = 8;
@@ -41,6 +47,8 @@ pub(super) struct Pause {
     said: Option<u8>,
     /// Samples of faint speech so far.
     faint: u64,
+    /// The packet that has begun is not completed before.
+    flush_from: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,6 +71,7 @@ impl Pause {
             analyzer: Analyzer::new(),
             said: None,
             faint: 0,
+            flush_from: 0,
         }
     }
 
@@ -178,7 +187,7 @@ impl Stream {
         let mut samples = samples;
         if self.far.is_begun() {
             let room = (self.far.room() as u64).min(samples);
-            self.pad(now, room);
+            self.pad(self.on_time(now), room);
             samples -= room;
         }
         if let State::Noise(_) = self.pause.state {
@@ -218,16 +227,27 @@ impl Stream {
         if !self.far.is_begun() || matches!(self.pause.state, State::Noise(_)) {
             return None;
         }
-        Some(self.far.time_of_packet()? + self.far.packet_ns() + FLUSH_AFTER)
+        let due = self.far.time_of_packet()? + self.far.packet_ns() + FLUSH_AFTER;
+        Some(due.max(self.pause.flush_from))
     }
 
     /// Completes the packet that has begun, if that is due.
     pub(super) fn flush(&mut self, now: u64) {
-        if self.flush_due().is_some_and(|it| it <= now) {
-            // It is late on purpose, and that is not to move the schedule.
-            let on_time = self.far.time_of_packet().unwrap_or(now);
-            self.settle(on_time.min(now));
+        let Some(due) = self.flush_due().filter(|it| *it <= now) else {
+            return;
+        };
+        if now - due > OVERSLEPT {
+            self.pause.flush_from = now + FLUSH_AFTER;
+            return;
         }
+        self.settle(self.on_time(now));
+    }
+
+    /// When the packet that has begun was to leave: what completes it late on purpose is not to
+    /// move the schedule.
+    fn on_time(&self, now: u64) -> u64 {
+        let on_time = self.far.time_of_packet().unwrap_or(now);
+        on_time.min(now)
     }
 
     /// When a packet of noise is to be made: a packet time after it would have left, so that

@@ -103,6 +103,13 @@ impl Wire {
         }
     }
 
+    /// Looks at the clock again only then, and at the clock first.
+    pub(crate) fn oversleep(&mut self, us: u64) {
+        let now = self.at(us);
+        self.stream.handle_timeout(now);
+        self.drain(now);
+    }
+
     pub(crate) fn send(&mut self, us: u64, packet: &[u8]) {
         self.run_until(us);
         let now = self.at(us);

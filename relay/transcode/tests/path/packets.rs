@@ -31,6 +31,78 @@ fn payloads(wire: &Wire) -> Vec<&[u8]> {
         .collect()
 }
 
+/// What packets say, and of which time.
+fn said(wire: &Wire) -> Vec<(u32, &[u8])> {
+    let said = wire.speech().into_iter();
+    said.map(|it| (it.timestamp, &it.payload[..])).collect()
+}
+
+/// Each codec to each other, in packets that come evenly.
+fn pairs() -> impl Iterator<Item = (Plan, Vec<Vec<u8>>, u64)> {
+    let pairs = CODECS.into_iter().flat_map(|from| {
+        let others = CODECS.into_iter().filter(move |it| *it != from);
+        others.map(move |to| (from, to))
+    });
+    pairs.map(|(from, to)| {
+        let mut phone = Phone::new(side(from));
+        let packets = packets(&mut phone);
+        (Plan::new(side(from), side(to)), packets, phone.packet_us())
+    })
+}
+
+/// Whether a packet of a time comes later than it should, and when.
+fn late(at_us: u64, stall_us: u64) -> u64 {
+    let stall = 1_000_000..1_000_000 + stall_us;
+    match stall.contains(&at_us) {
+        true => stall.end,
+        false => at_us,
+    }
+}
+
+#[test]
+fn what_comes_late_all_at_once_is_said_as_if_it_had_come_in_time() {
+    for (plan, packets, packet_us) in pairs() {
+        let talk = |stall_us| {
+            let mut wire = Wire::new(plan);
+            for (at, packet) in (0..).zip(&packets) {
+                wire.send(late(at * packet_us, stall_us), packet);
+            }
+            wire.run_until(5_000_000);
+            wire
+        };
+        let in_time = talk(0);
+        for stall_us in [150_000, 450_000] {
+            let late = talk(stall_us);
+            assert_eq!(late.stream.counters().concealed_ms, 0);
+            assert!(said(&late) == said(&in_time), "{plan:?}, {stall_us} µs");
+        }
+    }
+}
+
+#[test]
+fn who_stands_still_himself_takes_nothing_for_lost() {
+    for (plan, packets, packet_us) in pairs() {
+        let talk = |stall_us| {
+            let mut wire = Wire::new(plan);
+            let mut packets = (0..).zip(&packets).peekable();
+            while let Some((_, packet)) = packets.next_if(|it| it.0 * packet_us < 1_000_000) {
+                wire.send(
+                    (packets.peek().map_or(0, |it| it.0) - 1) * packet_us,
+                    packet,
+                );
+            }
+            wire.oversleep(1_000_000 + stall_us);
+            for (at, packet) in packets {
+                wire.send(late(at * packet_us, stall_us), packet);
+            }
+            wire.run_until(6_000_000);
+            wire
+        };
+        let (awake, asleep) = (talk(0), talk(700_000));
+        assert!(said(&asleep) == said(&awake), "{plan:?}");
+    }
+}
+
 #[test]
 fn checklist_1_payloads_of_the_wrong_length_are_dropped_and_made_up_for() {
     for (codec, wrong) in [

@@ -97,6 +97,18 @@ pub(super) struct RtpArgs {
     #[arg(long, value_name = "ADDRESS")]
     local: Option<IpAddr>,
 
+    /// Send whole frames on this interface and take them from it, past this host's network stack:
+    /// for more packets/s than a UDP socket takes. Only to IPv4 hosts on the same link, and only
+    /// root may. With it --local may be an address that no host has, if the other side knows a
+    /// hardware address for it: then what comes back costs this host least
+    #[arg(long, value_name = "INTERFACE")]
+    link: Option<String>,
+
+    /// Send what is due within so many microseconds at once, as a network card hands over what
+    /// arrived between two interrupts
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    gather: u64,
+
     /// Cores to send from, one thread each, as in 0,2,3. Without it: one thread, on any core
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     cores: Vec<usize>,
@@ -171,6 +183,8 @@ fn options(context: &Context, args: &RtpArgs) -> Result<Options, Failure> {
         sink: args.sink,
         sink_device: args.sink_device.clone(),
         local: args.local,
+        link: args.link.clone(),
+        gather: Duration::from_micros(args.gather),
         cores: args.cores.clone(),
         watch: common.watch.iter().map(|it| it.as_str().into()).collect(),
         watch_cores: common.watch_core.clone(),
@@ -204,6 +218,10 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         row("latency", times(latency));
     }
     row("sent late by", times(&report.generator.lateness_us));
+    if report.generator.link_full > 0 {
+        let full = thousands(report.generator.link_full);
+        row("no room on the link", format!("{full} packets"));
+    }
     if report.generator.sends_refused > 0 {
         let refused = thousands(report.generator.sends_refused);
         row("refused", format!("{refused} sends"));

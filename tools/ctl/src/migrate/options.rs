@@ -71,6 +71,7 @@ const KEPT: &[(&str, Apply)] = &[
     ("max-load", write::load),
     ("max-cpu", write::cpu),
     ("max-bandwidth", write::bandwidth),
+    ("dtmf-log-dest", write::dtmf),
     ("homer", write::homer),
     ("homer-id", write::homer_id),
 ];
@@ -226,9 +227,8 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
         &["control-tos"],
     ),
     (
-        "DTMF is not told of",
+        "keys are told over UDP only (control.dtmf_log), and only those that are events",
         &[
-            "dtmf-log-dest",
             "dtmf-log-ng-tcp",
             "dtmf-no-suppress",
             "dtmf-digit-delay",

@@ -24,6 +24,11 @@ fn what_is_written_is_a_settings_file_of_ours() {
     assert_eq!((file.relay.ports, file.relay.dscp), ([3_000, 3_999], 46));
     assert_eq!(file.control.listen, ["127.0.0.1:2223".parse().unwrap()]);
     assert_eq!(file.control.media_timeout_s, 30);
+    let other_sources = tandem_settings::OtherSources::Forward;
+    assert_eq!(
+        file.control.other_sources, other_sources,
+        "as rtpengine does"
+    );
     assert_eq!(
         (file.control.calls_max, file.control.delete_delay_s),
         (10, 30)

@@ -7,6 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const DELETE_DELAY_S: u32 = 30;
 const OFFER_TIMEOUT_S: u32 = 3_600;
 
+/// What is lost by doing as rtpengine does.
+pub(super) const OTHER_SOURCES_COST: &str = "rtpengine forwards what anybody sends to a port of a \
+    call, unless asked for \"strict source\": write \"drop\" if your phones do not need that.";
+
 /// The keys of `tandem.toml` that are set.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Settings {
@@ -32,6 +36,7 @@ pub(super) struct Settings {
     bandwidth_mbit_max: Option<u32>,
     hep: Option<SocketAddr>,
     hep_agent_id: Option<u32>,
+    dtmf_log: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -77,6 +82,9 @@ impl Settings {
         if let Some(learning) = &self.endpoint_learning {
             line(format!("endpoint_learning = \"{learning}\""));
         }
+        line(format!(
+            "# {OTHER_SOURCES_COST}\nother_sources = \"forward\""
+        ));
         // It offers no codecs of its own accord.
         line("transcode = \"directives\"".to_owned());
         let numbers = [
@@ -107,6 +115,9 @@ impl Settings {
         }
         if let Some(hep) = self.hep {
             line(format!("hep = \"{hep}\""));
+        }
+        if let Some(dtmf_log) = self.dtmf_log {
+            line(format!("dtmf_log = \"{dtmf_log}\""));
         }
         out
     }
@@ -265,6 +276,12 @@ pub(super) fn homer(settings: &mut Settings, value: &str) -> Result<String, Stri
     let address = value.replace("localhost:", "127.0.0.1:").parse();
     settings.hep = Some(address.map_err(|_| format!("{value:?} is no address and port"))?);
     Ok("control.hep: ng, not RTCP".to_owned())
+}
+
+pub(super) fn dtmf(settings: &mut Settings, value: &str) -> Result<String, String> {
+    let address = value.replace("localhost:", "127.0.0.1:").parse();
+    settings.dtmf_log = Some(address.map_err(|_| format!("{value:?} is no address and port"))?);
+    Ok("control.dtmf_log: keys that are events, not those in speech".to_owned())
 }
 
 pub(super) fn homer_id(settings: &mut Settings, value: &str) -> Result<String, String> {

@@ -98,12 +98,18 @@ pub struct Options {
     pub drain: Duration,
     /// Whether streams send at random points of the interval instead of evenly.
     pub is_jittered: bool,
+    /// Packets that are due within this time leave together at its end, as a NIC hands over what
+    /// arrived between two interrupts; zero: each when it is due.
+    pub gather: Duration,
     /// Address that the callees are said to be at and where nobody receives. Implies one way.
     pub sink: Option<IpAddr>,
     /// Interface that counts what reaches the sink, and nothing else.
     pub sink_device: Option<String>,
-    /// Address of our own sockets; `None`: the one that the target is reached from.
+    /// Address of our own ports; `None`: the one that the target is reached from.
     pub local: Option<IpAddr>,
+    /// Interface on which whole frames are sent and received, past the stack of this host. Then
+    /// `local` may be an address that no host has.
+    pub link: Option<String>,
     /// Cores of the threads, one each. Empty: one thread that is not pinned.
     pub cores: Vec<usize>,
     /// Processes whose CPU is watched.
@@ -134,9 +140,11 @@ impl Options {
             ramp: Duration::ZERO,
             drain: Duration::from_millis(500),
             is_jittered: true,
+            gather: Duration::ZERO,
             sink: None,
             sink_device: None,
             local: None,
+            link: None,
             cores: Vec::new(),
             watch: Vec::new(),
             watch_cores: Vec::new(),
@@ -234,6 +242,11 @@ impl Options {
             "at most a minute".to_owned(),
         )?;
         within(
+            "the time to gather packets",
+            self.gather.as_millis() <= 10,
+            "at most 10 ms".to_owned(),
+        )?;
+        within(
             "the number of cores",
             self.cores.len() <= THREADS_MAX,
             format!("{THREADS_MAX} at most"),
@@ -244,6 +257,11 @@ impl Options {
     fn check_target(&self) -> Result<(), LoadError> {
         if let Some(sink) = self.sink {
             self.permission.check(sink)?;
+        }
+        if self.link.is_some() && self.local.is_some_and(|it| it.is_ipv6()) {
+            return Err(LoadError::Option(
+                "whole frames are of IPv4 only".to_owned(),
+            ));
         }
         match &self.target {
             Target::Ng(server) => self.permission.check(server.ip()),
@@ -298,6 +316,7 @@ mod tests {
         assert!(is_refused(|it| it.ramp = Duration::from_secs(11)));
         assert!(is_refused(|it| it.ptime = Duration::ZERO));
         assert!(is_refused(|it| it.drain = Duration::from_secs(61)));
+        assert!(is_refused(|it| it.gather = Duration::from_millis(11)));
     }
 
     #[test]
@@ -306,6 +325,14 @@ mod tests {
         assert!(is_refused(|it| it.target = Target::Ng(stranger)));
         assert!(is_refused(|it| it.target = Target::Echoes(vec![stranger])));
         assert!(is_refused(|it| it.sink = Some(stranger.ip())));
+    }
+
+    #[test]
+    fn frames_are_of_ipv4() {
+        assert!(is_refused(|it| {
+            it.link = Some("v0".to_owned());
+            it.local = "2001:db8::1".parse().ok();
+        }));
     }
 
     #[test]

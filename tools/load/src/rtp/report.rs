@@ -111,6 +111,8 @@ pub struct Generator {
     pub skipped: u64,
     /// Sends that failed because a queue of this host was full.
     pub sends_full: u64,
+    /// Frames that the link, or who is at its other end, had no room for; these count as sent.
+    pub link_full: u64,
     /// Sends that failed for other reasons.
     pub sends_refused: u64,
     /// Packets that found our own receive queue full.
@@ -235,6 +237,10 @@ impl Generator {
         let counts = [
             (tally.skipped, "packets were left out to catch up"),
             (tally.sends_full, "packets found a send queue full"),
+            (
+                tally.link_full,
+                "frames found the link, or the queue at its other end, full",
+            ),
             (tally.dropped_here, "packets found our receive queue full"),
             (
                 tally.backlog_full,
@@ -254,6 +260,7 @@ impl Generator {
             lateness_us,
             skipped: tally.skipped,
             sends_full: tally.sends_full,
+            link_full: tally.link_full,
             sends_refused: tally.sends_refused,
             dropped_here: tally.dropped_here,
             backlog_full: tally.backlog_full,

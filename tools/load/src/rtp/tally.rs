@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) foreign: u64,
     /// Sends that failed because a queue of this host was full.
     pub(crate) sends_full: u64,
+    /// Frames that the link, or who is at its other end, had no room for; counted as sent.
+    pub(crate) link_full: u64,
     /// Sends that failed for other reasons, above all that nobody listens.
     pub(crate) sends_refused: u64,
     /// Packets that were never sent because the schedule was too far behind.
@@ -50,6 +52,7 @@ impl Default for Tally {
             misdelivered: 0,
             foreign: 0,
             sends_full: 0,
+            link_full: 0,
             sends_refused: 0,
             skipped: 0,
             dropped_here: 0,
@@ -73,6 +76,7 @@ impl Tally {
         self.misdelivered += other.misdelivered;
         self.foreign += other.foreign;
         self.sends_full += other.sends_full;
+        self.link_full += other.link_full;
         self.sends_refused += other.sends_refused;
         self.skipped += other.skipped;
         self.dropped_here += other.dropped_here;
@@ -83,6 +87,17 @@ impl Tally {
         ] {
             // All histograms have the same bounds, so that this cannot fail.
             let _ = sum.add(part);
+        }
+    }
+
+    /// Counts a frame that was not delivered.
+    pub(crate) fn count_unlinked(&mut self, error: &io::Error) {
+        match error.raw_os_error() {
+            Some(libc::ENOBUFS) => {
+                self.sent += 1;
+                self.link_full += 1;
+            }
+            _ => self.count_unsent(error),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Runs against a relay that misbehaves in known ways: each must be noticed, and counted right.
 
+mod frames;
 mod relay;
 
+use std::net::UdpSocket;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
@@ -72,6 +74,18 @@ fn disorder_is_noticed_and_is_no_loss() {
     assert!(packets.reordered >= 20, "{packets:?}");
     assert!(packets.lost.unwrap() <= 4, "{packets:?}");
     assert_eq!(packets.corrupted + packets.duplicated, 0);
+}
+
+#[test]
+fn what_is_gathered_is_all_sent() {
+    let echo = Echo::start(4, Mischief::None);
+    let options = Options {
+        gather: Duration::from_millis(2),
+        ..options(Target::Echoes(echo.addresses.clone()))
+    };
+    let report = run(&options, &AtomicBool::new(false), |_| ()).unwrap();
+    assert_eq!(report.packets.sent + report.generator.skipped, 400);
+    assert!(report.is_clean());
 }
 
 #[test]

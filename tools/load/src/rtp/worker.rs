@@ -1,24 +1,18 @@
 //! One thread: sends what is due, reads what arrived, and checks it.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockAddr;
-
 use super::arrivals::{Arrival, Arrivals};
+use super::io::Io;
 use super::schedule::Schedule;
 use super::stamp::{Fault, Shape, Stamp};
 use super::tally::Tally;
-use crate::datagram::{BATCH_MAX, ReceiveBatch, Received, SendBatch};
+use crate::datagram::Received;
 
 /// Packets that are stamped before they are sent: more would be older than they say.
 const RUN_MAX: usize = 16;
-
-/// Batches that are read before it is looked again at what is due.
-const READS_MAX: usize = 4;
 
 /// A pause that is shorter is not worth a sleep.
 const PAUSE_MIN_NS: u64 = 60_000;
@@ -26,16 +20,13 @@ const PAUSE_MIN_NS: u64 = 60_000;
 /// The longest sleep, so that a stop is soon noticed.
 const PAUSE_MAX_NS: u64 = 20_000_000;
 
-/// Bytes beyond the packets that we send, so that longer ones show.
-const LEN_SPARE: usize = 64;
-
 /// One direction of a call.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// Which of the two sockets it is sent from.
+    /// Which of the two ports it is sent from.
     pub(super) from: usize,
-    pub(super) to: SockAddr,
-    /// Which of the two sockets it must arrive at.
+    pub(super) to: SocketAddr,
+    /// Which of the two ports it must arrive at.
     pub(super) arrives_at: usize,
     /// Who must have sent it there, if that is known.
     pub(super) arrives_from: Option<SocketAddr>,
@@ -46,7 +37,7 @@ pub(super) struct Stream {
 /// What one thread does.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) sockets: [UdpSocket; 2],
+    pub(super) io: Io,
     /// Number of the first stream; the others follow.
     pub(super) first: u32,
     pub(super) streams: Vec<Stream>,
@@ -56,6 +47,8 @@ pub(super) struct Work {
     pub(super) measure_from: Duration,
     /// How long to wait for packets after the last one was sent; `None`: nothing is received.
     pub(super) drain: Option<Duration>,
+    /// Packets that are due within so many nanoseconds leave together.
+    pub(super) gather_ns: u64,
     /// Core to stay on.
     pub(super) core: Option<usize>,
 }
@@ -75,12 +68,10 @@ pub(super) struct Shared<'a> {
 struct Worker<'a> {
     work: Work,
     shared: &'a Shared<'a>,
-    sends: [SendBatch; 2],
-    receive: ReceiveBatch,
     payload: Vec<u8>,
-    /// The count of each socket, as the kernel said last.
-    dropped: [u32; 2],
     measure_from_ns: u64,
+    /// Nothing is sent before.
+    hold_until_ns: u64,
     /// Packets sent and received that the sums of all threads have in them.
     published: (u64, u64),
     tally: Tally,
@@ -93,16 +84,13 @@ pub(super) fn run(work: Work, shared: &Shared<'_>) -> Tally {
     }
     // Otherwise sleeps are 50 µs longer than asked for. Refused, lateness shows it.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let len = work.shape.packet_len();
     let payload = vec![0x55; work.shape.payload_len];
     let measure_from_ns = now_ns(shared.start + work.measure_from);
     Worker {
         shared,
-        sends: [SendBatch::new(len), SendBatch::new(len)],
-        receive: ReceiveBatch::new(len + LEN_SPARE),
         payload,
-        dropped: [0; 2],
         measure_from_ns,
+        hold_until_ns: 0,
         published: (0, 0),
         tally: Tally::default(),
         work,
@@ -119,7 +107,8 @@ impl Worker<'_> {
             let sent = self.send_due();
             let received = self.receive_waiting();
             self.publish();
-            let pause_ns = due_ns.saturating_sub(self.elapsed_ns());
+            let next_ns = due_ns.max(self.hold_until_ns);
+            let pause_ns = next_ns.saturating_sub(self.elapsed_ns());
             if sent + received == 0 && pause_ns >= PAUSE_MIN_NS {
                 self.sleep(pause_ns);
             }
@@ -127,13 +116,16 @@ impl Worker<'_> {
         self.drain();
         self.publish();
         self.tally.skipped = self.work.schedule.skipped();
-        self.tally.dropped_here = self.dropped.iter().copied().map(u64::from).sum();
+        self.tally.dropped_here = self.work.io.dropped();
         self.tally
     }
 
     /// Sends a run of what is due; says how much that was.
     fn send_due(&mut self) -> usize {
         let now_ns = self.elapsed_ns();
+        if now_ns < self.hold_until_ns {
+            return 0;
+        }
         let mut count = 0;
         while count < RUN_MAX
             && let Some(due) = self.work.schedule.poll_due(now_ns)
@@ -141,13 +133,9 @@ impl Worker<'_> {
             self.prepare(due.stream, now_ns - due.at_ns);
             count += 1;
         }
-        for side in 0..2 {
-            if !self.sends[side].is_empty() {
-                let tally = &mut self.tally;
-                let socket = self.work.sockets[side].as_fd();
-                let taken = self.sends[side].send(socket, |error| tally.count_unsent(error));
-                tally.sent += u64::try_from(taken).unwrap_or(0);
-            }
+        self.work.io.send(&mut self.tally);
+        if count < RUN_MAX && self.work.gather_ns > 0 {
+            self.hold_until_ns = (now_ns / self.work.gather_ns + 1) * self.work.gather_ns;
         }
         count
     }
@@ -166,41 +154,30 @@ impl Worker<'_> {
             self.tally.lateness_ns.saturating_record(lateness_ns.max(1));
         }
         let (shape, payload) = (&self.work.shape, &mut self.payload);
-        self.sends[stream.from].push(&stream.to, |out| shape.write(&stamp, payload, out));
+        let write = |out: &mut [u8]| shape.write(&stamp, payload, out);
+        self.work.io.push(index, stream.from, stream.to, write);
     }
 
-    /// Reads what waits at both sockets; says how much that was.
+    /// Reads what waits at both ports; says how much that was.
     fn receive_waiting(&mut self) -> usize {
         if self.work.drain.is_none() {
             return 0;
         }
-        (0..2).map(|side| self.receive_at(side)).sum()
-    }
-
-    fn receive_at(&mut self, side: usize) -> usize {
-        let mut all = 0;
-        for _ in 0..READS_MAX {
-            // An error is that of an earlier send, which is counted as lost.
-            let socket = self.work.sockets[side].as_fd();
-            let count = self.receive.receive(socket).unwrap_or(0);
-            let read_ns = wall_ns();
-            for index in 0..count {
-                let received = self.receive.get(index);
-                if let Some(dropped) = received.control.dropped {
-                    self.dropped[side] = dropped;
-                }
-                check(&mut self.work, &mut self.tally, side, &received, |stamp| {
-                    let arrived_ns = received.control.arrived_ns.unwrap_or(read_ns);
-                    (stamp.sent_ns >= self.measure_from_ns)
-                        .then(|| arrived_ns.saturating_sub(stamp.sent_ns))
-                });
-            }
-            all += count;
-            if count < BATCH_MAX {
-                break;
-            }
-        }
-        all
+        let Work {
+            io,
+            streams,
+            first,
+            shape,
+            ..
+        } = &mut self.work;
+        let mut check = Check {
+            streams,
+            first: *first,
+            shape,
+            measure_from_ns: self.measure_from_ns,
+            tally: &mut self.tally,
+        };
+        io.receive(|side, received| check.handle(side, received))
     }
 
     /// Waits for what is still on its way.
@@ -222,19 +199,11 @@ impl Worker<'_> {
 
     /// Sleeps until something arrives, or for so long.
     fn sleep(&self, pause_ns: u64) {
-        let pause_ns = pause_ns.min(PAUSE_MAX_NS);
-        let timeout = Timespec {
-            tv_sec: 0,
-            tv_nsec: pause_ns.try_into().unwrap_or(0),
-        };
-        let [a, b] = &self.work.sockets;
-        let mut fds = [PollFd::new(a, PollFlags::IN), PollFd::new(b, PollFlags::IN)];
-        let fds = match self.work.drain {
-            Some(_) => &mut fds[..],
-            None => &mut [],
-        };
-        // Woken early by a signal is woken.
-        let _ = poll(fds, Some(&timeout));
+        let pause = Duration::from_nanos(pause_ns.min(PAUSE_MAX_NS));
+        match self.work.drain {
+            Some(_) => self.work.io.wait(pause),
+            None => std::thread::sleep(pause),
+        }
     }
 
     /// Adds to the sums of all threads what is new.
@@ -252,47 +221,55 @@ impl Worker<'_> {
     }
 }
 
-/// Holds a datagram against what was sent. `latency` says what to record, if anything.
-fn check(
-    work: &mut Work,
-    tally: &mut Tally,
-    side: usize,
-    received: &Received<'_>,
-    latency: impl FnOnce(&Stamp) -> Option<u64>,
-) {
-    let stamp = match work.shape.read(received.bytes) {
-        Ok(stamp) if !received.is_truncated => stamp,
-        Err(Fault::Foreign) => {
-            tally.foreign += 1;
-            return;
-        }
-        _ => {
-            tally.corrupted += 1;
-            return;
-        }
-    };
-    let index = stamp.stream.checked_sub(work.first);
-    let index = index.and_then(|it| usize::try_from(it).ok());
-    let Some(stream) = index.and_then(|it| work.streams.get_mut(it)) else {
-        tally.misdelivered += 1;
-        return;
-    };
-    let is_from_it = stream
-        .arrives_from
-        .is_none_or(|it| received.source == Some(it));
-    if stream.arrives_at != side || !is_from_it {
-        tally.misdelivered += 1;
-        return;
-    }
-    match stream.arrivals.handle(stamp.number) {
-        Arrival::Duplicate => tally.duplicated += 1,
-        Arrival::Late => tally.late += 1,
-        arrival => {
-            tally.received += 1;
-            tally.reordered += u64::from(arrival == Arrival::Reordered);
-            if let Some(latency_ns) = latency(&stamp) {
-                tally.latency_ns.saturating_record(latency_ns.max(1));
+/// Holds datagrams against what was sent.
+struct Check<'a> {
+    streams: &'a mut [Stream],
+    first: u32,
+    shape: &'a Shape,
+    measure_from_ns: u64,
+    tally: &'a mut Tally,
+}
+
+impl Check<'_> {
+    fn handle(&mut self, side: usize, received: &Received<'_>) {
+        let stamp = match self.shape.read(received.bytes) {
+            Ok(stamp) if !received.is_truncated => stamp,
+            Err(Fault::Foreign) => {
+                self.tally.foreign += 1;
+                return;
             }
+            _ => {
+                self.tally.corrupted += 1;
+                return;
+            }
+        };
+        let index = stamp.stream.checked_sub(self.first);
+        let index = index.and_then(|it| usize::try_from(it).ok());
+        let stream = index.and_then(|it| self.streams.get_mut(it));
+        let is_right = |it: &&mut Stream| {
+            let is_from_it = it.arrives_from.is_none_or(|it| received.source == Some(it));
+            it.arrives_at == side && is_from_it
+        };
+        let Some(stream) = stream.filter(is_right) else {
+            self.tally.misdelivered += 1;
+            return;
+        };
+        match stream.arrivals.handle(stamp.number) {
+            Arrival::Duplicate => self.tally.duplicated += 1,
+            Arrival::Late => self.tally.late += 1,
+            arrival => {
+                self.tally.received += 1;
+                self.tally.reordered += u64::from(arrival == Arrival::Reordered);
+                self.time(&stamp, received.control.arrived_ns);
+            }
+        }
+    }
+
+    fn time(&mut self, stamp: &Stamp, arrived_ns: Option<u64>) {
+        if stamp.sent_ns >= self.measure_from_ns {
+            let latency_ns = arrived_ns.unwrap_or_else(wall_ns);
+            let latency_ns = latency_ns.saturating_sub(stamp.sent_ns);
+            self.tally.latency_ns.saturating_record(latency_ns.max(1));
         }
     }
 }

@@ -71,7 +71,7 @@ fn a_delete_closes_everything_and_counts() {
             assert_eq!(quality.get(key).unwrap().as_integer(), Some(count), "{key}");
         }
         assert!(quality.get("MOS").is_some());
-        assert_eq!(codec_of(reply, "alice"), Some("PCMA".to_owned()));
+        assert_eq!(codec_of(reply, "alice").as_deref(), Some("PCMA/8000"));
         assert_eq!(codec_of(reply, "bob"), None);
         assert!(reply.dictionary().get("created").is_some());
         assert!(reply.dictionary().get("last signal").is_some());

@@ -1,5 +1,7 @@
 //! What descriptions say: `o=`, marks against loops, names of interfaces.
 
+mod any;
+
 use control_ng::{Command, Flag, Negotiation, Replace, Words};
 
 use crate::tests::{Sim, sdp};
@@ -86,5 +88,24 @@ fn an_interface_may_be_called_by_another_name() {
         ..offer(&sdp_in)
     };
     let out = sim.negotiate(&Command::Offer(negotiation));
+    assert!(out.contains("c=IN IP4 203.0.113.1"), "{out}");
+}
+
+#[test]
+fn inside_and_outside_are_families_unless_an_interface_is_called_so() {
+    let mut sim = Sim::new();
+    let sdp_in = sdp(CALLER, 4_000);
+    let towards = |name: &'static [u8]| Negotiation {
+        direction: Some([b"internal", name]),
+        ..offer(&sdp_in)
+    };
+    let out = sim.negotiate(&Command::Offer(towards(b"external")));
+    assert!(out.contains("c=IN IP6 "), "{out}");
+    let mut sim = Sim::new();
+    let out = sim.negotiate(&Command::Offer(towards(b"internal")));
+    assert!(out.contains("c=IN IP4 10.0.0.1"), "{out}");
+    let mut sim = Sim::new();
+    sim.control.name_interface("external", "outside");
+    let out = sim.negotiate(&Command::Offer(towards(b"external")));
     assert!(out.contains("c=IN IP4 203.0.113.1"), "{out}");
 }

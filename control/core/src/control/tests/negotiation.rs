@@ -75,7 +75,9 @@ fn an_offer_again_keeps_the_ports() {
     let (callee, caller) = call(&mut sim);
     let again = sim.reoffer("c1", "alice", "bob", &sdp(CALLER, 4_000));
     assert_eq!(port(&again, 0), callee);
-    let moved = sim.reoffer("c1", "alice", "bob", &sdp(CALLER, 4_444));
+    let sdp_in = sdp(CALLER, 4_444);
+    let moved = offer(&sdp_in).to_tag(b"bob").flag(Flag::PortLatching);
+    let moved = sim.negotiate(&Command::Offer(moved));
     assert_eq!(port(&moved, 0), callee);
     let remote = sim.relay.at(caller).remote;
     assert_eq!(remote, Some("192.0.2.10:4444".parse().unwrap()));
@@ -85,9 +87,10 @@ fn an_offer_again_keeps_the_ports() {
 #[test]
 fn the_callee_may_offer_too() {
     let mut sim = Sim::new();
-    let (callee, caller) = call(&mut sim);
+    let (callee, _) = call(&mut sim);
     let to_caller = sim.reoffer("c1", "bob", "alice", &sdp(CALLEE, 5_555));
-    assert_eq!(port(&to_caller, 0), caller);
+    let caller = port(&to_caller, 0);
+    assert_eq!(sim.relay.at(callee).rtp, Some(on(0, caller)));
     let to_callee = sim.answer("c1", "bob", "alice", &sdp(CALLER, 4_000));
     assert_eq!(port(&to_callee, 0), callee);
     let remote = sim.relay.at(callee).remote;
@@ -421,6 +424,24 @@ fn flags_say_what_holds_for_the_source_of_media() {
         assert_eq!(sim.relay.at(caller.number).rules, expected, "{flags:?}");
         let callee = sim.relay.at(port(&out, 0)).rules;
         assert_eq!(callee, rules, "they are about who the request is from");
+    }
+}
+
+#[test]
+fn others_than_the_party_are_heard_if_wanted_and_learnt_once_there_is_an_answer() {
+    let mut sim = Sim::new();
+    sim.control.forward_other_sources();
+    let to_callee = sim.offer("c1", "alice", &sdp(CALLER, 4_000));
+    let callee = port(&to_callee, 0);
+    let caller = sim.relay.at(callee).rtp.unwrap().number;
+    for port in [caller, caller + 1, callee] {
+        let flow = sim.relay.at(port);
+        assert!(flow.rules.forwards_others);
+        assert_eq!(flow.learning, Learning::Off, "nobody has answered");
+    }
+    sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
+    for port in [caller, caller + 1, callee] {
+        assert_eq!(sim.relay.at(port).learning, Learning::Heuristic);
     }
 }
 

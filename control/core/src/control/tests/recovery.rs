@@ -231,7 +231,7 @@ fn a_request_cut_off_by_the_relay_is_carried_out_once_when_it_is_back() {
             sim.reply(|reply| assert!(reply.is_ok()));
         }
         assert_eq!(sim.relay.calls.len(), 2);
-        assert_eq!(sim.relay.open_ports().len(), 8 + 4);
+        assert_eq!(sim.relay.open_ports().len(), 8 + 2 + 4);
         for name in ["c1", "c2"] {
             sim.ask(&delete(name), |reply| assert!(reply.is_ok()));
         }

@@ -1,6 +1,6 @@
 //! Calls between parties that share no codec.
 
-use control_ng::{CodecDirective, Codecs, Command, Negotiation};
+use control_ng::{CodecDirective, Codecs, Command, Negotiation, Query, Reply};
 use relay_wire::{Codec, Transcoding};
 
 use crate::tests::{CONFIG, Sim, SimRelay, port};
@@ -243,4 +243,45 @@ fn a_medium_that_is_refused_is_not_translated() {
     let calls = sim.relay.calls.values();
     let endpoints: Vec<_> = calls.flat_map(|call| call.endpoints.values()).collect();
     assert!(endpoints.iter().all(|it| it.transcoding.is_none()));
+}
+
+/// The codec that a party sends, and whether it is said to be transcoded.
+fn shown(reply: &Reply<'_>, tag: &str) -> Option<(String, bool)> {
+    let tags = reply.dictionary().get("tags")?.as_dictionary()?;
+    let medias = tags.get(tag)?.as_dictionary()?.get("medias")?;
+    let media = medias.as_list()?.first()?.as_dictionary()?;
+    let codec = media.get("codec")?.as_str()?.to_owned();
+    let is_transcoded = media.get("flags")?.words().any(|it| it == b"transcoding");
+    Some((codec, is_transcoded))
+}
+
+#[test]
+fn a_query_names_the_codec_in_full_by_whatever_number_it_goes() {
+    for transcode in [Transcode::WhenNeeded, Transcode::Directives] {
+        for (answer, is_transcoded) in [
+            ("RTP/AVP 0", true),
+            ("RTP/AVP 8\r\na=rtpmap:8 opus/48000/2", false),
+        ] {
+            let config = Config {
+                transcode,
+                ..CONFIG
+            };
+            let mut sim = Sim::with_relay(config, SimRelay::new(1));
+            let sdp_in = sdp(4_000, "RTP/AVP 8\r\na=rtpmap:8 opus/48000/2");
+            let mut offer = Negotiation::new(b"c1", b"alice", sdp_in.as_bytes());
+            assert!(offer.codecs.push(CodecDirective::Transcode, b"PCMU"));
+            sim.negotiate(&Command::Offer(offer));
+            let to_caller = sim.answer("c1", "alice", "bob", &sdp(5_000, answer));
+            sim.relay.at(port(&to_caller, 0)).packets = 5;
+            let query = Query {
+                call_id: b"c1",
+                ..Query::default()
+            };
+            sim.ask(&Command::Query(query), |reply| {
+                let expected = ("opus/48000/2".to_owned(), is_transcoded);
+                assert_eq!(shown(reply, "alice"), Some(expected), "{transcode:?}");
+                assert_eq!(shown(reply, "bob"), None, "nothing came from there");
+            });
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::{Dictionary, Flag, Request, RequestError, Value, Word};
 const MANUAL: &str = include_str!("../../../../../docs/ng.md");
 
 /// The cells of the table below a heading.
-fn table(heading: &str) -> Vec<Vec<&'static str>> {
+pub(super) fn table(heading: &str) -> Vec<Vec<&'static str>> {
     let (_, section) = MANUAL.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let lines = section.lines().filter(|line| line.starts_with("| `"));
@@ -15,18 +15,18 @@ fn table(heading: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-fn name(cell: &'static str) -> &'static str {
+pub(super) fn name(cell: &'static str) -> &'static str {
     cell.trim_matches('`')
 }
 
-fn is_there(cell: &str) -> bool {
+pub(super) fn is_there(cell: &str) -> bool {
     assert!(["yes", "no"].contains(&cell), "{cell}");
     cell == "yes"
 }
 
 /// A request with all that any command needs.
-fn whole(command: &'static str) -> Dictionary<'static> {
-    let keys = ["call-id", "from-tag", "to-tag", "sdp"];
+pub(super) fn whole(command: &'static str) -> Dictionary<'static> {
+    let keys = ["call-id", "from-tag", "to-tag", "sdp", "body"];
     let start = Dictionary::new().with("command", command);
     keys.iter().fold(start, |all, key| all.with(key, "v=0"))
 }

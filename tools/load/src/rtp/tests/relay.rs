@@ -36,7 +36,11 @@ pub(super) struct Echo {
 
 impl Echo {
     pub(super) fn start(count: usize, mischief: Mischief) -> Self {
-        let sockets: Vec<UdpSocket> = (0..count).map(|_| bind()).collect();
+        Self::start_at("127.0.0.1", count, mischief)
+    }
+
+    pub(super) fn start_at(ip: &str, count: usize, mischief: Mischief) -> Self {
+        let sockets: Vec<UdpSocket> = (0..count).map(|_| bind_at(ip)).collect();
         let addresses = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let is_stopped = Arc::clone(&stop);
@@ -237,7 +241,11 @@ fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) {
 }
 
 fn bind() -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    bind_at("127.0.0.1")
+}
+
+fn bind_at(ip: &str) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket
 }

@@ -1,0 +1,258 @@
+//! What an answer does to the lists of both parties, and what the relay is to do then.
+
+use std::collections::VecDeque;
+
+use relay_wire::{Codec, Events, ROUTES_MAX, Route};
+
+use super::list::{Entry, List, is_heard};
+use super::offer::{offer, restore_if_empty};
+use super::ways::{Terms, Way, beside_any};
+use super::{Dialogue, Party, parameters};
+use crate::codecs::answer::Routes;
+use crate::codecs::listing::Section;
+use crate::codecs::wishes::Wishes;
+use crate::codecs::{capability, routes};
+
+pub(super) fn carry_out(dialogue: &mut Dialogue<'_>, wishes: &Wishes, section: &Section) -> Routes {
+    let said = List::of(&section.formats);
+    let (answerer, offerer) = (&mut *dialogue.sender, &mut *dialogue.receiver);
+    answerer.codecs = taken(&answerer.offered, &offerer.offered, &said, wishes);
+    answerer.codecs.strip(&wishes.strip, &wishes.except);
+    offer(&mut answerer.codecs, &said, wishes);
+    restore_if_empty(&mut answerer.codecs, &said, wishes);
+    offerer.codecs = offerer.offered.clone();
+    let terms = Terms {
+        is_answer: true,
+        ..Terms::new(wishes, answerer, offerer)
+    };
+    let ways = terms.ways();
+    offerer.codecs = answered(&ways, (&answerer.codecs, &offerer.offered), wishes);
+    // Nobody is told of what it has not said itself.
+    offerer.codecs.align_companions(&offerer.offered, false);
+    answerer.codecs.align_companions(&List::default(), false);
+    if section.is_audible {
+        routes_of(wishes, offerer, answerer)
+    } else {
+        Routes::default()
+    }
+}
+
+/// What the answer says, of what was offered. What was not offered by anybody cannot be answered.
+fn taken(offered: &List, by_other: &List, said: &List, wishes: &Wishes) -> List {
+    let mut list = List::default();
+    if wishes.reuses {
+        list.touched = offered.touched.clone();
+    }
+    for entry in &said.entries {
+        let mut entry = entry.clone();
+        entry.options = wishes.options_set(&entry.format).unwrap_or(entry.options);
+        let own = offered.by_number(entry.number());
+        let own = own.filter(|it| wishes.reuses || is_same(it, &entry));
+        let other = || {
+            by_other
+                .by_number(entry.number())
+                .filter(|it| is_same(it, &entry))
+        };
+        let other = || other().filter(|_| !wishes.reuses);
+        let fitting = || {
+            offered
+                .fitting(&entry.format)
+                .filter(|_| wishes.is_asymmetric)
+        };
+        let Some(known) = own.or_else(other).or_else(fitting) else {
+            continue;
+        };
+        let is_companion_of_other = own.is_none() && known.format.is_companion();
+        if !is_companion_of_other {
+            let known = known.clone();
+            if entry.format.name.is_empty() {
+                entry.format.clone_from(&known.format);
+            }
+            entry.inherit(&known);
+            if known.is_added {
+                list.touched.note(&entry.format);
+            }
+        }
+        list.push(entry);
+    }
+    if wishes.reuses {
+        let place = |it: &Entry| {
+            offered
+                .entries
+                .iter()
+                .position(|b| b.number() == it.number())
+        };
+        list.entries
+            .sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+    }
+    list
+}
+
+/// Whether an answer means what was offered by that number; some say nothing but the number.
+fn is_same(offered: &Entry, answered: &Entry) -> bool {
+    answered.format.name.is_empty() || offered.is_like(answered)
+}
+
+/// What the offerer is told: where the ways lead that begin at what was answered.
+fn answered(ways: &[Way], (answerer, offered): (&List, &List), wishes: &Wishes) -> List {
+    let mut list = List {
+        touched: offered.touched.clone(),
+        ..List::default()
+    };
+    let mut count = 0;
+    let mut beside = VecDeque::new();
+    for way in ways {
+        let is_companion = way.from.format.is_companion();
+        let clock_hz = way.from.format.clock_hz;
+        let is_touched = answerer.touched.has(clock_hz) || offered.touched.has(clock_hz);
+        if is_companion && (way.from.is_added || is_touched) {
+            continue;
+        }
+        if wishes.is_single && count >= 1 && !is_companion {
+            continue;
+        }
+        if !list.has_number(way.to.number()) {
+            list.push(told(way));
+            count += usize::from(!is_companion);
+        }
+        for number in [way.noise, way.events].into_iter().flatten() {
+            let mut entry = offered.by_number(number);
+            if let (true, Some(said)) = (wishes.is_asymmetric, answerer.by_number(number)) {
+                entry = entry.filter(|it| said.is_like(it)).or(Some(said));
+            }
+            beside.extend(entry.cloned());
+        }
+    }
+    for entry in beside {
+        if !list.has_number(entry.number()) {
+            list.push(entry);
+        }
+    }
+    list
+}
+
+/// A codec as the offerer is told of it.
+fn told(way: &Way) -> Entry {
+    let mut entry = way.to.clone();
+    if way.passes {
+        entry.format.payload_type = way.from.own_number;
+    } else {
+        let is_mono = way.from.format.channels == 1;
+        entry.format.parameters = parameters::answered(&way.to.format, is_mono);
+    }
+    entry
+}
+
+fn routes_of(wishes: &Wishes, offerer: &Party, answerer: &Party) -> Routes {
+    let down = Terms::new(wishes, offerer, answerer);
+    let up = Terms {
+        is_answer: true,
+        ..Terms::new(wishes, answerer, offerer)
+    };
+    let (down_ways, up_ways) = (down.ways(), up.ways());
+    let mut routes = Routes::default();
+    let changes = |ways: &[Way]| ways.iter().any(|it| !it.passes);
+    let (changes_down, changes_up) = (changes(&down_ways), changes(&up_ways));
+    if changes_down || changes_up {
+        routes.from_offerer = routes_along(&down, &down_ways);
+        routes.from_answerer = routes_along(&up, &up_ways);
+        // Where nothing but the law of G.711 changes, either direction can be left alone.
+        let is_light = |it: &Route| is_g711(it.from.codec) && is_g711(it.to.codec);
+        let mut all = routes.from_offerer.iter().chain(&routes.from_answerer);
+        if all.all(|it| is_light(it) && it.from.ptime_ms == it.to.ptime_ms && !finds_keys(it)) {
+            if !changes_down {
+                routes.from_offerer.clear();
+            }
+            if !changes_up {
+                routes.from_answerer.clear();
+            }
+        }
+    }
+    routes
+}
+
+fn finds_keys(route: &Route) -> bool {
+    route.from.events.is_some() != route.to.events.is_some()
+}
+
+fn is_g711(codec: Codec) -> bool {
+    matches!(codec, Codec::Pcmu | Codec::Pcma)
+}
+
+fn routes_along(terms: &Terms<'_>, ways: &[Way]) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for way in ways
+        .iter()
+        .filter(|it| is_heard(&it.from.format) && is_heard(&it.to.format))
+    {
+        for route in [
+            route(terms, way, way.from.number()),
+            route(terms, way, way.from.own_number),
+        ] {
+            let Some(route) = route else { continue };
+            let number = route.from.payload_type;
+            let is_new = routes.iter().all(|it| it.from.payload_type != number);
+            if is_new && routes.len() < ROUTES_MAX {
+                routes.push(route);
+            }
+        }
+    }
+    routes
+}
+
+/// The same in words of the relay. `number`: by which it arrives.
+fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
+    let (from, to) = (&way.from.format, &way.to.format);
+    let mut one = capability::codec(from, capability::rate(to))?;
+    let mut other = capability::codec(to, capability::rate(from))?;
+    if let (Codec::Ilbc(_), Codec::Ilbc(_)) = (one, other) {
+        one = Codec::Ilbc(capability::ilbc_mode_of_both(from, to));
+        other = one;
+    }
+    let (ptime, other_ptime) = (terms.source.ptime(&way.from), terms.sink.ptime(&way.to));
+    let pick = |codec, ptime| {
+        let is_whole = capability::is_whole(codec, ptime);
+        if is_whole {
+            ptime
+        } else {
+            capability::ptime_ms(codec)
+        }
+    };
+    let (source, sink) = (&terms.source.codecs, &terms.sink.codecs);
+    let events = |list, format| {
+        let found = beside_any(list, format, "telephone-event")?;
+        let clock_hz = found.format.clock_hz;
+        (8_000..=48_000).contains(&clock_hz).then_some(Events {
+            payload_type: found.number(),
+            clock_hz,
+        })
+    };
+    let noise = |list: &List| {
+        let number = beside_any(list, from, "CN").map(Entry::number);
+        number.filter(|_| from.clock_hz == to.clock_hz)
+    };
+    let arriving = events(source, from);
+    let has_keys = arriving.is_some() || way.finds_keys;
+    let opus = way.to.options.settings(way.from.options);
+    Some(Route {
+        from: relay_wire::Format {
+            codec: one,
+            payload_type: number,
+            ptime_ms: pick(one, ptime),
+            events: arriving,
+            comfort_noise: noise(source),
+        },
+        to: relay_wire::Format {
+            codec: other,
+            payload_type: to.payload_type,
+            ptime_ms: pick(other, other_ptime),
+            events: events(sink, to).filter(|_| has_keys),
+            comfort_noise: noise(sink),
+        },
+        opus: match other {
+            Codec::Opus(_) => routes::opus(opus, to),
+            _ => None,
+        },
+        suppresses_silence: false,
+    })
+}

@@ -1,0 +1,136 @@
+//! What becomes of single packets: what requests want, and the relay's filter that it comes to.
+//!
+//! A request is about a call as a whole, about a party, or about what goes from one party to
+//! another. These stand beside each other: what is stopped for a call and for a party goes on when
+//! it is let go on for both.
+
+use relay_wire::{Filter, Key, OnEvents, OnMedia, Port};
+use serde::{Deserialize, Serialize};
+
+use crate::call::{CallState, Leg, LegId, Stream};
+use crate::codecs::{Exchange, Payload};
+use crate::output::KeyReport;
+use crate::sdp::Transport;
+
+/// What becomes of what somebody sends.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Treatment {
+    /// Media goes no further; keys and RTCP do.
+    pub(crate) is_blocked: bool,
+    /// Speech is made silent.
+    pub(crate) is_silenced: bool,
+    /// What becomes of keys.
+    pub(crate) keys: OnEvents,
+}
+
+/// What becomes of what one party sends another.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Flow {
+    pub(crate) from: LegId,
+    pub(crate) to: LegId,
+    pub(crate) treatment: Treatment,
+}
+
+impl CallState {
+    /// What becomes of what goes from one leg to another.
+    fn treatment(&self, from: &Leg, to: &Leg) -> Treatment {
+        let mut flows = self.flows.iter();
+        let flow = flows.find(|it| (it.from, it.to) == (from.id, to.id));
+        let flow = flow.map(|it| it.treatment).unwrap_or_default();
+        let all = [self.treatment, from.treatment, flow];
+        Treatment {
+            is_blocked: all.iter().any(|it| it.is_blocked),
+            is_silenced: all.iter().any(|it| it.is_silenced),
+            keys: match self.treatment.keys {
+                OnEvents::Pass => from.treatment.keys,
+                keys => keys,
+            },
+        }
+    }
+
+    /// What is told of a key that arrived at a port.
+    pub(crate) fn key_report(&self, ingress: Port, key: Key, unix_ms: u64) -> Option<KeyReport> {
+        let is_there = |leg: &&Leg| (0..leg.streams.len()).any(|it| leg.port(it) == Some(ingress));
+        let leg = self.legs.iter().find(is_there)?;
+        let tags = self.legs.iter().flat_map(|leg| &leg.tags);
+        Some(KeyReport {
+            call_id: self.call_id.clone(),
+            source_tag: leg.tags.first().cloned().unwrap_or_default(),
+            source_label: leg.label.clone(),
+            tags: tags.cloned().collect(),
+            unix_s: unix_ms / 1_000,
+            source: key.source,
+            code: key.code,
+            duration_ms: key.duration_ms,
+            volume: key.volume,
+        })
+    }
+
+    /// The treatment of what goes from one leg to another, to be changed.
+    pub(crate) fn flow_mut(&mut self, from: LegId, to: LegId) -> &mut Treatment {
+        let known = self
+            .flows
+            .iter()
+            .position(|it| (it.from, it.to) == (from, to));
+        let at = known.unwrap_or_else(|| {
+            self.flows.push(Flow {
+                from,
+                to,
+                treatment: Treatment::default(),
+            });
+            self.flows.len() - 1
+        });
+        &mut self.flows[at].treatment
+    }
+}
+
+/// The relay's filter of what a leg sends its peer on one stream, if it needs one.
+pub(crate) fn filter_of(
+    state: &CallState,
+    (leg, peer): (&Leg, &Leg),
+    index: usize,
+    tells_keys: bool,
+) -> Option<Filter> {
+    let (stream, heard) = (leg.streams.get(index)?, peer.streams.get(index)?);
+    let treatment = state.treatment(leg, peer);
+    if treatment == Treatment::default() && !tells_keys {
+        return None;
+    }
+    let routes = Exchange::routes(state, index, leg.id, peer.id);
+    let sent = if routes.is_empty() {
+        Payload::sent(&heard.payloads, &stream.payloads)
+    } else {
+        Payload::of_routes(routes)
+    };
+    // What is encrypted can neither be read nor written.
+    let is_secure = stream.is_secure();
+    let mut filter = Filter {
+        events: Payload::events(&sent),
+        on_events: match treatment.keys {
+            OnEvents::Replace(_) | OnEvents::Scramble { .. } if is_secure => OnEvents::Drop,
+            keys => keys,
+        },
+        on_media: on_media(treatment, stream, &sent),
+        tells_keys: tells_keys && !is_secure,
+    };
+    if filter.events.is_empty() {
+        (filter.on_events, filter.tells_keys) = (OnEvents::Pass, false);
+    }
+    let says_nothing = filter.on_events == OnEvents::Pass
+        && filter.on_media == OnMedia::Pass
+        && !filter.tells_keys;
+    (!says_nothing).then_some(filter)
+}
+
+fn on_media(treatment: Treatment, stream: &Stream, sent: &[Payload]) -> OnMedia {
+    let is_speech = stream.kind == b"audio" && stream.transport == Transport::Rtp;
+    if treatment.is_blocked {
+        OnMedia::Drop
+    } else if !treatment.is_silenced || !is_speech {
+        OnMedia::Pass
+    } else if stream.is_secure() {
+        OnMedia::Drop
+    } else {
+        OnMedia::Silence(Payload::silences(sent))
+    }
+}

@@ -1,0 +1,218 @@
+//! Single packets of a stream: keys that are told of or kept back, media that is not to be heard.
+//!
+//! Most streams have no filter, and most packets of those that have one are none of its business:
+//! a [`Glance`] at the second byte tells, and costs the others nothing more.
+
+use std::net::IpAddr;
+
+use relay_rtp::{Kind, Packet};
+use relay_wire::{Answer, CallKey, EVENT_TYPES_MAX, Event, Events, Filter, Key, OnEvents};
+use relay_wire::{OnMedia, Port, Refusal, SILENCES_MAX, Silence};
+
+use crate::clock::Now;
+use crate::keys::{Keys, Press};
+use crate::{DropReason, Ingress, Relay};
+
+/// Which packets a filter must see: this is read for each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    sees_all: bool,
+    /// Payload types; [`NO_TYPE`] is none.
+    types: [u8; 2],
+}
+
+/// No payload type.
+const NO_TYPE: u8 = 0xff;
+
+impl Glance {
+    /// No packet at all.
+    pub(crate) const NONE: Self = Self {
+        sees_all: false,
+        types: [NO_TYPE; 2],
+    };
+
+    /// Whether a packet that is no RTCP is to be shown to the filter.
+    #[inline]
+    pub(crate) fn wants(self, packet: &[u8]) -> bool {
+        let second = packet.get(1).map_or(0, |it| it & 0x7f);
+        self.sees_all || self.types.contains(&second)
+    }
+}
+
+/// The filter of one endpoint, and what it has seen.
+#[derive(Debug)]
+pub(crate) struct Filtering {
+    filter: Filter,
+    keys: Keys,
+}
+
+/// What becomes of a packet that was shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Seen {
+    passes: bool,
+    keys: [Option<Key>; 2],
+}
+
+impl Filtering {
+    fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            keys: Keys::default(),
+        }
+    }
+
+    fn glance(&self) -> Glance {
+        let types = || self.filter.events.iter().map(|it| it.payload_type);
+        let sees_media = self.filter.on_media != OnMedia::Pass;
+        let mut glance = Glance {
+            sees_all: sees_media || types().count() > 2 || self.waits_for_end(),
+            ..Glance::NONE
+        };
+        for (place, payload_type) in glance.types.iter_mut().zip(types()) {
+            *place = payload_type;
+        }
+        glance
+    }
+
+    /// A key is down, so that whatever comes may show that it is not any more.
+    fn waits_for_end(&self) -> bool {
+        self.filter.tells_keys && self.keys.is_down()
+    }
+
+    fn see(&mut self, now: Now, source: IpAddr, kind: Kind, bytes: &mut [u8]) -> Seen {
+        let second = bytes.get(1).map_or(0, |it| it & 0x7f);
+        let mut events = self.filter.events.iter();
+        match events.find(|it| kind == Kind::Rtp && it.payload_type == second) {
+            Some(events) => self.see_events(now, source, *events, bytes),
+            None => {
+                let key = self.keys.note_other(now.at);
+                Seen {
+                    passes: see_media(&self.filter.on_media, kind, bytes),
+                    keys: [key.filter(|_| self.filter.tells_keys), None],
+                }
+            }
+        }
+    }
+
+    fn see_events(&mut self, now: Now, source: IpAddr, events: Events, bytes: &mut [u8]) -> Seen {
+        let passes = self.filter.on_events != OnEvents::Drop;
+        let packet = Packet::parse(bytes).ok();
+        let press = packet.and_then(|it| Some((Press::read(&it, events.clock_hz)?, it)));
+        let Some((press, mut packet)) = press else {
+            let keys = [None; 2];
+            // What cannot be read cannot be changed either.
+            let passes = self.filter.on_events == OnEvents::Pass;
+            return Seen { passes, keys };
+        };
+        let keys = self.keys.note(now.at, source, press);
+        match self.filter.on_events {
+            OnEvents::Pass | OnEvents::Drop => {}
+            OnEvents::Replace(code) => replace(packet.payload_mut(), code),
+            OnEvents::Scramble { seed } => {
+                let begun = u64::from(self.keys.begun(press));
+                let name = u64::from(press.ssrc.value()) << 32 | begun;
+                replace(packet.payload_mut(), digit(seed ^ name));
+            }
+        }
+        let keys = keys.map(|key| key.filter(|_| self.filter.tells_keys));
+        Seen { passes, keys }
+    }
+}
+
+/// Writes another code into each report of an event packet.
+fn replace(payload: &mut [u8], code: u8) {
+    for report in payload.chunks_mut(4) {
+        report[0] = code;
+    }
+}
+
+/// One of ten digits that looks like any other (`SplitMix64`).
+fn digit(number: u64) -> u8 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    u8::try_from((mixed ^ (mixed >> 31)) % 10).unwrap_or_default()
+}
+
+/// Says whether media goes on, as silence if that is wanted.
+fn see_media(on_media: &OnMedia, kind: Kind, bytes: &mut [u8]) -> bool {
+    match on_media {
+        OnMedia::Pass => true,
+        OnMedia::Drop => false,
+        OnMedia::Silence(_) if kind != Kind::Rtp => true,
+        OnMedia::Silence(silences) => {
+            let Ok(mut packet) = Packet::parse(bytes) else {
+                return false;
+            };
+            let number = packet.payload_type().value();
+            let silence = silences.iter().find(|it| it.payload_type == number);
+            let Some(Silence { octet, .. }) = silence else {
+                return false;
+            };
+            packet.payload_mut().fill(*octet);
+            true
+        }
+    }
+}
+
+impl Relay {
+    /// Sets or takes away the filter of an endpoint. A key that is down stays so.
+    pub(crate) fn set_filter(
+        &mut self,
+        call: CallKey,
+        ingress: Port,
+        filter: Option<Filter>,
+    ) -> Result<Answer, Refusal> {
+        let is_too_long = |it: &Filter| {
+            let silences = match &it.on_media {
+                OnMedia::Silence(silences) => silences.len(),
+                OnMedia::Pass | OnMedia::Drop => 0,
+            };
+            it.events.len() > EVENT_TYPES_MAX || silences > SILENCES_MAX
+        };
+        if filter.as_ref().is_some_and(is_too_long) {
+            return Err(Refusal::TooLong);
+        }
+        let endpoint = self.endpoint_of(call, ingress)?;
+        let before = endpoint.filtering.take();
+        endpoint.filtering = filter.map(|filter| match before {
+            Some(before) => Box::new(Filtering { filter, ..*before }),
+            None => Box::new(Filtering::new(filter)),
+        });
+        let glance = endpoint.filtering.as_ref().map(|it| it.glance());
+        endpoint.glance = glance.unwrap_or(Glance::NONE);
+        Ok(Answer::Done)
+    }
+
+    /// Shows a packet to the filter of the endpoint where it arrived.
+    #[cold]
+    pub(crate) fn filter(
+        &mut self,
+        now: Now,
+        ingress: Ingress,
+        kind: Kind,
+        packet: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let endpoint = self.flows.open(ingress.socket);
+        let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
+        let (call, port) = (endpoint.call, endpoint.port);
+        let Some(filtering) = &mut endpoint.filtering else {
+            return Ok(());
+        };
+        let seen = filtering.see(now, ingress.source.ip(), kind, packet);
+        endpoint.glance = filtering.glance();
+        for key in seen.keys.into_iter().flatten() {
+            self.keys_told += 1;
+            self.emit(Event::Key {
+                call,
+                ingress: port,
+                key,
+            });
+        }
+        if seen.passes {
+            Ok(())
+        } else {
+            Err(DropReason::Filtered)
+        }
+    }
+}
