@@ -252,7 +252,8 @@ impl Plan {
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
-            | Command::SetRecord { .. } => {}
+            | Command::SetRecord { .. }
+            | Command::TellReports { .. } => {}
         }
     }
 

@@ -145,6 +145,10 @@ impl Relay {
                 filter,
             } => self.set_filter(call, ingress, filter),
             Command::SetRecord { call, record } => self.set_record(call, record),
+            Command::TellReports { enabled } => {
+                self.telling.is_on = enabled;
+                Ok(Answer::Done)
+            }
             Command::SetRemote {
                 call,
                 port,
@@ -339,6 +343,8 @@ impl Relay {
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
         counters.push(("keys_told".to_owned(), self.keys_told));
+        counters.push(("reports_told".to_owned(), self.telling.told));
+        counters.push(("reports_untold".to_owned(), self.telling.untold));
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));

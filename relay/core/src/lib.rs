@@ -66,6 +66,7 @@ mod loops;
 mod piercing;
 mod probation;
 mod quality;
+mod reports;
 mod sprayers;
 mod transcoding;
 mod verdict;
@@ -89,6 +90,7 @@ use clock::{Clock, Now};
 use endpoint::{Received, Way};
 use flow_table::FlowTable;
 use piercing::Piercings;
+use reports::Telling;
 use sprayers::{Knock, Place, Sprayers};
 
 /// Decides what happens to each packet of one worker's flows.
@@ -119,6 +121,7 @@ pub struct Relay {
     drops: [u64; DropReason::ALL.len()],
     /// Keys that control was told of.
     keys_told: u64,
+    telling: Telling,
 }
 
 /// Events that wait to be polled: a driver polls each turn, so this many would be a driver that
@@ -145,6 +148,7 @@ impl Relay {
             bytes_out: 0,
             drops: [0; DropReason::ALL.len()],
             keys_told: 0,
+            telling: Telling::default(),
             limits,
         }
     }
@@ -206,6 +210,9 @@ impl Relay {
             }
             other => other?,
         };
+        if kind == Kind::Rtcp && self.telling.is_on {
+            self.tell_reports(now.at, ingress, packet);
+        }
         let Received { way, is_filtered } = received;
         if is_filtered {
             self.filter(now, ingress, kind, packet)?;

@@ -14,6 +14,7 @@ mod calls;
 mod filter;
 mod idle;
 mod packets;
+mod reports;
 mod sources;
 mod transcoding;
 

@@ -166,6 +166,12 @@ pub enum Command {
         /// `None`: nothing.
         filter: Option<Filter>,
     },
+    /// Says whether [`Event::Report`](crate::Event) is sent from now on, of all calls of the worker.
+    /// At first it is not.
+    TellReports {
+        /// Whether it is.
+        enabled: bool,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
