@@ -31,6 +31,7 @@ mod file_limit;
 mod io;
 mod link;
 mod mailbox;
+mod priority;
 mod service;
 mod socket;
 mod transcoding;
