@@ -91,6 +91,7 @@ impl World {
                 endpoint_learning: relay_wire::Learning::Heuristic,
                 transcode: Transcode::WhenNeeded,
                 tells_keys: false,
+                tells_reports: false,
                 seed: [7; 32],
             }),
             now: Now {
@@ -142,7 +143,7 @@ impl World {
                     assert!(is_ok, "{}", String::from_utf8_lossy(&datagram));
                     sent += 1;
                 }
-                Output::Key(_) | Output::Notice(_) => {}
+                Output::Key(_) | Output::Notice(_) | Output::Report(_) => {}
             }
         }
         sent

@@ -1,4 +1,4 @@
-//! Copies of ng messages for Homer, as HEPv3 over UDP.
+//! Copies of ng messages, and reports of parties by RTCP, for Homer, as HEPv3 over UDP.
 //!
 //! ```text
 //! "HEP3", length │ chunk: vendor, type, length, data │ chunk …
@@ -10,10 +10,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use control_core::Now;
+use control_core::{Now, QualityReport};
+use relay_wire::{Reception, Report};
+use serde_json::{Value as Json, json};
 
 /// The protocol's number by which Homer knows messages of ng.
 const PROTOCOL_NG: u8 = 0x3d;
+
+/// The same of RTCP, as JSON.
+const PROTOCOL_RTCP: u8 = 5;
 
 /// UDP (RFC 790).
 const IP_PROTOCOL_UDP: u8 = 17;
@@ -34,6 +39,7 @@ pub(crate) struct Capture<'a> {
     pub(crate) destination: SocketAddr,
     pub(crate) unix_ms: u64,
     pub(crate) agent_id: u32,
+    pub(crate) protocol: u8,
     /// What belongs together has the same.
     pub(crate) correlation_id: &'a [u8],
     pub(crate) payload: &'a [u8],
@@ -65,7 +71,7 @@ impl Capture<'_> {
         let micros = u32::try_from(self.unix_ms % 1_000 * 1_000).unwrap_or_default();
         chunk(&mut out, 9, &seconds.to_be_bytes());
         chunk(&mut out, 10, &micros.to_be_bytes());
-        chunk(&mut out, 11, &[PROTOCOL_NG]);
+        chunk(&mut out, 11, &[self.protocol]);
         chunk(&mut out, 12, &self.agent_id.to_be_bytes());
         chunk(&mut out, 15, cut(self.payload, PAYLOAD_BYTES_MAX));
         if !self.correlation_id.is_empty() {
@@ -148,6 +154,19 @@ impl HepSender {
         self.send(now, (from, to), &call_id.unwrap_or_default(), message);
     }
 
+    /// A party has reported.
+    pub(crate) fn report(&mut self, report: &QualityReport) {
+        self.send_capture(&Capture {
+            source: report.report.source,
+            destination: report.destination,
+            unix_ms: report.unix_ms,
+            agent_id: self.agent_id,
+            protocol: PROTOCOL_RTCP,
+            correlation_id: &report.call_id,
+            payload: rtcp_json(&report.report).to_string().as_bytes(),
+        });
+    }
+
     fn send(
         &mut self,
         now: Now,
@@ -155,19 +174,58 @@ impl HepSender {
         correlation_id: &[u8],
         payload: &[u8],
     ) {
-        let capture = Capture {
+        self.send_capture(&Capture {
             source,
             destination,
             unix_ms: now.unix_ms,
             agent_id: self.agent_id,
+            protocol: PROTOCOL_NG,
             correlation_id,
             payload,
-        };
+        });
+    }
+
+    fn send_capture(&mut self, capture: &Capture<'_>) {
         // Refused, full or gone: Homer is not what calls wait for.
         if self.socket.send(&capture.encode()).is_err() {
             self.lost += 1;
         }
     }
+}
+
+/// A report as Homer reads it, with its names.
+fn rtcp_json(report: &Report) -> Json {
+    let block = |it: &Reception| {
+        json!({
+            "source_ssrc": it.ssrc,
+            "fraction_lost": it.fraction_lost,
+            "packets_lost": it.packets_lost,
+            "highest_seq_no": it.highest_sequence,
+            "ia_jitter": it.jitter,
+            "lsr": it.last_report,
+            "dlsr": it.delay,
+        })
+    };
+    let blocks: Vec<_> = report.reception.iter().map(block).collect();
+    // RFC 3550 §12.1.
+    let packet_type = if report.sender.is_some() { 200 } else { 201 };
+    let mut document = json!({
+        "type": packet_type,
+        "ssrc": report.ssrc,
+        "report_count": blocks.len(),
+        "report_blocks": blocks,
+    });
+    if let Some(sent) = &report.sender {
+        let micros = ((sent.ntp_time & 0xffff_ffff) * 1_000_000) >> 32;
+        document["sender_information"] = json!({
+            "ntp_timestamp_sec": sent.ntp_time >> 32,
+            "ntp_timestamp_usec": micros,
+            "rtp_timestamp": sent.rtp_timestamp,
+            "packets": sent.packets,
+            "octets": sent.octets,
+        });
+    }
+    document
 }
 
 fn cookie_of(message: &[u8]) -> &[u8] {
@@ -199,6 +257,8 @@ fn call_id_of(message: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
+
+    use relay_wire::Sent;
 
     use super::*;
 
@@ -234,6 +294,7 @@ mod tests {
             destination: "192.0.2.2:2223".parse().unwrap(),
             unix_ms: 1_700_000_000_123,
             agent_id: 7,
+            protocol: PROTOCOL_NG,
             correlation_id: b"abc",
             payload: REQUEST,
         };
@@ -286,6 +347,70 @@ mod tests {
             assert!(chunks.contains(&(15, payload.to_vec())));
             assert!(chunks.contains(&(17, b"abc".to_vec())), "{chunks:?}");
         }
+    }
+
+    #[test]
+    fn a_report_is_told_with_its_call_and_the_names_of_homer() {
+        let homer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        homer
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let mut sender = HepSender::new(homer.local_addr().unwrap(), 1).unwrap();
+        let report = Report {
+            source: "192.0.2.1:4001".parse().unwrap(),
+            ssrc: 7,
+            sender: Some(Sent {
+                ntp_time: 3 << 32 | 1 << 31,
+                rtp_timestamp: 160,
+                packets: 50,
+                octets: 8_000,
+            }),
+            reception: Some(Reception {
+                ssrc: 8,
+                fraction_lost: 64,
+                packets_lost: -1,
+                highest_sequence: 65_537,
+                jitter: 4,
+                last_report: 5,
+                delay: 6,
+            }),
+        };
+        sender.report(&QualityReport {
+            call_id: b"abc".to_vec(),
+            unix_ms: 1_700_000_000_123,
+            destination: "192.0.2.2:30001".parse().unwrap(),
+            report,
+        });
+        let mut buffer = [0; 2_048];
+        let len = homer.recv(&mut buffer).unwrap();
+        let chunks = chunks(&buffer[..len]);
+        assert!(chunks.contains(&(11, vec![5])), "{chunks:?}");
+        assert!(chunks.contains(&(17, b"abc".to_vec())), "{chunks:?}");
+        assert!(chunks.contains(&(8, 30_001_u16.to_be_bytes().to_vec())));
+        let payload = chunks.iter().find(|(kind, _)| *kind == 15).unwrap();
+        let told: Json = serde_json::from_slice(&payload.1).unwrap();
+        let expected = json!({
+            "type": 200,
+            "ssrc": 7,
+            "report_count": 1,
+            "report_blocks": [{
+                "source_ssrc": 8,
+                "fraction_lost": 64,
+                "packets_lost": -1,
+                "highest_seq_no": 65_537,
+                "ia_jitter": 4,
+                "lsr": 5,
+                "dlsr": 6,
+            }],
+            "sender_information": {
+                "ntp_timestamp_sec": 3,
+                "ntp_timestamp_usec": 500_000,
+                "rtp_timestamp": 160,
+                "packets": 50,
+                "octets": 8_000,
+            },
+        });
+        assert_eq!(told, expected);
     }
 
     #[test]

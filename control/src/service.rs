@@ -274,6 +274,11 @@ impl Service {
                     }
                 }
                 Output::Notice(notice) => journal::write(&notice),
+                Output::Report(report) => {
+                    if let Some(hep) = &mut self.hep {
+                        hep.report(&report);
+                    }
+                }
                 Output::Relay(request) => self.relay.send(request),
                 Output::Send { client, datagram } => {
                     if let Some(hep) = &mut self.hep {
@@ -353,6 +358,7 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
         },
         transcode: config.transcode,
         tells_keys: config.dtmf_log.is_some(),
+        tells_reports: config.hep.is_some(),
         seed,
     })
 }

@@ -32,6 +32,7 @@ mod io;
 mod kernel_table;
 mod link;
 mod mailbox;
+mod priority;
 mod service;
 mod socket;
 mod transcoding;

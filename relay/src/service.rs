@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 
 use relay_core::{Limits, Relay};
 use relay_wire::{Hello, PROTOCOL_VERSION, WorkerId};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::affinity;
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::io::Io;
 use crate::kernel_table::{self, KernelFlows};
 use crate::link::{Link, Listener};
 use crate::mailbox::Mailbox;
+use crate::priority;
 use crate::socket::{self, Place};
 use crate::transcoding::{Pool, Transcoder};
 use crate::wake::Wake;
@@ -185,6 +186,9 @@ impl Seed {
             && !affinity::pin(*core)
         {
             warn!(worker = self.worker, core, "cannot be kept on its core");
+        }
+        if let Err(error) = priority::ask_for_short_turns() {
+            debug!(worker = self.worker, %error, "has turns as long as others");
         }
         let opened = Io::open(
             config.driver,

@@ -95,6 +95,8 @@ pub struct Config {
     pub transcode: Transcode,
     /// Each key that a party presses is told as [`Output::Key`].
     pub tells_keys: bool,
+    /// Each report of a party by RTCP is told as [`Output::Report`].
+    pub tells_reports: bool,
     /// From the system's source of randomness: makes ports hard to guess.
     pub seed: [u8; 32],
 }
@@ -151,6 +153,8 @@ pub struct Counters {
     pub relay_refusals: u64,
     /// Keys that were told of.
     pub keys: u64,
+    /// Reports by RTCP that were told of.
+    pub reports: u64,
     /// Packets that went through calls that are over.
     pub relayed_packets: u64,
     /// Bytes that went through calls that are over.

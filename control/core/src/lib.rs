@@ -48,7 +48,7 @@ pub use codecs::Transcode;
 pub use control::{Config, Control, Counters, Now, WatchedCall};
 pub use exposition::{CONTENT_TYPE, Exposition, Kind, Labels, Number};
 pub use limits::{HostLoad, Limits, Overload};
-pub use output::{EndReason, KeyReport, Notice, Output};
+pub use output::{EndReason, KeyReport, Notice, Output, QualityReport};
 pub use sdp::MEDIA_MAX;
 pub use summary::{CallSummary, Side};
 pub use trace::{Trace, TraceEvent, What};

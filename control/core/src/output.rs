@@ -1,9 +1,9 @@
 //! What comes out of control.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use control_ng::{Dictionary, Value};
-use relay_wire::{CommandError, Request};
+use relay_wire::{CommandError, Report, Request};
 
 use crate::call::Client;
 use crate::summary::CallSummary;
@@ -16,6 +16,8 @@ pub enum Output {
     Key(Box<KeyReport>),
     /// Something worth a line in the log.
     Notice(Notice),
+    /// A party has reported by RTCP. Only if that is [wanted](crate::Config::tells_reports).
+    Report(Box<QualityReport>),
     /// Send a request to the relay.
     Relay(Request),
     /// Send a datagram to a client, from the address that it knows us by.
@@ -48,6 +50,19 @@ pub struct KeyReport {
     pub duration_ms: u32,
     /// RFC 4733 §2.3.4: dBm0 without the sign.
     pub volume: u8,
+}
+
+/// What a party has said by RTCP of what it sends and hears.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QualityReport {
+    /// Call-ID.
+    pub call_id: Vec<u8>,
+    /// When it came, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// Where it came to.
+    pub destination: SocketAddr,
+    /// Where from, and what it says.
+    pub report: Report,
 }
 
 impl KeyReport {

@@ -252,7 +252,8 @@ impl Plan {
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
-            | Command::SetRecord { .. } => {}
+            | Command::SetRecord { .. }
+            | Command::TellReports { .. } => {}
         }
     }
 
@@ -345,22 +346,21 @@ fn endpoints_of(
     push_former(stream, port, endpoints);
 }
 
-/// What arrives at ports that the party was told of before goes where the rest goes, unless
-/// something is to become of it first.
+/// What arrives at ports that the party was told of before goes where the rest goes, and is kept
+/// back like the rest; only codecs have nothing to do with it.
 fn push_former(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
     let new = endpoints.iter().rposition(|it| it.port == port);
     let new = new.unwrap_or(endpoints.len())..endpoints.len();
     for former in &stream.former {
         for at in new.clone() {
             let endpoint = endpoints[at].clone();
-            let passes = endpoint.transcoding.is_none() && endpoint.filter.is_none();
+            let passes = endpoint.transcoding.is_none();
             let above = endpoint.port.number.saturating_sub(port.number);
             let number = former.port.saturating_add(above);
             endpoints.push(Endpoint {
                 port: Port { number, ..port },
                 egress: Some(endpoint.egress).filter(|_| passes).unwrap_or_default(),
                 transcoding: None,
-                filter: None,
                 ..endpoint
             });
         }

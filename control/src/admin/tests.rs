@@ -21,6 +21,7 @@ fn control() -> Control {
         endpoint_learning: relay_wire::Learning::Heuristic,
         transcode: control_core::Transcode::WhenNeeded,
         tells_keys: false,
+        tells_reports: false,
         seed: [7; 32],
     })
 }

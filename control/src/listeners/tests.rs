@@ -90,6 +90,7 @@ fn run(mut streams: Streams, is_over: &AtomicBool) {
         endpoint_learning: relay_wire::Learning::Heuristic,
         transcode: control_core::Transcode::WhenNeeded,
         tells_keys: false,
+        tells_reports: false,
         seed: [7; 32],
     });
     let pause = Timespec::try_from(Duration::from_millis(20)).unwrap();

@@ -150,6 +150,10 @@ impl Relay {
                 filter,
             } => self.set_filter(call, ingress, filter),
             Command::SetRecord { call, record } => self.set_record(call, record),
+            Command::TellReports { enabled } => {
+                self.telling.is_on = enabled;
+                Ok(Answer::Done)
+            }
             Command::SetRemote {
                 call,
                 port,
@@ -344,6 +348,8 @@ impl Relay {
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
         counters.push(("keys_told".to_owned(), self.keys_told));
+        counters.push(("reports_told".to_owned(), self.telling.told));
+        counters.push(("reports_untold".to_owned(), self.telling.untold));
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
         counters.push(("sprayed".to_owned(), self.sprayed));
         counters.push(("endpoints_closing".to_owned(), self.flows.closing() as u64));
@@ -417,7 +423,8 @@ fn touched(command: &Command) -> Touched {
         | Command::ListCalls { .. }
         | Command::OpenEndpoint { .. }
         | Command::QueryWorker
-        | Command::SetRecord { .. } => Touched::Nothing,
+        | Command::SetRecord { .. }
+        | Command::TellReports { .. } => Touched::Nothing,
     }
 }
 

@@ -321,6 +321,9 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             ingress: port(next()?),
             filter: Some(filter([next()?, next()?])).filter(|it| !it.events.is_empty()),
         },
+        15 => Command::TellReports {
+            enabled: next()? % 4 != 0,
+        },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),
         },

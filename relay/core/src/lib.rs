@@ -67,6 +67,7 @@ mod loops;
 mod piercing;
 mod probation;
 mod quality;
+mod reports;
 mod sprayers;
 mod transcoding;
 mod verdict;
@@ -92,6 +93,7 @@ use endpoint::{Received, Way};
 use flow_table::FlowTable;
 use kernel::Kernel;
 use piercing::Piercings;
+use reports::Telling;
 use sprayers::{Knock, Place, Sprayers};
 
 /// Decides what happens to each packet of one worker's flows.
@@ -123,6 +125,7 @@ pub struct Relay {
     kernel: Kernel,
     /// Keys that control was told of.
     keys_told: u64,
+    telling: Telling,
 }
 
 /// Events that wait to be polled: a driver polls each turn, so this many would be a driver that
@@ -150,6 +153,7 @@ impl Relay {
             drops: [0; DropReason::ALL.len()],
             kernel: Kernel::default(),
             keys_told: 0,
+            telling: Telling::default(),
             limits,
         }
     }
@@ -222,6 +226,9 @@ impl Relay {
             }
             other => other?,
         };
+        if kind == Kind::Rtcp && self.telling.is_on {
+            self.tell_reports(now.at, ingress, packet);
+        }
         let Received { way, is_filtered } = received;
         if is_filtered {
             self.filter(now, ingress, kind, packet)?;

@@ -15,6 +15,7 @@ mod filter;
 mod idle;
 mod kernel;
 mod packets;
+mod reports;
 mod sources;
 mod transcoding;
 

@@ -147,7 +147,9 @@ pub enum Command {
     },
     /// Says what becomes of the RTP that arrives at an endpoint, in place of what was said before.
     /// Fails with [`Refusal::Unsupported`] if the routes cannot be, and with [`Refusal::Overload`]
-    /// if there is too much to do for another stream; then what was said before holds.
+    /// if there is too much to do for another stream; then what was said before holds. A call that
+    /// the same request creates is one that is installed again, and is not refused for that while
+    /// there is room.
     SetTranscoding {
         /// The call that it belongs to.
         call: CallKey,
@@ -165,6 +167,12 @@ pub enum Command {
         ingress: Port,
         /// `None`: nothing.
         filter: Option<Filter>,
+    },
+    /// Says whether [`Event::Report`](crate::Event) is sent from now on, of all calls of the worker.
+    /// At first it is not.
+    TellReports {
+        /// Whether it is.
+        enabled: bool,
     },
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, CallKey, Failure, Key, Port, PortPartition, WorkerId};
+use crate::{Answer, CallKey, Failure, Key, Port, PortPartition, Report, WorkerId};
 
 /// A message from the relay to control.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -92,5 +92,15 @@ pub enum Event {
         ingress: Port,
         /// Which, and how.
         key: Key,
+    },
+    /// A peer has reported by RTCP, where [`Command::TellReports`](crate::Command) says so. Of very
+    /// many within a second some are not told.
+    Report {
+        /// In which call.
+        call: CallKey,
+        /// Where it arrived.
+        ingress: Port,
+        /// What it says.
+        report: Report,
     },
 }

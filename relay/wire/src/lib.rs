@@ -27,6 +27,7 @@ mod command;
 mod event;
 mod filter;
 mod partition;
+mod report;
 mod stats;
 mod transcoding;
 
@@ -38,6 +39,7 @@ pub use command::{
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use partition::{PartitionError, PortPartition};
+pub use report::{Reception, Report, Sent};
 pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
 pub use transcoding::{
     Codec, Events, Format, IlbcMode, OpusSettings, Route, SampleRate, Transcoding, TranscodingStats,

@@ -194,7 +194,8 @@ pub struct Control {
     /// One line of the log for each call that is over: who, how long, what was lost, how it
     /// sounded. These lines are not limited by `log.lines_per_second_max`.
     pub call_records: bool,
-    /// Where HEPv3 is sent for Homer, as `ADDRESS:PORT` over UDP: each ng request and reply.
+    /// Where HEPv3 is sent for Homer, as `ADDRESS:PORT` over UDP: each ng request and reply, and what
+    /// parties report by RTCP.
     /// Empty (`""`): nowhere.
     #[serde(with = "empty_is_none")]
     #[schemars(with = "String")]

@@ -51,6 +51,9 @@ impl Control {
         if from == to {
             return Err(NO_SINK);
         }
+        if !are_alike(state, from, to) {
+            return Err(UNSUPPORTED);
+        }
         for (leg, peer) in [(from, to), (to, from)] {
             if let Some(leg) = state.leg_mut(leg) {
                 leg.peer = Some(peer);
@@ -62,6 +65,13 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// Whether each medium of the one party has its like at the same place of the other.
+fn are_alike(state: &CallState, one: LegId, other: LegId) -> bool {
+    let streams = |leg: LegId| state.leg(leg).into_iter().flat_map(|leg| &leg.streams);
+    let mut pairs = streams(one).zip(streams(other));
+    pairs.all(|(a, b)| a.kind == b.kind || !a.is_active || !b.is_active)
 }
 
 /// Has the relay translate where two parties share no codec.

@@ -12,14 +12,16 @@
 //! | no | yes | installed again |
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use relay_wire::{
-    Answer, CallKey, Command, Event, Hello, Interface, Key, Port, Reply, Request, WorkerId,
+    Answer, CallKey, Command, Event, Hello, Interface, InterfaceId, Key, Port, Reply, Report,
+    Request, WorkerId,
 };
 use rustc_hash::FxHashMap;
 
 use crate::call::{CallState, LEGS_MAX};
-use crate::output::{EndReason, Notice, Output};
+use crate::output::{EndReason, Notice, Output, QualityReport};
 use crate::placement::Placement;
 use crate::plan::Plan;
 use crate::ports::Ports;
@@ -126,7 +128,11 @@ impl Control {
         self.link.listed.clear();
         self.link.lists_open = usize::from(workers);
         for worker in (0..workers).map(WorkerId) {
-            let commands = vec![Command::ListCalls { after: None }];
+            let enabled = self.config.tells_reports;
+            let commands = vec![
+                Command::ListCalls { after: None },
+                Command::TellReports { enabled },
+            ];
             self.ask(worker, commands, Purpose::List(worker));
         }
     }
@@ -153,6 +159,11 @@ impl Control {
             Event::FirstPacketTimeout { call } => (call, Silence::FromTheFirst),
             Event::MediaTimeout { call } => (call, Silence::ForLong),
             Event::Key { call, ingress, key } => return self.tell_key(now, (call, ingress), key),
+            Event::Report {
+                call,
+                ingress,
+                report,
+            } => return self.tell_report(now, (call, ingress), report),
         };
         if self.link.state != State::Listing {
             self.trace_silence(now, call, silence);
@@ -170,6 +181,24 @@ impl Control {
             self.counters.keys += 1;
             self.outputs.push_back(Output::Key(Box::new(report)));
         }
+    }
+
+    /// A party has reported.
+    fn tell_report(&mut self, now: Now, (call, ingress): (CallKey, Port), report: Report) {
+        let InterfaceId(interface) = ingress.interface;
+        let interface = self.link.interfaces.get(usize::from(interface));
+        let call = self.calls.get(&call).filter(|_| self.config.tells_reports);
+        let (Some(interface), Some(call)) = (interface, call) else {
+            return;
+        };
+        let report = QualityReport {
+            call_id: call.state.call_id.clone(),
+            unix_ms: now.unix_ms,
+            destination: SocketAddr::new(interface.address, ingress.number),
+            report,
+        };
+        self.counters.reports += 1;
+        self.outputs.push_back(Output::Report(Box::new(report)));
     }
 
     /// The relay is gone. What was under way is tried again when it is back.

@@ -12,7 +12,7 @@ use relay_wire::{
 };
 
 use super::{client, start};
-use crate::{Client, Config, Control, KeyReport, Notice, Now, Output, Transcode};
+use crate::{Client, Config, Control, KeyReport, Notice, Now, Output, QualityReport, Transcode};
 
 /// One endpoint of the simulated relay.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -51,6 +51,7 @@ pub(crate) struct SimRelay {
     pub(crate) full: BTreeSet<u8>,
     /// Calls in one page of a list.
     page: usize,
+    pub(crate) tells_reports: bool,
 }
 
 impl SimRelay {
@@ -79,6 +80,7 @@ impl SimRelay {
             is_overloaded: false,
             full: BTreeSet::new(),
             page: 2,
+            tells_reports: false,
         }
     }
 
@@ -194,6 +196,7 @@ impl SimRelay {
             Command::QueryCall { call } => return self.stats(call).map(Answer::Call),
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
             Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
+            Command::TellReports { enabled } => self.tells_reports = enabled,
         }
         Ok(Answer::Done)
     }
@@ -323,6 +326,7 @@ pub(crate) struct Sim {
     pub(crate) sent: VecDeque<(Client, Vec<u8>)>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) keys: Vec<KeyReport>,
+    pub(crate) reports: Vec<QualityReport>,
     cookies: u32,
 }
 
@@ -337,6 +341,7 @@ pub(crate) const CONFIG: Config = Config {
     endpoint_learning: Learning::Heuristic,
     transcode: Transcode::Directives,
     tells_keys: false,
+    tells_reports: false,
     seed: [7; 32],
 };
 
@@ -363,6 +368,7 @@ impl Sim {
             sent: VecDeque::new(),
             notices: Vec::new(),
             keys: Vec::new(),
+            reports: Vec::new(),
             cookies: 0,
         }
     }
@@ -428,6 +434,7 @@ impl Sim {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Key(report) => self.keys.push(*report),
+                Output::Report(report) => self.reports.push(*report),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Relay(request) => {
                     assert!(request.commands.len() <= relay_wire::COMMANDS_MAX);

@@ -76,6 +76,13 @@ fn requests_come_by_the_same_transports() {
 }
 
 #[test]
+fn keys_are_told_where_they_were_told() {
+    let text = toml("--dtmf-log-dest=localhost:9999 --dtmf-log-ng-tcp");
+    assert!(text.contains(r#"dtmf_log = "127.0.0.1:9999""#), "{text}");
+    assert_eq!(outcome("dtmf-log-dest", "nowhere"), outcome("timeout", "x"));
+}
+
+#[test]
 fn the_command_line_has_precedence() {
     let file = vec![Given::new("timeout", "1"), Given::new("tos", "0")];
     let merged = read::merge(file, read::command_line(&["--timeout=2".to_owned()]));

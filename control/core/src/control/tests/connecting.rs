@@ -105,6 +105,10 @@ fn who_cannot_be_connected_is_told_why() {
         ..connect("a", "c")
     };
     assert_eq!(refusal(&mut sim, copy), "unsupported");
+    let pictures = text.replace("m=audio", "m=video");
+    sim.offer("c1", "p", &pictures);
+    sim.answer("c1", "p", "q", &pictures);
+    assert_eq!(refusal(&mut sim, connect("a", "p")), "unsupported");
     for (other, reason) in [("c2", "unsupported"), ("c3", "Unknown call-ID(s)")] {
         let across = Connect {
             to_call_id: Some(other.as_bytes()),

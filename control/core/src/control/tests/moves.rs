@@ -1,6 +1,7 @@
 //! Parties that move, and what the others are told.
 
-use control_ng::{Command, Flag, Negotiation};
+use control_ng::{Change, Command, Flag, Negotiation, Treat, Whose};
+use relay_wire::OnMedia;
 
 use crate::tests::{Sim, on, port, sdp};
 
@@ -41,6 +42,23 @@ fn who_moves_gets_its_peer_told_of_another_port_and_who_moves_back_of_the_first(
     let out = sim.answer("c1", "alice", "bob", &sdp(CALLEE, 5_000));
     assert_eq!(port(&out, 0), caller);
     assert_eq!(sim.pairs_open(), 4, "nothing is taken twice");
+}
+
+#[test]
+fn what_is_kept_back_is_kept_back_at_older_ports_too() {
+    let mut sim = Sim::new();
+    let (callee, _) = call(&mut sim);
+    let moved = told(&mut sim, &sdp(CALLER, 4_444), &[]);
+    let block = Command::Treat(Treat {
+        call_id: b"c1",
+        whose: Whose::Call,
+        change: Change::Block(true),
+    });
+    assert!(sim.ask(&block, |reply| reply.is_ok()));
+    for port in [callee, moved] {
+        let filter = sim.relay.at(port).filter.clone();
+        assert!(filter.is_some_and(|it| it.on_media == OnMedia::Drop));
+    }
 }
 
 #[test]
