@@ -88,6 +88,29 @@ pub(crate) struct Shortcut {
     plain: u16,
     /// How often it was put in, or refused, since then.
     attempts: u8,
+    /// How often it was put in, or refused, since the turn began.
+    attempts_in_turn: u8,
+    turn_began: Option<Instant>,
+}
+
+impl Shortcut {
+    /// Notes RTP that the table could have forwarded. Says whether it is to be put there now.
+    fn note_plain(&mut self, now: Instant) -> bool {
+        self.plain = self.plain.saturating_add(1);
+        if self.plain < PLAIN_MIN << self.attempts {
+            return false;
+        }
+        if self.turn_began.is_none_or(|it| now >= it + TURN) {
+            (self.turn_began, self.attempts_in_turn) = (Some(now), 0);
+        }
+        if self.attempts_in_turn == ATTEMPTS_PER_TURN {
+            return false;
+        }
+        self.attempts_in_turn += 1;
+        self.plain = 0;
+        self.attempts = ATTEMPTS_MAX.min(self.attempts + 1);
+        true
+    }
 }
 
 /// A flow that is in the table.
@@ -127,6 +150,12 @@ const PLAIN_MIN: u16 = 25;
 /// Each attempt that nothing comes of doubles that, so often at most: a quarter of an hour.
 const ATTEMPTS_MAX: u8 = 10;
 
+/// A place that was left is nobody's for some seconds. So a peer that makes its flow leave again and
+/// again, by another SSRC each time, is let in only so often in a turn: it takes few places from
+/// others.
+const ATTEMPTS_PER_TURN: u8 = 4;
+const TURN: Duration = Duration::from_secs(5);
+
 impl Kernel {
     pub(crate) fn is_on(&self) -> bool {
         self.table.is_some()
@@ -162,11 +191,7 @@ impl Relay {
         let Some(endpoint) = self.flows.open(socket).filter(|_| is_plain) else {
             return;
         };
-        let shortcut = &mut endpoint.shortcut;
-        shortcut.plain += 1;
-        if shortcut.plain >= PLAIN_MIN << shortcut.attempts {
-            shortcut.plain = 0;
-            shortcut.attempts = ATTEMPTS_MAX.min(shortcut.attempts + 1);
+        if endpoint.shortcut.note_plain(now) {
             // If it is there, it forwards nothing: the stream is of another type, say.
             self.take_out(now, socket);
             self.install(now, socket);

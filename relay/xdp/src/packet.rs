@@ -43,6 +43,8 @@ pub(crate) const IP_VERSION_AND_LEN: i32 = 0x45;
 pub(crate) const IP_IS_FRAGMENT: u16 = 0x3fff;
 /// UDP.
 pub(crate) const PROTOCOL_UDP: i32 = 17;
+/// The same as a word of the pseudo-header (RFC 768).
+pub(crate) const PROTOCOL_UDP_WORD: u16 = 17;
 
 /// A number as it stands in a packet, loaded as if it were the machine's.
 pub(crate) const fn network(number: u16) -> i32 {

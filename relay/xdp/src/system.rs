@@ -274,6 +274,29 @@ pub(crate) struct Ran {
 #[cfg(test)]
 /// Runs a program with a frame, as often as is said, on no interface.
 pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<Ran> {
+    run_with(program, frame, repeat, &[])
+}
+
+#[cfg(test)]
+/// Runs a program where frames go out with one that has come in by an interface; 0: by none.
+pub(crate) fn run_come_in(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    interface: u32,
+) -> io::Result<Ran> {
+    // Words of `struct __sk_buff`, all that are before it 0.
+    let mut context = [0; 10];
+    context[9] = interface;
+    run_with(program, frame, 1, &context)
+}
+
+#[cfg(test)]
+fn run_with(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    repeat: u32,
+    context: &[u32],
+) -> io::Result<Ran> {
     let mut out = vec![0; frame.len() + 256];
     let mut attributes = TestRun {
         prog_fd: program.as_raw_fd(),
@@ -284,9 +307,12 @@ pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Res
         data_out: address_of(out.as_mut_ptr()),
         repeat,
         duration: 0,
-        ctx_size_in: 0,
+        ctx_size_in: u32::try_from(size_of_val(context)).map_err(io::Error::other)?,
         ctx_size_out: 0,
-        ctx_in: 0,
+        ctx_in: match context {
+            [] => 0,
+            _ => address_of(context.as_ptr().cast_mut()),
+        },
         ctx_out: 0,
         flags: 0,
         cpu: 0,
@@ -294,7 +320,8 @@ pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Res
         padding: 0,
     };
     // SAFETY: these are the attributes of `BPF_PROG_TEST_RUN`: `data_in` has `data_size_in` bytes,
-    // which are read, `data_out` has `data_size_out`, which are written; both outlive the call.
+    // which are read, `data_out` has `data_size_out`, which are written, `ctx_in` has
+    // `ctx_size_in`, which are read; all outlive the call.
     unsafe { bpf(PROG_TEST_RUN, &mut attributes) }?;
     out.truncate(usize::try_from(attributes.data_size_out).map_err(io::Error::other)?);
     Ok(Ran {

@@ -411,6 +411,24 @@ fn what_the_kernel_never_forwards_is_tried_less_and_less() {
     assert!(world.stream(30_000) > 0);
 }
 
+#[test]
+fn who_changes_all_the_time_takes_few_places() {
+    let mut world = World::new(Learning::Heuristic);
+    let sources = 100;
+    for ssrc in 0..sources {
+        for sequence in 0..=25 {
+            let (to, _) = world.arrive(0, ALICE, &rtp(8, ssrc, sequence));
+            assert_eq!(to, Some(address(BOB)));
+        }
+    }
+    // 52 seconds.
+    let installed = world.bench.counter("kernel_flows_installed");
+    assert!(
+        (10..=4 * 11).contains(&installed),
+        "{installed} of {sources}"
+    );
+}
+
 /// What may happen to a packet of a stream.
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -36,6 +36,9 @@ const STEP_MAX: i32 = 3_000;
 /// renew the lease.
 const RENEW_AGAIN_NS: i32 = 250_000_000;
 
+/// Where the source is in the addresses of an Ethernet frame.
+const ETHERNET_SOURCE: i16 = 6;
+
 /// A gap in the timestamps that is no pause in speech any more.
 const MADE_NS_MAX: u64 = 60_000_000_000;
 
@@ -57,6 +60,10 @@ pub(crate) fn write(scene: &Scene, traits: Traits) -> Result<Vec<u64>, AssembleE
     it.load(Width::B4, R1, R9, context::INTERFACE);
     it.load(Width::B4, R2, R7, layout::INTERFACE);
     it.jump_if(R1, Condition::NotEqual, R2, pass);
+    require_our_ethernet(&mut it, pass);
+    if !traits.is_virtual {
+        require_udp_sum(&mut it, pass);
+    }
     require_lease(&mut it, pass);
     note_sequence(&mut it, pass);
     note_jitter(&mut it);
@@ -118,6 +125,32 @@ fn require_flow(it: &mut Assembler, pass: Label) {
     it.alu(Operation::And, R1, 0x7f);
     it.load(Width::B1, R2, R7, layout::PAYLOAD_TYPE);
     it.jump_if(R1, Condition::NotEqual, R2, pass);
+}
+
+/// To the Ethernet address that we send from. An interface that takes in everything (a bridge, a
+/// mirror, `tcpdump`) has frames for others as well; the kernel drops these after us.
+fn require_our_ethernet(it: &mut Assembler, pass: Label) {
+    for at in [0, 2, 4] {
+        let ours = (R7, layout::ETHERNET + ETHERNET_SOURCE + at);
+        require_same(it, Width::B2, at, ours, pass);
+    }
+}
+
+/// Not if the sum is only that of the pseudo-header: who sends from another virtual machine of the
+/// same host, or from this one, leaves the rest to hardware that the frame never comes to. One of
+/// 65,536 right sums looks like that; such a packet goes to the socket.
+fn require_udp_sum(it: &mut Assembler, pass: Label) {
+    it.load(Width::B2, R3, R6, packet::UDP_LEN);
+    let protocol = packet::network(packet::PROTOCOL_UDP_WORD);
+    it.alu(Operation::Add, R3, protocol);
+    for word in [0, 2, 4, 6] {
+        it.load(Width::B2, R1, R6, packet::IP_ADDRESSES + word);
+        it.alu(Operation::Add, R3, R1);
+    }
+    fold(it);
+    it.alu(Operation::ExclusiveOr, R3, 0xffff);
+    it.load(Width::B2, R1, R6, packet::UDP_SUM);
+    it.jump_if(R1, Condition::Equal, R3, pass);
 }
 
 /// R8 becomes the time. Now and then a packet takes the way through the socket, and renews.

@@ -18,6 +18,7 @@ const NEXT: i32 = -1;
 /// Offsets in `struct __sk_buff`.
 mod context {
     pub(super) const VLAN_PRESENT: i16 = 20;
+    pub(super) const CAME_IN_BY: i16 = 36;
     pub(super) const INTERFACE: i16 = 40;
     pub(super) const DATA: i16 = 76;
     pub(super) const DATA_END: i16 = 80;
@@ -38,6 +39,10 @@ pub(crate) fn write(scene: &Scene, lease: Lease) -> Result<Vec<u64>, AssembleErr
     let out = it.label();
     it.set(R9, R1);
     it.load(Width::B4, R1, R9, context::VLAN_PRESENT);
+    it.jump_if(R1, Condition::NotEqual, 0, out);
+    // A frame that has come in somewhere is not the relay's, whatever stands in it: where this host
+    // is a bridge or a router, a guest or a stranger would say where media go.
+    it.load(Width::B4, R1, R9, context::CAME_IN_BY);
     it.jump_if(R1, Condition::NotEqual, 0, out);
     it.load(Width::B4, R6, R9, context::DATA);
     it.load(Width::B4, R8, R9, context::DATA_END);

@@ -158,7 +158,13 @@ impl Frame {
     }
 
     fn to_us() -> Self {
-        Self::new(ALICE, TO_US)
+        Self::new(ALICE, TO_US).with_our_ethernet()
+    }
+
+    /// To where frames of ours come from.
+    fn with_our_ethernet(mut self) -> Self {
+        self.bytes[..6].copy_from_slice(&ETHERNET[6..]);
+        self
     }
 
     fn numbered(step: u16) -> Self {
@@ -280,38 +286,43 @@ fn everything_else_passes() {
     short.set_lens();
     let mut cut = us();
     cut.bytes.truncate(RTP + 50);
+    let to = |from, to| Frame::new(from, to).with_our_ethernet();
+    let mut half_a_sum = us();
+    half_a_sum.bytes[UDP_SUM..UDP_SUM + 2].fill(0);
+    let pseudo = [
+        &half_a_sum.bytes[26..34],
+        &[0, 17],
+        &half_a_sum.bytes[38..40],
+    ]
+    .concat();
+    let pseudo = sum(&pseudo, 0).to_be_bytes();
+    half_a_sum.bytes[UDP_SUM..UDP_SUM + 2].copy_from_slice(&pseudo);
     let mut behind = us();
     behind.bytes[38..40].copy_from_slice(&100_u16.to_be_bytes());
     let cases = [
         (
             "another address",
-            Frame::new(other([198, 51, 100, 8], 4_000), TO_US),
+            to(other([198, 51, 100, 8], 4_000), TO_US),
         ),
-        (
-            "another port",
-            Frame::new(other([198, 51, 100, 7], 4_001), TO_US),
-        ),
+        ("another port", to(other([198, 51, 100, 7], 4_001), TO_US)),
         (
             "to another port",
-            Frame::new(ALICE, SocketAddrV4::new(OURS, 30_001)),
+            to(ALICE, SocketAddrV4::new(OURS, 30_001)),
         ),
         (
             "to below our ports",
-            Frame::new(ALICE, SocketAddrV4::new(OURS, 29_999)),
+            to(ALICE, SocketAddrV4::new(OURS, 29_999)),
         ),
         (
             "to above our ports",
-            Frame::new(ALICE, SocketAddrV4::new(OURS, 40_000)),
+            to(ALICE, SocketAddrV4::new(OURS, 40_000)),
         ),
         (
             "to the other of us",
-            Frame::new(ALICE, SocketAddrV4::new(OURS_TOO, 30_000)),
+            to(ALICE, SocketAddrV4::new(OURS_TOO, 30_000)),
         ),
-        (
-            "to neither",
-            Frame::new(ALICE, other([192, 0, 2, 3], 30_000)),
-        ),
-        ("where it leaves", Frame::new(BOB, FROM_US)),
+        ("to neither", to(ALICE, other([192, 0, 2, 3], 30_000))),
+        ("where it leaves", to(BOB, FROM_US)),
         ("IPv6", us().with(12, 0x86).with(13, 0xdd)),
         ("ARP", us().with(13, 6)),
         ("a VLAN", us().with(12, 0x81)),
@@ -334,6 +345,10 @@ fn everything_else_passes() {
         ("the same again", Frame::numbered(0)),
         ("one before", Frame::numbered(u16::MAX)),
         ("far ahead", Frame::numbered(3_001)),
+        ("for another host of the link", us().with(0, 4)),
+        ("for its neighbour", us().with(5, 0xab)),
+        ("to everybody", us().with(3, 0xff)),
+        ("a sum that is not finished", half_a_sum),
     ];
     for (what, frame) in cases {
         assert_eq!(world.come(&frame), None, "{what}");
@@ -373,11 +388,25 @@ fn nothing_is_forwarded_without_a_lease() {
 }
 
 #[test]
+fn what_came_in_elsewhere_grants_nothing() {
+    let Some(world) = World::new(Traits::default()) else {
+        return;
+    };
+    let mut forged = Frame::new(FROM_US, BOB);
+    forged.bytes[..12].copy_from_slice(&ETHERNET);
+    system::run_come_in(world.observe.as_fd(), &forged.bytes, 1).unwrap();
+    assert_eq!(world.come(&Frame::to_us()), None, "a bridged frame");
+    system::run_come_in(world.observe.as_fd(), &forged.bytes, 0).unwrap();
+    assert!(world.come(&Frame::to_us()).is_some());
+}
+
+#[test]
 fn an_empty_datagram_renews_as_well() {
     let Some(world) = World::new(Traits::default()) else {
         return;
     };
     let mut empty = Frame::new(FROM_US, BOB);
+    empty.bytes[..12].copy_from_slice(&ETHERNET);
     empty.bytes.truncate(RTP);
     empty.set_lens();
     world.observed(&empty);
