@@ -148,10 +148,11 @@ impl Kamailio {
         site.address(PROXY_HOST, 5_060)
     }
 
-    /// Stops it and checks that it ended in order.
+    /// Ends it, and checks that it ran until now. Told to stop, it does not always (5.6 says goodbye
+    /// and stays), and its end is none of our business.
     #[track_caller]
     pub fn stop(self) {
-        self.daemon.stop();
+        self.daemon.kill();
     }
 
     /// What it wrote.

@@ -53,6 +53,13 @@ pub(crate) enum Kind {
     },
 }
 
+impl Contestant {
+    /// Whether the kernel is to forward by itself.
+    pub(crate) fn has_kernel_table(&self) -> bool {
+        matches!(&self.kind, Kind::Tandem { settings, .. } if settings.contains("kernel_table"))
+    }
+}
+
 /// Who may take part.
 #[derive(Debug)]
 pub(crate) struct Choice<'a> {

@@ -1,5 +1,6 @@
 //! Between two hosts: the highest rate without loss, latency below it, and endurance.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tandem_load::rtp::{self, Generator, Options, Report, Target};
 use tandem_load::watch::Which;
 
 use crate::contestants::{Contestant, OURS};
+use crate::napi;
 use crate::plan::{HOSTS_STREAMS, Plan};
 use crate::relay::Running;
 use crate::results::{Capacity, Endurance, Latency, Results};
@@ -25,6 +27,8 @@ struct Place<'a> {
     contestant: &'a Contestant,
     // Before the hosts, which cannot go while somebody is in them.
     relay: Running,
+    /// At the other end of the cable, for the kernel's table.
+    _program: Option<OwnedFd>,
     hosts: TwoHosts,
 }
 
@@ -212,9 +216,14 @@ fn start<'a>(plan: &Plan, contestant: &'a Contestant) -> Result<Place<'a>> {
     let others = [TwoHosts::LOAD, TwoHosts::NOBODY, TwoHosts::PHONES];
     let core = plan.cores.relay;
     let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
+    let program = match contestant.has_kernel_table() {
+        true => Some(napi::prepare(&hosts, plan.cores)?),
+        false => None,
+    };
     Ok(Place {
         contestant,
         relay,
+        _program: program,
         hosts,
     })
 }

@@ -23,6 +23,7 @@ mod files;
 mod hosts;
 mod idle;
 mod namespace;
+mod napi;
 mod plan;
 mod process;
 mod ratios;
