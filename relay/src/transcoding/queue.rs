@@ -3,6 +3,13 @@
 //! Other bounded queues let a thread spin while another is in the middle of putting something in. A
 //! codec thread may stop there for milliseconds, since it gives way to all others, and a worker
 //! that spins would keep it from going on. Here, what is not wholly in is not there yet.
+//!
+//! Nor does anybody wait for who stops in the middle of taking something. An item is taken out of
+//! its slot first, and counted as taken then, by whoever comes next if the taker has stopped. So the
+//! slot of a number that is counted as taken is empty, whenever it is used again. One who stops
+//! before he takes, for so long that the slot was used again meanwhile, takes the item that is in it
+//! now: it is out of its turn, and its number leads nowhere when it comes, but no item is lost or
+//! taken twice. Where one thread alone takes, that cannot be, and all come in order.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +32,8 @@ struct Slot<T> {
 }
 
 impl<T> Queue<T> {
-    /// Room for so many items, which must be all there are: nobody is told that it is full.
+    /// Room for so many items, which must be all there are: nobody is told that it is full. There are
+    /// as many slots again, for numbers that lead nowhere: two or three for each thread at most.
     pub(super) fn new(room: usize) -> Self {
         const { assert!(AtomicCell::<Option<Box<T>>>::is_lock_free()) };
         let slot = || Slot {
@@ -33,7 +41,7 @@ impl<T> Queue<T> {
             item: AtomicCell::new(None),
         };
         Self {
-            slots: (0..room.max(1).next_power_of_two())
+            slots: (0..(2 * room.max(1)).next_power_of_two())
                 .map(|_| slot())
                 .collect(),
             head: AtomicUsize::new(0),
@@ -43,7 +51,8 @@ impl<T> Queue<T> {
 
     /// Puts an item in.
     pub(super) fn push(&self, item: Box<T>) {
-        let number = self.tail.fetch_add(1, Ordering::Relaxed);
+        // Who has a later number comes after whoever emptied the slot of an earlier one.
+        let number = self.tail.fetch_add(1, Ordering::AcqRel);
         let slot = self.slot(number);
         let before = slot.item.swap(Some(item));
         debug_assert!(before.is_none(), "there are more items than room");
@@ -52,23 +61,31 @@ impl<T> Queue<T> {
 
     /// Takes the oldest item, unless whoever puts it in is not done yet.
     pub(super) fn pop(&self) -> Option<Box<T>> {
-        let mut number = self.head.load(Ordering::Acquire);
         loop {
-            let next = number.wrapping_add(1);
-            let slot = self.slot(number);
-            if slot.stamp.load(Ordering::Acquire) != next {
+            let number = self.head.load(Ordering::Acquire);
+            if self.slot(number).stamp.load(Ordering::Acquire) == number.wrapping_add(1) {
+                let item = self.take(number);
+                if item.is_some() {
+                    return item;
+                }
+                // Another one has taken it, so there is progress.
+            } else if self.head.load(Ordering::Acquire) == number {
                 return None;
             }
-            let taken =
-                self.head
-                    .compare_exchange(number, next, Ordering::AcqRel, Ordering::Acquire);
-            match taken {
-                // Nobody else has this number, and the slot is used again only when the item is.
-                Ok(_) => return slot.item.take(),
-                // Another one has taken it, so there is progress.
-                Err(head) => number = head,
-            }
         }
+    }
+
+    /// Takes what is in the slot of a number, and counts it as taken.
+    fn take(&self, number: usize) -> Option<Box<T>> {
+        let item = self.slot(number).item.take();
+        // It may have been counted by another.
+        let _ = self.head.compare_exchange(
+            number,
+            number.wrapping_add(1),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        item
     }
 
     /// Whether nothing is in, nor being put in.
@@ -98,7 +115,7 @@ mod tests {
 
     /// Puts an item in and stops in the middle, as a thread does that has to give way.
     fn begin_push<T>(queue: &Queue<T>) -> usize {
-        queue.tail.fetch_add(1, Ordering::Relaxed)
+        queue.tail.fetch_add(1, Ordering::AcqRel)
     }
 
     fn end_push<T>(queue: &Queue<T>, number: usize, item: T) {
@@ -124,17 +141,75 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_one_who_stopped_while_he_took() {
+        let queue = Queue::new(4);
+        (0..4).for_each(|item| queue.push(Box::new(item)));
+        // He has the item, and has not counted it.
+        let stopped = queue.slot(0).item.take();
+        for turn in 0..100 {
+            let item = queue.pop();
+            assert_eq!(item.as_deref(), Some(&(turn % 3 + 1)));
+            queue.push(item.unwrap());
+        }
+        queue.push(stopped.unwrap());
+        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 4);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn one_who_stopped_before_he_took_is_too_late_and_nothing_is_lost() {
+        for turns in 0..40 {
+            let queue = Queue::new(4);
+            (0..4).for_each(|item| queue.push(Box::new(item)));
+            // Ever so much may pass before he goes on with the number that he has seen.
+            for _ in 0..turns {
+                queue.push(queue.pop().unwrap());
+            }
+            let late = queue.take(0);
+            let mut left: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            assert!(queue.is_empty(), "{turns}");
+            left.extend(late);
+            left.sort_unstable();
+            assert_eq!(left, [0, 1, 2, 3].map(Box::new), "{turns}");
+        }
+    }
+
+    #[test]
     fn numbers_wrap_around() {
         let queue = Queue::new(3);
-        let first = usize::MAX - 5;
+        // Each slot is used before that, as it would have been.
+        let first = usize::MAX - 20;
         queue.head.store(first, Ordering::Relaxed);
         queue.tail.store(first, Ordering::Relaxed);
-        for item in 0..20 {
+        for item in 0..40 {
             assert!(queue.is_empty());
             queue.push(Box::new(item));
             assert_eq!(queue.pop(), Some(Box::new(item)));
             assert_eq!(queue.pop(), None);
         }
+    }
+
+    #[test]
+    fn what_several_take_and_put_back_is_all_there_in_the_end() {
+        const ITEMS: usize = 16;
+        let queue = Queue::new(ITEMS);
+        (0..ITEMS).for_each(|item| queue.push(Box::new(item)));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        match queue.pop() {
+                            Some(item) => queue.push(item),
+                            None => std::thread::yield_now(),
+                        }
+                    }
+                });
+            }
+        });
+        let mut left: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|it| *it).collect();
+        left.sort_unstable();
+        assert_eq!(left, (0..ITEMS).collect::<Vec<_>>());
+        assert!(queue.is_empty());
     }
 
     #[test]
