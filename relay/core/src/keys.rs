@@ -26,6 +26,10 @@ const UNITS_MAX: u16 = u16::MAX;
 /// every 50 ms at the latest (RFC 4733 §2.5.1.2).
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// No report is later than that: one that seems to be is of a sender whose timestamps have jumped
+/// back, and whose keys would not be heard any more.
+const LATE_MAX: Duration = Duration::from_secs(5);
+
 /// Keys that are told at once, and then one in so long: nobody presses faster.
 const BURST: u32 = 32;
 const INTERVAL: Duration = Duration::from_millis(25);
@@ -118,9 +122,11 @@ impl Keys {
                 newest.press.units = newest.press.units.max(press.units);
                 newest.heard_at = now;
             }
-            Some(newest) if newest.is_later_than(press) => return [None; 2],
+            Some(newest) if newest.is_later_than(press, now) => return [None; 2],
             Some(newest) if newest.goes_on_in(press) => {
-                newest.units_before += press.timestamp.wrapping_sub(newest.press.timestamp);
+                // Rows without end are of nobody's finger.
+                let row = press.timestamp.wrapping_sub(newest.press.timestamp);
+                newest.units_before = newest.units_before.saturating_add(row);
                 newest.press = press;
                 newest.heard_at = now;
             }
@@ -162,9 +168,10 @@ impl Newest {
     }
 
     /// The report is of a key before, and comes late.
-    fn is_later_than(&self, press: Press) -> bool {
+    fn is_later_than(&self, press: Press, now: Instant) -> bool {
         let age = self.press.timestamp.wrapping_sub(press.timestamp);
-        self.press.ssrc == press.ssrc && age != 0 && age < 1 << 31
+        let may_be_late = now.saturating_duration_since(self.heard_at) < LATE_MAX;
+        self.press.ssrc == press.ssrc && age != 0 && age < 1 << 31 && may_be_late
     }
 
     /// The report is of the next row of the same key.
@@ -296,6 +303,29 @@ mod tests {
         ];
         assert_eq!(heard.note_all(&presses), [(9, 9_191)]);
         assert_eq!(heard.keys.begun(press(next, 9, 0, false)), 1_000);
+    }
+
+    #[test]
+    fn a_key_that_is_never_released_does_not_overflow() {
+        let mut heard = Heard::new();
+        let rows = u32::MAX / u32::from(UNITS_MAX) + 2;
+        for row in 0..rows {
+            let timestamp = row.wrapping_mul(UNITS_MAX.into());
+            assert_eq!(heard.note(press(timestamp, 9, UNITS_MAX, false)), []);
+        }
+        let last = (rows - 1).wrapping_mul(UNITS_MAX.into());
+        let told = heard.note(press(last, 9, UNITS_MAX, true));
+        assert_eq!(told, [(9, 536_879_103)], "as long as can be said");
+    }
+
+    #[test]
+    fn a_sender_whose_timestamps_jump_back_is_heard_again() {
+        let mut heard = Heard::new();
+        assert_eq!(heard.note_all(&row(1_000_000, 1)), [(1, 100)]);
+        assert_eq!(heard.note_all(&row(1_000, 2)), [], "it may be late");
+        heard.now += LATE_MAX;
+        assert_eq!(heard.note_all(&row(3_000, 3)), [(3, 100)]);
+        assert_eq!(heard.note_all(&row(6_000, 4)), [(4, 100)]);
     }
 
     #[test]
