@@ -202,7 +202,9 @@ impl Latch {
         heard: Option<Heard>,
     ) -> Result<(), DropReason> {
         // Without a word about the peer there is nothing to tell it by.
-        let may_be_learnt = source.port() != 0 && self.rest.signalled.is_some();
+        let is_told = self.rest.signalled.is_some();
+        // Nobody can be sent to at port 0.
+        let may_be_learnt = is_told && source.port() != 0;
         let is_learnt = may_be_learnt
             && match self.peer {
                 None => self.may_be_first(fit),
@@ -217,7 +219,7 @@ impl Latch {
         let is_known = self.peer.is_some() || self.learning == Learning::Off;
         if is_learnt {
             self.learn(now, source, fit);
-        } else if self.rules.handover == Handover::Never && may_be_learnt && is_known {
+        } else if self.rules.handover == Handover::Never && is_told && is_known {
             return Err(DropReason::SourceMismatch);
         }
         Ok(())

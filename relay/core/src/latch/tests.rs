@@ -500,6 +500,18 @@ fn a_strict_source_stays_the_only_one_where_others_may_be_heard() {
 }
 
 #[test]
+fn port_0_does_not_get_past_a_strict_source_where_others_may_be_heard() {
+    for learning in [Learning::Off, Learning::Heuristic] {
+        let remote = as_open_as_other_relays(
+            learning,
+            Handover::Never,
+            &[(0, SIGNALLED, Passes), (20, "198.51.100.2:0", Drops)],
+        );
+        assert_eq!(remote, Some(address(SIGNALLED)));
+    }
+}
+
+#[test]
 fn nobody_is_learnt_of_whom_nothing_was_said_where_others_may_be_heard() {
     let mut bench = Bench::new(None, Learning::Heuristic);
     bench.rules(|it| (it.handover, it.forwards_others) = (Handover::Never, true));
