@@ -202,12 +202,12 @@ impl Relay {
         let seen = filtering.see(now, ingress.source.ip(), kind, packet);
         endpoint.glance = filtering.glance();
         for key in seen.keys.into_iter().flatten() {
-            self.keys_told += 1;
-            self.emit(Event::Key {
+            let is_told = self.tell(Event::Key {
                 call,
                 ingress: port,
                 key,
             });
+            self.keys_told += u64::from(is_told);
         }
         if seen.passes {
             Ok(())

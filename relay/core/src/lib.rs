@@ -382,4 +382,16 @@ impl Relay {
         }
         self.events.push_back(event);
     }
+
+    /// The same of what anybody in a call can bring about as often as he likes, which leaves room
+    /// for what ends calls. Says whether there was room for it.
+    fn tell(&mut self, event: Event) -> bool {
+        let has_room = self.events.len() < EVENTS_MAX / 2;
+        if has_room {
+            self.events.push_back(event);
+        } else {
+            self.events_lost += 1;
+        }
+        has_room
+    }
 }

@@ -81,3 +81,15 @@ fn nothing_is_told_of_strangers_of_what_is_no_report_or_if_nobody_asks() {
     assert_eq!(told(&mut bench), []);
     assert_eq!(bench.counter("reports_told"), 0);
 }
+
+#[test]
+fn a_flood_of_reports_leaves_room_for_what_ends_calls() {
+    let mut bench = bench(true);
+    for _ in 0..3_000 {
+        let _ = bench.packet(0, ALICE, REPORTS);
+    }
+    // 5,000 of them may be told, and half of the queue is for them.
+    let counts = ["reports_told", "reports_untold", "events_lost"].map(|it| bench.counter(it));
+    assert_eq!(counts, [2_048, 3_952, 2_952]);
+    assert_eq!(told(&mut bench).len(), 2_048);
+}
