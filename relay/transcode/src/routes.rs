@@ -200,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_may_come_first() {
+        let (start, mut routes) = routes();
+        // It says that there are 15 more sources than it has room for.
+        routes.handle_packet(start, &[0x8f; 12]);
+        routes.handle_packet(start, &packet(8, 700));
+        let left = routes.stream_mut().poll_packet(start).unwrap();
+        assert_eq!(Packet::parse(left).unwrap().sequence(), Sequence::new(700));
+        let dropped = routes.stream().counters();
+        assert_eq!(dropped.dropped(DropReason::Malformed), 1);
+    }
+
+    #[test]
     fn a_late_packet_does_not_bring_the_old_codec_back() {
         let (start, mut routes) = routes();
         for at in [0, 1, 2] {

@@ -105,9 +105,9 @@ impl Stream {
     }
 
     /// Begins with the number, the timestamp and the marker of the first packet that comes. Nothing
-    /// may have come yet.
+    /// that can be read may have come yet.
     pub fn begin_as(&mut self, first: &Packet<&[u8]>) {
-        debug_assert_eq!(self.counters.packets_in, 0);
+        debug_assert_eq!(self.counters.packets_out, 0);
         self.sequence = first.sequence().value();
         self.far.begin_as(first.timestamp(), first.marker());
     }
