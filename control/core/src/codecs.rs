@@ -8,6 +8,8 @@
 //!
 //! If the answer begins with a codec that the offerer has, packets pass as they are. If not, the
 //! relay gets a route for each payload type that either party may send.
+//!
+//! So it is where the relay chooses by itself. What a proxy directs is carried out by [`directed`].
 
 mod answer;
 mod capability;
@@ -49,9 +51,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let mut listings = Vec::new();
     let sections = listing::sections(sdp);
     for section in &sections {
-        let onward = section
-            .as_ref()
-            .map(|it| offer(Transcode::WhenNeeded, &wishes, it, None));
+        let onward = section.as_ref().map(|it| offer(true, &wishes, it, None));
         let (listing, offered) = onward.unwrap_or_default();
         listings.push(listing);
         offers.push(offered);

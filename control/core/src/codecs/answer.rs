@@ -7,7 +7,7 @@ use relay_wire::Route;
 use super::capability;
 use super::format::Format;
 use super::listing::{Listed, Listing, Ptime, Section};
-use super::offer::{Entry, KnownBy, Offered};
+use super::offer::{Entry, Offered};
 use super::routes::Pairing;
 use super::wishes::{Fate, Wishes};
 
@@ -40,7 +40,7 @@ pub(crate) fn onward(
 /// What the answer lists, in the order that is wanted, without what is not. What is listed by its
 /// number only is what was offered by it.
 fn heard(wishes: &Wishes, section: &Section, offered: Option<&Offered>) -> Vec<Format> {
-    let is_kept = |it: &&Format| !matches!(wishes.fate(it), Fate::Strip { .. });
+    let is_kept = |it: &&Format| !matches!(wishes.fate(it), Fate::Strip);
     let mut heard: Vec<_> = section.formats.iter().filter(is_kept).cloned().collect();
     if heard.iter().all(Format::is_companion) {
         heard.clone_from(&section.formats);
@@ -133,34 +133,19 @@ impl<'a> Agreement<'a> {
         let shares_first = shared(offered, std::slice::from_ref(first))
             .next()
             .is_some();
-        let is_needed = !shares_first || (!spares && agreement.is_wanted());
+        let is_needed = !shares_first || (!spares && agreement.must_divide());
         (can && is_needed && !(spares && shares)).then_some(agreement)
     }
 
-    /// Whether there is something to do though the parties share a codec.
-    fn is_wanted(&self) -> bool {
-        let is_refused =
-            |it: &&Entry| it.is_accepted && !self.heard.iter().any(|b| b.is_same_codec(&it.format));
-        let must_translate = self.accepted.iter().any(is_refused);
-        let is_added_key = |it: &&Entry| {
-            it.known_by == KnownBy::Answerer
-                && it.format.is_events()
-                && self.heard.iter().any(|b| b.is_same_codec(&it.format))
-        };
-        let has_keys = |it: &&Entry| it.is_known_by_offerer() && it.format.is_events();
-        let entries = || self.offered.entries.iter();
-        let must_hear_keys =
-            entries().any(|it| is_added_key(&it)) && !entries().any(|it| has_keys(&it));
+    /// Whether packets must be put together anew though the parties share a codec.
+    fn must_divide(&self) -> bool {
         let wanted = [
             self.offered.ptime_to_answerer_ms,
             self.offered.ptime_to_offerer_ms,
         ];
         let said = [self.offered.ptime_ms, self.section.ptime_ms];
-        let must_divide = wanted
-            .iter()
-            .zip(said)
-            .any(|(wanted, said)| wanted.is_some_and(|wanted| wanted != said.unwrap_or(20)));
-        must_translate || must_hear_keys || must_divide
+        let mut both = wanted.iter().zip(said);
+        both.any(|(wanted, said)| wanted.is_some_and(|wanted| wanted != said.unwrap_or(20)))
     }
 
     fn onward(mut self, wishes: &Wishes) -> Onward {
@@ -251,23 +236,14 @@ fn shared<'a>(offered: &'a Offered, heard: &'a [Format]) -> impl Iterator<Item =
     })
 }
 
-/// What the offerer may send: what both have; if that is nothing, all that can be heard. And what
-/// it may send whatever the answerer says.
+/// What the offerer may send: what both have; if that is nothing, all that can be heard.
 fn accepted<'a>(offered: &'a Offered, heard: &'a [Format]) -> Vec<&'a Entry> {
-    let entries = || {
-        let known = offered.entries.iter().filter(|it| it.is_known_by_offerer());
-        known.filter(|it| capability::has(&it.format))
-    };
+    let known = offered.entries.iter().filter(|it| it.is_known_by_offerer());
+    let entries = known.filter(|it| capability::has(&it.format));
     let shared = shared(offered, heard).filter(|it| capability::has(&it.format));
     let mut accepted: Vec<_> = shared.collect();
-    let takes_all = accepted.is_empty();
-    for entry in entries().filter(|it| takes_all || it.is_accepted) {
-        if !accepted
-            .iter()
-            .any(|it| it.format.payload_type == entry.format.payload_type)
-        {
-            accepted.push(entry);
-        }
+    if accepted.is_empty() {
+        accepted = entries.collect();
     }
     let mut numbers: u128 = 0;
     accepted.retain(|it| {

@@ -183,7 +183,8 @@ impl Passage<'_> {
             return (listing, Some(Memory::Directed(Box::new(ledger))));
         }
         let before = before.and_then(Memory::offered);
-        let (listing, offered) = offer(self.transcode, self.wishes, section, before.as_ref());
+        let transcodes = self.transcode == Transcode::WhenNeeded;
+        let (listing, offered) = offer(transcodes, self.wishes, section, before.as_ref());
         (listing, offered.map(Memory::Chosen))
     }
 

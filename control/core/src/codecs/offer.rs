@@ -5,18 +5,16 @@ use std::borrow::Cow;
 use relay_wire::{OpusSettings, SampleRate};
 use serde::{Deserialize, Serialize};
 
-use super::Transcode;
 use super::capability;
-use super::format::{FORMATS_MAX, Format, kept};
+use super::format::{FORMATS_MAX, Format};
 use super::listing::{Listed, Listing, Ptime, Section};
-use super::wishes::{Fate, Spec, Wishes};
+use super::wishes::{Fate, Wishes};
 
 /// Payload types that are free for whatever SDP says (RFC 3551 §6), in the order they are used in:
 /// those below 96 only when the others are used up, as RFC 5761 §4 leaves 64 to 95 to RTCP.
 const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 
-/// What Opus says where it is offered by the relay, and what it says where others hear less.
-const OPUS: &str = "useinbandfec=1";
+/// What Opus says where it is offered by the relay: what the others hear.
 const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
 const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
 
@@ -39,8 +37,6 @@ pub(crate) struct Offered {
 pub(super) struct Entry {
     pub(super) format: Format,
     pub(super) known_by: KnownBy,
-    /// It is taken from who offered it, even if the other party refuses it.
-    pub(super) is_accepted: bool,
 }
 
 /// Who knows of a payload type.
@@ -76,22 +72,18 @@ impl Entry {
 /// the answer comes; `None`: nothing.
 pub(crate) type Onward = (Option<Listing>, Option<Offered>);
 
-/// Changes one section of an offer. `before` is what the last offer between the two parties was, by
-/// whomever.
+/// Changes one section of an offer. `transcodes`: what the relay has may be offered, too. `before` is
+/// what the last offer between the two parties was, by whomever.
 pub(crate) fn onward(
-    transcode: Transcode,
+    transcodes: bool,
     wishes: &Wishes,
     section: &Section,
     before: Option<&Offered>,
 ) -> Onward {
-    let has_nothing_to_do = wishes.is_empty() && transcode != Transcode::WhenNeeded;
-    if has_nothing_to_do {
-        return (None, None);
-    }
     let mut draft = Draft::sort(wishes, section);
-    let is_heard = section.is_audible && transcode != Transcode::Never;
+    let is_heard = section.is_audible && transcodes;
     if is_heard && draft.has_source() {
-        draft.add(transcode, wishes, before);
+        draft.add(wishes, before);
     }
     draft.restore_if_empty(section);
     let offered = is_heard.then(|| draft.offered(wishes, section)).flatten();
@@ -117,7 +109,7 @@ impl Draft {
             let list = match wishes.fate(format) {
                 Fate::Keep => &mut draft.kept,
                 Fate::Mask => &mut draft.masked,
-                Fate::Strip { .. } => &mut draft.stripped,
+                Fate::Strip => &mut draft.stripped,
             };
             list.push(format.clone());
         }
@@ -134,41 +126,16 @@ impl Draft {
         self.sources().any(capability::has)
     }
 
-    fn add(&mut self, transcode: Transcode, wishes: &Wishes, before: Option<&Offered>) {
-        let has_events = self.kept.iter().any(Format::is_events);
-        for spec in &wishes.transcode {
-            self.add_spec(spec, before);
-        }
-        if !self.added.is_empty() {
-            // What is offered must be read and written now, whatever the other party takes.
-            let is_usable = |it: &Format| capability::has(it) || it.is_companion();
-            self.kept.retain(is_usable);
-        }
-        if transcode == Transcode::WhenNeeded && !wishes.directs() {
-            for format in capability::usual().filter(|it| wishes.allows(it)) {
-                if !self.sources().any(|it| it.is_same_codec(&format)) {
-                    self.push(format, before);
-                }
+    fn add(&mut self, wishes: &Wishes, before: Option<&Offered>) {
+        for format in capability::usual().filter(|it| wishes.allows(it)) {
+            if !self.sources().any(|it| it.is_same_codec(&format)) {
+                self.push(format, before);
             }
         }
-        if has_events {
+        if self.kept.iter().any(Format::is_events) {
             self.add_events(before);
         }
         self.limit_opus();
-    }
-
-    /// Adds what a proxy names, unless it is there.
-    fn add_spec(&mut self, spec: &Spec, before: Option<&Offered>) {
-        let is_there = self.kept.iter().chain(&self.added).any(|it| spec.means(it));
-        let events = [events(8_000), events(16_000), events(48_000)];
-        let known = capability::all().chain(events);
-        let mut found = known.filter(|it| spec.means(it));
-        if let (Some(mut format), false) = (found.next(), is_there) {
-            if let Some(parameters) = &spec.parameters {
-                format.parameters = kept(parameters);
-            }
-            self.push(format, before);
-        }
     }
 
     /// Keys have the clock of the codec beside them (RFC 4733 §2.1).
@@ -189,7 +156,7 @@ impl Draft {
         let is_wide = audio.map(capability::rate).any(|it| it == SampleRate::Wide);
         let limited = if is_wide { OPUS_WIDE } else { OPUS_NARROW };
         let mut added = self.added.iter_mut();
-        if let Some(opus) = added.find(|it| it.is_named("opus") && it.parameters == OPUS) {
+        if let Some(opus) = added.find(|it| it.is_named("opus")) {
             opus.parameters = Cow::Borrowed(limited);
         }
     }
@@ -252,7 +219,6 @@ impl Draft {
             list.iter().map(move |format| Entry {
                 format: format.clone(),
                 known_by,
-                is_accepted: known_by != KnownBy::Answerer && wishes.accepts(format),
             })
         });
         let offered = Offered {
@@ -262,7 +228,7 @@ impl Draft {
             ptime_to_offerer_ms: wishes.ptime_reverse_ms,
             opus: opus(wishes),
         };
-        let is_special = |it: &Entry| it.known_by != KnownBy::Both || it.is_accepted;
+        let is_special = |it: &Entry| it.known_by != KnownBy::Both;
         let ptimes = offered.ptime_to_answerer_ms.or(offered.ptime_to_offerer_ms);
         let must_be_known = offered.entries.iter().any(is_special) || ptimes.is_some();
         must_be_known.then_some(offered)
@@ -270,7 +236,7 @@ impl Draft {
 
     /// The length of packets that is named with a codec that is added.
     fn spec_ptime(&self, wishes: &Wishes) -> Option<u16> {
-        let options = self.added.iter().filter_map(|it| wishes.options(it));
+        let options = self.added.iter().filter_map(|it| wishes.spec_set(it));
         options.filter_map(|it| it.ptime_ms).next()
     }
 
@@ -312,8 +278,7 @@ fn events(clock_hz: u32) -> Format {
 /// How the proxy wants Opus to be encoded, if it says.
 fn opus(wishes: &Wishes) -> Option<OpusSettings> {
     let opus = capability::all().find(|it| it.is_named("opus"))?;
-    let mut specs = wishes.set.iter().chain(&wishes.transcode);
-    let spec = specs.find(|spec| {
+    let spec = wishes.set.iter().find(|spec| {
         let says_much = spec.bitrate.is_some() || spec.complexity.is_some();
         spec.means(&opus) && says_much
     })?;

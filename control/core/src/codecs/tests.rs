@@ -73,7 +73,7 @@ struct Call {
     routes: Routes,
 }
 
-fn offered(mode: Transcode, directives: &str, offer_text: &str) -> (String, Option<Offered>) {
+fn offered(mode: bool, directives: &str, offer_text: &str) -> (String, Option<Offered>) {
     let sdp = description(offer_text);
     let section = sections(sdp.as_bytes()).remove(0).unwrap();
     let (listing, offered) = offer(mode, &wishes(directives), &section, None);
@@ -81,7 +81,7 @@ fn offered(mode: Transcode, directives: &str, offer_text: &str) -> (String, Opti
     (String::from_utf8(onward).unwrap(), offered)
 }
 
-fn call(mode: Transcode, directives: &str, offer_text: &str, answer_text: &str) -> Call {
+fn call(mode: bool, directives: &str, offer_text: &str, answer_text: &str) -> Call {
     let (onward, offered) = offered(mode, directives, offer_text);
     let sdp = description(answer_text);
     let section = sections(sdp.as_bytes()).remove(0).unwrap();
@@ -117,12 +117,12 @@ pub(super) fn shown(routes: &[relay_wire::Route]) -> Vec<String> {
     routes.iter().map(route).collect()
 }
 
-const WHEN_NEEDED: Transcode = Transcode::WhenNeeded;
-const DIRECTIVES: Transcode = Transcode::Directives;
+/// What the relay has is offered, too.
+const WHEN_NEEDED: bool = true;
+const NEVER: bool = false;
 
 #[test]
 fn offers_as_the_directives_want_them() {
-    let events = "101=telephone-event/8000;0-16";
     let keys = "101 telephone-event";
     let cases = [
         // (directives, offered, offered on)
@@ -153,51 +153,22 @@ fn offers_as_the_directives_want_them() {
         ("offer=GSM", "0 8 3", "3 GSM, 0 PCMU, 8 PCMA".to_owned()),
         ("strip=all", "0 8", "0 PCMU, 8 PCMA".to_owned()),
         ("strip=all offer=speex", "0 8", "0 PCMU, 8 PCMA".to_owned()),
-        ("transcode=GSM", "0 8", "0 PCMU, 8 PCMA, 3 GSM".to_owned()),
-        ("transcode=PCMU", "0 8", "0 PCMU, 8 PCMA".to_owned()),
-        ("transcode=opus", "0", "0 PCMU, 96 opus".to_owned()),
-        (
-            "transcode=opus",
-            "96=G726-32/8000 0",
-            "0 PCMU, 97 opus".to_owned(),
-        ),
-        (
-            "mask=opus transcode=PCMA",
-            "96=opus/48000/2",
-            "8 PCMA".to_owned(),
-        ),
-        (
-            "strip=opus transcode=PCMA",
-            "96=opus/48000/2",
-            "96 opus".to_owned(),
-        ),
-        ("mask=all transcode=PCMA", "0 8", "8 PCMA".to_owned()),
-        ("mask=full transcode=PCMA", "0 8", "8 PCMA".to_owned()),
-        ("mask=all transcode=GSM", "0 8", "3 GSM".to_owned()),
+        ("mask=all", "0 8", "0 PCMU, 8 PCMA".to_owned()),
+        ("mask=PCMU", "0 8", "8 PCMA".to_owned()),
+        // What asks for codecs that are put in asks for nothing where none ever are.
+        ("transcode=GSM", "0 8", "0 PCMU, 8 PCMA".to_owned()),
+        ("strip=all transcode=PCMA", "0 8", "8 PCMA".to_owned()),
         ("consume=PCMU", "0 8", "8 PCMA".to_owned()),
-        ("transcode=speex", "0", "0 PCMU".to_owned()),
-        (
-            "transcode=GSM",
-            "18 97=speex/8000",
-            "18 G729, 97 speex".to_owned(),
-        ),
-        ("transcode=GSM", "18 0", "0 PCMU, 3 GSM".to_owned()),
-        (
-            "transcode=telephone-event",
-            "0",
-            "0 PCMU, 96 telephone-event".to_owned(),
-        ),
         ("accept=PCMU", "0 8", "0 PCMU, 8 PCMA".to_owned()),
         ("always-transcode", "0", "0 PCMU".to_owned()),
+        ("ptime=40", "0 ptime=20", "0 PCMU".to_owned()),
     ];
     for (directives, text, expected) in cases {
-        let (onward, _) = offered(DIRECTIVES, directives, text);
+        let (onward, memory) = offered(NEVER, directives, text);
         assert_eq!(listed(&onward), expected, "{directives} of {text}");
+        assert_eq!(memory, None, "{directives} of {text}");
+        assert!(!onward.contains("ptime:40"), "{onward}");
     }
-    let (onward, _) = offered(DIRECTIVES, "transcode=opus", &format!("0 {events}"));
-    let expected = format!("0 PCMU, {keys}, 96 opus, 97 telephone-event/48");
-    assert_eq!(listed(&onward), expected);
-    assert!(onward.contains("a=fmtp:97 0-15\r\n"), "{onward}");
 }
 
 #[test]
@@ -220,14 +191,16 @@ fn what_the_relay_has_is_offered_behind_what_the_party_has() {
     let directed = [
         ("strip=G722,iLBC", "8", "8 PCMA, 0 PCMU, 96 opus, 3 GSM"),
         ("strip=all offer=PCMA", "8 0", "8 PCMA"),
-        ("transcode=GSM", "8", "8 PCMA, 3 GSM"),
+        (
+            "offer=GSM",
+            "8",
+            "3 GSM, 8 PCMA, 0 PCMU, 9 G722, 96 opus, 97 iLBC",
+        ),
     ];
     for (directives, text, expected) in directed {
         let (onward, _) = offered(WHEN_NEEDED, directives, text);
         assert_eq!(listed(&onward), expected, "{directives} of {text}");
     }
-    let (never, state) = offered(Transcode::Never, "transcode=GSM", "8");
-    assert_eq!((listed(&never), state), ("8 PCMA".to_owned(), None));
 }
 
 #[test]
@@ -240,12 +213,6 @@ fn opus_is_offered_for_as_much_as_there_is_to_hear() {
     );
     let (wide, _) = offered(WHEN_NEEDED, "", "9");
     assert!(wide.contains("a=fmtp:96 maxplaybackrate=16000;"), "{wide}");
-    let directive = "transcode=opus/48000/2///maxplaybackrate--24000";
-    let (asked, _) = offered(DIRECTIVES, directive, "0");
-    assert!(
-        asked.contains("a=fmtp:96 maxplaybackrate=24000\r\n"),
-        "{asked}"
-    );
 }
 
 #[test]
@@ -417,38 +384,18 @@ fn an_overloaded_relay_is_spared_if_the_parties_share_a_codec() {
 }
 
 #[test]
-fn masked_and_accepted_codecs_are_taken_from_the_offerer() {
-    let cases = [
-        (
-            "mask=opus transcode=PCMA",
-            "96=opus/48000/2",
-            "8",
-            "96 opus",
-        ),
-        ("accept=PCMU", "0 8", "8", "8 PCMA, 0 PCMU"),
-        ("always-transcode", "0 8 3", "3", "3 GSM, 0 PCMU, 8 PCMA"),
-        ("consume=PCMU", "0 8", "8", "8 PCMA"),
-    ];
-    for (directives, offer, answer, expected) in cases {
-        let call = call(DIRECTIVES, directives, offer, answer);
-        assert_eq!(listed(&call.answer), expected, "{directives}");
-    }
-    let call = call(DIRECTIVES, "accept=PCMU", "0 8", "8");
+fn masked_codecs_are_taken_from_the_offerer() {
+    let call = call(WHEN_NEEDED, "mask=opus", "96=opus/48000/2", "8");
+    assert_eq!(call.offer, "0 PCMU, 8 PCMA, 9 G722, 97 iLBC, 3 GSM");
+    assert_eq!(listed(&call.answer), "96 opus");
     let down = shown(&call.routes.from_offerer);
-    assert_eq!(
-        down,
-        ["8 PCMA 20ms > 8 PCMA 20ms", "0 PCMU 20ms > 8 PCMA 20ms"]
-    );
-    assert_eq!(
-        shown(&call.routes.from_answerer),
-        ["8 PCMA 20ms > 8 PCMA 20ms"]
-    );
+    assert_eq!(down, ["96 opus8 20ms > 8 PCMA 20ms"]);
 }
 
 #[test]
 fn packets_are_put_together_as_the_proxy_wants() {
     let call = call(
-        DIRECTIVES,
+        WHEN_NEEDED,
         "ptime=30 ptime-reverse=60",
         "3 ptime=20",
         "3 ptime=20",
@@ -457,26 +404,26 @@ fn packets_are_put_together_as_the_proxy_wants() {
     assert_eq!(down, ["3 GSM 60ms > 3 GSM 30ms"]);
     assert!(call.answer.contains("a=ptime:60\r\n"), "{}", call.answer);
     assert_eq!(call.answer.matches("ptime").count(), 1);
-    let (onward, _) = offered(DIRECTIVES, "ptime=30", "0 ptime=20");
+    let (onward, _) = offered(WHEN_NEEDED, "ptime=30", "0 ptime=20");
     assert!(
         onward.contains("a=ptime:30\r\n") && !onward.contains("ptime:20"),
         "{onward}"
     );
-    let (onward, _) = offered(DIRECTIVES, "ptime=30", "18 ptime=20");
+    let (onward, _) = offered(WHEN_NEEDED, "ptime=30", "18 ptime=20");
     assert!(
         onward.contains("a=ptime:20\r\n"),
         "nobody could do it: {onward}"
     );
     // What is so already needs nobody.
-    let alike = self::call(DIRECTIVES, "ptime=20", "0 ptime=20", "0");
+    let alike = self::call(WHEN_NEEDED, "ptime=20", "0 ptime=20", "0");
     assert_eq!(alike.routes, Routes::default());
 }
 
 #[test]
 fn options_of_opus_reach_the_encoder() {
-    let directive = "transcode=opus/48000/2/20000/40//complexity=7";
+    let directive = "set=opus/48000/2/20000/40//complexity=7";
     let call = call(
-        DIRECTIVES,
+        WHEN_NEEDED,
         directive,
         "8",
         "96=opus/48000/2;maxaveragebitrate=18000",
@@ -528,7 +475,7 @@ fn other_media_and_what_is_encrypted_is_not_transcoded() {
     ] {
         let sdp = format!("v=0\r\n{line}\r\n");
         let section = sections(sdp.as_bytes()).remove(0).unwrap();
-        let onward = offer(WHEN_NEEDED, &wishes("transcode=GSM"), &section, None);
+        let onward = offer(WHEN_NEEDED, &Wishes::default(), &section, None);
         assert_eq!(onward, (None, None), "{line}");
     }
     assert_eq!(sections(b"v=0\r\nm=image 4000 udptl t38\r\n"), [None]);
@@ -541,8 +488,8 @@ fn lines_of_what_is_taken_out_go_with_it() {
         a=rtcp-fb:96 nack\na=rtcp-fb:* ccm fir\na=sendrecv\n\n";
     let section = sections(sdp.as_bytes()).remove(0).unwrap();
     let (listing, _) = offer(
-        DIRECTIVES,
-        &wishes("strip=opus transcode=GSM"),
+        WHEN_NEEDED,
+        &wishes("strip=opus,PCMA,G722,iLBC"),
         &section,
         None,
     );
@@ -601,8 +548,16 @@ pub(super) fn any_directives() -> impl Strategy<Value = String> {
     directives.prop_map(|it| it.join(" "))
 }
 
-fn any_mode() -> impl Strategy<Value = Transcode> {
-    prop::sample::select(&[WHEN_NEEDED, DIRECTIVES, Transcode::Never][..])
+/// Those that leave it to the relay to choose.
+fn any_limits() -> impl Strategy<Value = String> {
+    let is_limit = |word: &&str| {
+        let directs = ["transcode=", "consume=", "accept="];
+        !directs.iter().any(|name| word.starts_with(name))
+    };
+    any_directives().prop_map(move |directives| {
+        let words: Vec<_> = directives.split(' ').filter(is_limit).collect();
+        words.join(" ")
+    })
 }
 
 proptest! {
@@ -610,13 +565,11 @@ proptest! {
 
     #[test]
     fn an_offer_that_comes_by_twice_is_not_changed_again(
-        mode in any_mode(), directives in any_directives(), text in any_formats(),
+        mode in any::<bool>(), directives in any_limits(), text in any_formats(),
     ) {
-        // Masked codecs are gone then, and one that is taken out and put in stands behind others.
-        let is_gone = |word: &&str| word.starts_with("mask") || word.starts_with("consume");
-        let directives: Vec<_> = directives.split(' ').filter(|it| !is_gone(it)).collect();
-        let directives = directives.join(" ").replace("strip=opus,PCMU", "strip=GSM");
-        let wishes = wishes(&directives);
+        // Masked codecs are gone then.
+        let directives: Vec<_> = directives.split(' ').filter(|it| !it.starts_with("mask")).collect();
+        let wishes = wishes(&directives.join(" "));
         let pass = |sdp: &[u8]| {
             let section = sections(sdp).remove(0).unwrap();
             relist(sdp, &[offer(mode, &wishes, &section, None).0])
@@ -630,7 +583,7 @@ proptest! {
     /// all of it.
     #[test]
     fn what_is_answered_was_offered_and_works(
-        mode in any_mode(), directives in any_directives(),
+        mode in any::<bool>(), directives in any_limits(),
         text in any_formats(), picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
     ) {
         let (onward, offered) = offered(mode, &directives, &text);

@@ -29,8 +29,6 @@ pub(crate) struct Wishes {
     pub(crate) ptime_ms: Option<u16>,
     /// Milliseconds of a packet towards who made it.
     pub(crate) ptime_reverse_ms: Option<u16>,
-    /// All codecs of who made the offer are taken from there.
-    accepts_all: bool,
     /// The answer names but one.
     pub(super) is_single: bool,
     /// What was agreed on keeps its place and its meaning.
@@ -83,8 +81,8 @@ pub(super) enum Fate {
     Keep,
     /// It is not offered on, but taken from who offered it.
     Mask,
-    /// As if it had never been there. By its own name it may be offered on as another's.
-    Strip { by_name: bool },
+    /// As if it had never been there.
+    Strip,
 }
 
 impl Wishes {
@@ -93,7 +91,6 @@ impl Wishes {
         let mut wishes = Self {
             ptime_ms: negotiation.ptime_ms,
             ptime_reverse_ms: negotiation.ptime_reverse_ms,
-            accepts_all: flags.has(Flag::AlwaysTranscode),
             is_single: flags.has(Flag::SingleCodec),
             reuses: flags.has(Flag::ReuseCodecs) || flags.has(Flag::NoCodecRenegotiation),
             keeps_answerer: flags.has(Flag::StaticCodecs),
@@ -104,7 +101,8 @@ impl Wishes {
         if !negotiation.codecs.is_empty() {
             wishes.read(&negotiation.codecs);
         }
-        if wishes.accepts_all {
+        // All codecs of who made the offer are taken from there.
+        if flags.has(Flag::AlwaysTranscode) {
             wishes.accept.push(Spec::new(b"all"));
         }
         wishes
@@ -134,7 +132,6 @@ impl Wishes {
         ];
         lists.iter().all(|it| it.is_empty())
             && self.transcode.is_empty()
-            && !self.accepts_all
             && self.ptime_ms.or(self.ptime_reverse_ms).is_none()
     }
 
@@ -153,7 +150,7 @@ impl Wishes {
     /// What becomes of a payload type that is offered.
     pub(super) fn fate(&self, format: &Format) -> Fate {
         if names(&self.strip, format) {
-            return Fate::Strip { by_name: true };
+            return Fate::Strip;
         }
         let masks = || self.mask.iter().chain(&self.consume);
         if masks().any(|it| it.names(format)) {
@@ -166,7 +163,7 @@ impl Wishes {
         if is_kept {
             Fate::Keep
         } else if self.strip.iter().any(is_meant) {
-            Fate::Strip { by_name: false }
+            Fate::Strip
         } else if masks().any(is_meant) {
             Fate::Mask
         } else {
@@ -176,15 +173,8 @@ impl Wishes {
 
     /// Whether a codec may be offered though nobody asked for it.
     pub(super) fn allows(&self, format: &Format) -> bool {
-        let lists = [&self.strip, &self.mask, &self.consume];
-        let mut specs = lists.into_iter().flatten();
+        let mut specs = self.strip.iter().chain(&self.mask);
         !specs.any(|spec| spec.is_every() || spec.names(format))
-    }
-
-    /// Whether a codec is to be taken from who offered it, whatever the other party says.
-    pub(super) fn accepts(&self, format: &Format) -> bool {
-        let is_named = |spec: &Spec| spec.is_every() || spec.names(format);
-        self.accepts_all || self.accept.iter().any(is_named)
     }
 
     /// Where a codec is to stand among others.
@@ -203,14 +193,12 @@ impl Wishes {
 
     /// How a codec is to be encoded, if anything is said of it.
     pub(super) fn options_set(&self, format: &Format) -> Option<Options> {
-        let mut specs = self.set.iter();
-        specs.find(|spec| spec.names(format)).map(Spec::options)
+        self.spec_set(format).map(Spec::options)
     }
 
-    /// The options that are given for a codec.
-    pub(super) fn options(&self, format: &Format) -> Option<&Spec> {
-        let mut specs = self.set.iter().chain(&self.transcode);
-        specs.find(|spec| spec.names(format))
+    /// What is said of how a codec is to be encoded.
+    pub(super) fn spec_set(&self, format: &Format) -> Option<&Spec> {
+        self.set.iter().find(|spec| spec.names(format))
     }
 }
 
@@ -368,21 +356,12 @@ mod tests {
     fn what_is_stripped_and_masked_and_what_is_not() {
         use CodecDirective::{Consume, Except, Mask, Offer, Strip, Transcode};
         let (pcmu, opus) = (Format::of_payload_type(0), format(111, "opus/48000/2"));
-        let stripped = |by_name| Fate::Strip { by_name };
         type Named = &'static [(CodecDirective, &'static str)];
         let cases: [(Named, Fate, Fate); 9] = [
             (&[], Fate::Keep, Fate::Keep),
-            (&[(Strip, "PCMU")], stripped(true), Fate::Keep),
-            (
-                &[(Strip, "all"), (Except, "opus")],
-                stripped(false),
-                Fate::Keep,
-            ),
-            (
-                &[(Strip, "all"), (Offer, "PCMU")],
-                Fate::Keep,
-                stripped(false),
-            ),
+            (&[(Strip, "PCMU")], Fate::Strip, Fate::Keep),
+            (&[(Strip, "all"), (Except, "opus")], Fate::Strip, Fate::Keep),
+            (&[(Strip, "all"), (Offer, "PCMU")], Fate::Keep, Fate::Strip),
             (
                 &[(Mask, "all"), (Transcode, "PCMU")],
                 Fate::Keep,
@@ -401,8 +380,8 @@ mod tests {
             (&[(Consume, "opus")], Fate::Keep, Fate::Mask),
             (
                 &[(Strip, "full"), (Transcode, "opus")],
-                stripped(false),
-                stripped(false),
+                Fate::Strip,
+                Fate::Strip,
             ),
         ];
         for (named, of_pcmu, of_opus) in cases {
