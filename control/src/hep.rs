@@ -133,7 +133,9 @@ impl HepSender {
 
     /// A request came.
     pub(crate) fn request(&mut self, now: Now, from: SocketAddr, to: SocketAddr, message: &[u8]) {
-        let call_id = call_id_of(message).unwrap_or_default().to_vec();
+        let call_id = call_id_of(message).unwrap_or_default();
+        // As much as is sent: what is remembered is not to grow with what clients write.
+        let call_id = cut(call_id, CALL_ID_BYTES_MAX).to_vec();
         self.send(now, (from, to), &call_id, message);
         if self.requests.len() == REQUESTS_MAX {
             self.requests.pop_front();
@@ -438,5 +440,9 @@ mod tests {
             sender.request(at(), client, client, REQUEST);
         }
         assert_eq!(sender.requests.len(), REQUESTS_MAX);
+        let long = [b"c1 d7:call-id5000:", &[b'x'; 5_000][..], b"e"].concat();
+        sender.request(at(), client, client, &long);
+        let (_, _, call_id) = sender.requests.back().unwrap();
+        assert_eq!(call_id.len(), CALL_ID_BYTES_MAX);
     }
 }
