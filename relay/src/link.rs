@@ -10,8 +10,8 @@
 //!
 //! Control comes and goes; media does not notice. One control is served at a time, and a new one
 //! that says a proper `Hello` takes the old one's place: the old one is dead or about to be.
-//! Events that nobody is there to hear are dropped and counted: a control that asks for the
-//! calls again (`ListCalls`) is told of their time-outs again.
+//! Events that nobody is there to hear are dropped, and those that end calls are counted: a control
+//! that asks for the calls again (`ListCalls`) is told of their time-outs again.
 
 mod connection;
 mod listener;
@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relay_wire::{
-    CommandError, Failure, FromRelay, Hello, PROTOCOL_VERSION, Refusal, Reply, Request, ToRelay,
-    WorkerId,
+    CommandError, Event, Failure, FromRelay, Hello, PROTOCOL_VERSION, Refusal, Reply, Request,
+    ToRelay, WorkerId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{info, warn};
@@ -240,9 +240,7 @@ impl Link {
     fn drop_unheard(&mut self) {
         let unheard = self.mailboxes.iter();
         let unheard = unheard.flat_map(|it| std::iter::from_fn(|| it.hear()));
-        let events = unheard
-            .filter(|it| matches!(it, Outgoing::Event(_)))
-            .count();
+        let events = unheard.filter(ends_call).count();
         if events > 0 {
             self.events_unheard += events as u64;
             warn!(
@@ -360,6 +358,57 @@ impl Control {
     }
 }
 
+/// What comes thousands of times a second is not worth a line in the log.
+fn ends_call(outgoing: &Outgoing) -> bool {
+    match outgoing {
+        Outgoing::Event(event) => match event {
+            Event::FirstPacketTimeout { .. } | Event::MediaTimeout { .. } => true,
+            Event::Key { .. } | Event::Report { .. } => false,
+        },
+        Outgoing::Reply { .. } | Outgoing::Replies { .. } => false,
+    }
+}
+
 fn watch(fd: BorrowedFd<'_>, interest: PollFlags) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, interest)
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_wire::{CallKey, InterfaceId, Key, Port, Report};
+
+    use super::*;
+
+    #[test]
+    fn keys_and_reports_that_nobody_hears_are_no_calls_that_timed_out() {
+        let call = CallKey(1);
+        let ingress = Port {
+            interface: InterfaceId(0),
+            number: 30_000,
+        };
+        let key = Key {
+            code: 5,
+            volume: 10,
+            duration_ms: 100,
+            source: "192.0.2.1".parse().unwrap(),
+        };
+        let report = Report {
+            source: "192.0.2.1:4001".parse().unwrap(),
+            ssrc: 7,
+            sender: None,
+            reception: None,
+        };
+        let ends = [
+            Event::MediaTimeout { call },
+            Event::FirstPacketTimeout { call },
+            Event::Key { call, ingress, key },
+            Event::Report {
+                call,
+                ingress,
+                report,
+            },
+        ];
+        let ends = ends.map(|it| ends_call(&Outgoing::Event(it)));
+        assert_eq!(ends, [true, true, false, false]);
+    }
 }
