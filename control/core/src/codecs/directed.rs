@@ -66,13 +66,14 @@ impl Dialogue<'_> {
         self.listing(section, &[])
     }
 
-    /// An answer of the sender.
-    pub(super) fn answer(&mut self, wishes: &Wishes, section: &Section) -> Onward {
+    /// An answer of the sender. `spares`: what can be done without codecs is to be, unless the proxy
+    /// wants it otherwise.
+    pub(super) fn answer(&mut self, wishes: &Wishes, section: &Section, spares: bool) -> Onward {
         if section.is_refused {
             return (None, Routes::default());
         }
         self.note_ptime(wishes, section);
-        let routes = answer::carry_out(self, wishes, section);
+        let routes = answer::carry_out(self, wishes, section, spares);
         let offered = self.receiver.offered.entries.iter();
         let numbers: Vec<_> = offered.map(Entry::number).collect();
         (self.listing(section, &numbers), routes)
@@ -190,7 +191,7 @@ pub(super) fn fuzz(offer: &[u8], answer: &[u8]) {
             receiver: &mut ledger.elder,
         };
         if let Some(section) = section {
-            let (_, routes) = dialogue.answer(&wishes, section);
+            let (_, routes) = dialogue.answer(&wishes, section, false);
             let (one, other) = (&routes.from_offerer, &routes.from_answerer);
             assert!(one.len().max(other.len()) <= relay_wire::ROUTES_MAX);
         }

@@ -243,7 +243,8 @@ impl Passage<'_> {
     ) -> (Option<Listing>, super::Routes, Option<Memory>) {
         match memory {
             Some(Memory::Directed(mut ledger)) => {
-                let (listing, routes) = self.dialogue(&mut ledger).answer(self.wishes, section);
+                let mut dialogue = self.dialogue(&mut ledger);
+                let (listing, routes) = dialogue.answer(self.wishes, section, self.spares);
                 (listing, routes, Some(Memory::Directed(ledger)))
             }
             memory => {

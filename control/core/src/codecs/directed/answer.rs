@@ -13,9 +13,17 @@ use crate::codecs::listing::Section;
 use crate::codecs::wishes::Wishes;
 use crate::codecs::{capability, routes};
 
-pub(super) fn carry_out(dialogue: &mut Dialogue<'_>, wishes: &Wishes, section: &Section) -> Routes {
-    let said = List::of(&section.formats);
+pub(super) fn carry_out(
+    dialogue: &mut Dialogue<'_>,
+    wishes: &Wishes,
+    section: &Section,
+    spares: bool,
+) -> Routes {
+    let mut said = List::of(&section.formats);
     let (answerer, offerer) = (&mut *dialogue.sender, &mut *dialogue.receiver);
+    if spares {
+        leave_shared(&mut said, &offerer.offered);
+    }
     answerer.codecs = taken(&answerer.offered, &offerer.offered, &said, wishes);
     answerer.codecs.strip(&wishes.strip, &wishes.except);
     offer(&mut answerer.codecs, &said, wishes);
@@ -34,6 +42,18 @@ pub(super) fn carry_out(dialogue: &mut Dialogue<'_>, wishes: &Wishes, section: &
         routes_of(wishes, offerer, answerer)
     } else {
         Routes::default()
+    }
+}
+
+/// If the parties share a codec, leaves nothing but what they share: as if no more were answered.
+fn leave_shared(said: &mut List, offered: &List) {
+    let shared = |entry: &Entry| {
+        let offered = offered.by_number(entry.number());
+        offered.filter(|it| is_same(it, entry))
+    };
+    let is_codec = |entry: &Entry| shared(entry).is_some_and(|it| !it.format.is_companion());
+    if said.entries.iter().any(is_codec) {
+        said.entries.retain(|it| shared(it).is_some());
     }
 }
 

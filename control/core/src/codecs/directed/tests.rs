@@ -25,13 +25,18 @@ impl Talk {
 
     /// The second party answers: what the first is told, and what is done.
     fn answer(&mut self, directives: &str, text: &str) -> (String, Routes) {
+        self.answer_to(directives, text, false)
+    }
+
+    /// The same to a relay that is to be spared, or is not.
+    fn answer_to(&mut self, directives: &str, text: &str, spares: bool) -> (String, Routes) {
         let sdp = description(text);
         let section = sections(sdp.as_bytes()).remove(0).unwrap();
         let mut dialogue = Dialogue {
             sender: &mut self.ledger.younger,
             receiver: &mut self.ledger.elder,
         };
-        let (listing, routes) = dialogue.answer(&wishes(directives), &section);
+        let (listing, routes) = dialogue.answer(&wishes(directives), &section, spares);
         let back = relist(sdp.as_bytes(), &[listing]);
         (String::from_utf8(back).unwrap(), routes)
     }
@@ -160,6 +165,27 @@ fn what_was_added_is_transcoded_if_it_is_answered() {
         2,
         "GSM may come, so all goes one way"
     );
+}
+
+#[test]
+fn an_overloaded_relay_is_spared_if_the_parties_share_a_codec() {
+    let answered = |directives: &str, answer: &str, spares| {
+        let mut talk = Talk::default();
+        talk.offer(directives, &format!("0 8 {KEYS}"));
+        let (back, routes) = talk.answer_to("", answer, spares);
+        (listed(&back), routes == Routes::default())
+    };
+    let told = |told: &str, passes| (told.to_owned(), passes);
+    let both = format!("9 0 {KEYS}");
+    let keys = "101 telephone-event";
+    assert!(!answered("transcode=G722", &both, false).1);
+    let spared = answered("transcode=G722", &both, true);
+    assert_eq!(spared, told(&format!("0 PCMU, {keys}"), true));
+    // Nothing is shared, or the proxy wants it so.
+    assert!(!answered("transcode=G722", "9", true).1);
+    assert!(!answered("accept=PCMU", "8", true).1);
+    // Keys alone are no codec.
+    assert!(!answered("transcode=G722", &format!("9 {KEYS}"), true).1);
 }
 
 #[test]
@@ -338,7 +364,7 @@ fn a_section_of_port_0_says_nothing() {
         receiver: &mut talk.ledger.younger,
     };
     assert_eq!(dialogue.offer(&wishes("transcode=GSM"), &section), None);
-    let onward = dialogue.answer(&wishes(""), &section);
+    let onward = dialogue.answer(&wishes(""), &section, false);
     assert_eq!(onward, (None, Routes::default()));
     assert_eq!(talk.ledger, before);
 }
@@ -395,7 +421,7 @@ proptest! {
     #[test]
     fn what_is_answered_was_offered_and_works(
         directives in any_directives(), flags in flags(), text in any_formats(),
-        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+        spares in any::<bool>(), picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
     ) {
         let mut talk = Talk::default();
         let directives = format!("{directives} {flags}");
@@ -406,7 +432,7 @@ proptest! {
             sender: &mut talk.ledger.younger,
             receiver: &mut talk.ledger.elder,
         };
-        let (listing, routes) = dialogue.answer(&wishes(&flags), &section);
+        let (listing, routes) = dialogue.answer(&wishes(&flags), &section, spares);
         let back = relist(sdp.as_bytes(), &[listing]);
         let told = sections(&back).remove(0).unwrap().formats;
         let had = sections(description(&text).as_bytes()).remove(0).unwrap().formats;

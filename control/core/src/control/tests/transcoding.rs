@@ -198,6 +198,20 @@ fn an_overloaded_relay_gets_by_without_codecs_if_it_can() {
 }
 
 #[test]
+fn an_overloaded_relay_gets_by_without_codecs_that_the_proxy_has_named() {
+    let mut sim = sim();
+    sim.relay.is_overloaded = true;
+    let sdp_offered = sdp(4_000, PCMU);
+    let mut offer = Negotiation::new(b"c1", b"alice", sdp_offered.as_bytes());
+    assert!(offer.codecs.push(CodecDirective::Transcode, b"G722"));
+    let to_callee = sim.negotiate(&Command::Offer(offer));
+    assert_eq!(formats(&to_callee), "0 9");
+    let to_caller = sim.answer("c1", "alice", "bob", &sdp(5_000, "RTP/AVP 9 0"));
+    assert_eq!(formats(&to_caller), "0");
+    assert_eq!(route(&mut sim, port(&to_caller, 0)), None);
+}
+
+#[test]
 fn an_overloaded_relay_refuses_what_it_would_have_to_translate() {
     let mut sim = sim();
     sim.offer("c1", "alice", &sdp(4_000, GSM));
