@@ -91,6 +91,7 @@ fn try_open(config: &Config) -> Result<Arc<Table>, KernelTableError> {
         addresses,
         ports: ports.ok_or(KernelTableError::NoAddress)?,
         interfaces: nics.iter().map(|it| (it.index, it.is_virtual)).collect(),
+        packets_max: config.packets_per_port_max,
         is_generic: false,
     };
     let table = Table::open(&options).map_err(KernelTableError::Open)?;

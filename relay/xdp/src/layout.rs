@@ -61,11 +61,17 @@ pub(crate) const SEEN: i16 = 96;
 pub(crate) const JITTER: i16 = 104;
 /// Timestamp of the newest.
 pub(crate) const TIMESTAMP: i16 = 112;
+/// Until when the stream has spent what it may send: [`PACE_BITS`] of nanoseconds are cut off, and
+/// what is above 32 bits.
+pub(crate) const PACED: i16 = 116;
 /// From then on a packet takes the way through the socket.
 pub(crate) const RENEW_AT: i16 = 120;
 
 /// Fractions of a nanosecond that a tick is kept in.
 pub const TICK_SCALE_BITS: i32 = 15;
+
+/// A unit of pace is 2^6 ns.
+pub(crate) const PACE_BITS: i32 = 6;
 
 const WORD_BYTES: u32 = 8;
 

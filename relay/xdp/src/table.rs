@@ -43,6 +43,8 @@ pub struct Options {
     /// The interfaces that run our programs, as the system numbers them; whether what comes in there
     /// comes from this very machine (veth): then the checksum of UDP means nothing.
     pub interfaces: Vec<(u32, bool)>,
+    /// Packets a second of one flow that are forwarded; what is above goes to the socket. 0: no limit.
+    pub packets_max: u32,
     /// Interfaces whose drivers do not run programs may do: slower.
     pub is_generic: bool,
 }
@@ -197,7 +199,10 @@ impl Table {
 
     fn attach(&mut self, options: &Options) -> Result<(), OpenError> {
         for (interface, is_virtual) in options.interfaces.iter().copied() {
-            let traits = Traits { is_virtual };
+            let traits = Traits {
+                is_virtual,
+                packets_max: options.packets_max,
+            };
             let hook = Hook::Xdp {
                 is_generic: options.is_generic,
             };
@@ -390,6 +395,9 @@ impl Flow {
         put(layout::HIGHEST, &self.highest.to_ne_bytes());
         put(layout::SEEN, &self.seen.to_ne_bytes());
         put(layout::JITTER, &self.jitter.to_ne_bytes());
+        let [.., a, b, c, d] = (monotonic_ns() >> layout::PACE_BITS).to_be_bytes();
+        let paced = u32::from_be_bytes([a, b, c, d]);
+        put(layout::PACED, &paced.to_ne_bytes());
         let mut words = [0; SLOT_WORDS];
         for (word, bytes) in words.iter_mut().zip(slot.as_chunks().0) {
             *word = u64::from_ne_bytes(*bytes);

@@ -16,6 +16,7 @@ pub fn why_not() -> Option<OpenError> {
         addresses: vec![Ipv4Addr::LOCALHOST],
         ports: 30_000..=30_001,
         interfaces: vec![(LOOPBACK, true)],
+        packets_max: 0,
         is_generic: true,
     };
     Table::open(&options).err()

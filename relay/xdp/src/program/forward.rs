@@ -27,10 +27,26 @@ pub(crate) struct Traits {
     /// Frames come from programs on this very machine, which leave the sum of UDP to hardware that
     /// does not exist: what is in the field is no sum. So packets leave without one.
     pub(crate) is_virtual: bool,
+    /// Packets a second that are forwarded of one flow; 0: as many as come.
+    pub(crate) packets_max: u32,
+}
+
+impl Traits {
+    /// Units of pace that one packet takes; 0: none.
+    fn packet_pace(self) -> i32 {
+        let second: i32 = 1_000_000_000 >> layout::PACE_BITS;
+        i32::try_from(self.packets_max).map_or(0, |it| second.checked_div(it).unwrap_or(0))
+    }
 }
 
 /// Numbers further ahead than this are for the relay to judge (`MAX_DROPOUT` of RFC 3550 A.1).
 const STEP_MAX: i32 = 3_000;
+
+/// So far ahead of its pace a stream may be: 10 ms, as with sockets.
+const PACE_AHEAD_MAX: i32 = 10_000_000 >> layout::PACE_BITS;
+
+/// Nothing is further ahead than this, a second: what is, is behind.
+const PACE_BEHIND: i32 = 1 << 24;
 
 /// After so long another packet takes the way through the socket, if the one before did not
 /// renew the lease.
@@ -65,6 +81,7 @@ pub(crate) fn write(scene: &Scene, traits: Traits) -> Result<Vec<u64>, AssembleE
         require_udp_sum(&mut it, pass);
     }
     require_lease(&mut it, pass);
+    require_pace(&mut it, traits.packet_pace(), pass);
     note_sequence(&mut it, pass);
     note_jitter(&mut it);
     count(&mut it);
@@ -167,6 +184,27 @@ fn require_lease(it: &mut Assembler, pass: Label) {
     it.store(Width::B8, R7, layout::RENEW_AT, R1);
     it.jump(pass);
     it.place(holds);
+}
+
+/// No more than one socket would be read of: what is above goes there, and is limited there.
+fn require_pace(it: &mut Assembler, packet_pace: i32, pass: Label) {
+    if packet_pace == 0 {
+        return;
+    }
+    let is_ahead = it.label();
+    it.set(R1, R8);
+    it.alu(Operation::ShiftRight, R1, layout::PACE_BITS);
+    it.truncate(R1);
+    it.load(Width::B4, R2, R7, layout::PACED);
+    it.alu(Operation::Subtract, R2, R1);
+    it.truncate(R2);
+    it.jump_if(R2, Condition::NotGreater, PACE_BEHIND, is_ahead);
+    it.set(R2, 0);
+    it.place(is_ahead);
+    it.jump_if(R2, Condition::Above, PACE_AHEAD_MAX, pass);
+    it.alu(Operation::Add, R2, R1);
+    it.alu(Operation::Add, R2, packet_pace);
+    it.store(Width::B4, R7, layout::PACED, R2);
 }
 
 /// Only what comes after the highest so far; what is late is for the relay.
