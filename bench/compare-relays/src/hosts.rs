@@ -94,7 +94,7 @@ pub(crate) fn measure_at(plan: &Plan, rates: &[u64], stop: &AtomicBool) -> Resul
             break;
         }
         let load = Load {
-            calls: HOSTS_STREAMS,
+            calls: plan.streams,
             rate,
             duration: plan.capacity,
             is_only_counted: true,

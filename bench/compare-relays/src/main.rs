@@ -47,7 +47,7 @@ use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use contestants::{Choice, Contestant, PEER, PEER_NEWER};
-use plan::{Effort, Plan};
+use plan::{Effort, HOSTS_STREAMS, Plan};
 use results::Results;
 use world::Cores;
 
@@ -96,6 +96,10 @@ struct Arguments {
     /// Between two hosts: what is lost at these rates, in turns, rather than all that is usual
     #[arg(long, value_name = "PACKETS/S", value_delimiter = ',')]
     at: Vec<u64>,
+
+    /// With --at: one-way streams
+    #[arg(long, value_name = "N", requires = "at", default_value_t = HOSTS_STREAMS)]
+    streams: u32,
 
     /// Between two hosts the generator sends through UDP sockets, rather than whole frames past
     /// its host's stack
@@ -291,6 +295,7 @@ fn plan(arguments: &Arguments, skipped: &mut Vec<String>) -> Result<Plan> {
     let mut plan = Plan::new(effort, contestants, cores);
     plan.is_by_frames = !arguments.by_sockets;
     plan.gather = Duration::from_micros(arguments.gather);
+    plan.streams = arguments.streams;
     plan.rounds = arguments.rounds.unwrap_or(plan.rounds);
     if let Some(seconds) = arguments.endurance {
         plan.endurance = Duration::from_secs(seconds);

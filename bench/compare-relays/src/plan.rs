@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) is_by_frames: bool,
     /// For how long it gathers packets.
     pub(crate) gather: Duration,
+    /// One-way streams of tries at given rates.
+    pub(crate) streams: u32,
     pub(crate) clock: Clock,
     pub(crate) matrix: Vec<Point>,
     pub(crate) rounds: u32,
@@ -73,6 +75,7 @@ impl Plan {
             cores,
             is_by_frames: true,
             gather: Duration::ZERO,
+            streams: HOSTS_STREAMS,
             clock: Clock::new(),
             matrix: points_of_budgets(),
             rounds: 3,
