@@ -46,7 +46,7 @@ install: ## Put programs, units, man pages and settings into place (after make b
 	@install -m 644 kernel-tuning/lib/*.sh $(DESTDIR)$(PREFIX)/share/tandem/kernel-tuning/lib
 	@install -m 644 kernel-tuning/README.md $(DESTDIR)$(PREFIX)/share/tandem/kernel-tuning
 	@install -d $(DESTDIR)$(PREFIX)/share/doc/tandem
-	@install -m 644 docs/tandem.toml docs/configuration.md docs/operations.md $(DESTDIR)$(PREFIX)/share/doc/tandem
+	@install -m 644 docs/tandem.toml docs/configuration.md docs/operations.md tools/systemd/tandem-control.socket.example $(DESTDIR)$(PREFIX)/share/doc/tandem
 	@test -e $(DESTDIR)$(SYSCONFDIR)/tandem/tandem.toml \
 	    || install -m 644 tools/systemd/tandem.toml $(DESTDIR)$(SYSCONFDIR)/tandem/tandem.toml
 	@echo "installed; next: systemd-sysusers; systemctl daemon-reload;" \

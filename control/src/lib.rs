@@ -17,6 +17,7 @@ mod config;
 mod error;
 mod hep;
 mod host_load;
+mod inherited;
 mod journal;
 mod key_log;
 mod listeners;
@@ -30,5 +31,6 @@ mod service;
 
 pub use config::Config;
 pub use error::StartError;
+pub use inherited::Inherited;
 pub use ng_config::NgConfig;
 pub use service::{Ending, run};

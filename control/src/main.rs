@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use control::{Config, Ending, StartError};
+use control::{Config, Ending, Inherited, StartError};
 use tandem_settings::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, SettingsError};
 
 /// Answers SIP proxies that speak ng, and tells the relay which media goes where.
@@ -40,6 +40,8 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: &Arguments) -> Result<Ending, Failure> {
+    // First of all: it goes by the numbers of descriptors.
+    let inherited = Inherited::from_environment();
     let loaded = arguments.daemon.load()?;
     let config = Config::check(&loaded)?;
     if arguments.daemon.check_config {
@@ -48,5 +50,5 @@ fn start(arguments: &Arguments) -> Result<Ending, Failure> {
     }
     loaded.init_logging()?;
     loaded.create_runtime_dir()?;
-    Ok(control::run(&config)?)
+    Ok(control::run(&config, inherited)?)
 }

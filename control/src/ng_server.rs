@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::error::StartError;
+use crate::inherited::Inherited;
 use crate::listeners::{Inbound, REQUEST_BYTES_MAX, Streams};
 use crate::ng_gate::Gate;
 use crate::ng_socket::{NgSocket, Received};
@@ -32,11 +33,11 @@ pub(crate) struct NgServer {
 }
 
 impl NgServer {
-    /// Binds all addresses.
-    pub(crate) fn bind(config: &Config) -> Result<Self, StartError> {
+    /// Binds all addresses that no socket was passed for.
+    pub(crate) fn bind(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
         let gate = Arc::new(Gate::new(&config.ng));
         Ok(Self {
-            sockets: Self::bind_datagrams(&config.listen)?,
+            sockets: Self::bind_datagrams(&config.listen, inherited)?,
             streams: Streams::start(&config.ng, &gate)?,
             gate,
             buffer: vec![0; REQUEST_BYTES_MAX],
@@ -44,10 +45,19 @@ impl NgServer {
         })
     }
 
-    fn bind_datagrams(listen: &[SocketAddr]) -> Result<Vec<NgSocket>, StartError> {
+    fn bind_datagrams(
+        listen: &[SocketAddr],
+        mut inherited: Inherited,
+    ) -> Result<Vec<NgSocket>, StartError> {
+        inherited.keep(listen);
         let mut sockets = Vec::with_capacity(listen.len());
         for &address in listen {
-            let socket = NgSocket::bind(address);
+            let passed = inherited.socket(address);
+            let is_inherited = passed.is_some();
+            let socket = match passed {
+                Some(socket) => NgSocket::adopt(socket),
+                None => NgSocket::bind(address),
+            };
             let socket = socket.map_err(|source| StartError::Listen { address, source })?;
             if !address.ip().is_loopback() {
                 warn!(
@@ -55,7 +65,7 @@ impl NgServer {
                     "whoever can send to this address directs media: let only the proxies reach it"
                 );
             }
-            info!(address = %socket.local(), "listening for ng");
+            info!(address = %socket.local(), is_inherited, "listening for ng");
             sockets.push(socket);
         }
         Ok(sockets)

@@ -13,7 +13,7 @@ use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Bytes that the kernel keeps of datagrams that have not been read: a burst of requests while
 /// one is worked on. Linux gives as much of it as `net.core.rmem_max` allows.
@@ -43,17 +43,18 @@ impl NgSocket {
             // So that 0.0.0.0 and :: can both be listened to.
             socket.set_only_v6(true)?;
         }
-        // Less is a pity, not an error.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-        if address.ip().is_unspecified() {
-            match address {
-                SocketAddr::V4(_) => setsockopt(&socket, Ipv4PacketInfo, &true)?,
-                SocketAddr::V6(_) => setsockopt(&socket, Ipv6RecvPacketInfo, &true)?,
-            }
-        }
+        prepare(&socket, address)?;
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
+        Ok(Self { socket, local })
+    }
+
+    /// Takes over a socket that is bound. What came before stays to be read.
+    pub(crate) fn adopt(socket: UdpSocket) -> io::Result<Self> {
+        let local = socket.local_addr()?;
+        socket.set_nonblocking(true)?;
+        prepare(&socket, local)?;
         Ok(Self { socket, local })
     }
 
@@ -138,6 +139,18 @@ impl AsFd for NgSocket {
     }
 }
 
+fn prepare(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {
+    // Less is a pity, not an error.
+    let _ = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    if address.ip().is_unspecified() {
+        match address {
+            SocketAddr::V4(_) => setsockopt(socket, Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(_) => setsockopt(socket, Ipv6RecvPacketInfo, &true)?,
+        }
+    }
+    Ok(())
+}
+
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let ip4 = address.as_sockaddr_in();
     let ip4 = ip4.map(|address| SocketAddr::from((address.ip(), address.port())));
@@ -209,5 +222,21 @@ mod tests {
         }
         is_answered_from("[::]:0", Ipv6Addr::LOCALHOST.into());
         is_answered_from("[::1]:0", Ipv6Addr::LOCALHOST.into());
+    }
+
+    #[test]
+    fn what_came_before_a_socket_was_adopted_is_read_with_its_address() {
+        let bound = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let to = SocketAddr::from(([127, 0, 0, 3], bound.local_addr().unwrap().port()));
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"early", to).unwrap();
+        let socket = NgSocket::adopt(bound).unwrap();
+        let mut buffer = [0; 64];
+        let received = socket.receive(&mut buffer).unwrap();
+        assert_eq!(&buffer[..received.len], b"early");
+        assert_eq!(received.local, to);
+        assert_eq!(received.remote, client.local_addr().unwrap());
+        let nothing = socket.receive(&mut buffer).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::hep::HepSender;
 use crate::host_load::HostWatch;
+use crate::inherited::Inherited;
 use crate::journal;
 use crate::key_log::KeyLog;
 use crate::metrics;
@@ -46,14 +47,15 @@ pub enum Ending {
     Signal(&'static str),
 }
 
-/// Serves until SIGINT or SIGTERM, or until it has been drained.
+/// Serves until SIGINT or SIGTERM, or until it has been drained, on the sockets that were bound for
+/// it and those that it binds itself.
 ///
 /// # Errors
 ///
 /// When it cannot begin, or the system gives no way on.
-pub fn run(config: &Config) -> Result<Ending, StartError> {
+pub fn run(config: &Config, inherited: Inherited) -> Result<Ending, StartError> {
     let signals = Signals::new()?;
-    let mut service = Service::new(config)?;
+    let mut service = Service::new(config, inherited)?;
     let ending = service.serve(&signals)?;
     info!(?ending, "stopping");
     service.say_goodbye();
@@ -103,8 +105,8 @@ impl Reads {
 }
 
 impl Service {
-    fn new(config: &Config) -> Result<Self, StartError> {
-        let ng = NgServer::bind(config)?;
+    fn new(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
+        let ng = NgServer::bind(config, inherited)?;
         let admin = AdminSocket::bind(&config.admin_socket);
         let admin = admin.map_err(|source| StartError::Admin {
             path: config.admin_socket.clone(),

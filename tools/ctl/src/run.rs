@@ -70,17 +70,18 @@ pub(crate) enum Happening {
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
     let loaded = load(context.config.as_deref())?;
     let (sender, happenings) = mpsc::channel();
-    let launcher = Launcher {
+    let mut launcher = Launcher {
         bin_dir: args.bin_dir.clone().unwrap_or_else(own_folder),
         config: context.config.clone(),
         format: loaded.file.log.format,
+        ng_sockets: Vec::new(),
         happenings: sender.clone(),
     };
     for role in Role::ALL {
         check_settings(&launcher, role).map_err(|error| explain(role, error))?;
     }
     let _only_one = lock(&loaded)?;
-    ports::check(&loaded)?;
+    launcher.ng_sockets = ports::claim(&loaded)?;
     let accounts = match args.demo {
         true => demo::prepare(&loaded)?,
         false => Vec::new(),

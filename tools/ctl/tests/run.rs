@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use std::{env, process};
 
 use harness::Place;
+use listenfd::ListenFd;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
@@ -81,7 +82,13 @@ fn become_ready(name: &str, folder: &Path) -> Box<dyn std::any::Any> {
             Box::new(relay)
         }
         "tandem-control" => {
-            let socket = UdpSocket::bind(loaded.file.control.listen[0]).unwrap();
+            let socket = ListenFd::from_env().take_udp_socket(0).unwrap().unwrap();
+            let address = socket.local_addr().unwrap();
+            assert_eq!(address, loaded.file.control.listen[0]);
+            // Until the test lets it.
+            while folder.join("tandem-control.held").exists() {
+                thread::sleep(Duration::from_millis(10));
+            }
             Box::new(thread::spawn(move || {
                 let mut buffer = [0; 1_500];
                 loop {
@@ -362,6 +369,28 @@ fn one_that_dies_is_started_again_and_said_so() {
 }
 
 #[test]
+fn what_is_sent_while_control_is_down_is_answered_by_the_next_one() {
+    let site = Site::new("");
+    let run = site.start(&[]);
+    run.await_running();
+    let first = site.pid("tandem-control").unwrap();
+    site.mark("tandem-control", "held");
+    kill_process(first, Signal::KILL).unwrap();
+    until("it is dead", || !is_alive(first), || run.err());
+    // Connected, so that a refusal would be an error.
+    let proxy = UdpSocket::bind((site.ip.as_str(), 0)).unwrap();
+    proxy.connect((site.ip.as_str(), 2_223)).unwrap();
+    proxy.set_read_timeout(Some(LIMIT)).unwrap();
+    proxy.send(b"7_1 d7:command4:pinge").unwrap();
+    let another_runs = || site.pid("tandem-control").unwrap() != first;
+    until("another one runs", another_runs, || run.err());
+    fs::remove_file(site.place.path("tandem-control.held")).unwrap();
+    let mut reply = [0; 100];
+    let len = proxy.recv(&mut reply).unwrap();
+    assert_eq!(&reply[..len], b"7_1 d6:result4:ponge");
+}
+
+#[test]
 fn children_do_not_outlive_a_supervisor_that_is_killed() {
     let site = Site::new("");
     let mut run = site.start(&[]);
@@ -462,6 +491,23 @@ fn a_port_that_is_taken_is_reported_with_its_owner_and_its_setting() {
     let owner = format!("(process {})", process::id());
     for part in [
         "tandem.toml:4:11: sip_proxy.listen[0]: UDP port 5060 is in use by",
+        &owner,
+    ] {
+        assert!(err.contains(part), "{part:?} is missing: {err}");
+    }
+    assert_eq!(site.events(), Vec::<String>::new());
+}
+
+#[test]
+fn the_same_with_the_port_of_ng() {
+    let site = Site::new("");
+    let _taken = UdpSocket::bind(format!("{}:2223", site.ip)).unwrap();
+    let mut run = site.start(&[]);
+    assert_eq!(run.wait().code(), Some(1));
+    let err = run.err();
+    let owner = format!("(process {})", process::id());
+    for part in [
+        "tandem.toml:2:11: control.listen[0]: UDP port 2223 is in use by",
         &owner,
     ] {
         assert!(err.contains(part), "{part:?} is missing: {err}");

@@ -1,22 +1,28 @@
-//! Who else has the ports that the daemons are about to bind.
+//! The ports that the daemons receive on: those of ng are bound here, and who else has one of them
+//! is found out.
 //!
 //! The daemons would find out by themselves; here the operator learns by whom, and which setting
 //! to change, before anything is started.
 
 use std::fs;
+use std::io;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 use tandem_settings::Loaded;
 
 use super::demo::listener;
 use crate::failure::Failure;
 
-/// Fails if a port that SIP or ng is to be received on cannot be had.
-pub(crate) fn check(loaded: &Loaded) -> Result<(), Failure> {
-    for (index, address) in loaded.file.control.listen.iter().enumerate() {
-        check_one(loaded, &format!("control.listen[{index}]"), "UDP", *address)?;
-    }
+/// Binds the sockets that control receives ng on. Fails if a port of ng or SIP cannot be had.
+pub(crate) fn claim(loaded: &Loaded) -> Result<Vec<UdpSocket>, Failure> {
+    let addresses = loaded.file.control.listen.iter().enumerate();
+    let sockets = addresses.map(|(index, &address)| {
+        let key = format!("control.listen[{index}]");
+        bind_ng(address).map_err(|error| explain(loaded, &key, "UDP", address, &error))
+    });
+    let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
     for (index, text) in loaded.file.sip_proxy.listen.iter().enumerate() {
         // What cannot be read is the daemon's to complain about.
         if let Some((transport, address)) = listener(text) {
@@ -28,7 +34,22 @@ pub(crate) fn check(loaded: &Loaded) -> Result<(), Failure> {
             )?;
         }
     }
-    Ok(())
+    Ok(sockets)
+}
+
+/// As control would.
+fn bind_ng(address: SocketAddr) -> io::Result<UdpSocket> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and :: can both be listened to.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    bind(&socket, &address)?;
+    Ok(UdpSocket::from(socket))
 }
 
 fn check_one(
@@ -41,7 +62,16 @@ fn check_one(
         "TCP" => TcpListener::bind(address).map(drop),
         _ => UdpSocket::bind(address).map(drop),
     };
-    let Err(error) = bound else { return Ok(()) };
+    bound.map_err(|error| explain(loaded, key, transport, address, &error))
+}
+
+fn explain(
+    loaded: &Loaded,
+    key: &str,
+    transport: &str,
+    address: SocketAddr,
+    error: &io::Error,
+) -> Failure {
     let (problem, cure) = match error.kind() {
         ErrorKind::AddrInUse => {
             let owner = owner_of(transport, address);
@@ -62,9 +92,7 @@ fn check_one(
             "",
         ),
     };
-    Err(Failure::failed(
-        loaded.wrong(key, problem, cure).to_string(),
-    ))
+    Failure::failed(loaded.wrong(key, problem, cure).to_string())
 }
 
 /// Name and number of the process with a socket on the port, if this user may know.
@@ -150,13 +178,13 @@ mod tests {
         let text =
             format!("[control]\nlisten = [\"127.0.0.1:{port}\"]\n[sip_proxy]\nlisten = []\n");
         let loaded = Loaded::parse(Path::new("t.toml"), &text).unwrap();
-        let complaint = check(&loaded).unwrap_err().to_string();
+        let complaint = claim(&loaded).unwrap_err().to_string();
         let expected = format!("t.toml:2:11: control.listen[0]: UDP port {port} is in use by ");
         assert!(complaint.starts_with(&expected), "{complaint}");
         let pid = format!("(process {})", std::process::id());
         assert!(complaint.contains(&pid), "{complaint}");
         drop(taken);
-        assert!(check(&loaded).is_ok());
+        assert_eq!(claim(&loaded).unwrap().len(), 1);
     }
 
     #[test]
@@ -186,7 +214,7 @@ mod tests {
     fn an_address_of_another_host_is_named() {
         let text = "[control]\nlisten = [\"192.0.2.1:2223\"]\n";
         let loaded = Loaded::parse(Path::new("t.toml"), text).unwrap();
-        let complaint = check(&loaded).unwrap_err().to_string();
+        let complaint = claim(&loaded).unwrap_err().to_string();
         assert!(
             complaint.contains("this host has no address 192.0.2.1"),
             "{complaint}"

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::fd::OwnedFd;
+use std::net::UdpSocket;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid,
 };
@@ -19,6 +21,17 @@ use super::role::Role;
 /// Bytes of a line at most; a longer one is cut into several.
 const LINE_BYTES_MAX: u64 = 16 << 10;
 
+/// The first descriptor that is passed on: sd_listen_fds(3).
+const PASSED_FROM: RawFd = 3;
+
+/// Variables that tell of descriptors.
+const LISTEN_NAMES: [&str; 4] = [
+    "LISTEN_FDS",
+    "LISTEN_FDS_FIRST_FD",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+];
+
 /// How children are started.
 #[derive(Debug)]
 pub(crate) struct Launcher {
@@ -28,6 +41,9 @@ pub(crate) struct Launcher {
     pub(crate) config: Option<PathBuf>,
     /// Text gets the process's name in front, JSON does not.
     pub(crate) format: LogFormat,
+    /// Bound for control, and handed to each one: what is sent while none runs waits in them, and
+    /// proxies are not told that nobody is there.
+    pub(crate) ng_sockets: Vec<UdpSocket>,
     /// Where children report to.
     pub(crate) happenings: Sender<Happening>,
 }
@@ -49,6 +65,10 @@ impl Launcher {
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }
+        // What this process was started with is not for them.
+        for name in LISTEN_NAMES {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null());
         command
     }
@@ -64,12 +84,32 @@ impl Launcher {
         }
         // Ctrl-C goes to the whole foreground group: the order of stopping is ours to keep.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        if role == Role::Control {
+            self.hand_sockets_over(&mut command)?;
+        }
         let mut child = command.spawn()?;
         self.pass_on(role, child.stdout.take().map(OwnedFd::from))?;
         self.pass_on(role, child.stderr.take().map(OwnedFd::from))?;
         let process = Process { child };
         self.watch(role, &process)?;
         Ok(process)
+    }
+
+    /// As systemd does, but for `LISTEN_PID`: the number of a process is known too late to be put
+    /// into its environment, and control takes what it is given without one.
+    fn hand_sockets_over(&self, command: &mut Command) -> io::Result<()> {
+        let mappings = self.ng_sockets.iter().zip(PASSED_FROM..);
+        let mappings = mappings.map(|(socket, child_fd)| {
+            let parent_fd = OwnedFd::from(socket.try_clone()?);
+            Ok(FdMapping {
+                parent_fd,
+                child_fd,
+            })
+        });
+        let mappings = mappings.collect::<io::Result<Vec<_>>>()?;
+        command.env("LISTEN_FDS", mappings.len().to_string());
+        command.fd_mappings(mappings).map_err(io::Error::other)?;
+        Ok(())
     }
 
     fn pass_on(&self, role: Role, pipe: Option<OwnedFd>) -> io::Result<()> {
