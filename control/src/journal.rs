@@ -32,6 +32,9 @@ pub(crate) fn write(notice: &Notice) {
         Notice::RelayRefused { call_id, error } => {
             warn!(call_id, %error, "the relay could not do it");
         }
+        Notice::Commanded { client, line } => {
+            info!(client = %client.remote, ?line, "told by cli");
+        }
         Notice::RequestRefused { client, reason } => {
             warn!(client = %client.remote, reason, "request refused");
         }

@@ -133,6 +133,13 @@ pub enum Notice {
         /// Call-ID.
         call_id: String,
     },
+    /// A client changes something for all calls, or ends some, by `cli`.
+    Commanded {
+        /// Who.
+        client: Client,
+        /// What was said, or its beginning.
+        line: String,
+    },
     /// The relay is there, and control knows what it is doing.
     Recovered {
         /// Calls whose records were read.

@@ -68,7 +68,7 @@ pub const ENDPOINTS_PER_CALL_MAX: usize = 128;
 pub const ROUTES_MAX: usize = 8;
 
 /// Payload types of events in one [`Filter`].
-pub const EVENT_TYPES_MAX: usize = 4;
+pub const EVENT_TYPES_MAX: usize = 8;
 
 /// Payload types that a [`Filter`] makes silent.
 pub const SILENCES_MAX: usize = 16;

@@ -9,6 +9,7 @@ use relay_wire::CallKey;
 
 use crate::call::{CallState, Client};
 use crate::limits::Limits;
+use crate::output::Notice;
 
 use super::jobs::Call;
 use super::{Control, Now};
@@ -18,6 +19,9 @@ const RESPONSE_BYTES_MAX: usize = 60_000;
 
 /// A limit of bandwidth is counted in bytes there.
 const BYTES_PER_MBIT: u64 = 125_000;
+
+/// As much of a line goes into the log.
+const LINE_TOLD_CHARS: usize = 200;
 
 const MORE_WANTED: &str = "More parameters required.\n";
 
@@ -39,7 +43,12 @@ impl Control {
     /// Answers `cli`.
     pub(super) fn command_line(&mut self, now: Now, client: Client, cookie: &[u8], line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let mut response = self.run_line(now, line.trim());
+        let line = line.trim();
+        if is_order(line) {
+            let line = line.chars().take(LINE_TOLD_CHARS).collect();
+            self.notice(Notice::Commanded { client, line });
+        }
+        let mut response = self.run_line(now, line);
         let end = (0..=RESPONSE_BYTES_MAX.min(response.len())).rev();
         let end = end.into_iter().find(|at| response.is_char_boundary(*at));
         response.truncate(end.unwrap_or_default());
@@ -276,6 +285,11 @@ impl Control {
 }
 
 /// The first word, and what follows it.
+/// Whether a line changes anything, so that the log is to tell who said it.
+fn is_order(line: &str) -> bool {
+    matches!(split(line).0, "set" | "terminate") || line.ends_with("terminate")
+}
+
 fn split(line: &str) -> (&str, &str) {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     (word, rest.trim())
@@ -327,6 +341,7 @@ fn whole(number: f64) -> Option<u32> {
 mod tests {
     use control_ng::{Command, Query};
 
+    use crate::Notice;
     use crate::tests::{Sim, sdp};
 
     fn line(sim: &mut Sim, line: &str) -> String {
@@ -423,6 +438,31 @@ mod tests {
         assert_eq!(sim.relay.calls.len(), 0);
         assert_eq!(sim.control.call_count(), 0);
         assert_eq!(sim.pairs_open(), 0);
+    }
+
+    /// The log says who did it; whoever only looks is not worth a line.
+    #[test]
+    fn who_changes_something_is_told() {
+        let mut sim = Sim::new();
+        for quiet in ["list sessions all", "help", "call c9 info"] {
+            line(&mut sim, quiet);
+        }
+        let long = format!("set maxsessions {}", "9".repeat(500));
+        for order in ["set maxload 4", "terminate all", "call c9 terminate", &long] {
+            line(&mut sim, order);
+        }
+        let told = sim.notices.iter().filter_map(|notice| match notice {
+            Notice::Commanded { line, .. } => Some(line.as_str()),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        let expected = [
+            "set maxload 4",
+            "terminate all",
+            "call c9 terminate",
+            &long[..200],
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]
