@@ -53,7 +53,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Policy {
     learning: Learning,
-    /// Media goes on wherever it comes from ([`SourceRules::forwards_others`]).
+    /// Media goes on wherever it comes from ([`forwards_others`](relay_wire::SourceRules::forwards_others)).
     forwards_others: bool,
     /// Other names of interfaces, and the names that they stand for.
     aliases: Vec<(String, String)>,
