@@ -4,15 +4,17 @@
 //! "HEP3", length │ chunk: vendor, type, length, data │ chunk …
 //! ```
 //!
-//! What cannot be sent at once is lost and counted: capturing holds up nothing.
+//! What cannot be sent at once is lost and counted ([`Outlet`]): capturing holds up nothing.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use control_core::{Now, QualityReport};
 use relay_wire::{Reception, Report};
 use serde_json::{Value as Json, json};
+
+use crate::outlet::Outlet;
 
 /// The protocol's number by which Homer knows messages of ng.
 const PROTOCOL_NG: u8 = 0x3d;
@@ -106,29 +108,25 @@ fn cut(bytes: &[u8], len_max: usize) -> &[u8] {
 /// Sends captures to one Homer.
 #[derive(Debug)]
 pub(crate) struct HepSender {
-    socket: UdpSocket,
+    outlet: Outlet,
     agent_id: u32,
     /// Cookies and Call-IDs of the newest requests, by their client.
     requests: VecDeque<(SocketAddr, Vec<u8>, Vec<u8>)>,
-    pub(crate) lost: u64,
 }
 
 impl HepSender {
     /// Prepares to send to `homer`.
     pub(crate) fn new(homer: SocketAddr, agent_id: u32) -> io::Result<Self> {
-        let any: IpAddr = match homer {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.set_nonblocking(true)?;
-        socket.connect(homer)?;
         Ok(Self {
-            socket,
+            outlet: Outlet::to(homer)?,
             agent_id,
             requests: VecDeque::new(),
-            lost: 0,
         })
+    }
+
+    /// Captures that could not be sent.
+    pub(crate) fn lost(&self) -> u64 {
+        self.outlet.lost
     }
 
     /// A request came.
@@ -188,10 +186,7 @@ impl HepSender {
     }
 
     fn send_capture(&mut self, capture: &Capture<'_>) {
-        // Refused, full or gone: Homer is not what calls wait for.
-        if self.socket.send(&capture.encode()).is_err() {
-            self.lost += 1;
-        }
+        self.outlet.send(&capture.encode());
     }
 }
 
@@ -258,6 +253,7 @@ fn call_id_of(message: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::time::{Duration, Instant};
 
     use relay_wire::Sent;

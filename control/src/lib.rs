@@ -19,13 +19,13 @@ mod hep;
 mod host_load;
 mod inherited;
 mod journal;
-mod key_log;
 mod listeners;
 mod metrics;
 mod ng_config;
 mod ng_gate;
 mod ng_server;
 mod ng_socket;
+mod outlet;
 mod relay_link;
 mod service;
 

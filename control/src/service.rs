@@ -24,9 +24,9 @@ use crate::hep::HepSender;
 use crate::host_load::HostWatch;
 use crate::inherited::Inherited;
 use crate::journal;
-use crate::key_log::KeyLog;
 use crate::metrics;
 use crate::ng_server::NgServer;
+use crate::outlet::Outlet;
 use crate::relay_link::{LinkEvent, RelayLink};
 
 /// How late what is due may be: what thousands of calls have due one by one is done together.
@@ -71,7 +71,7 @@ struct Service {
     ng_reads: Vec<Reads>,
     admin: AdminSocket,
     hep: Option<HepSender>,
-    key_log: Option<KeyLog>,
+    key_log: Option<Outlet>,
     host: HostWatch,
     next_look: Instant,
     /// The time of this turn.
@@ -115,7 +115,7 @@ impl Service {
         let hep = config.hep.map(|(homer, id)| HepSender::new(homer, id));
         let hep = hep.transpose();
         let hep = hep.map_err(StartError::system("send to Homer"))?;
-        let key_log = config.dtmf_log.map(KeyLog::new).transpose();
+        let key_log = config.dtmf_log.map(Outlet::to).transpose();
         let key_log = key_log.map_err(StartError::system("tell of keys"))?;
         info!(?config, "control runs");
         let mut control = new_control(config)?;
@@ -272,7 +272,7 @@ impl Service {
             match output {
                 Output::Key(report) => {
                     if let Some(key_log) = &mut self.key_log {
-                        key_log.tell(&report);
+                        key_log.send(&report.json());
                     }
                 }
                 Output::Notice(notice) => journal::write(&notice),
@@ -295,7 +295,7 @@ impl Service {
     fn say_goodbye(&self) {
         let calls = self.control.call_count();
         let counters = self.control.counters();
-        let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost);
+        let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost());
         let keys_lost = self.key_log.as_ref().map_or(0, |log| log.lost);
         info!(
             calls,

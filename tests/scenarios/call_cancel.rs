@@ -74,11 +74,7 @@ fn cancel(site: &Site, phones: &mut TwoPhones) {
     phones.caller.cancel(&invitation);
     let cancel = phones.callee.expect_request("CANCEL");
     assert_eq!(cancel.branch(), request.branch(), "RFC 3261 §9.1");
-    phones.callee.reply(&cancel, 200, "OK", None);
-    phones
-        .callee
-        .reply(&request, 487, "Request Terminated", None);
-    phones.callee.expect_request("ACK");
+    phones.callee.give_way(&request, &cancel);
     phones.caller.expect_response(&invitation, 487);
 }
 

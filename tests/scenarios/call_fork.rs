@@ -28,9 +28,7 @@ fn the_phone_that_answers_gets_the_call_and_the_other_is_cancelled() {
     let response = kitchen.reply(&at_kitchen, 200, "OK", Some(&answer));
     let answered = caller.expect_response(&invitation, 200);
     let cancel = desk.expect_request("CANCEL");
-    desk.reply(&cancel, 200, "OK", None);
-    desk.reply(&at_desk, 487, "Request Terminated", None);
-    desk.expect_request("ACK");
+    desk.give_way(&at_desk, &cancel);
     let dialog = caller.acknowledge(&invitation, &answered);
     kitchen.expect_request("ACK");
 

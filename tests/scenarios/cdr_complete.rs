@@ -90,11 +90,7 @@ fn records_say_who_hung_up_and_why_a_call_failed() {
     let cancel = phones
         .callee
         .expect_request_within("CANCEL", Duration::from_secs(15));
-    phones.callee.reply(&cancel, 200, "OK", None);
-    phones
-        .callee
-        .reply(&request, 487, "Request Terminated", None);
-    phones.callee.expect_request("ACK");
+    phones.callee.give_way(&request, &cancel);
     phones.caller.expect_response(&invitation, 408);
     assert_last(&tandem.await_records(3), 408, "no-answer");
     tandem.stop();

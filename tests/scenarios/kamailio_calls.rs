@@ -273,9 +273,7 @@ fn fork(edit: impl FnOnce(KamailioSetup) -> KamailioSetup, has_own_ports: bool) 
         "the port stays"
     );
     let cancel = desk.expect_request("CANCEL");
-    desk.reply(&cancel, 200, "OK", None);
-    desk.reply(&at_desk, 487, "Request Terminated", None);
-    desk.expect_request("ACK");
+    desk.give_way(&at_desk, &cancel);
     let dialog = caller.acknowledge(&invitation, &answered);
     kitchen.expect_request("ACK");
     let call = Call {

@@ -291,6 +291,14 @@ impl Phone {
         response
     }
 
+    /// Ends a call that rang here, since `cancel` says so (RFC 3261 §9.2).
+    #[track_caller]
+    pub fn give_way(&mut self, invite: &Message, cancel: &Message) {
+        self.reply(cancel, 200, "OK", None);
+        self.reply(invite, 487, "Request Terminated", None);
+        self.expect_request("ACK");
+    }
+
     /// Whether nothing more arrives for a while. Retransmissions do not count.
     pub fn is_quiet(&mut self, limit: Duration) -> bool {
         self.line.next(limit).is_none()

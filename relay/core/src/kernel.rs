@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use relay_wire::{CallKey, Port};
 
-use crate::quality::{Count, Seen};
+use crate::quality::{Count, Stream};
 use crate::{Relay, SocketId};
 
 /// A table that forwards; the driver has it from the kernel, if it can.
@@ -339,14 +339,14 @@ impl Relay {
         let (payload_type, tick) = (installed.payload_type, installed.tick);
         let heard_at = counts.idle.and_then(|it| now.checked_sub(it));
         endpoint.heard_at = endpoint.heard_at.max(heard_at);
-        let seen = Seen {
+        let stream = Stream {
             highest: counts.highest,
             seen: counts.seen,
             jitter: counts.jitter,
             payload_type,
             tick,
         };
-        endpoint.quality_mut().absorb(ssrc, new, seen);
+        endpoint.quality_mut().absorb(ssrc, new, stream);
         (endpoint.shortcut.plain, endpoint.shortcut.attempts) = (0, 0);
         if let Some(leaves_from) = self.flows.open(leaves) {
             leaves_from.count_out(new);

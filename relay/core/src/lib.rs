@@ -376,17 +376,17 @@ impl Relay {
     }
 
     fn emit(&mut self, event: Event) {
-        if self.events.len() >= EVENTS_MAX {
-            self.events_lost += 1;
-            return;
-        }
-        self.events.push_back(event);
+        self.push_event(event, EVENTS_MAX);
     }
 
     /// The same of what anybody in a call can bring about as often as he likes, which leaves room
     /// for what ends calls. Says whether there was room for it.
     fn tell(&mut self, event: Event) -> bool {
-        let has_room = self.events.len() < EVENTS_MAX / 2;
+        self.push_event(event, EVENTS_MAX / 2)
+    }
+
+    fn push_event(&mut self, event: Event, len_max: usize) -> bool {
+        let has_room = self.events.len() < len_max;
         if has_room {
             self.events.push_back(event);
         } else {

@@ -32,19 +32,9 @@ pub(crate) struct Count {
     pub(crate) bytes: u64,
 }
 
-/// Where a stream is, as far as another may measure it further.
+/// Where a stream is, for another to measure it further, or as it has measured it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
-    pub(crate) payload_type: u8,
-    pub(crate) tick: u32,
-    pub(crate) highest: u64,
-    pub(crate) seen: u64,
-    pub(crate) jitter: u64,
-}
-
-/// What another has measured of a stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
     pub(crate) payload_type: u8,
     pub(crate) tick: u32,
     pub(crate) highest: u64,
@@ -159,10 +149,10 @@ impl Quality {
     }
 
     /// Adds packets of a source that another has taken in.
-    pub(crate) fn absorb(&mut self, ssrc: u32, new: Count, seen: Seen) {
+    pub(crate) fn absorb(&mut self, ssrc: u32, new: Count, now: Stream) {
         let mut sources = self.others.iter_mut().chain([&mut self.current]);
         match sources.find(|it| it.ssrc == ssrc && it.count.packets > 0) {
-            Some(source) => source.absorb(new, seen),
+            Some(source) => source.absorb(new, now),
             None => self.forgotten.add_all(new),
         }
     }
@@ -319,7 +309,7 @@ impl Source {
     }
 
     /// The time of the newest packet stays: it goes with its timestamp.
-    fn absorb(&mut self, new: Count, other: Seen) {
+    fn absorb(&mut self, new: Count, other: Stream) {
         self.count.add_all(new);
         self.jitter = other.jitter;
         if other.tick != 0 {

@@ -96,14 +96,7 @@ fn taken(offered: &List, by_other: &List, said: &List, wishes: &Wishes) -> List 
         list.push(entry);
     }
     if wishes.reuses {
-        let place = |it: &Entry| {
-            offered
-                .entries
-                .iter()
-                .position(|b| b.number() == it.number())
-        };
-        list.entries
-            .sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+        list.sort_as(offered);
     }
     list
 }

@@ -129,6 +129,13 @@ impl List {
         self.entries.iter().find(|it| it.number() == number)
     }
 
+    /// Numbers of another list come in its order, and the rest behind them.
+    pub(super) fn sort_as(&mut self, other: &Self) {
+        let place = |it: &Entry| other.entries.iter().position(|b| b.number() == it.number());
+        self.entries
+            .sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+    }
+
     pub(super) fn has_number(&self, number: u8) -> bool {
         self.by_number(number).is_some()
     }

@@ -65,14 +65,7 @@ fn take(before: &List, said: &mut List, reuses: bool) -> List {
     }
     if reuses {
         // What was there keeps its place, and what is new stands behind it.
-        let place = |it: &Entry| {
-            before
-                .entries
-                .iter()
-                .position(|b| b.number() == it.number())
-        };
-        list.entries
-            .sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+        list.sort_as(before);
     }
     list
 }

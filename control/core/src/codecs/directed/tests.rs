@@ -54,6 +54,17 @@ fn offered(directives: &str, text: &str) -> String {
     listed(&Talk::default().offer(directives, text))
 }
 
+/// Directives, an offer, and what becomes of it.
+fn assert_offers(cases: &[(&str, &str, &str)]) {
+    for (directives, text, expected) in cases {
+        assert_eq!(
+            &offered(directives, text),
+            expected,
+            "{directives} of {text}"
+        );
+    }
+}
+
 const KEYS: &str = "101=telephone-event/8000;0-16";
 
 #[test]
@@ -88,13 +99,7 @@ fn an_offer_is_what_the_directives_make_of_it() {
         ("strip=all offer=speex", "0 8", "0 PCMU, 8 PCMA"),
         ("ignore=PCMU", "0 8", "0 PCMU, 8 PCMA"),
     ];
-    for (directives, text, expected) in cases {
-        assert_eq!(
-            offered(directives, text),
-            expected,
-            "{directives} of {text}"
-        );
-    }
+    assert_offers(&cases);
 }
 
 #[test]
@@ -131,13 +136,7 @@ fn keys_follow_the_clocks_of_what_was_put_in_or_taken_out() {
             "0 PCMU, 96 opus, 98 telephone-event/48, 97 telephone-event",
         ),
     ];
-    for (directives, text, expected) in cases {
-        assert_eq!(
-            offered(directives, text),
-            expected,
-            "{directives} of {text}"
-        );
-    }
+    assert_offers(&cases);
 }
 
 #[test]

@@ -1,34 +1,34 @@
-//! Keys that parties press, told to the proxy: one datagram of JSON each, in the peer's form.
+//! Datagrams to somebody who only listens: Homer, or a proxy that is told of keys.
 //!
 //! What cannot be sent at once is lost and counted: nobody waits for it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use control_core::KeyReport;
-
-/// Tells one proxy.
+/// Sends to one listener.
 #[derive(Debug)]
-pub(crate) struct KeyLog {
+pub(crate) struct Outlet {
     socket: UdpSocket,
     pub(crate) lost: u64,
 }
 
-impl KeyLog {
-    /// Prepares to tell `proxy`.
-    pub(crate) fn new(proxy: SocketAddr) -> io::Result<Self> {
-        let any: IpAddr = match proxy {
+impl Outlet {
+    /// Prepares to send to `listener`.
+    pub(crate) fn to(listener: SocketAddr) -> io::Result<Self> {
+        let any: IpAddr = match listener {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let socket = UdpSocket::bind((any, 0))?;
         socket.set_nonblocking(true)?;
-        socket.connect(proxy)?;
+        socket.connect(listener)?;
         Ok(Self { socket, lost: 0 })
     }
 
-    pub(crate) fn tell(&mut self, report: &KeyReport) {
-        if self.socket.send(&report.json()).is_err() {
+    /// Sends one datagram.
+    pub(crate) fn send(&mut self, datagram: &[u8]) {
+        // Refused, full or gone: nobody there is what calls wait for.
+        if self.socket.send(datagram).is_err() {
             self.lost += 1;
         }
     }
@@ -37,6 +37,8 @@ impl KeyLog {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use control_core::KeyReport;
 
     use super::*;
 
@@ -60,8 +62,8 @@ mod tests {
         proxy
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
-        let mut log = KeyLog::new(proxy.local_addr().unwrap()).unwrap();
-        log.tell(&report());
+        let mut log = Outlet::to(proxy.local_addr().unwrap()).unwrap();
+        log.send(&report().json());
         let mut buffer = [0; 2_048];
         let len = proxy.recv(&mut buffer).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&buffer[..len]).unwrap();
@@ -86,9 +88,9 @@ mod tests {
         let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = gone.local_addr().unwrap();
         drop(gone);
-        let mut log = KeyLog::new(address).unwrap();
+        let mut log = Outlet::to(address).unwrap();
         for _ in 0..3 {
-            log.tell(&report());
+            log.send(&report().json());
         }
         assert!(log.lost > 0, "it is counted");
     }
