@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use relay_wire::{Interface, PartitionError, PortPartition, WorkerId};
-use tandem_settings::{Driver, KernelTable, Loaded, SettingsError};
+use tandem_settings::{Driver, KernelTable, Loaded, SettingsError, Xdp};
 
 use crate::affinity;
 use crate::io::UringSize;
@@ -31,6 +31,8 @@ pub struct Config {
     pub kernel_table: KernelTable,
     /// Which interfaces do. Empty: those of the addresses.
     pub kernel_table_interfaces: Vec<String>,
+    /// Where in the kernel that happens.
+    pub kernel_table_xdp: Xdp,
     /// How large the ring of each worker is.
     pub uring_size: UringSize,
     /// Calls that one worker takes at most.
@@ -85,6 +87,7 @@ impl Config {
             driver: file.driver,
             kernel_table: file.kernel_table,
             kernel_table_interfaces: file.kernel_table_interfaces.clone(),
+            kernel_table_xdp: file.kernel_table_xdp,
             uring_size: UringSize::default().with_batch_wait(batch_wait(loaded)?),
             packets_per_port_max: file.packets_per_port_max,
             idle_per_worker_max: file.idle_sockets_max / u32::from(partition.workers()),

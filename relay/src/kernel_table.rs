@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use relay_core::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 use relay_wire::{InterfaceId, Port, WorkerId};
-use relay_xdp::{Flow, OpenError, Options, Share, Slot, Table};
+use relay_xdp::{Flow, Interface, OpenError, Options, Place, Share, Slot, Table};
 use rustix::net::netdevice::name_to_index;
-use tandem_settings::KernelTable as Mode;
+use tandem_settings::{KernelTable as Mode, Xdp};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -44,9 +44,25 @@ pub enum KernelTableError {
 struct Nic {
     name: String,
     index: u32,
-    /// A pair of ends within this machine. `auto` leaves it alone: what a program sends there
-    /// arrives only if the other end runs one, too.
+    /// A pair of ends within this machine. What a program in its driver sends arrives only if the
+    /// other end runs one, too.
     is_virtual: bool,
+}
+
+impl Nic {
+    fn interface(&self, config: &Config) -> Interface {
+        let place = match config.kernel_table_xdp {
+            Xdp::Native => Place::Native,
+            Xdp::Generic => Place::Generic,
+            Xdp::Auto if self.is_virtual => Place::Generic,
+            Xdp::Auto => Place::Any,
+        };
+        Interface {
+            index: self.index,
+            is_virtual: self.is_virtual,
+            place,
+        }
+    }
 }
 
 /// What one worker's core sees of the table.
@@ -90,13 +106,16 @@ fn try_open(config: &Config) -> Result<Arc<Table>, KernelTableError> {
     let options = Options {
         addresses,
         ports: ports.ok_or(KernelTableError::NoAddress)?,
-        interfaces: nics.iter().map(|it| (it.index, it.is_virtual)).collect(),
+        interfaces: nics.iter().map(|it| it.interface(config)).collect(),
         packets_max: config.packets_per_port_max,
-        is_generic: false,
     };
     let table = Table::open(&options).map_err(KernelTableError::Open)?;
-    let names: Vec<_> = nics.iter().map(|it| it.name.as_str()).collect();
-    info!(interfaces = ?names, "the kernel forwards plain calls by itself");
+    let of = |is_generic: bool| {
+        let is_one = |it: &&Nic| table.generic().any(|index| index == it.index) == is_generic;
+        let nics = nics.iter().filter(is_one).map(|it| it.name.as_str());
+        nics.collect::<Vec<_>>()
+    };
+    info!(native = ?of(false), generic = ?of(true), "the kernel forwards plain calls by itself");
     Ok(table)
 }
 
@@ -122,7 +141,8 @@ fn nics(config: &Config, addresses: &[Ipv4Addr]) -> Result<Vec<Nic>, KernelTable
             nics.push(nic(&interface.name)?);
         }
     }
-    nics.retain(|it| config.kernel_table == Mode::On || !it.is_virtual);
+    let is_daring = config.kernel_table == Mode::On || config.kernel_table_xdp != Xdp::Native;
+    nics.retain(|it| is_daring || !it.is_virtual);
     Ok(nics)
 }
 
@@ -154,7 +174,9 @@ fn cure(error: &OpenError) -> &'static str {
             ". It needs the capabilities CAP_BPF and CAP_NET_ADMIN; the unit of the relay says how"
         }
         Some(libc::EBUSY) => ". Another program runs there; there can be one",
-        Some(libc::EOPNOTSUPP) => ". Its driver runs no programs",
+        Some(libc::EOPNOTSUPP) => {
+            ". Its driver runs no programs; relay.kernel_table_xdp = \"generic\" needs no driver"
+        }
         Some(libc::EINVAL) => ". Linux 6.6 is needed",
         _ => "",
     }

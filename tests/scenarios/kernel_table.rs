@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use relay_xdp::testing::{pass_everything, why_not};
 use rustix::net::netdevice::name_to_index;
-use tandem_settings::{File, KernelTable};
+use tandem_settings::{File, KernelTable, Xdp};
 use tandem_tests::{
     Anchored, Internet, MediaReport, Namespace, NgClient, Party, RtpEndpoint, Site, Stage, Tandem,
-    Value, converse, meet, public_ip, skip, until,
+    Value, converse, meet, public_ip, skip, tool, until,
 };
 
 /// Time that something has that must happen.
@@ -37,6 +37,7 @@ fn is_possible() -> bool {
 
 fn switch_on(file: &mut File) {
     file.relay.kernel_table = KernelTable::On;
+    file.relay.kernel_table_xdp = Xdp::Native;
 }
 
 /// Has the other end of the relay's cable take what programs send.
@@ -65,8 +66,14 @@ struct Counted {
 
 impl<'a> Scene<'a> {
     fn new(internet: &Internet, client: &'a NgClient) -> Self {
+        Self::on(internet, client, |_| ())
+    }
+
+    /// The same, after something was done to each host.
+    fn on(internet: &Internet, client: &'a NgClient, settle: impl Fn(&Namespace)) -> Self {
         let phones = [2, 3].map(|number| {
             let host = internet.host(number);
+            settle(&host);
             host.within(|| RtpEndpoint::new(public_ip(number)))
         });
         let parties = phones.each_ref().map(|it| Party::at(it.address()));
@@ -209,6 +216,33 @@ fn a_phone_that_moves_is_followed_out_of_the_kernel() {
     });
 }
 
+/// As any interface can, whatever its driver; and nothing has to run at the other end of the cable.
+#[test]
+fn behind_the_driver_the_same_is_forwarded() {
+    if !is_possible() || tool("ethtool").is_none() {
+        return;
+    }
+    let switch_on = |file: &mut File| {
+        file.relay.kernel_table = KernelTable::Auto;
+        file.relay.kernel_table_xdp = Xdp::Auto;
+    };
+    Stage::play(switch_on, |stage| {
+        let scene = Scene::on(stage.internet, stage.client, write_sums);
+        let (scene, _) = scene.talk(stage.client, 300);
+        scene.call.end();
+        assert_eq!(stage.count("kernel_flows"), 0);
+    });
+}
+
+/// Has a host write the checksums of what it sends, as a phone's packets have them; on a cable within
+/// one machine nobody would. Those without go through the sockets.
+fn write_sums(host: &Namespace) {
+    let words = ["-K", "net", "tx", "off"];
+    let output = host.within(|| std::process::Command::new("ethtool").args(words).output());
+    let output = output.expect("it is installed");
+    assert!(output.status.success(), "{output:?}");
+}
+
 #[test]
 fn silence_in_the_kernel_is_noticed_and_media_there_is_not_silence() {
     if !is_possible() {
@@ -289,7 +323,10 @@ fn where_the_kernel_is_not_to_forward_calls_go_through_sockets() {
         return;
     }
     Stage::play(
-        |file| file.relay.kernel_table = KernelTable::Auto,
+        |file| {
+            file.relay.kernel_table = KernelTable::Auto;
+            file.relay.kernel_table_xdp = Xdp::Native;
+        },
         |stage| {
             // It leaves the ends of cables within one machine alone.
             let log = stage.tandem.relay().log();

@@ -11,6 +11,9 @@ pub(crate) const OURS: &str = "uring";
 /// Ours with more patience: the budget of 1 ms of waiting.
 pub(crate) const OURS_PATIENT: &str = "uring-1000";
 
+/// Ours with the kernel's table: between two hosts only, since over loopback it has nothing to do.
+pub(crate) const OURS_IN_KERNEL: &str = "kernel";
+
 /// Debian's rtpengine.
 pub(crate) const PEER: &str = "rtpengine";
 
@@ -22,11 +25,15 @@ const FLOOR: &str = "floor";
 pub(crate) const PEER_NEWER: &str = "rtpengine-newer";
 
 /// Ours, and what is set in `[relay]`.
-const VARIANTS: [(&str, &str); 4] = [
+const VARIANTS: [(&str, &str); 5] = [
     (OURS, "driver = \"uring\",batch_wait_us = 300"),
     ("uring-0", "driver = \"uring\",batch_wait_us = 0"),
     (OURS_PATIENT, "driver = \"uring\",batch_wait_us = 1000"),
     ("poll", "driver = \"poll\""),
+    (
+        OURS_IN_KERNEL,
+        "kernel_table = \"on\",kernel_table_xdp = \"generic\"",
+    ),
 ];
 
 /// A relay that takes part.
@@ -56,7 +63,16 @@ pub(crate) enum Kind {
 impl Contestant {
     /// Whether the kernel is to forward by itself.
     pub(crate) fn has_kernel_table(&self) -> bool {
-        matches!(&self.kind, Kind::Tandem { settings, .. } if settings.contains("kernel_table"))
+        self.has_setting("kernel_table")
+    }
+
+    /// Whether it is to do so in the driver, where frames come in without RPS.
+    pub(crate) fn has_native_kernel_table(&self) -> bool {
+        self.has_setting("native")
+    }
+
+    fn has_setting(&self, word: &str) -> bool {
+        matches!(&self.kind, Kind::Tandem { settings, .. } if settings.contains(word))
     }
 }
 

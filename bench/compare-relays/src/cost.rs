@@ -31,7 +31,7 @@ struct Place<'a> {
 /// Measures each point of the matrix with each relay, in turns.
 pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, costs: &mut Vec<Cost>) -> Result<()> {
     let start = |contestant| start(plan, contestant);
-    let places: Result<Vec<Place<'_>>> = plan.contestants.iter().map(start).collect();
+    let places: Result<Vec<Place<'_>>> = plan.of_cost().map(start).collect();
     let mut places = places?;
     for (round, point) in turns(plan) {
         for place in &mut places {
@@ -55,7 +55,7 @@ pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, costs: &mut Vec<Cost>) -> 
 /// Seconds that all of it is thought to take.
 pub(crate) fn expected_s(plan: &Plan) -> f64 {
     let of = |point: &Point| {
-        let who = plan.contestants.iter().filter(|it| takes_part(it, point));
+        let who = plan.of_cost().filter(|it| takes_part(it, point));
         f64::from(u32::try_from(who.count()).unwrap_or(0)) * plan.cost_s(point)
     };
     f64::from(plan.rounds) * plan.matrix.iter().map(of).sum::<f64>()

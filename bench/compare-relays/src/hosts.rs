@@ -23,10 +23,10 @@ const PART_PERCENT: u64 = 60;
 const PROBES: u32 = 2;
 
 /// A relay on its own pair of hosts.
-struct Place<'a> {
-    contestant: &'a Contestant,
+pub(crate) struct Place<'a> {
+    pub(crate) contestant: &'a Contestant,
     // Before the hosts, which cannot go while somebody is in them.
-    relay: Running,
+    pub(crate) relay: Running,
     /// At the other end of the cable, for the kernel's table.
     _program: Option<OwnedFd>,
     hosts: TwoHosts,
@@ -34,14 +34,15 @@ struct Place<'a> {
 
 /// Load for one run.
 #[derive(Clone, Copy, Debug)]
-struct Load {
-    calls: u32,
-    rate: u64,
+pub(crate) struct Load {
+    pub(crate) calls: u32,
+    pub(crate) rate: u64,
+    pub(crate) warm_up: Duration,
     /// After the warm-up.
-    duration: Duration,
+    pub(crate) duration: Duration,
     /// What comes back is counted by the interface and read by nobody, so that the generator's
     /// core is spared; otherwise each packet is checked, in both directions.
-    is_only_counted: bool,
+    pub(crate) is_only_counted: bool,
 }
 
 /// Searches the capacity of each relay, measures latency at equal rates, in turns, and then how
@@ -96,6 +97,7 @@ pub(crate) fn measure_at(plan: &Plan, rates: &[u64], stop: &AtomicBool) -> Resul
         let load = Load {
             calls: plan.streams,
             rate,
+            warm_up: plan.warm_up,
             duration: plan.capacity,
             is_only_counted: true,
         };
@@ -156,6 +158,7 @@ fn latencies(plan: &Plan, stop: &AtomicBool, rate: u64, results: &mut Results) -
             let load = Load {
                 calls: HOSTS_STREAMS / 2,
                 rate,
+                warm_up: plan.warm_up,
                 duration: plan.measure,
                 is_only_counted: false,
             };
@@ -179,6 +182,7 @@ fn endure(plan: &Plan, stop: &AtomicBool, rate: u64, results: &mut Results) -> R
     let mut load = Load {
         calls: plan.endurance_calls,
         rate,
+        warm_up: plan.warm_up,
         duration: plan.endurance,
         is_only_counted: false,
     };
@@ -211,12 +215,12 @@ fn part(rate: u64) -> u64 {
     rate * PART_PERCENT / 100
 }
 
-fn start<'a>(plan: &Plan, contestant: &'a Contestant) -> Result<Place<'a>> {
+pub(crate) fn start<'a>(plan: &Plan, contestant: &'a Contestant) -> Result<Place<'a>> {
     let hosts = TwoHosts::new(&contestant.name, plan.cores)?;
     let others = [TwoHosts::LOAD, TwoHosts::NOBODY, TwoHosts::PHONES];
     let core = plan.cores.relay;
     let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
-    let program = match contestant.has_kernel_table() {
+    let program = match contestant.has_native_kernel_table() {
         true => Some(napi::prepare(&hosts, plan.cores)?),
         false => None,
     };
@@ -262,6 +266,7 @@ fn attempt(plan: &Plan, place: &Place<'_>, next: Try, stop: &AtomicBool) -> Resu
     let load = Load {
         calls: HOSTS_STREAMS,
         rate: next.rate,
+        warm_up: plan.warm_up,
         duration,
         is_only_counted: true,
     };
@@ -294,14 +299,19 @@ fn outcome(report: &Report) -> Outcome {
     }
 }
 
-fn one(plan: &Plan, place: &Place<'_>, load: &Load, stop: &AtomicBool) -> Result<Report> {
+pub(crate) fn one(
+    plan: &Plan,
+    place: &Place<'_>,
+    load: &Load,
+    stop: &AtomicBool,
+) -> Result<Report> {
     let relay = &place.relay;
     let sink = load.is_only_counted.then_some(TwoHosts::NOBODY);
     let options = Options {
         calls: load.calls,
         rate: Some(load.rate),
-        duration: plan.warm_up + load.duration,
-        warm_up: plan.warm_up,
+        duration: load.warm_up + load.duration,
+        warm_up: load.warm_up,
         drain: Duration::from_millis(300),
         sink,
         sink_device: sink.map(|_| TwoHosts::DEVICE.to_owned()),

@@ -8,6 +8,8 @@
 //!        (sip.rs)            CPU of SIP calls and registrations, beside Kamailio
 //!        (idle.rs)           memory of processes that do nothing
 //! two hosts (asked.rs)       latency while 10,000 calls are listed, queried and counted
+//!           (beside.rs)      latency while codec threads have more than they can do
+//!           (crowd.rs)       CPU of a packet by the kernel's table, for few streams and many
 //! ```
 //!
 //! Everything happens in network namespaces of its own, which go away at the end, after a failure
@@ -16,9 +18,11 @@
 #![forbid(unsafe_code)]
 
 mod asked;
+mod beside;
 mod clock;
 mod contestants;
 mod cost;
+mod crowd;
 mod files;
 mod hosts;
 mod idle;
@@ -32,6 +36,7 @@ mod results;
 mod search;
 mod set_up;
 mod sip;
+mod speech;
 mod transcoding;
 mod world;
 mod write;
@@ -142,8 +147,12 @@ struct Arguments {
 enum Part {
     /// Latency while 10,000 calls are listed, queried and counted.
     Asked,
+    /// Latency while codec threads have more than they can do.
+    Beside,
     /// CPU of a packet, by the sink method.
     Cost,
+    /// CPU of a packet by the kernel's table, for few streams and for many.
+    Crowd,
     /// Highest rate without loss, latency and endurance, between two hosts.
     Hosts,
     /// Memory of processes that do nothing.
@@ -157,12 +166,14 @@ enum Part {
 }
 
 /// In this order: the cheap ones first.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     Part::Idle,
     Part::SetUp,
     Part::Sip,
     Part::Transcoding,
     Part::Asked,
+    Part::Beside,
+    Part::Crowd,
     Part::Cost,
     Part::Hosts,
 ];
@@ -229,6 +240,8 @@ fn measure(
 ) -> Result<()> {
     match part {
         Part::Asked => asked::measure(plan, stop, &mut results.asked),
+        Part::Beside => beside::measure(plan, stop, &mut results.besides),
+        Part::Crowd => crowd::measure(plan, stop, &mut results.crowds),
         Part::Cost => cost::measure(plan, stop, &mut results.costs),
         Part::Hosts if !at.is_empty() => hosts::measure_at(plan, at, stop),
         Part::Hosts => hosts::measure(plan, stop, results),
@@ -244,6 +257,8 @@ fn expected_s(part: Part, plan: &Plan, at: &[u64]) -> f64 {
     let main = f64::from(u32::try_from(plan.main().count()).unwrap_or(0));
     match part {
         Part::Asked => asked::expected_s(plan),
+        Part::Beside => beside::expected_s(plan),
+        Part::Crowd => crowd::expected_s(plan),
         Part::Cost => cost::expected_s(plan),
         Part::Hosts if !at.is_empty() => hosts::expected_at_s(plan, at),
         Part::Hosts => hosts::expected_s(plan),

@@ -141,9 +141,15 @@ impl Plan {
         self.contestants.iter().filter(|it| it.is_main)
     }
 
+    /// Those that are measured by the sink method.
+    pub(crate) fn of_cost(&self) -> impl Iterator<Item = &Contestant> {
+        self.contestants.iter().filter(|it| !it.has_kernel_table())
+    }
+
     /// Those whose capacity is searched: without variants, unless all are asked for.
     pub(crate) fn of_capacity(&self) -> impl Iterator<Item = &Contestant> {
-        let is_asked = |it: &&Contestant| self.is_capacity_of_all || it.is_main;
+        let is_asked =
+            |it: &&Contestant| self.is_capacity_of_all || it.is_main || it.has_kernel_table();
         self.contestants.iter().filter(is_asked)
     }
 

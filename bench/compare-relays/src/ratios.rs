@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::contestants::{OURS, OURS_PATIENT};
+use crate::contestants::{OURS, OURS_IN_KERNEL, OURS_PATIENT};
+use crate::crowd::{Crowd, FEW};
 use crate::plan::RATE_OF_STREAMS;
 use crate::results::{ByRound, Results, SipWork, median};
 use crate::transcoding;
@@ -86,6 +87,9 @@ pub(crate) fn ratios(results: &Results, ours: &[&str], peer: &str) -> Vec<Ratio>
     if ours.contains(&OURS) {
         alone(results, OURS, &mut all);
     }
+    if ours.contains(&OURS_IN_KERNEL) {
+        in_kernel(results, peer, &mut all);
+    }
     all
 }
 
@@ -125,6 +129,7 @@ fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
     };
     let is_ours = ours == OURS;
     let if_ours = |budget| is_ours.then_some(budget);
+    let if_between_hosts = |budget| (is_ours || ours == OURS_IN_KERNEL).then_some(budget);
     let cpu = match ours {
         OURS => Some(Budget::AtMost(0.6)),
         OURS_PATIENT => Some(Budget::AtMost(0.5)),
@@ -139,13 +144,13 @@ fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
     add(
         "highest rate without loss".to_owned(),
         our.zip(their).map(|(our, their)| our.0 / their.0.max(1.0)),
-        if_ours(Budget::AtLeast(1.7)),
+        if_between_hosts(Budget::AtLeast(1.7)),
         our.is_some_and(|it| it.1),
     );
     add(
         "99 % latency at 60 % of the peer's highest rate".to_owned(),
         quotient(&results.p99s(ours), &results.p99s(peer)),
-        if_ours(Budget::AtMost(0.5)),
+        if_between_hosts(Budget::AtMost(0.5)),
         false,
     );
     add(
@@ -159,6 +164,66 @@ fn against(results: &Results, ours: &str, peer: &str, all: &mut Vec<Ratio>) {
         let what = format!("CPU of a call of PCMA and {partner}");
         add(what, quotient(&cost(ours), &cost(peer)), None, false);
     }
+}
+
+/// The kernel's table: its program against the peer's process, and many streams against few.
+fn in_kernel(results: &Results, peer: &str, all: &mut Vec<Ratio>) {
+    let program = |it: &Crowd| it.program_ns.map(|ns| ns / 1e3);
+    let core = |it: &Crowd| Some(it.core_us);
+    let process = |it: &Crowd| Some(it.process_us);
+    let of = |relay, streams, pick| results.crowds_of(relay, streams, pick);
+    let most = results.crowds.iter();
+    let most = most.map(|it| it.streams).max().unwrap_or(0);
+    let mut add = |what: String, relay: &str, peer: Option<&str>, measured: Option<f64>, budget| {
+        all.extend(measured.map(|measured| Ratio {
+            what,
+            relay: relay.to_owned(),
+            peer: peer.map(str::to_owned),
+            measured,
+            unit: "×",
+            budget,
+            is_bound: false,
+        }));
+    };
+    for streams in [FEW, most] {
+        let what = format!("program of the kernel's table for a packet, {streams} streams");
+        let (ours, theirs) = (
+            of(OURS_IN_KERNEL, streams, program),
+            of(peer, streams, process),
+        );
+        let measured = quotient(&ours, &theirs);
+        add(
+            what,
+            OURS_IN_KERNEL,
+            Some(peer),
+            measured,
+            Some(Budget::AtMost(0.06)),
+        );
+        let what = format!("the relay's core for a packet, {streams} streams");
+        let (ours, theirs) = (of(OURS_IN_KERNEL, streams, core), of(peer, streams, core));
+        add(
+            what,
+            OURS_IN_KERNEL,
+            Some(peer),
+            quotient(&ours, &theirs),
+            None,
+        );
+    }
+    for (relay, budget) in [
+        (OURS_IN_KERNEL, Some(Budget::AtMost(1.3))),
+        (OURS, None),
+        (peer, None),
+    ] {
+        let what = format!("the relay's core for a packet, {most} streams against {FEW}");
+        let measured = quotient(&of(relay, most, core), &of(relay, FEW, core));
+        add(what, relay, None, measured, budget);
+    }
+}
+
+/// Forwarding while codec threads have more than they can do.
+fn beside(results: &Results, relay: &str) -> Option<f64> {
+    let of = results.besides.iter().filter(|it| it.relay == relay);
+    median(of.map(|it| it.beside_us.p99 / it.quiet_us.p99))
 }
 
 fn alone(results: &Results, ours: &str, all: &mut Vec<Ratio>) {
@@ -184,6 +249,8 @@ fn alone(results: &Results, ours: &str, all: &mut Vec<Ratio>) {
         let what = format!("CPU of a packet, {most} streams against 10");
         add(what, quotient(&cost(most), &cost(10)), "×", 1.3);
     }
+    let what = "99 % latency beside codec threads that are full".to_owned();
+    add(what, beside(results, ours), "×", 1.5);
     let idle = results.idles.iter().find(|it| it.relay == ours);
     // Memory is below 2^32 KiB.
     let idle_kib = idle.map(|it| f64::from(u32::try_from(it.all_kib()).unwrap_or(u32::MAX)));

@@ -8,6 +8,8 @@ use tandem_load::rtp::Report;
 use tandem_load::{Machine, Percentiles};
 
 use crate::asked::Asked;
+use crate::beside::Beside;
+use crate::crowd::Crowd;
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -26,6 +28,8 @@ pub(crate) struct Results {
     pub(crate) sips: Vec<SipCost>,
     pub(crate) transcodings: Vec<Transcoded>,
     pub(crate) asked: Vec<Asked>,
+    pub(crate) besides: Vec<Beside>,
+    pub(crate) crowds: Vec<Crowd>,
     /// What could not be measured, or only in part.
     pub(crate) skipped: Vec<String>,
     pub(crate) is_stopped: bool,
@@ -382,6 +386,8 @@ impl Results {
             sips: Vec::new(),
             transcodings: Vec::new(),
             asked: Vec::new(),
+            besides: Vec::new(),
+            crowds: Vec::new(),
             skipped,
             is_stopped: false,
         }
@@ -425,6 +431,18 @@ impl Results {
         };
         let costs = self.sips.iter().filter(of);
         costs.map(|it| (it.round, it.cpu_us)).collect()
+    }
+
+    /// What streams cost between two hosts, by round.
+    pub(crate) fn crowds_of(
+        &self,
+        relay: &str,
+        streams: u32,
+        pick: fn(&Crowd) -> Option<f64>,
+    ) -> ByRound {
+        let is_one = |it: &&Crowd| it.relay == relay && it.streams == streams;
+        let of = self.crowds.iter().filter(is_one);
+        of.filter_map(|it| Some((it.round, pick(it)?))).collect()
     }
 
     /// The highest rate, and whether it is only a lower bound.

@@ -74,18 +74,11 @@ impl TwoHosts {
         let load = Namespace::new(&format!("{label}-load"))?;
         let relay = Namespace::new(&format!("{label}-relay"))?;
         let device = Self::DEVICE;
-        load.ip(&[
-            "link",
-            "add",
-            device,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            device,
-            "netns",
-            relay.name(),
-        ])?;
+        let cable = format!(
+            "link add {device} type veth peer name {device} netns {}",
+            relay.name()
+        );
+        load.ip(&cable.split(' ').collect::<Vec<_>>())?;
         for (namespace, ip, core) in [
             (&load, Self::LOAD, cores.load),
             (&relay, Self::RELAY, cores.relay),

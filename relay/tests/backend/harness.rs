@@ -174,6 +174,7 @@ fn config(driver: Driver, options: Options, ports: &Ports, socket_path: PathBuf)
         packets_per_port_max: options.packets_per_port_max,
         kernel_table: tandem_settings::KernelTable::Off,
         kernel_table_interfaces: Vec::new(),
+        kernel_table_xdp: tandem_settings::Xdp::Auto,
         idle_per_worker_max: options.idle_max,
         codecs: PoolLimits {
             threads: options.codec_threads,

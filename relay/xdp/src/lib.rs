@@ -33,4 +33,4 @@ pub mod testing;
 pub use assembler::AssembleError;
 pub use layout::TICK_SCALE_BITS;
 pub use system::driver_of;
-pub use table::{Counts, Flow, OpenError, Options, Share, Slot, Table};
+pub use table::{Counts, Flow, Interface, OpenError, Options, Place, Share, Slot, Table};

@@ -40,13 +40,32 @@ pub struct Options {
     pub addresses: Vec<Ipv4Addr>,
     /// The ports of each.
     pub ports: RangeInclusive<u16>,
-    /// The interfaces that run our programs, as the system numbers them; whether what comes in there
-    /// comes from this very machine (veth): then the checksum of UDP means nothing.
-    pub interfaces: Vec<(u32, bool)>,
+    /// The interfaces that run our programs.
+    pub interfaces: Vec<Interface>,
     /// Packets a second of one flow that are forwarded; what is above goes to the socket. 0: no limit.
     pub packets_max: u32,
-    /// Interfaces whose drivers do not run programs may do: slower.
-    pub is_generic: bool,
+}
+
+/// A network interface that runs our programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Interface {
+    /// As the system numbers it.
+    pub index: u32,
+    /// The end of a cable within this machine (veth).
+    pub is_virtual: bool,
+    /// Where frames come in there.
+    pub place: Place,
+}
+
+/// Where an interface runs the program that forwards.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// In the driver, or behind it if it cannot.
+    Any,
+    /// Behind the driver: the kernel has made a packet of the frame, and knows what its sum is worth.
+    Generic,
+    /// In the driver.
+    Native,
 }
 
 /// Why there is no table.
@@ -93,6 +112,7 @@ pub struct Table {
     ports: Memory,
     slots: Memory,
     slots_len: u32,
+    generic: Vec<u32>,
     programs: Vec<OwnedFd>,
     /// What keeps the programs where they are.
     _links: Vec<OwnedFd>,
@@ -189,6 +209,7 @@ impl Table {
             ports: ports.map_err(OpenError::Table)?,
             slots: slots.map_err(OpenError::Table)?,
             slots_len,
+            generic: Vec::new(),
             programs: Vec::new(),
             _links: Vec::new(),
             _maps: [ports_map, slots_map],
@@ -198,20 +219,43 @@ impl Table {
     }
 
     fn attach(&mut self, options: &Options) -> Result<(), OpenError> {
-        for (interface, is_virtual) in options.interfaces.iter().copied() {
-            let traits = Traits {
-                is_virtual,
-                packets_max: options.packets_max,
-            };
-            let hook = Hook::Xdp {
-                is_generic: options.is_generic,
-            };
-            let program = forward::write(&self.scene, traits);
-            self.install("tandem_forward", hook, interface, program)?;
+        for interface in &options.interfaces {
+            self.attach_forward(interface, options.packets_max)?;
             let program = observe::write(&self.scene, LEASE);
-            self.install("tandem_observe", Hook::TcxEgress, interface, program)?;
+            self.install("tandem_observe", Hook::TcxEgress, interface.index, program)?;
         }
         Ok(())
+    }
+
+    fn attach_forward(&mut self, interface: &Interface, packets_max: u32) -> Result<(), OpenError> {
+        let mut attach = |is_generic: bool| {
+            let traits = Traits {
+                // What the kernel has made a packet of keeps the note that its sum is not there yet,
+                // so that none can be left out.
+                is_virtual: interface.is_virtual && !is_generic,
+                packets_max,
+            };
+            let program = forward::write(&self.scene, traits);
+            let hook = Hook::Xdp { is_generic };
+            self.install("tandem_forward", hook, interface.index, program)?;
+            if is_generic {
+                self.generic.push(interface.index);
+            }
+            Ok(())
+        };
+        match interface.place {
+            Place::Generic => attach(true),
+            Place::Native => attach(false),
+            Place::Any => match attach(false) {
+                Err(OpenError::Attach { source, .. }) if is_of_driver(&source) => attach(true),
+                result => result,
+            },
+        }
+    }
+
+    /// Those of our interfaces that run the program behind their drivers.
+    pub fn generic(&self) -> impl Iterator<Item = u32> {
+        self.generic.iter().copied()
     }
 
     fn install(
@@ -285,6 +329,12 @@ impl Table {
         let slot = bytes[first..].first_chunk().copied();
         slot.map(u32::from_ne_bytes)?.checked_sub(1)
     }
+}
+
+/// Whether it is the driver that will not run programs: with this MTU, these queues, or at all.
+fn is_of_driver(error: &io::Error) -> bool {
+    // Those of a system that does not let us, or where another program runs.
+    !matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBUSY))
 }
 
 impl Share {

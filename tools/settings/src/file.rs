@@ -87,12 +87,15 @@ pub struct Relay {
     pub driver: Driver,
     /// Whether calls that are only forwarded leave the kernel where they come in (XDP), for a
     /// fraction of the cost: `off`, `auto`: where the system and the interface allow it, or `on`: or
-    /// refuse to start. IPv4, kernel 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN. Firewalls see
+    /// refuse to start. IPv4, Linux 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN. Firewalls see
     /// such a call only every few seconds.
     pub kernel_table: KernelTable,
     /// The network interfaces that `kernel_table` uses. Empty: those that have the addresses of
     /// `interfaces`.
     pub kernel_table_interfaces: Vec<String>,
+    /// Where in the kernel that happens: `native`: in the driver of the interface, `generic`: behind
+    /// it, as any interface can, or `auto`: in drivers that can, but for those of virtual cables.
+    pub kernel_table_xdp: Xdp,
     /// Calls that one worker takes at most.
     pub calls_per_worker_max: u32,
     /// Microseconds that a packet may wait for others at most, so that a wake-up serves several
@@ -130,13 +133,26 @@ pub enum Driver {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KernelTable {
-    /// Where it can, on hardware.
+    /// Where it can.
     Auto,
     /// It does not.
     #[default]
     Off,
     /// It does, or refuse to start.
     On,
+}
+
+/// Where the kernel runs our programs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Xdp {
+    /// In the driver where it can, but for veth, and behind it elsewhere.
+    #[default]
+    Auto,
+    /// Behind the driver, once the kernel has made a packet of the frame.
+    Generic,
+    /// In the driver.
+    Native,
 }
 
 /// The daemon that speaks ng.
@@ -330,6 +346,7 @@ impl Default for Relay {
             driver: Driver::Auto,
             kernel_table: KernelTable::Off,
             kernel_table_interfaces: Vec::new(),
+            kernel_table_xdp: Xdp::Auto,
             calls_per_worker_max: 10_000,
             batch_wait_us: 300,
             packets_per_port_max: 200_000,

@@ -51,6 +51,6 @@ pub use daemon::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, exit_with_paren
 pub use error::{Place, SettingsError};
 pub use file::{
     Control, Driver, EndpointLearning, File, KernelTable, Log, LogFormat, OtherSources, Relay,
-    SipProxy, Tandem, Transcode,
+    SipProxy, Tandem, Transcode, Xdp,
 };
 pub use load::{Loaded, load};

@@ -53,7 +53,6 @@ impl World {
             ports: 30_000..=39_999,
             interfaces: Vec::new(),
             packets_max: 0,
-            is_generic: false,
         };
         let table = match Table::open(&options) {
             Ok(table) => table,
