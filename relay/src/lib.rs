@@ -33,6 +33,7 @@ mod kernel_table;
 mod link;
 mod mailbox;
 mod priority;
+pub mod privileges;
 mod service;
 mod socket;
 mod transcoding;

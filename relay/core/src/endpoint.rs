@@ -226,10 +226,7 @@ impl Endpoint {
     /// packets one day must be told here, or it will not be done with those that the kernel
     /// forwards.
     pub(crate) fn is_plain(&self) -> bool {
-        self.is_ipv4
-            && !self.is_taken
-            && self.filtering.is_none()
-            && !self.latch.rules().checks_loops
+        !self.is_taken && self.filtering.is_none() && !self.latch.rules().checks_loops
     }
 
     pub(crate) fn quality(&self) -> &Quality {

@@ -6,16 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::assembler::{Assembler, Register};
 use crate::program::forward::PASS;
 use crate::system::{self, Hook};
-use crate::table::{OpenError, Options, Table};
+use crate::table::{Interface, OpenError, Options, Table};
 
 /// Why the kernel's table cannot work here at all; `None`: it can. To be asked in a namespace of
 /// one's own, since it is tried on the loopback interface.
 #[must_use]
 pub fn why_not() -> Option<OpenError> {
     let options = Options {
-        addresses: vec![Ipv4Addr::LOCALHOST],
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
         ports: 30_000..=30_001,
-        interfaces: vec![(LOOPBACK, true)],
+        interfaces: vec![Interface {
+            index: LOOPBACK,
+            is_virtual: true,
+        }],
         packets_max: 0,
         is_generic: true,
     };
