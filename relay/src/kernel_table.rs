@@ -2,8 +2,11 @@
 //!
 //! The table itself, with the programs that use it, is [`relay_xdp`]'s.
 
+mod cure;
+mod watch;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,13 +18,15 @@ use tandem_settings::{KernelTable as Mode, Xdp};
 use tracing::{info, warn};
 
 use crate::config::Config;
+use cure::Host;
+pub(crate) use watch::Watch;
 
 /// Why the kernel does not forward.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelTableError {
-    /// The table is for IPv4.
-    #[error("none of relay.interfaces is an IPv4 address that others reach")]
+    /// Nothing comes in from outside.
+    #[error("none of relay.interfaces is an address that others reach")]
     NoAddress,
     /// No interface that it could work on.
     #[error("no network interface has the addresses of relay.interfaces, but for virtual ones")]
@@ -35,13 +40,18 @@ pub enum KernelTableError {
         source: io::Error,
     },
     /// The kernel refuses.
-    #[error("{}{}", .0, cure(.0))]
-    Open(#[source] OpenError),
+    #[error("{source}. {cure}")]
+    Open {
+        /// What it refuses.
+        source: OpenError,
+        /// What to do about it.
+        cure: String,
+    },
 }
 
 /// A network interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Nic {
+pub(crate) struct Nic {
     name: String,
     index: u32,
     /// A pair of ends within this machine. What a program in its driver sends arrives only if the
@@ -73,13 +83,20 @@ pub(crate) struct KernelFlows {
     addresses: Vec<IpAddr>,
 }
 
+/// The table, and where it works.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) table: Arc<Table>,
+    pub(crate) nics: Vec<Nic>,
+}
+
 /// Makes the table as the settings say; `None`: there is none.
-pub(crate) fn open(config: &Config) -> Result<Option<Arc<Table>>, KernelTableError> {
+pub(crate) fn open(config: &Config) -> Result<Option<Opened>, KernelTableError> {
     if config.kernel_table == Mode::Off {
         return Ok(None);
     }
     match try_open(config) {
-        Ok(table) => Ok(Some(table)),
+        Ok(opened) => Ok(Some(opened)),
         Err(error) if config.kernel_table == Mode::On => Err(error),
         Err(error) => {
             warn!(%error, "the kernel forwards nothing by itself: all media goes through sockets");
@@ -88,7 +105,7 @@ pub(crate) fn open(config: &Config) -> Result<Option<Arc<Table>>, KernelTableErr
     }
 }
 
-fn try_open(config: &Config) -> Result<Arc<Table>, KernelTableError> {
+fn try_open(config: &Config) -> Result<Opened, KernelTableError> {
     let addresses: Vec<_> = addresses(config);
     if addresses.is_empty() {
         return Err(KernelTableError::NoAddress);
@@ -103,40 +120,43 @@ fn try_open(config: &Config) -> Result<Arc<Table>, KernelTableError> {
     let ports = first
         .zip(last)
         .map(|(first, last)| *first.start()..=*last.end());
+    let interface = |it: &Nic| Interface {
+        index: it.index,
+        is_virtual: it.is_virtual,
+    };
     let options = Options {
         addresses,
         ports: ports.ok_or(KernelTableError::NoAddress)?,
         interfaces: nics.iter().map(|it| it.interface(config)).collect(),
         packets_max: config.packets_per_port_max,
     };
-    let table = Table::open(&options).map_err(KernelTableError::Open)?;
+    let table = Table::open(&options).map_err(|source| KernelTableError::Open {
+        cure: cure::cure(&source, &nics, &Host::here()),
+        source,
+    })?;
     let of = |is_generic: bool| {
         let is_one = |it: &&Nic| table.generic().any(|index| index == it.index) == is_generic;
         let nics = nics.iter().filter(is_one).map(|it| it.name.as_str());
         nics.collect::<Vec<_>>()
     };
     info!(native = ?of(false), generic = ?of(true), "the kernel forwards plain calls by itself");
-    Ok(table)
+    Ok(Opened { table, nics })
 }
 
-/// IPv4 addresses of ours that packets from elsewhere come to.
-fn addresses(config: &Config) -> Vec<Ipv4Addr> {
+/// Addresses of ours that packets from elsewhere come to.
+fn addresses(config: &Config) -> Vec<IpAddr> {
     let addresses = config.interfaces.iter().map(|it| it.address);
-    let addresses = addresses.filter_map(|it| match it {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    });
     addresses.filter(|it| !it.is_loopback()).collect()
 }
 
-fn nics(config: &Config, addresses: &[Ipv4Addr]) -> Result<Vec<Nic>, KernelTableError> {
+fn nics(config: &Config, addresses: &[IpAddr]) -> Result<Vec<Nic>, KernelTableError> {
     let names = &config.kernel_table_interfaces;
     if !names.is_empty() {
         return names.iter().map(|it| nic(it)).collect();
     }
     let mut nics: Vec<Nic> = Vec::new();
     for interface in if_addrs::get_if_addrs().unwrap_or_default() {
-        let is_ours = matches!(interface.ip(), IpAddr::V4(it) if addresses.contains(&it));
+        let is_ours = addresses.contains(&interface.ip());
         if is_ours && nics.iter().all(|it| it.name != interface.name) {
             nics.push(nic(&interface.name)?);
         }
@@ -161,27 +181,6 @@ fn nic(name: &str) -> Result<Nic, KernelTableError> {
     })
 }
 
-/// What to do about it.
-fn cure(error: &OpenError) -> &'static str {
-    let (OpenError::Table(source)
-    | OpenError::Load { source, .. }
-    | OpenError::Attach { source, .. }) = error
-    else {
-        return "";
-    };
-    match source.raw_os_error() {
-        Some(libc::EPERM) => {
-            ". It needs the capabilities CAP_BPF and CAP_NET_ADMIN; the unit of the relay says how"
-        }
-        Some(libc::EBUSY) => ". Another program runs there; there can be one",
-        Some(libc::EOPNOTSUPP) => {
-            ". Its driver runs no programs; relay.kernel_table_xdp = \"generic\" needs no driver"
-        }
-        Some(libc::EINVAL) => ". Linux 6.6 is needed",
-        _ => "",
-    }
-}
-
 impl KernelFlows {
     /// The part of one worker.
     pub(crate) fn new(table: &Arc<Table>, config: &Config, worker: u8) -> Self {
@@ -191,12 +190,10 @@ impl KernelFlows {
         }
     }
 
-    fn end(&self, port: Port) -> Option<SocketAddrV4> {
+    fn end(&self, port: Port) -> Option<SocketAddr> {
         let InterfaceId(interface) = port.interface;
-        match self.addresses.get(usize::from(interface))? {
-            IpAddr::V4(address) => Some(SocketAddrV4::new(*address, port.number)),
-            IpAddr::V6(_) => None,
-        }
+        let address = self.addresses.get(usize::from(interface))?;
+        Some(SocketAddr::new(*address, port.number))
     }
 }
 

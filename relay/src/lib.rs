@@ -26,6 +26,7 @@
 
 mod affinity;
 mod config;
+mod copier;
 mod error;
 mod file_limit;
 mod io;
@@ -33,6 +34,7 @@ mod kernel_table;
 mod link;
 mod mailbox;
 mod priority;
+pub mod privileges;
 mod service;
 mod socket;
 mod transcoding;

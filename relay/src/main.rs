@@ -5,11 +5,11 @@ use std::sync::mpsc::channel;
 
 use anyhow::{anyhow, bail};
 use clap::Parser;
-use relay::{Config, Notice, Service};
+use relay::{Config, Notice, Service, privileges};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, Loaded, SettingsError};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Forwards media between the ends of calls, as tandem-control says.
 ///
@@ -57,7 +57,12 @@ fn run(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
     // Before the threads start, so that no signal finds us unprepared.
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| anyhow!("cannot watch for signals: {error}"))?;
+    privileges::gain_none().map_err(|error| anyhow!("cannot forgo new privileges: {error}"))?;
     let service = Service::start(config, &notices)?;
+    // All is open that needed some; its threads have given up theirs.
+    if let Err(error) = privileges::give_up() {
+        warn!(%error, "keeps the privileges that it was started with");
+    }
     info!(
         socket = %config.socket_path.display(),
         interfaces = ?config.interfaces,

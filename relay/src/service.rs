@@ -13,13 +13,15 @@ use tracing::{debug, error, info, warn};
 
 use crate::affinity;
 use crate::config::Config;
+use crate::copier::{Copier, Inlet};
 use crate::error::{SetupError, StartError};
 use crate::file_limit;
 use crate::io::Io;
-use crate::kernel_table::{self, KernelFlows};
+use crate::kernel_table::{self, KernelFlows, Watch};
 use crate::link::{Link, Listener};
 use crate::mailbox::Mailbox;
 use crate::priority;
+use crate::privileges;
 use crate::socket::{self, Place};
 use crate::transcoding::{Pool, Transcoder};
 use crate::wake::Wake;
@@ -45,6 +47,8 @@ pub struct Service {
     is_link_stopping: Arc<AtomicBool>,
     pool: Arc<Pool>,
     codecs: Vec<Thread>,
+    /// What looks after the kernel's table, and how it is stopped: by this being gone.
+    watch: Option<(Thread, Sender<()>)>,
     drivers: Vec<&'static str>,
 }
 
@@ -69,6 +73,7 @@ impl Service {
         let wakes = (0..config.partition.workers()).map(|_| new_wake());
         let wakes: Vec<_> = wakes.collect::<Result<_, _>>()?;
         let (pool, codec_threads) = Pool::new(config.codecs, &wakes).map_err(no_eventfd)?;
+        let inlets = Copier::inlets(&wakes);
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),
@@ -77,6 +82,7 @@ impl Service {
             is_link_stopping: Arc::default(),
             pool,
             codecs: Vec::new(),
+            watch: None,
             drivers: Vec::new(),
         };
         for (worker, wake) in (0..).zip(wakes) {
@@ -86,9 +92,10 @@ impl Service {
                 endpoints_max,
                 kernel_flows: kernel_table
                     .as_ref()
-                    .map(|it| KernelFlows::new(it, config, worker)),
+                    .map(|it| KernelFlows::new(&it.table, config, worker)),
                 mailbox: Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&link_wake))),
                 pool: Arc::clone(&service.pool),
+                inlets: Arc::clone(&inlets),
                 wake,
             };
             if let Err(error) = service.start_worker(seed, notices) {
@@ -98,9 +105,23 @@ impl Service {
         }
         for (index, thread) in codec_threads.into_iter().enumerate() {
             let notices = notices.clone();
-            let run = move || watched(&notices, || thread.run());
+            let run = move || unprivileged(&notices, || thread.run());
             match spawn(&format!("codec-{index}"), run) {
                 Ok(thread) => service.codecs.push(thread),
+                Err(error) => {
+                    service.stop();
+                    return Err(error);
+                }
+            }
+        }
+        if let Some(opened) = kernel_table {
+            let watch = Watch::new(opened);
+            let (stop, stopped) = channel();
+            match spawn("kernel-table", {
+                let notices = notices.clone();
+                move || unprivileged(&notices, || watch.run(&stopped))
+            }) {
+                Ok(thread) => service.watch = Some((thread, stop)),
                 Err(error) => {
                     service.stop();
                     return Err(error);
@@ -115,7 +136,7 @@ impl Service {
             Arc::clone(&service.is_link_stopping),
         );
         let notices = notices.clone();
-        match spawn("link", move || watched(&notices, || link.run())) {
+        match spawn("link", move || unprivileged(&notices, || link.run())) {
             Ok(thread) => service.link = Some(thread),
             Err(error) => {
                 service.stop();
@@ -133,7 +154,9 @@ impl Service {
         self.is_link_stopping.store(true, Ordering::Release);
         self.link_wake.wake();
         self.pool.stop();
-        let others = self.codecs.into_iter().chain(self.link);
+        // Its sender is gone with this.
+        let watch = self.watch.map(|(thread, _)| thread);
+        let others = self.codecs.into_iter().chain(self.link).chain(watch);
         for thread in self.workers.into_iter().chain(others) {
             // Its error, if any, was said when it came.
             let _ = thread.join();
@@ -175,6 +198,7 @@ struct Seed {
     kernel_flows: Option<KernelFlows>,
     mailbox: Arc<Mailbox>,
     pool: Arc<Pool>,
+    inlets: Arc<[Inlet]>,
     wake: Arc<Wake>,
 }
 
@@ -207,6 +231,7 @@ impl Seed {
                 return Ok(());
             }
         };
+        give_up_privileges();
         let places = places(&config);
         let mut relay = Relay::new(Limits {
             worker: WorkerId(self.worker),
@@ -220,7 +245,8 @@ impl Seed {
             relay.set_kernel_table(Box::new(flows));
         }
         let transcoder = Transcoder::new(self.worker, self.pool);
-        Worker::new(relay, io, transcoder, self.mailbox, places).run()
+        let copier = Copier::new(self.worker, self.inlets);
+        Worker::new(relay, io, (transcoder, copier), self.mailbox, places).run()
     }
 }
 
@@ -306,6 +332,19 @@ fn spawn(
         doing: "start a thread",
         source,
     })
+}
+
+/// Runs a part that needs no privileges.
+fn unprivileged(notices: &Sender<Notice>, run: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    give_up_privileges();
+    watched(notices, run)
+}
+
+fn give_up_privileges() {
+    if let Err(error) = privileges::give_up() {
+        let thread = std::thread::current();
+        warn!(part = thread.name(), %error, "keeps the privileges that it was started with");
+    }
 }
 
 /// Runs a part of the relay, and says so when it breaks.

@@ -1,6 +1,8 @@
 //! Plain calls that the kernel forwards by itself: all that holds for others holds for them.
 
-use std::net::SocketAddr;
+mod interfaces;
+
+use std::net::{IpAddr, SocketAddr};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -42,11 +44,14 @@ fn switch_on(file: &mut File) {
 
 /// Has the other end of the relay's cable take what programs send.
 fn prepare(internet: &Internet) {
-    let link = internet.within_switch(|| {
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a namespace has sockets");
-        let port = name_to_index(&socket, RELAYS_PORT).expect("the cable is there");
-        pass_everything(port).expect("root may run programs")
-    });
+    internet.within_switch(|| take_what_programs_send(RELAYS_PORT));
+}
+
+/// Has a cable's end of this namespace run a program.
+fn take_what_programs_send(device: &str) {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a namespace has sockets");
+    let index = name_to_index(&socket, device).expect("the cable is there");
+    let link = pass_everything(index).expect("root may run programs");
     // It stays until the namespace is gone.
     std::mem::forget(link);
 }
@@ -74,10 +79,14 @@ impl<'a> Scene<'a> {
         let phones = [2, 3].map(|number| {
             let host = internet.host(number);
             settle(&host);
-            host.within(|| RtpEndpoint::new(public_ip(number)))
+            phone(&host, public_ip(number))
         });
         let parties = phones.each_ref().map(|it| Party::at(it.address()));
-        let call = Anchored::new(client, "kernel", parties.each_ref());
+        Self::between(phones, parties.each_ref(), client)
+    }
+
+    fn between(phones: [RtpEndpoint; 2], parties: [&Party; 2], client: &'a NgClient) -> Self {
+        let call = Anchored::new(client, "kernel", parties);
         let sent = meet(phones.each_ref(), call.relay, FIRST).wrapping_sub(FIRST);
         until("all of that is counted", LIMIT, || {
             count(client).packets == [i64::from(sent); 2]
@@ -110,6 +119,10 @@ impl<'a> Scene<'a> {
         }
         (Self { phones, call }, reports)
     }
+}
+
+fn phone(host: &Namespace, ip: IpAddr) -> RtpEndpoint {
+    host.within(|| RtpEndpoint::new(ip))
 }
 
 /// All came once and untouched. Not always in order: while a flow goes into the kernel or renews its

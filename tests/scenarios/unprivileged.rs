@@ -31,6 +31,22 @@ fn a_call_goes_through_daemons_without_any_privilege() {
     tandem.stop();
 }
 
+/// It was started by root, who may do everything.
+#[test]
+fn a_relay_gives_up_the_privileges_that_it_was_started_with() {
+    if !is_root() {
+        return skip("nobody but root has privileges to give up");
+    }
+    let site = Site::new();
+    let tandem = Tandem::start_pair(&site, |_| {});
+    let relay = tandem.relay().process();
+    let permitted = relay.permitted();
+    assert!(permitted.len() > 2, "it has threads: {permitted:?}");
+    assert!(permitted.iter().all(|it| *it == 0), "{permitted:x?}");
+    assert!(relay.gains_none());
+    tandem.stop();
+}
+
 /// The folder and what is in it become nobody's.
 fn give_away(site: &Site, tandem: &Tandem) {
     let data_dir = site.subfolder("data");

@@ -121,6 +121,18 @@ impl Namespace {
         self.run(command, rules);
     }
 
+    /// Runs `ethtool` in it.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn ethtool(&self, arguments: &str) {
+        let mut command = Command::new("ethtool");
+        command.args(arguments.split_whitespace());
+        self.run(command, "");
+    }
+
     /// What `nft` prints.
     ///
     /// # Panics

@@ -98,6 +98,35 @@ impl Process {
         u64::from_str_radix(field.trim(), 16).ok()
     }
 
+    /// The capabilities that each of its threads could use, as bits.
+    #[must_use]
+    pub fn permitted(self) -> Vec<u64> {
+        self.of_each_thread("CapPrm:")
+            .iter()
+            .filter_map(|it| u64::from_str_radix(it, 16).ok())
+            .collect()
+    }
+
+    /// Whether none of its threads gets more privileges by executing something.
+    #[must_use]
+    pub fn gains_none(self) -> bool {
+        let each = self.of_each_thread("NoNewPrivs:");
+        !each.is_empty() && each.iter().all(|it| it == "1")
+    }
+
+    /// A field of the status of each thread.
+    fn of_each_thread(self, field: &str) -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid));
+        let threads = threads.into_iter().flatten().flatten();
+        let status = threads.filter_map(|it| fs::read_to_string(it.path().join("status")).ok());
+        status
+            .filter_map(|status| {
+                let value = status.lines().find_map(|line| line.strip_prefix(field))?;
+                Some(value.trim().to_owned())
+            })
+            .collect()
+    }
+
     /// State and parent.
     fn stat(self) -> Option<(char, u32)> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;

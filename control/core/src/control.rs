@@ -12,7 +12,7 @@ use relay_wire::{CallKey, Learning};
 use rustc_hash::FxHashMap;
 
 use crate::call::{Carrier, Client, Format};
-use crate::codecs::Transcode;
+use crate::codecs::{OpusPolicy, Preference, Transcode};
 use crate::events::Events;
 use crate::limits::{Admission, HostLoad, Limits, Overload};
 use crate::negotiation::{Policy, not_done};
@@ -255,6 +255,17 @@ impl Control {
     /// Gives an interface of the relay another name, by which requests may call it.
     pub fn name_interface(&mut self, alias: &str, name: &str) {
         self.policy.add_alias(alias, name);
+    }
+
+    /// Says which codec is made of which where the proxy directs what becomes of codecs and leaves
+    /// a choice.
+    pub fn prefer_codecs(&mut self, preferences: Vec<Preference>) {
+        self.policy.codecs.preferences = preferences.into();
+    }
+
+    /// Says how Opus is encoded where the proxy does not.
+    pub fn set_opus(&mut self, opus: OpusPolicy) {
+        self.policy.codecs.opus = opus;
     }
 
     /// Takes a datagram of a client.

@@ -44,7 +44,7 @@ mod trace;
 mod treatment;
 
 pub use call::{Carrier, Client, Format};
-pub use codecs::Transcode;
+pub use codecs::{OpusPolicy, Preference, Transcode};
 pub use control::{Config, Control, Counters, Now, WatchedCall};
 pub use exposition::{CONTENT_TYPE, Exposition, Kind, Labels, Number};
 pub use limits::{HostLoad, Limits, Overload};

@@ -24,7 +24,7 @@ use self::media::hide;
 use self::parties::{answerer, associate};
 use self::wanted::wants_other_profile;
 use crate::call::{CallState, Client, LegId};
-use crate::codecs::{Passage, Payload, Transcode, Wishes};
+use crate::codecs::{CodecPolicy, Passage, Payload, Transcode, Wishes};
 use crate::control::{Now, policy_of_keys};
 use crate::ports::Ports;
 use crate::sdp::{Sdp, SdpError};
@@ -57,6 +57,7 @@ pub(crate) struct Policy {
     forwards_others: bool,
     /// Other names of interfaces, and the names that they stand for.
     aliases: Vec<(String, String)>,
+    pub(crate) codecs: CodecPolicy,
     /// By which we know descriptions that have passed us before.
     loop_mark: String,
 }
@@ -67,6 +68,7 @@ impl Policy {
             learning,
             forwards_others: false,
             aliases: Vec::new(),
+            codecs: CodecPolicy::default(),
             loop_mark: format!("{:012x}", mark & 0xffff_ffff_ffff),
         }
     }
@@ -116,7 +118,7 @@ impl Negotiator<'_> {
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
         note_payloads(state, &sdp, offerer);
         block_keys(state, offer, offerer, self.rng.random());
-        let wishes = Wishes::new(offer);
+        let wishes = Wishes::new(offer, &self.policy.codecs);
         let whole = completed(state, offerer, offer.sdp);
         hide(state, receiver, offer, &whole)?;
         let text = self
@@ -147,7 +149,7 @@ impl Negotiator<'_> {
         }
         note_payloads(state, &Sdp::parse(answer.sdp)?, answerer);
         block_keys(state, answer, answerer, self.rng.random());
-        let wishes = Wishes::new(answer);
+        let wishes = Wishes::new(answer, &self.policy.codecs);
         let whole = completed(state, answerer, answer.sdp);
         let text = self
             .passage(&wishes, answerer, offerer)

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Filter, Learning, Port, SourceRules, Transcoding};
+use relay_wire::{CallKey, Command, Filter, Learning, Port, Sink, SourceRules, Transcoding};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::Exchange;
@@ -39,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) transcoding: Option<Transcoding>,
     /// What becomes of single packets.
     pub(crate) filter: Option<Filter>,
+    /// Who else gets what arrives.
+    pub(crate) sinks: Vec<Sink>,
 }
 
 /// Where packets that arrive at a port leave.
@@ -129,6 +131,7 @@ impl Plan {
         for endpoint in &next.endpoints {
             self.push_transcoding(endpoint, call, &mut commands);
             self.push_filter(endpoint, call, &mut commands);
+            self.push_sinks(endpoint, call, &mut commands);
         }
         commands
     }
@@ -198,6 +201,17 @@ impl Plan {
         }
     }
 
+    fn push_sinks(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let before = self.endpoint(endpoint.port);
+        if before.map_or(&[][..], |before| &before.sinks) != endpoint.sinks {
+            commands.push(Command::SetSinks {
+                call,
+                ingress: endpoint.port,
+                sinks: endpoint.sinks.clone(),
+            });
+        }
+    }
+
     /// Makes this plan say what a command did that the relay has carried out.
     pub(crate) fn apply(&mut self, command: &Command) {
         match *command {
@@ -249,6 +263,9 @@ impl Plan {
                 ref filter,
                 ..
             } => self.change(ingress, |endpoint| endpoint.filter.clone_from(filter)),
+            Command::SetSinks {
+                ingress, ref sinks, ..
+            } => self.change(ingress, |endpoint| endpoint.sinks.clone_from(sinks)),
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
@@ -283,6 +300,7 @@ impl Endpoint {
             egress: Egress::default(),
             transcoding: None,
             filter: None,
+            sinks: Vec::new(),
         }
     }
 }
@@ -322,6 +340,7 @@ fn endpoints_of(
         egress,
         transcoding: transcoding_of((state, leg), heard_by, index),
         filter: heard_by.and_then(|peer| filter_of(state, (leg, peer), index, terms.tells_keys)),
+        sinks: Vec::new(),
     });
     if stream.reflection == Reflection::Echo
         && let Some(endpoint) = endpoints.last_mut()
@@ -341,6 +360,7 @@ fn endpoints_of(
             },
             transcoding: None,
             filter: None,
+            sinks: Vec::new(),
         });
     }
     push_former(stream, port, endpoints);

@@ -10,7 +10,7 @@
 //! learning, time-outs and queries see no difference.
 
 use std::fmt::Debug;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use relay_wire::{CallKey, Port};
@@ -38,13 +38,13 @@ pub struct KernelSlot(pub u32);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KernelFlow {
     /// Who sends.
-    pub peer: SocketAddrV4,
+    pub peer: SocketAddr,
     /// Where that arrives.
     pub ingress: Port,
     /// Where it leaves from.
     pub egress: Port,
     /// Who gets it.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// Whose it is (RFC 3550 §5.1).
     pub ssrc: u32,
     /// What is in it.
@@ -127,9 +127,9 @@ pub(crate) struct Installed {
 /// What must not change while a flow is in the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Wanted {
-    peer: SocketAddrV4,
+    peer: SocketAddr,
     leaves: SocketId,
-    to: SocketAddrV4,
+    to: SocketAddr,
     ssrc: u32,
 }
 
@@ -213,12 +213,15 @@ impl Relay {
         let leaves = endpoint.rtp?;
         let leaves_from = self.flows.endpoint(leaves)?;
         let is_free = leaves_from.shortcut.fed_by.is_none_or(|it| it == socket);
-        let peer = endpoint.latch.locked(now).filter(|_| is_free);
+        let peer = endpoint.latch.locked(now).filter(|_| is_free)?;
+        let to = leaves_from.latch.remote()?;
         let (ssrc, ..) = endpoint.quality().newest()?;
-        Some(Wanted {
-            peer: ipv4(peer?)?,
+        let is_possible =
+            peer.is_ipv4() == to.is_ipv4() && !is_of_a_link(peer) && !is_of_a_link(to);
+        is_possible.then_some(Wanted {
+            peer,
             leaves,
-            to: ipv4(leaves_from.latch.remote()?)?,
+            to,
             ssrc,
         })
     }
@@ -358,9 +361,8 @@ impl Relay {
     }
 }
 
-fn ipv4(address: SocketAddr) -> Option<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Some(address),
-        SocketAddr::V6(_) => None,
-    }
+/// The same address may be somebody else on another link (RFC 4291 §2.5.6), and packets do not say
+/// which.
+fn is_of_a_link(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(address) if address.ip().is_unicast_link_local())
 }

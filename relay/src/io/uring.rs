@@ -17,6 +17,7 @@
 
 mod batching;
 mod buffers;
+mod closing;
 mod receive;
 mod ring;
 mod token;
@@ -392,7 +393,7 @@ impl Uring {
         };
         let payload = &mut buffer[PAYLOAD_AT..][..received.payload_len];
         match decide(ingress, payload) {
-            Verdict::Drop(_) | Verdict::Take(_) => self.pool.release(lease),
+            Verdict::Copied | Verdict::Drop(_) | Verdict::Take(_) => self.pool.release(lease),
             Verdict::Forward(egress) => self.send(egress, lease, received.payload_len),
         }
     }
@@ -474,38 +475,6 @@ impl Uring {
         self.slots[id.index()] = Slot::Empty;
         self.removed.push_back(id);
     }
-
-    /// Receives, sends and watches that the kernel has not completed yet.
-    fn is_idle(&self) -> bool {
-        let is_armed = |slot: &Slot| match slot {
-            Slot::Empty => false,
-            Slot::Open(socket) => socket.is_armed,
-            Slot::Closing => true,
-        };
-        !self.is_mailbox_armed && self.leases() == 0 && !self.slots.iter().any(is_armed)
-    }
-}
-
-impl Drop for Uring {
-    /// Sees to it that the kernel is done with the buffers before they go.
-    fn drop(&mut self) {
-        let _ = self.ring.cancel_all();
-        for _ in 0..DROP_TURNS_MAX {
-            if self.is_idle() || self.enter(Some(DROP_TURN_TIMEOUT), None).is_err() {
-                break;
-            }
-            self.for_each(|_, _| Verdict::Drop(relay_core::DropReason::UnknownFlow));
-        }
-        if !self.is_idle() {
-            self.pool.leak();
-        }
-        // The kernel would do that, too, but in its own time, and ports are wanted again at once.
-        let taken = self.slots.iter().enumerate();
-        let taken = taken.filter(|(_, slot)| !matches!(slot, Slot::Empty));
-        for slot in taken.filter_map(|(index, _)| u32::try_from(index).ok()) {
-            let _ = self.ring.clear_file(SocketId::new(slot));
-        }
-    }
 }
 
 /// Sends that are held back within a turn, so that one system call submits many.
@@ -513,9 +482,3 @@ const SENDS_HELD_MAX: usize = 64;
 
 /// Datagrams that the kernel reads from one socket at most before it turns to the next.
 const RECEIVES_AT_ONCE: u16 = 32;
-
-/// What was cancelled completes in the turn after; some more are for a busy kernel.
-const DROP_TURNS_MAX: usize = 20;
-
-/// How long each of them waits at most.
-const DROP_TURN_TIMEOUT: Duration = Duration::from_millis(50);

@@ -92,6 +92,8 @@ pub(crate) enum Helper {
     FrameLen,
     /// `bpf_ktime_get_ns`: nanoseconds of `CLOCK_MONOTONIC`.
     Time,
+    /// `bpf_redirect`: R1 interface, R2 0. R0 is what the program is to return.
+    Redirect,
 }
 
 /// A place in a program that is jumped to.
@@ -395,6 +397,7 @@ impl Helper {
             Self::MapLookup => 1,
             Self::FrameLen => 188,
             Self::Time => 5,
+            Self::Redirect => 23,
         }
     }
 }

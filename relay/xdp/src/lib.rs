@@ -23,6 +23,7 @@
 
 mod assembler;
 mod layout;
+mod netlink;
 mod packet;
 mod program;
 mod system;
@@ -33,4 +34,6 @@ pub mod testing;
 pub use assembler::AssembleError;
 pub use layout::TICK_SCALE_BITS;
 pub use system::driver_of;
-pub use table::{Counts, Flow, Interface, OpenError, Options, Place, Share, Slot, Table};
+pub use table::{
+    Counts, Flow, Interface, InterfaceState, OpenError, Options, Place, Share, Slot, Table,
+};

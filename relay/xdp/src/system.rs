@@ -9,13 +9,17 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::net::netdevice::index_to_name;
 
 // Commands of bpf(2).
 const MAP_CREATE: libc::c_int = 0;
 const PROG_LOAD: libc::c_int = 5;
 #[cfg(test)]
 const PROG_TEST_RUN: libc::c_int = 10;
+const OBJECT_INFO: libc::c_int = 15;
 const LINK_CREATE: libc::c_int = 28;
+#[cfg(test)]
+const LINK_DETACH: libc::c_int = 34;
 
 const MAP_TYPE_ARRAY: u32 = 2;
 /// The memory of a table can be mapped.
@@ -111,6 +115,13 @@ struct LinkCreate {
     relative_fd: u32,
     padding: u32,
     expected_revision: u64,
+}
+
+#[repr(C)]
+struct ObjectInfo {
+    fd: RawFd,
+    info_len: u32,
+    info: u64,
 }
 
 #[cfg(test)]
@@ -261,6 +272,29 @@ pub(crate) fn attach(program: BorrowedFd<'_>, hook: Hook, interface: u32) -> io:
     unsafe { bpf(LINK_CREATE, &mut attributes) }.map(owned)
 }
 
+/// The interface that runs a program by this attachment; `None`: none does any more.
+pub(crate) fn attached_to(link: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    // `struct bpf_link_info` up to what follows the interface, of XDP and of tcx alike.
+    let mut info = [0_u32; 6];
+    let mut attributes = ObjectInfo {
+        fd: link.as_raw_fd(),
+        info_len: u32::try_from(size_of_val(&info)).map_err(io::Error::other)?,
+        info: address_of(info.as_mut_ptr()),
+    };
+    // SAFETY: these are the attributes of `BPF_OBJ_GET_INFO_BY_FD`: `info` has `info_len` bytes, which
+    // are written and outlive the call.
+    unsafe { bpf(OBJECT_INFO, &mut attributes) }?;
+    Ok(Some(info[4]).filter(|it| *it != 0))
+}
+
+#[cfg(test)]
+/// Takes a program away from its interface, as an operator may.
+pub(crate) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attributes = [link.as_raw_fd()];
+    // SAFETY: these are the attributes of `BPF_LINK_DETACH`, without addresses.
+    unsafe { bpf(LINK_DETACH, &mut attributes) }.map(drop)
+}
+
 #[cfg(test)]
 /// What came of running a program with a frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -354,15 +388,7 @@ pub fn driver_of(interface: &str) -> io::Result<String> {
         driver: [0; 32],
         rest: [0; 160],
     };
-    // SAFETY: an `ifreq` of zeros is one: it is numbers, arrays of them, and unions of such.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if interface.len() >= request.ifr_name.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        // Signed or not is the platform's choice.
-        *to = libc::c_char::from_ne_bytes([from]);
-    }
+    let mut request = request_for(interface)?;
     request.ifr_ifru.ifru_data = (&raw mut info).cast();
     // JUSTIFICATION: no safe interface has this.
     // SAFETY: ioctl(2) with `SIOCETHTOOL` reads an `ifreq`, whose name ends with 0, and for this
@@ -377,8 +403,46 @@ pub fn driver_of(interface: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
+/// The Ethernet address of an interface; the loopback interface has one of zeros.
+pub(crate) fn ethernet_of(interface: u32) -> io::Result<[u8; 6]> {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0))?;
+    let mut request = request_for(&index_to_name(&socket, interface)?)?;
+    // JUSTIFICATION: no safe interface has this.
+    // SAFETY: ioctl(2) with `SIOCGIFHWADDR` reads an `ifreq`, whose name ends with 0, and writes the
+    // address into it; it outlives the call, and nothing else refers to it.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGIFHWADDR, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: netdevice(7): this is the part of the union that `SIOCGIFHWADDR` has written; and any
+    // bytes are numbers.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    match address.sa_family {
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => {
+            let [a, b, c, d, e, f, ..] = address.sa_data.map(libc::c_char::to_ne_bytes);
+            Ok([a[0], b[0], c[0], d[0], e[0], f[0]])
+        }
+        _ => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+    }
+}
+
+/// What ioctl(2) is asked about an interface with.
+fn request_for(interface: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: an `ifreq` of zeros is one: it is numbers, arrays of them, and unions of such.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if interface.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        // Signed or not is the platform's choice.
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    Ok(request)
+}
+
 /// linux/sockios.h.
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const SIOCGIFHWADDR: libc::Ioctl = 0x8927;
 
 const _: () = assert!(size_of::<DriverInfo>() == 196);
 

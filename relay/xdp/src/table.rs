@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::ops::RangeInclusive;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{Not, RangeInclusive};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,12 @@ use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 use crate::assembler::AssembleError;
-use crate::layout::{self, PORT_BYTES, SLOT_BYTES, SLOT_WORDS, word_of};
+use crate::layout::{
+    self, LINK_BYTES, LINK_WORDS, LINKS_MAX, PORT_BYTES, SLOT_BYTES, SLOT_WORDS, WORD_BYTES,
+    word_of,
+};
+use crate::netlink;
+use crate::packet::Family;
 use crate::program::Scene;
 use crate::program::forward::{self, Traits};
 use crate::program::observe::{self, Lease};
@@ -30,14 +35,14 @@ pub(crate) const LEASE: Lease = Lease {
 /// machine may be stopped meanwhile.
 const COOLING: Duration = Duration::from_secs(5);
 
-/// Slots at most: 16 MiB.
+/// Slots at most: 32 MiB.
 const SLOTS_MAX: u32 = 131_072;
 
 /// What a table is for.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where media arrives.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// The ports of each.
     pub ports: RangeInclusive<u16>,
     /// The interfaces that run our programs.
@@ -83,6 +88,17 @@ pub enum OpenError {
         /// Why.
         source: AssembleError,
     },
+    /// More than the table has places for.
+    #[error("{0} network interfaces are too many: {LINKS_MAX} are possible")]
+    TooManyInterfaces(usize),
+    /// There is no such interface, or its frames are not those of Ethernet.
+    #[error("interface {interface} is none with Ethernet addresses: {source}")]
+    NotEthernet {
+        /// Which one.
+        interface: u32,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The kernel refuses a program.
     #[error("the kernel does not take the program {name}: {source}{log}")]
     Load {
@@ -112,11 +128,32 @@ pub struct Table {
     ports: Memory,
     slots: Memory,
     slots_len: u32,
-    generic: Vec<u32>,
-    programs: Vec<OwnedFd>,
-    /// What keeps the programs where they are.
-    _links: Vec<OwnedFd>,
-    _maps: [OwnedFd; 2],
+    links: Memory,
+    /// By place.
+    attached: Vec<Attached>,
+    _maps: [OwnedFd; 3],
+}
+
+/// What keeps the programs on an interface.
+#[derive(Debug)]
+struct Attached {
+    interface: u32,
+    is_generic: bool,
+    forward: OwnedFd,
+    observe: OwnedFd,
+}
+
+/// How it is with an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InterfaceState {
+    /// Which one.
+    pub interface: u32,
+    /// The program that forwards is where it was put.
+    pub forwards: bool,
+    /// So is the one that observes.
+    pub observes: bool,
+    /// What comes in by another interface may leave here.
+    pub takes_from_others: bool,
 }
 
 /// A flow: packets that arrive from a peer at one of our ports, and leave from another to another
@@ -124,13 +161,13 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Flow {
     /// Who sends.
-    pub peer: SocketAddrV4,
+    pub peer: SocketAddr,
     /// Where it arrives.
-    pub arrives_at: SocketAddrV4,
+    pub arrives_at: SocketAddr,
     /// Where it leaves from.
-    pub leaves_from: SocketAddrV4,
+    pub leaves_from: SocketAddr,
     /// Who gets it.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// Only of this source (RFC 3550 §5.1).
     pub ssrc: u32,
     /// Only of this type.
@@ -192,94 +229,126 @@ impl Table {
         let ports = u32::try_from(options.ports.len()).unwrap_or(u32::MAX);
         let ports_len = ports.saturating_mul(addresses).max(1);
         let slots_len = ports_len.min(SLOTS_MAX);
-        let ports_map = system::create_array("tandem_ports", PORT_BYTES, ports_len);
-        let ports_map = ports_map.map_err(OpenError::Table)?;
-        let slots_map = system::create_array("tandem_flows", SLOT_BYTES, slots_len);
-        let slots_map = slots_map.map_err(OpenError::Table)?;
-        let words = |len: u32, each: usize| usize::try_from(len).unwrap_or(0) * each;
-        let ports = Memory::map(ports_map.as_fd(), words(ports_len, 1));
-        let slots = Memory::map(slots_map.as_fd(), words(slots_len, SLOT_WORDS));
+        if options.interfaces.len() > usize::try_from(LINKS_MAX).unwrap_or(0) {
+            return Err(OpenError::TooManyInterfaces(options.interfaces.len()));
+        }
+        let create = |name, bytes, len| {
+            let map = system::create_array(name, bytes, len)?;
+            let words = usize::try_from(len * (bytes / WORD_BYTES)).unwrap_or(0);
+            Ok((Memory::map(map.as_fd(), words)?, map))
+        };
+        let create = |name, bytes, len| create(name, bytes, len).map_err(OpenError::Table);
+        let (ports, ports_map) = create("tandem_ports", PORT_BYTES, ports_len)?;
+        let (slots, slots_map) = create("tandem_flows", SLOT_BYTES, slots_len)?;
+        let (links, links_map) = create("tandem_links", LINK_BYTES, LINKS_MAX)?;
         let mut table = Self {
             scene: Scene {
                 addresses: options.addresses.clone(),
                 ports: options.ports.clone(),
                 ports_fd: ports_map.as_raw_fd(),
                 slots_fd: slots_map.as_raw_fd(),
+                links_fd: links_map.as_raw_fd(),
             },
-            ports: ports.map_err(OpenError::Table)?,
-            slots: slots.map_err(OpenError::Table)?,
+            ports,
+            slots,
             slots_len,
-            generic: Vec::new(),
-            programs: Vec::new(),
-            _links: Vec::new(),
-            _maps: [ports_map, slots_map],
+            links,
+            attached: Vec::new(),
+            _maps: [ports_map, slots_map, links_map],
         };
-        table.attach(options)?;
-        Ok(Arc::new(table))
-    }
-
-    fn attach(&mut self, options: &Options) -> Result<(), OpenError> {
         for interface in &options.interfaces {
-            self.attach_forward(interface, options.packets_max)?;
-            let program = observe::write(&self.scene, LEASE);
-            self.install("tandem_observe", Hook::TcxEgress, interface.index, program)?;
+            table.attach(options, *interface)?;
         }
-        Ok(())
-    }
-
-    fn attach_forward(&mut self, interface: &Interface, packets_max: u32) -> Result<(), OpenError> {
-        let mut attach = |is_generic: bool| {
-            let traits = Traits {
-                // What the kernel has made a packet of keeps the note that its sum is not there yet,
-                // so that none can be left out.
-                is_virtual: interface.is_virtual && !is_generic,
-                packets_max,
-            };
-            let program = forward::write(&self.scene, traits);
-            let hook = Hook::Xdp { is_generic };
-            self.install("tandem_forward", hook, interface.index, program)?;
-            if is_generic {
-                self.generic.push(interface.index);
-            }
-            Ok(())
-        };
-        match interface.place {
-            Place::Generic => attach(true),
-            Place::Native => attach(false),
-            Place::Any => match attach(false) {
-                Err(OpenError::Attach { source, .. }) if is_of_driver(&source) => attach(true),
-                result => result,
-            },
-        }
+        table.survey();
+        Ok(Arc::new(table))
     }
 
     /// Those of our interfaces that run the program behind their drivers.
     pub fn generic(&self) -> impl Iterator<Item = u32> {
-        self.generic.iter().copied()
+        let generic = self.attached.iter().filter(|it| it.is_generic);
+        generic.map(|it| it.interface)
     }
 
-    fn install(
-        &mut self,
-        name: &'static str,
-        hook: Hook,
-        interface: u32,
-        program: Result<Vec<u64>, AssembleError>,
-    ) -> Result<(), OpenError> {
-        let program = program.map_err(|source| OpenError::Assemble { name, source })?;
-        let program = system::load(name, hook, &program).map_err(|failure| OpenError::Load {
-            name,
-            source: failure.error,
-            log: failure.log,
-        })?;
-        let link = system::attach(program.as_fd(), hook, interface);
-        let link = link.map_err(|source| OpenError::Attach {
-            name,
-            interface,
+    fn attach(&mut self, options: &Options, interface: Interface) -> Result<(), OpenError> {
+        let index = interface.index;
+        system::ethernet_of(index).map_err(|source| OpenError::NotEthernet {
+            interface: index,
             source,
         })?;
-        self.programs.push(program);
-        self._links.push(link);
+        let place = i32::try_from(self.attached.len()).unwrap_or(i32::MAX);
+        let install_forward = |is_generic: bool| {
+            let traits = Traits {
+                place,
+                // What the kernel has made a packet of keeps the note that its sum is not there yet,
+                // so that none can be left out.
+                is_virtual: interface.is_virtual && !is_generic,
+                packets_max: options.packets_max,
+            };
+            let program = forward::write(&self.scene, traits);
+            let link = install("tandem_forward", Hook::Xdp { is_generic }, index, program)?;
+            Ok((link, is_generic))
+        };
+        let (forward, is_generic) = match interface.place {
+            Place::Generic => install_forward(true)?,
+            Place::Native => install_forward(false)?,
+            Place::Any => match install_forward(false) {
+                Err(OpenError::Attach { source, .. }) if is_of_driver(&source) => {
+                    install_forward(true)?
+                }
+                result => result?,
+            },
+        };
+        let program = observe::write(&self.scene, LEASE, place);
+        let observe = install("tandem_observe", Hook::TcxEgress, index, program)?;
+        self.attached.push(Attached {
+            interface: index,
+            is_generic,
+            forward,
+            observe,
+        });
         Ok(())
+    }
+
+    /// Looks how it is with the interfaces, and tells the programs: addresses change, and programs
+    /// are taken away by others. To be called every few seconds; no privilege is needed.
+    pub fn survey(&self) -> Vec<InterfaceState> {
+        let features = |it: &Attached| netlink::features_of(it.interface).unwrap_or_default();
+        let all_send_on = self.attached.iter().all(|it| features(it).sends_on());
+        let survey = |(place, attached): (usize, &Attached)| {
+            let is_there = |link: &OwnedFd| {
+                let interface = system::attached_to(link.as_fd());
+                // Not to know is no reason for an alarm.
+                interface.is_ok_and(|it| it.is_none()).not()
+            };
+            let forwards = is_there(&attached.forward);
+            let takes = all_send_on && self.attached.len() > 1 && features(attached).takes();
+            let state = InterfaceState {
+                interface: attached.interface,
+                forwards,
+                observes: is_there(&attached.observe),
+                takes_from_others: takes && forwards,
+            };
+            let ethernet = system::ethernet_of(attached.interface).unwrap_or_default();
+            self.set_link(place, ethernet, state);
+            state
+        };
+        self.attached.iter().enumerate().map(survey).collect()
+    }
+
+    /// Tells the programs of an interface.
+    fn set_link(&self, place: usize, ethernet: [u8; 6], state: InterfaceState) {
+        let target = if state.takes_from_others {
+            state.interface
+        } else {
+            0
+        };
+        let mut link = [0; LINK_BYTES as usize];
+        put(&mut link, layout::LINK_ETHERNET, &ethernet);
+        put(&mut link, layout::LINK_TARGET, &target.to_ne_bytes());
+        for (word, bytes) in link.as_chunks().0.iter().enumerate() {
+            let word = self.links.word(place * LINK_WORDS + word);
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
     }
 
     /// The part of one worker, of so many. To be taken once.
@@ -300,6 +369,24 @@ impl Table {
     #[cfg(test)]
     pub(crate) fn scene(&self) -> &Scene {
         &self.scene
+    }
+
+    /// As if there was an interface.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, place: usize, ethernet: [u8; 6], target: Option<u32>) {
+        let state = InterfaceState {
+            interface: target.unwrap_or(0),
+            forwards: true,
+            observes: true,
+            takes_from_others: target.is_some(),
+        };
+        self.set_link(place, ethernet, state);
+    }
+
+    /// As if an operator had taken the program away that forwards.
+    #[cfg(test)]
+    pub(crate) fn detach(&self, place: usize) -> io::Result<()> {
+        system::detach(self.attached[place].forward.as_fd())
     }
 
     fn word(&self, slot: u32, field: i16) -> &std::sync::atomic::AtomicU64 {
@@ -337,12 +424,33 @@ fn is_of_driver(error: &io::Error) -> bool {
     !matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBUSY))
 }
 
+/// Has an interface run a program, until what is returned is closed.
+fn install(
+    name: &'static str,
+    hook: Hook,
+    interface: u32,
+    program: Result<Vec<u64>, AssembleError>,
+) -> Result<OwnedFd, OpenError> {
+    let program = program.map_err(|source| OpenError::Assemble { name, source })?;
+    let program = system::load(name, hook, &program).map_err(|failure| OpenError::Load {
+        name,
+        source: failure.error,
+        log: failure.log,
+    })?;
+    system::attach(program.as_fd(), hook, interface).map_err(|source| OpenError::Attach {
+        name,
+        interface,
+        source,
+    })
+}
+
 impl Share {
     /// Puts a flow into the table. `None` if there is no room, or if another flow arrives or leaves
-    /// at the same ports.
+    /// at the same ports, or if it would leave by another IP than it came.
     pub fn install(&mut self, now: Instant, flow: &Flow) -> Option<Slot> {
+        let family = flow.family()?;
         let scene = &self.table.scene;
-        let index_of = |end: SocketAddrV4| scene.index_of(*end.ip(), end.port());
+        let index_of = |end: SocketAddr| scene.index_of(end.ip(), end.port());
         let ports = [index_of(flow.arrives_at)?, index_of(flow.leaves_from)?];
         let [arrives, leaves] = ports;
         if self.table.port(arrives, layout::PORT_ARRIVES).is_some()
@@ -351,7 +459,7 @@ impl Share {
             return None;
         }
         let index = self.free_slot(now)?;
-        for (place, word) in flow.words().into_iter().enumerate() {
+        for (place, word) in flow.words(family).into_iter().enumerate() {
             let field = usize::try_from(index).ok()? * SLOT_WORDS + place;
             self.table.slots.word(field).store(word, Ordering::Relaxed);
         }
@@ -404,6 +512,13 @@ impl Share {
         self.table.word(slot.0, field).store(1, Ordering::Relaxed);
     }
 
+    /// As if time had passed: how long packets may be is measured anew.
+    #[cfg(test)]
+    pub(crate) fn forget_len(&self, slot: Slot) {
+        let since = self.table.word(slot.0, layout::LEN_SINCE);
+        since.store(0, Ordering::Relaxed);
+    }
+
     fn ports_of(&mut self, slot: Slot) -> Option<&mut Option<[u32; 2]>> {
         let place = slot.0.checked_sub(self.first)?;
         self.installed.get_mut(usize::try_from(place).ok()?)
@@ -422,21 +537,29 @@ impl Share {
 }
 
 impl Flow {
+    /// That of all four ends.
+    fn family(&self) -> Option<Family> {
+        let ends = [self.peer, self.arrives_at, self.leaves_from, self.to];
+        match ends.map(|it| it.is_ipv4()) {
+            [true, true, true, true] => Some(Family::V4),
+            [false, false, false, false] => Some(Family::V6),
+            _ => None,
+        }
+    }
+
     /// What a slot is when the flow is installed.
-    fn words(&self) -> [u64; SLOT_WORDS] {
+    fn words(&self, family: Family) -> [u64; SLOT_WORDS] {
         let old = Ends::new(self.peer, self.arrives_at);
         let new = Ends::new(self.leaves_from, self.to);
-        let ip = difference(&old.addresses, &new.addresses);
+        let ip = difference(old.addresses(), new.addresses());
         let udp = add(ip, difference(&old.ports, &new.ports));
         let mut slot = [0; SLOT_BYTES as usize];
-        let mut put = |field: i16, bytes: &[u8]| {
-            let first = usize::from(field.unsigned_abs());
-            slot[first..first + bytes.len()].copy_from_slice(bytes);
-        };
-        put(layout::OLD_ADDRESSES, &old.addresses);
+        let [old_addresses, new_addresses] = family.slot_addresses();
+        let mut put = |field, bytes: &[u8]| put(&mut slot, field, bytes);
+        put(old_addresses, old.addresses());
         put(layout::OLD_PORTS, &old.ports);
         put(layout::SSRC, &self.ssrc.to_be_bytes());
-        put(layout::NEW_ADDRESSES, &new.addresses);
+        put(new_addresses, new.addresses());
         put(layout::NEW_PORTS, &new.ports);
         put(layout::UDP_DIFFERENCE, &udp.to_ne_bytes());
         put(layout::IP_DIFFERENCE, &ip.to_ne_bytes());
@@ -456,33 +579,54 @@ impl Flow {
     }
 }
 
+/// Writes a field of an entry.
+fn put(entry: &mut [u8], field: i16, bytes: &[u8]) {
+    let first = usize::from(field.unsigned_abs());
+    entry[first..first + bytes.len()].copy_from_slice(bytes);
+}
+
 /// Source and destination as they stand in packets.
 struct Ends {
-    addresses: [u8; 8],
+    /// One after the other; those of IPv4 are shorter.
+    addresses: [u8; 32],
+    addresses_len: usize,
     ports: [u8; 4],
 }
 
 impl Ends {
-    fn new(from: SocketAddrV4, to: SocketAddrV4) -> Self {
-        let [a, b, c, d] = from.ip().octets();
-        let [e, f, g, h] = to.ip().octets();
-        let [i, j] = from.port().to_be_bytes();
-        let [k, l] = to.port().to_be_bytes();
-        Self {
-            addresses: [a, b, c, d, e, f, g, h],
-            ports: [i, j, k, l],
+    fn new(from: SocketAddr, to: SocketAddr) -> Self {
+        let mut ends = Self {
+            addresses: [0; 32],
+            addresses_len: 0,
+            ports: [0; 4],
+        };
+        for (nth, end) in [from, to].into_iter().enumerate() {
+            match end.ip() {
+                IpAddr::V4(address) => ends.push(&address.octets()),
+                IpAddr::V6(address) => ends.push(&address.octets()),
+            }
+            ends.ports[2 * nth..2 * nth + 2].copy_from_slice(&end.port().to_be_bytes());
         }
+        ends
+    }
+
+    fn push(&mut self, address: &[u8]) {
+        let end = self.addresses_len + address.len();
+        self.addresses[self.addresses_len..end].copy_from_slice(address);
+        self.addresses_len = end;
+    }
+
+    fn addresses(&self) -> &[u8] {
+        &self.addresses[..self.addresses_len]
     }
 }
 
 /// What a sum changes by if `new` takes the place of `old` (RFC 1624, equation 3).
 fn difference(old: &[u8], new: &[u8]) -> u16 {
-    let words = |bytes: &[u8]| {
-        let pairs = bytes.as_chunks().0.iter();
-        pairs.map(|it| u16::from_ne_bytes(*it)).collect::<Vec<_>>()
-    };
-    let old = words(old).into_iter().map(|it| !it);
-    old.chain(words(new)).fold(0, add)
+    let words = |bytes| <[u8]>::as_chunks(bytes).0.iter();
+    let old = words(old).map(|it| !u16::from_ne_bytes(*it));
+    let new = words(new).map(|it| u16::from_ne_bytes(*it));
+    old.chain(new).fold(0, add)
 }
 
 /// Adds in ones' complement (RFC 1071).
@@ -496,3 +640,6 @@ fn monotonic_ns() -> u64 {
     let (seconds, ns) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
     seconds.unwrap_or(0) * 1_000_000_000 + ns.unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::table::{Interface, OpenError, Options, Place, Table};
 #[must_use]
 pub fn why_not() -> Option<OpenError> {
     let options = Options {
-        addresses: vec![Ipv4Addr::LOCALHOST],
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
         ports: 30_000..=30_001,
         interfaces: vec![Interface {
             index: LOOPBACK,

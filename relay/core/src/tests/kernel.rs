@@ -1,14 +1,21 @@
 //! Flows in the kernel's table: when they are there, and that nobody sees a difference.
 
-use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use relay_rtp::ExtendedSequence;
-use relay_wire::{Filter, SourceStats, Transcoding};
+use relay_wire::{Filter, Sink, SourceStats, Transcoding};
 
 use super::*;
 use crate::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
+
+/// Somebody else.
+const SINK: Sink = Sink {
+    call: CallKey(2),
+    rtp: None,
+    rtcp: None,
+    is_remade: false,
+};
 
 /// A kernel that forwards what its program would.
 #[derive(Clone, Debug, Default)]
@@ -79,14 +86,14 @@ impl Fake {
         ingress: Port,
         source: SocketAddr,
         packet: &[u8],
-    ) -> Option<SocketAddrV4> {
+    ) -> Option<SocketAddr> {
         let mut state = self.0.lock().unwrap();
         state.now = Some(now);
         let header = relay_rtp::FixedHeader::read(packet)?;
         let entry = state.flows.iter_mut().find(|it| {
             it.is_in
                 && it.flow.ingress == ingress
-                && SocketAddr::V4(it.flow.peer) == source
+                && it.flow.peer == source
                 && it.flow.ssrc == header.ssrc.value()
                 && it.flow.payload_type == header.payload_type.value()
         })?;
@@ -145,7 +152,7 @@ impl World {
             .fake
             .forwards(self.bench.now, ingress, address(source), packet);
         if let Some(to) = forwarded {
-            return (Some(to.into()), true);
+            return (Some(to), true);
         }
         match self.bench.packet(socket, source, packet) {
             Verdict::Forward(egress) => (Some(egress.destination), false),
@@ -190,8 +197,8 @@ fn a_plain_flow_goes_into_the_table_once_it_is_locked() {
     let [flow] = flows.as_slice() else {
         panic!("{flows:?}");
     };
-    assert_eq!(SocketAddr::V4(flow.peer), address(ALICE));
-    assert_eq!(SocketAddr::V4(flow.to), address(BOB));
+    assert_eq!(flow.peer, address(ALICE));
+    assert_eq!(flow.to, address(BOB));
     assert_eq!((flow.ingress, flow.egress), (port(30_000), port(30_002)));
     assert_eq!((flow.ssrc, flow.payload_type), (7, 8));
     assert_eq!(world.stream(100), 100);
@@ -200,6 +207,64 @@ fn a_plain_flow_goes_into_the_table_once_it_is_locked() {
     let mut world = World::new(Learning::Delayed);
     assert_eq!(world.stream(149), 0);
     assert!(world.stream(60) > 0);
+}
+
+/// Two endpoints of given interfaces, with peers that are where they were signalled.
+fn call_between(interfaces: [u8; 2], peers: [&str; 2]) -> (Bench, Fake) {
+    let mut bench = Bench::new();
+    let fake = Fake::default();
+    bench.relay.set_kernel_table(Box::new(fake.clone()));
+    bench.create(1, 0);
+    let end = |side: usize| Port {
+        interface: InterfaceId(interfaces[side]),
+        number: if side == 0 { 30_000 } else { 30_002 },
+    };
+    let call = CallKey(1);
+    for (side, peer) in peers.into_iter().enumerate() {
+        let (port, remote) = (end(side), Some(address(peer)));
+        bench.done(Command::OpenEndpoint {
+            call,
+            port,
+            tos: None,
+        });
+        bench.done(Command::SetRemote {
+            call,
+            port,
+            remote,
+            learning: Learning::Off,
+        });
+    }
+    bench.done(Command::Connect {
+        call,
+        ingress: end(0),
+        rtp: Some(end(1)),
+        rtcp: None,
+    });
+    (bench, fake)
+}
+
+#[test]
+fn flows_of_ipv6_go_in_and_what_changes_its_ip_stays_out() {
+    let flows = |interfaces, peers: [&str; 2]| {
+        let (mut bench, fake) = call_between(interfaces, peers);
+        for sequence in 0..100 {
+            bench.now += Duration::from_millis(20);
+            let to = bench.packet(0, peers[0], &rtp(8, 7, sequence));
+            let Verdict::Forward(egress) = to else {
+                panic!("{to:?}");
+            };
+            assert_eq!(egress.destination, address(peers[1]));
+        }
+        fake.flows_in().len()
+    };
+    let (alice, bob) = ("[2001:db8:1::7]:4000", "[2001:db8:2::8]:5000");
+    assert!(flows([1, 1], [alice, bob]) == 1);
+    assert!(flows([0, 0], [ALICE, BOB]) == 1);
+    assert!(flows([1, 0], [alice, BOB]) == 0);
+    assert!(flows([0, 1], [ALICE, bob]) == 0);
+    // Whose address means somebody else on another link.
+    assert!(flows([1, 1], ["[fe80::7]:4000", bob]) == 0);
+    assert!(flows([1, 1], [alice, "[fe80::8]:5000"]) == 0);
 }
 
 #[test]
@@ -245,6 +310,19 @@ fn what_must_be_looked_at_stays_out() {
     });
     assert_eq!(world.stream(100), 0, "filtered");
     let mut world = World::new(Learning::Heuristic);
+    world.bench.done(Command::SetSinks {
+        call: CallKey(1),
+        ingress: port(30_000),
+        sinks: vec![SINK],
+    });
+    assert_eq!(world.stream(100), 0, "others hear it, too");
+    world.bench.done(Command::SetSinks {
+        call: CallKey(1),
+        ingress: port(30_000),
+        sinks: vec![],
+    });
+    assert!(world.stream(100) > 0, "they do no more");
+    let mut world = World::new(Learning::Heuristic);
     for sequence in 0..100 {
         world.arrive(0, ALICE, &[T38, &[sequence]].concat());
         world.arrive(0, ALICE, RTCP);
@@ -276,6 +354,11 @@ fn every_command_that_could_matter_takes_the_call_out() {
             call,
             ingress: port,
             filter: None,
+        },
+        Command::SetSinks {
+            call,
+            ingress: port,
+            sinks: vec![],
         },
     ];
     for command in commands {

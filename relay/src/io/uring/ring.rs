@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use relay_core::{Egress, SocketId};
 
@@ -120,6 +120,13 @@ impl Ring {
         self.update_file(socket, -1)
     }
 
+    /// Empties all slots up to one.
+    pub(super) fn clear_files(&self, slots: usize) -> io::Result<()> {
+        let none = vec![-1; slots];
+        self.ring.submitter().register_files_update(0, &none)?;
+        Ok(())
+    }
+
     fn update_file(&self, socket: SocketId, file: RawFd) -> io::Result<()> {
         let submitter = self.ring.submitter();
         let updated = submitter.register_files_update(socket.slot(), &[file])?;
@@ -199,16 +206,22 @@ impl Ring {
         self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), Token::Send)
     }
 
-    /// Ends the receive of a socket. Its last completion comes for sure.
+    /// Ends the receive of a socket. Its last completion comes for sure; this makes one of its own
+    /// only if there was nothing to end.
     pub(super) fn cancel_receive(&mut self, socket: SocketId) -> io::Result<()> {
-        let entry = opcode::AsyncCancel::new(Token::Receive(socket).pack()).build();
-        self.push(entry, Token::Cancel)
+        self.cancel(Token::Receive(socket))
     }
 
-    /// Ends everything that is under way.
-    pub(super) fn cancel_all(&mut self) -> io::Result<()> {
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
-        self.push(entry, Token::Cancel)
+    /// Ends [`Self::arm_mailbox`].
+    pub(super) fn cancel_mailbox(&mut self) -> io::Result<()> {
+        self.cancel(Token::Mailbox)
+    }
+
+    /// By its name, which the kernel finds at once. "All that there is" (`IORING_ASYNC_CANCEL_ANY`)
+    /// is one request, but looks for each through those that it has ended already.
+    fn cancel(&mut self, token: Token) -> io::Result<()> {
+        let entry = opcode::AsyncCancel::new(token.pack()).build();
+        self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), Token::Cancel)
     }
 
     /// Completes each time that something is written to the eventfd.

@@ -4,10 +4,16 @@
 //! Everything else it passes on, to where it would go if there was no program: nothing is ever
 //! dropped here.
 
-use super::{OurEnd, Scene, copy, find_slot, require_same, require_udp};
+use super::{
+    OurEnd, Scene, address_words, copy, find_slot, for_each_family, look_up, require_addresses,
+    require_same, require_udp,
+};
 use crate::assembler::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
-use crate::assembler::{AssembleError, Assembler, Condition, Helper, Label, Operation, Width};
-use crate::{layout, packet};
+use crate::assembler::{
+    AssembleError, Assembler, Condition, Helper, Label, Operation, Register, Width,
+};
+use crate::layout;
+use crate::packet::{self, Family};
 
 /// On to where frames go without us.
 pub(crate) const PASS: i32 = 2;
@@ -18,14 +24,16 @@ pub(crate) const TRANSMIT: i32 = 3;
 mod context {
     pub(super) const DATA: i16 = 0;
     pub(super) const DATA_END: i16 = 4;
-    pub(super) const INTERFACE: i16 = 12;
 }
 
 /// What one interface needs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Traits {
+    /// Its place in the table of links.
+    pub(crate) place: i32,
     /// Frames come from programs on this very machine, which leave the sum of UDP to hardware that
-    /// does not exist: what is in the field is no sum. So packets leave without one.
+    /// does not exist: what is in the field is no sum. So packets of IPv4 leave without one; those of
+    /// IPv6 must have one (RFC 8200 §8.1).
     pub(crate) is_virtual: bool,
     /// Packets a second that are forwarded of one flow; 0: as many as come.
     pub(crate) packets_max: u32,
@@ -52,122 +60,171 @@ const PACE_BEHIND: i32 = 1 << 24;
 /// renew the lease.
 const RENEW_AGAIN_NS: i32 = 250_000_000;
 
-/// Where the source is in the addresses of an Ethernet frame.
-const ETHERNET_SOURCE: i16 = 6;
+/// UDP with its header: longer than that it is not sent on to another interface, since it may have
+/// come in several pieces, which few drivers take from others.
+const REDIRECT_LEN_MAX: i32 = 2_048;
 
 /// A gap in the timestamps that is no pause in speech any more.
 const MADE_NS_MAX: u64 = 60_000_000_000;
 
 /// Writes the program. R6 is the frame, R7 the slot, R8 the end of the frame and then the time,
-/// R9 what the kernel says of the frame.
+/// R9 what the kernel says of the frame, and then the interface that it is sent to; 0: back.
 pub(crate) fn write(scene: &Scene, traits: Traits) -> Result<Vec<u64>, AssembleError> {
     let mut it = Assembler::new();
-    let pass = it.label();
-    require_rtp(&mut it, pass);
-    let end = OurEnd {
-        address: packet::IP_DESTINATION,
-        port: packet::UDP_DESTINATION,
-        flow: layout::PORT_ARRIVES,
-    };
-    find_slot(&mut it, scene, &end, pass);
-    it.set(R7, R0);
-    require_flow(&mut it, pass);
-    // Not every driver sends what came in elsewhere, and one that does not drops it.
-    it.load(Width::B4, R1, R9, context::INTERFACE);
-    it.load(Width::B4, R2, R7, layout::INTERFACE);
-    it.jump_if(R1, Condition::NotEqual, R2, pass);
-    require_our_ethernet(&mut it, pass);
-    if !traits.is_virtual {
-        require_udp_sum(&mut it, pass);
-    }
-    require_lease(&mut it, pass);
-    require_pace(&mut it, traits.packet_pace(), pass);
-    note_sequence(&mut it, pass);
-    note_jitter(&mut it);
-    count(&mut it);
-    rewrite(&mut it, traits);
-    it.set(R0, TRANSMIT);
-    it.exit();
+    let (pass, back) = (it.label(), it.label());
+    it.set(R9, R1);
+    it.load(Width::B4, R6, R9, context::DATA);
+    it.load(Width::B4, R8, R9, context::DATA_END);
+    for_each_family(&mut it, packet::RTP_END, pass, |it, family| {
+        let has_sum = family == Family::V6 || !traits.is_virtual;
+        require_rtp(it, family, pass);
+        find_flow(it, scene, family, pass);
+        require_flow(it, family, pass);
+        require_our_ethernet(it, scene, traits.place, pass);
+        if has_sum {
+            require_udp_sum(it, family, pass);
+        }
+        find_way(it, scene, family, traits.place, pass);
+        require_lease(it, pass);
+        require_pace(it, traits.packet_pace(), pass);
+        note_sequence(it, family, pass);
+        note_jitter(it, family);
+        count(it, family);
+        rewrite(it, family, has_sum);
+        it.jump_if(R9, Condition::Equal, 0, back);
+        it.set(R1, R9);
+        it.set(R2, 0);
+        it.call(Helper::Redirect);
+        it.exit();
+    });
     it.place(pass);
     it.set(R0, PASS);
+    it.exit();
+    it.place(back);
+    it.set(R0, TRANSMIT);
     it.exit();
     it.finish()
 }
 
 /// Only RTP, by RFC 5761 §4, whose lengths agree with each other and with the frame.
-fn require_rtp(it: &mut Assembler, pass: Label) {
-    it.set(R9, R1);
-    it.load(Width::B4, R6, R9, context::DATA);
-    it.load(Width::B4, R8, R9, context::DATA_END);
-    it.set(R1, R6);
-    it.alu(Operation::Add, R1, i32::from(packet::RTP_END));
-    it.jump_if(R1, Condition::Above, R8, pass);
-    require_udp(it, pass);
-    // The end of IP is not beyond that of the frame, …
-    it.set(R1, R9);
-    it.call(Helper::FrameLen);
-    it.alu(Operation::Subtract, R0, i32::from(packet::IP));
-    it.load(Width::B2, R2, R6, packet::IP_LEN);
-    it.swap(R2, 16);
-    it.jump_if(R2, Condition::Above, R0, pass);
-    // … nothing is behind UDP, and the header of RTP is before its end.
-    it.load(Width::B2, R1, R6, packet::UDP_LEN);
-    it.swap(R1, 16);
-    let shortest = packet::UDP_HEADER_LEN + packet::RTP_HEADER_LEN - 1;
-    it.jump_if(R1, Condition::NotGreater, shortest, pass);
-    it.alu(Operation::Add, R1, packet::IP_HEADER_LEN);
-    it.jump_if(R1, Condition::NotEqual, R2, pass);
-    it.load(Width::B1, R1, R6, packet::IP_TTL);
+fn require_rtp(it: &mut Assembler, family: Family, pass: Label) {
+    require_udp(it, family, pass);
+    require_lens(it, family, pass);
+    it.load(Width::B1, R1, R6, family.ttl());
     it.jump_if(R1, Condition::NotGreater, 1, pass);
-    it.load(Width::B1, R1, R6, packet::RTP);
+    it.load(Width::B1, R1, R6, family.in_udp(packet::RTP));
     it.alu(Operation::And, R1, 0xc0);
     it.jump_if(R1, Condition::NotEqual, 0x80, pass);
     // RTCP is from 192 to 223.
     let is_rtp = it.label();
-    it.load(Width::B1, R1, R6, packet::RTP_TYPE);
+    it.load(Width::B1, R1, R6, family.in_udp(packet::RTP_TYPE));
     it.jump_if(R1, Condition::Above, 223, is_rtp);
     it.jump_if(R1, Condition::NotBelow, 192, pass);
     it.place(is_rtp);
 }
 
+/// R2 is the length of IP: of IPv6 that without its header, which is all that it says.
+fn require_lens(it: &mut Assembler, family: Family, pass: Label) {
+    let (ip_len, before, header_len) = match family {
+        Family::V4 => (packet::IP_LEN, packet::IP, family.header_len()),
+        Family::V6 => (packet::IP6_LEN, family.in_udp(0), 0),
+    };
+    // The end of IP is not beyond that of the frame, …
+    it.set(R1, R9);
+    it.call(Helper::FrameLen);
+    it.alu(Operation::Subtract, R0, i32::from(before));
+    it.load(Width::B2, R2, R6, ip_len);
+    it.swap(R2, 16);
+    it.jump_if(R2, Condition::Above, R0, pass);
+    // … nothing is behind UDP, and the header of RTP is before its end.
+    load_udp_len(it, R1, family);
+    let shortest = packet::UDP_HEADER_LEN + packet::RTP_HEADER_LEN - 1;
+    it.jump_if(R1, Condition::NotGreater, shortest, pass);
+    it.alu(Operation::Add, R1, i32::from(header_len));
+    it.jump_if(R1, Condition::NotEqual, R2, pass);
+}
+
+fn load_udp_len(it: &mut Assembler, to: Register, family: Family) {
+    it.load(Width::B2, to, R6, family.in_udp(packet::UDP_LEN));
+    it.swap(to, 16);
+}
+
+/// R7 becomes the slot of the flow that arrives where the packet does.
+fn find_flow(it: &mut Assembler, scene: &Scene, family: Family, pass: Label) {
+    let end = OurEnd {
+        family,
+        address: family.destination(),
+        port: family.in_udp(packet::UDP_DESTINATION),
+        flow: layout::PORT_ARRIVES,
+    };
+    find_slot(it, scene, &end, pass);
+    it.set(R7, R0);
+}
+
 /// From the peer, to the port, of the source and the type that the slot is about.
-fn require_flow(it: &mut Assembler, pass: Label) {
+fn require_flow(it: &mut Assembler, family: Family, pass: Label) {
     let slot = |field| (R7, field);
-    let addresses = slot(layout::OLD_ADDRESSES);
-    require_same(it, Width::B8, packet::IP_ADDRESSES, addresses, pass);
-    let ports = slot(layout::OLD_PORTS);
-    require_same(it, Width::B4, packet::UDP_PORTS, ports, pass);
-    require_same(it, Width::B4, packet::RTP_SSRC, slot(layout::SSRC), pass);
-    it.load(Width::B1, R1, R6, packet::RTP_TYPE);
+    let [addresses, _] = family.slot_addresses();
+    require_addresses(it, family, slot(addresses), pass);
+    for (in_udp, field) in [
+        (packet::UDP_PORTS, layout::OLD_PORTS),
+        (packet::RTP_SSRC, layout::SSRC),
+    ] {
+        let in_packet = family.in_udp(in_udp);
+        require_same(it, Width::B4, in_packet, slot(field), pass);
+    }
+    it.load(Width::B1, R1, R6, family.in_udp(packet::RTP_TYPE));
     it.alu(Operation::And, R1, 0x7f);
     it.load(Width::B1, R2, R7, layout::PAYLOAD_TYPE);
     it.jump_if(R1, Condition::NotEqual, R2, pass);
 }
 
-/// To the Ethernet address that we send from. An interface that takes in everything (a bridge, a
-/// mirror, `tcpdump`) has frames for others as well; the kernel drops these after us.
-fn require_our_ethernet(it: &mut Assembler, pass: Label) {
-    for at in [0, 2, 4] {
-        let ours = (R7, layout::ETHERNET + ETHERNET_SOURCE + at);
-        require_same(it, Width::B2, at, ours, pass);
+/// To the Ethernet address of the interface. One that takes in everything (a bridge, a mirror,
+/// `tcpdump`) has frames for others as well; the kernel drops these after us.
+fn require_our_ethernet(it: &mut Assembler, scene: &Scene, place: i32, pass: Label) {
+    look_up(it, scene.links_fd, place, pass);
+    for (width, at) in [(Width::B4, 0), (Width::B2, 4)] {
+        require_same(it, width, at, (R0, layout::LINK_ETHERNET + at), pass);
     }
 }
 
 /// Not if the sum is only that of the pseudo-header: who sends from another virtual machine of the
 /// same host, or from this one, leaves the rest to hardware that the frame never comes to. One of
-/// 65,536 right sums looks like that; such a packet goes to the socket.
-fn require_udp_sum(it: &mut Assembler, pass: Label) {
-    it.load(Width::B2, R3, R6, packet::UDP_LEN);
+/// 65,536 right sums looks like that; such a packet goes to the socket. So does one of IPv6 without
+/// a sum.
+fn require_udp_sum(it: &mut Assembler, family: Family, pass: Label) {
+    it.load(Width::B2, R3, R6, family.in_udp(packet::UDP_LEN));
     let protocol = packet::network(packet::PROTOCOL_UDP_WORD);
     it.alu(Operation::Add, R3, protocol);
-    for word in [0, 2, 4, 6] {
-        it.load(Width::B2, R1, R6, packet::IP_ADDRESSES + word);
+    for word in (0..2 * family.address_len()).step_by(2) {
+        it.load(Width::B2, R1, R6, family.addresses() + word);
         it.alu(Operation::Add, R3, R1);
     }
     fold(it);
     it.alu(Operation::ExclusiveOr, R3, 0xffff);
-    it.load(Width::B2, R1, R6, packet::UDP_SUM);
+    it.load(Width::B2, R1, R6, family.in_udp(packet::UDP_SUM));
     it.jump_if(R1, Condition::Equal, R3, pass);
+    if family == Family::V6 {
+        it.jump_if(R1, Condition::Equal, 0, pass);
+    }
+}
+
+/// R9 becomes the interface that the packet leaves by, if it is another and takes it; else 0. What is
+/// longer than all that the kernel has lately sent in one piece is for the kernel.
+fn find_way(it: &mut Assembler, scene: &Scene, family: Family, place: i32, pass: Label) {
+    let found = it.label();
+    load_udp_len(it, R8, family);
+    it.load(Width::B2, R1, R7, layout::LEN_MAX);
+    it.jump_if(R8, Condition::Above, R1, pass);
+    it.set(R9, 0);
+    it.load(Width::B1, R1, R7, layout::PLACE);
+    it.jump_if(R1, Condition::Equal, place, found);
+    it.jump_if(R8, Condition::Above, REDIRECT_LEN_MAX, pass);
+    look_up(it, scene.links_fd, R1, pass);
+    // Not every driver takes what came in elsewhere, and one that does not drops it.
+    it.load(Width::B4, R9, R0, layout::LINK_TARGET);
+    it.jump_if(R9, Condition::Equal, 0, pass);
+    it.place(found);
 }
 
 /// R8 becomes the time. Now and then a packet takes the way through the socket, and renews.
@@ -208,9 +265,9 @@ fn require_pace(it: &mut Assembler, packet_pace: i32, pass: Label) {
 }
 
 /// Only what comes after the highest so far; what is late is for the relay.
-fn note_sequence(it: &mut Assembler, pass: Label) {
+fn note_sequence(it: &mut Assembler, family: Family, pass: Label) {
     let (is_near, seen) = (it.label(), it.label());
-    it.load(Width::B2, R1, R6, packet::RTP_SEQUENCE);
+    it.load(Width::B2, R1, R6, family.in_udp(packet::RTP_SEQUENCE));
     it.swap(R1, 16);
     it.load(Width::B8, R2, R7, layout::HIGHEST);
     it.set(R3, R1);
@@ -234,9 +291,9 @@ fn note_sequence(it: &mut Assembler, pass: Label) {
 }
 
 /// RFC 3550 A.8, in nanoseconds, as the relay's core does it.
-fn note_jitter(it: &mut Assembler) {
+fn note_jitter(it: &mut Assembler, family: Family) {
     let (is_late, unknown) = (it.label(), it.label());
-    it.load(Width::B4, R1, R6, packet::RTP_TIMESTAMP);
+    it.load(Width::B4, R1, R6, family.in_udp(packet::RTP_TIMESTAMP));
     it.swap(R1, 32);
     it.load(Width::B4, R2, R7, layout::TIMESTAMP);
     it.store(Width::B4, R7, layout::TIMESTAMP, R1);
@@ -268,9 +325,8 @@ fn note_jitter(it: &mut Assembler) {
 }
 
 /// Two processors may have packets of one flow at a time.
-fn count(it: &mut Assembler) {
-    it.load(Width::B2, R1, R6, packet::UDP_LEN);
-    it.swap(R1, 16);
+fn count(it: &mut Assembler, family: Family) {
+    load_udp_len(it, R1, family);
     it.alu(Operation::Subtract, R1, packet::UDP_HEADER_LEN);
     it.add_atomic(R7, layout::BYTES, R1);
     it.set(R1, 1);
@@ -279,20 +335,44 @@ fn count(it: &mut Assembler) {
 
 /// Everything that the observer saw on a packet of the same flow which the kernel had sent for the
 /// relay.
-fn rewrite(it: &mut Assembler, traits: Traits) {
+fn rewrite(it: &mut Assembler, family: Family, has_sum: bool) {
     let ethernet = |at| ((R7, layout::ETHERNET + at), (R6, at));
     let (from, to) = ethernet(0);
     copy(it, Width::B8, from, to);
     let (from, to) = ethernet(8);
     copy(it, Width::B4, from, to);
-    // The sum of IP: R3 adds up what changes (RFC 1624, equation 3).
+    match family {
+        Family::V4 => rewrite_marks(it),
+        Family::V6 => {
+            copy(it, Width::B4, (R7, layout::IP6_FIRST), (R6, packet::IP));
+            copy(it, Width::B1, (R7, layout::TTL), (R6, family.ttl()));
+        }
+    }
+    let [_, addresses] = family.slot_addresses();
+    for word in address_words(family) {
+        let to = family.addresses() + word;
+        copy(it, Width::B8, (R7, addresses + word), (R6, to));
+    }
+    let (from, to) = (layout::NEW_PORTS, family.in_udp(packet::UDP_PORTS));
+    copy(it, Width::B4, (R7, from), (R6, to));
+    if has_sum {
+        adapt_udp_sum(it, family);
+    } else {
+        it.store(Width::B2, R6, family.in_udp(packet::UDP_SUM), 0);
+    }
+}
+
+/// Type of service and time to live, and the sum of IPv4: R3 adds up what changes (RFC 1624,
+/// equation 3).
+fn rewrite_marks(it: &mut Assembler) {
+    let ttl = Family::V4.ttl();
     it.load(Width::B2, R3, R6, packet::IP_SUM);
     it.alu(Operation::ExclusiveOr, R3, 0xffff);
     it.load(Width::B2, R1, R7, layout::IP_DIFFERENCE);
     it.alu(Operation::Add, R3, R1);
     for (word, byte, field) in [
         (packet::IP, packet::IP_TOS, layout::TOS),
-        (packet::IP_TTL, packet::IP_TTL, layout::TTL),
+        (ttl, ttl, layout::TTL),
     ] {
         it.load(Width::B2, R1, R6, word);
         it.alu(Operation::ExclusiveOr, R1, 0xffff);
@@ -303,21 +383,14 @@ fn rewrite(it: &mut Assembler, traits: Traits) {
     }
     fold(it);
     it.store(Width::B2, R6, packet::IP_SUM, R3);
-    let (from, to) = (layout::NEW_ADDRESSES, packet::IP_ADDRESSES);
-    copy(it, Width::B8, (R7, from), (R6, to));
-    let (from, to) = (layout::NEW_PORTS, packet::UDP_PORTS);
-    copy(it, Width::B4, (R7, from), (R6, to));
-    if traits.is_virtual {
-        it.store(Width::B2, R6, packet::UDP_SUM, 0);
-    } else {
-        adapt_udp_sum(it);
-    }
 }
 
-/// 0 is no sum, and stays so; a sum that becomes 0 is written the other way (RFC 768).
-fn adapt_udp_sum(it: &mut Assembler) {
+/// 0 is no sum, and stays so; a sum that becomes 0 is written the other way (RFC 768). What else
+/// stands in the header of IPv6 is not in the sum.
+fn adapt_udp_sum(it: &mut Assembler, family: Family) {
     let (done, store) = (it.label(), it.label());
-    it.load(Width::B2, R3, R6, packet::UDP_SUM);
+    let sum = family.in_udp(packet::UDP_SUM);
+    it.load(Width::B2, R3, R6, sum);
     it.jump_if(R3, Condition::Equal, 0, done);
     it.alu(Operation::ExclusiveOr, R3, 0xffff);
     it.load(Width::B2, R1, R7, layout::UDP_DIFFERENCE);
@@ -326,7 +399,7 @@ fn adapt_udp_sum(it: &mut Assembler) {
     it.jump_if(R3, Condition::NotEqual, 0, store);
     it.set(R3, 0xffff);
     it.place(store);
-    it.store(Width::B2, R6, packet::UDP_SUM, R3);
+    it.store(Width::B2, R6, sum, R3);
     it.place(done);
 }
 

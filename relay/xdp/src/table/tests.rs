@@ -1,0 +1,86 @@
+//! What becomes of programs on an interface: a loopback interface that nobody else has.
+
+use std::net::Ipv4Addr;
+use std::thread;
+
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use super::*;
+
+/// The loopback interface has this number in each namespace.
+const LOOPBACK: u32 = 1;
+
+fn options() -> Options {
+    Options {
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        ports: 30_000..=30_001,
+        interfaces: vec![Interface {
+            index: LOOPBACK,
+            is_virtual: true,
+        }],
+        packets_max: 0,
+        is_generic: true,
+    }
+}
+
+/// Runs a test in a network of its own; says aloud if that is not possible.
+fn in_own_network(test: impl FnOnce(Arc<Table>) + Send) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: only the network of this thread changes, which lives no longer than the test.
+            if let Err(error) = unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
+                return eprintln!("SKIPPED, this is not tested: {error}");
+            }
+            match Table::open(&options()) {
+                Ok(table) => test(table),
+                Err(error) => eprintln!("SKIPPED, this is not tested: {error}"),
+            }
+        });
+    });
+}
+
+#[test]
+fn a_program_that_others_take_away_is_missed() {
+    in_own_network(|table| {
+        let whole = InterfaceState {
+            interface: LOOPBACK,
+            forwards: true,
+            observes: true,
+            takes_from_others: false,
+        };
+        assert_eq!(table.survey(), [whole]);
+        table.detach(0).unwrap();
+        let robbed = InterfaceState {
+            forwards: false,
+            ..whole
+        };
+        assert_eq!(table.survey(), [robbed]);
+        assert!(Table::open(&options()).is_ok(), "there is room for another");
+    });
+}
+
+#[test]
+fn there_is_one_program_on_an_interface() {
+    in_own_network(|table| {
+        let error = Table::open(&options()).unwrap_err();
+        let OpenError::Attach { source, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(source.raw_os_error(), Some(libc::EBUSY));
+        drop(table);
+        assert!(Table::open(&options()).is_ok());
+    });
+}
+
+#[test]
+fn what_is_no_interface_is_refused() {
+    in_own_network(|_| {
+        let mut options = options();
+        options.interfaces[0].index = 77;
+        let error = Table::open(&options).unwrap_err();
+        assert!(matches!(error, OpenError::NotEthernet { .. }), "{error}");
+        options.interfaces = vec![options.interfaces[0]; 17];
+        let error = Table::open(&options).unwrap_err();
+        assert!(matches!(error, OpenError::TooManyInterfaces(17)), "{error}");
+    });
+}
