@@ -120,10 +120,6 @@ fn try_open(config: &Config) -> Result<Opened, KernelTableError> {
     let ports = first
         .zip(last)
         .map(|(first, last)| *first.start()..=*last.end());
-    let interface = |it: &Nic| Interface {
-        index: it.index,
-        is_virtual: it.is_virtual,
-    };
     let options = Options {
         addresses,
         ports: ports.ok_or(KernelTableError::NoAddress)?,

@@ -17,9 +17,9 @@ fn options() -> Options {
         interfaces: vec![Interface {
             index: LOOPBACK,
             is_virtual: true,
+            place: Place::Generic,
         }],
         packets_max: 0,
-        is_generic: true,
     }
 }
 
