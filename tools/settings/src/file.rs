@@ -87,11 +87,11 @@ pub struct Relay {
     pub driver: Driver,
     /// Whether calls that are only forwarded leave the kernel where they come in (XDP), for a
     /// fraction of the cost: `off`, `auto`: where the system and the interface allow it, or `on`: or
-    /// refuse to start. IPv4, kernel 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN. Firewalls see
-    /// such a call only every few seconds.
+    /// refuse to start. Kernel 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN at the start. Firewalls
+    /// see such a call only every few seconds.
     pub kernel_table: KernelTable,
-    /// The network interfaces that `kernel_table` uses. Empty: those that have the addresses of
-    /// `interfaces`.
+    /// The network interfaces that `kernel_table` uses: all by which calls come in and leave. Empty:
+    /// those that have the addresses of `interfaces`.
     pub kernel_table_interfaces: Vec<String>,
     /// Calls that one worker takes at most.
     pub calls_per_worker_max: u32,
