@@ -16,11 +16,12 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use relay_wire::{InterfaceId, Learning, Port, SourceRules};
+use relay_wire::{CallKey, InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
+use crate::links::Links;
 use crate::sdp::{self, Direction, Transport};
 use crate::treatment::{Flow, Treatment};
 
@@ -65,6 +66,8 @@ pub(crate) struct CallState {
     pub(crate) treatment: Treatment,
     /// And of what one party sends another, where that was said.
     pub(crate) flows: Vec<Flow>,
+    /// Other calls, whose parties may hear those of this one.
+    pub(crate) group: Vec<CallKey>,
 }
 
 /// One participant.
@@ -89,6 +92,8 @@ pub(crate) struct Leg {
     pub(crate) origin: Option<Origin>,
     /// What becomes of what the party sends.
     pub(crate) treatment: Treatment,
+    /// Who else hears the party.
+    pub(crate) links: Option<Box<Links>>,
 }
 
 /// What `o=` said to a party.
@@ -227,6 +232,7 @@ impl CallState {
             legs_created: 0,
             treatment: Treatment::default(),
             flows: Vec::new(),
+            group: Vec::new(),
         }
     }
 
@@ -250,6 +256,7 @@ impl CallState {
             streams: Vec::new(),
             origin: None,
             treatment: Treatment::default(),
+            links: None,
         });
         id
     }
