@@ -88,6 +88,8 @@ pub(crate) struct Leg {
     /// An offer of this leg was answered, so that its peer is a party and not a guess.
     pub(crate) is_settled: bool,
     pub(crate) streams: Vec<Stream>,
+    /// The place that each stream has in what the party says and is told. Empty: its own.
+    pub(crate) order: Box<[u8]>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Origin>,
     /// What becomes of what the party sends.
@@ -254,6 +256,7 @@ impl CallState {
             peer: None,
             is_settled: false,
             streams: Vec::new(),
+            order: Box::default(),
             origin: None,
             treatment: Treatment::default(),
             links: None,

@@ -399,3 +399,57 @@ fn who_needs_another_codec_gets_what_is_made_for_it() {
         assert_eq!(made.iter().filter(|it| **it).count(), 2);
     }
 }
+
+#[test]
+fn media_in_another_order_find_their_like() {
+    let mut sim = Sim::new();
+    let (audio, video) = ("m=audio 4000 RTP/AVP 0\r\n", "m=video 4002 RTP/AVP 96\r\n");
+    let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n";
+    let (one, other) = ([head, audio, video].concat(), [head, video, audio].concat());
+    let to_b = sim.offer("c1", "a", &one);
+    let to_a = sim.answer("c1", "a", "b", &one);
+    sim.offer("c1", "c", &other);
+    let to_c = sim.answer("c1", "c", "d", &other);
+    let kinds = |text: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("m="));
+        let kinds = lines.map(|line| line.split(' ').next().unwrap().to_owned());
+        kinds.collect::<Vec<_>>()
+    };
+    let (a, c) = (
+        [0, 1].map(|n| port(&to_a, n)),
+        [0, 1].map(|n| port(&to_c, n)),
+    );
+    done(&mut sim, &Command::Connect(connect("a", "c")));
+    for (from, to) in [(a, [c[1], c[0]]), (c, [a[1], a[0]])] {
+        for (ingress, egress) in from.into_iter().zip(to) {
+            let sinks = sim.relay.at(ingress).sinks.clone();
+            assert_eq!(sinks[0].rtp.map(|it| it.number), Some(egress));
+        }
+    }
+    // They offer and answer, each in its own order; ports stay.
+    for _ in 0..2 {
+        let told = sim.reoffer("c1", "a", "c", &one);
+        assert_eq!(kinds(&told), ["video", "audio"]);
+        assert_eq!([0, 1].map(|n| port(&told, n)), c);
+        let told = sim.answer("c1", "a", "c", &other);
+        assert_eq!(kinds(&told), ["audio", "video"]);
+        assert_eq!([0, 1].map(|n| port(&told, n)), a);
+        for (from, to) in [(a, [c[1], c[0]]), (c, [a[1], a[0]])] {
+            for (ingress, egress) in from.into_iter().zip(to) {
+                let endpoint = sim.relay.at(ingress).clone();
+                assert_eq!(endpoint.rtp.map(|it| it.number), Some(egress));
+                assert_eq!(endpoint.sinks, []);
+            }
+        }
+        sim.restart_control();
+    }
+    let told = sim.reoffer("c1", "c", "a", &other);
+    assert_eq!(kinds(&told), ["audio", "video"]);
+    // And back to who had them so all along.
+    let told = sim.reoffer("c1", "a", "b", &one);
+    assert_eq!(kinds(&told), ["audio", "video"]);
+    assert_eq!(
+        [0, 1].map(|n| port(&told, n)),
+        [0, 1].map(|n| port(&to_b, n))
+    );
+}
