@@ -119,10 +119,14 @@ impl Negotiator<'_> {
         alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
         let told = aligned(state, (offerer, receiver), offer.sdp);
-        note_payloads(state, &Sdp::parse(&told)?, offerer);
+        match &told {
+            None => note_payloads(state, &sdp, offerer),
+            Some(told) => note_payloads(state, &Sdp::parse(told)?, offerer),
+        }
+        let told = told.as_deref().unwrap_or(offer.sdp);
         block_keys(state, offer, offerer, self.rng.random());
         let wishes = Wishes::new(offer, &self.policy.codecs);
-        let whole = completed(state, offerer, &told);
+        let whole = completed(state, offerer, told);
         hide(state, receiver, offer, &whole)?;
         let text = self
             .passage(&wishes, offerer, receiver)

@@ -9,15 +9,19 @@ use std::borrow::Cow;
 use crate::call::{CallState, LegId};
 use crate::sdp::{Sdp, inverse, is_usual, reordered};
 
-/// An offer in the order that its receiver has, if it has the same media in another one.
-pub(super) fn aligned<'a>(
+/// An offer in the order that its receiver has, if it has the same media in another one. `None`: as
+/// it is.
+pub(super) fn aligned(
     state: &mut CallState,
     (sender, receiver): (LegId, LegId),
-    sdp: &'a [u8],
-) -> Cow<'a, [u8]> {
+    sdp: &[u8],
+) -> Option<Vec<u8>> {
     let text = told_by(state, sender, sdp);
     let Some(order) = order_of(state, (sender, receiver), &text) else {
-        return text;
+        return match text {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text),
+        };
     };
     if let Some(leg) = state.leg_mut(sender) {
         let mut streams: Vec<_> = leg.streams.drain(..).map(Some).collect();
@@ -32,7 +36,7 @@ pub(super) fn aligned<'a>(
             leg.order = Box::default();
         }
     }
-    Cow::Owned(reordered(&text, &order).into_owned())
+    Some(reordered(&text, &order).into_owned())
 }
 
 /// What a party says, in the order of the call.
@@ -53,16 +57,19 @@ pub(super) fn told_to(state: &CallState, receiver: LegId, sdp: Vec<u8>) -> Vec<u
 /// The order in which the sections of an offer have the kinds that the receiver's media have. `None`
 /// if they have already, or cannot have, or if the sender itself has changed them.
 fn order_of(state: &CallState, (sender, receiver): (LegId, LegId), text: &[u8]) -> Option<Vec<u8>> {
-    let sdp = Sdp::parse(text).ok()?;
-    let offered: Vec<_> = sdp.media().iter().map(|it| sdp.text(&it.kind)).collect();
     let kinds = |leg: LegId| {
         let streams = state.leg(leg).into_iter().flat_map(|leg| &leg.streams);
-        streams.map(|it| &it.kind[..]).collect::<Vec<_>>()
+        streams.map(|it| &it.kind[..])
     };
-    let wanted = kinds(receiver);
-    if offered.len() != wanted.len() || offered == wanted || kinds(sender) != offered {
+    if kinds(sender).count() != kinds(receiver).count() || kinds(sender).eq(kinds(receiver)) {
         return None;
     }
+    let sdp = Sdp::parse(text).ok()?;
+    let offered: Vec<_> = sdp.media().iter().map(|it| sdp.text(&it.kind)).collect();
+    if !kinds(sender).eq(offered.iter().copied()) {
+        return None;
+    }
+    let wanted: Vec<_> = kinds(receiver).collect();
     let mut taken = vec![false; offered.len()];
     let order = wanted.iter().map(|kind| {
         let is_it = |n: &usize| !taken[*n] && offered[*n] == *kind;
