@@ -285,7 +285,9 @@ fn a_copy_goes_to_another_call_and_all_else_stays() {
         to_call_id: None,
         ..across("c", "a")
     };
-    done(&mut sim, &Command::Unsubscribe(gone));
+    let request = Command::Unsubscribe(gone);
+    done(&mut sim, &request);
+    assert_eq!(sim.refusal(&request), "To-tag not found");
     assert!(!sim.relay.open_ports().contains(&a));
     let rest = [b, c, d, d];
     let left = [vec![], vec![d], vec![c], vec![c]];
