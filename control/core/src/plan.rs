@@ -411,8 +411,11 @@ fn transcoding_of(
 ) -> Option<Transcoding> {
     let routes = peer.map(|peer| routes_to(state, leg, peer, index));
     let routes = routes.filter(|it| !it.is_empty());
-    let routes = routes.unwrap_or_else(|| leg.routes(index));
-    let rtcp = leg.streams.get(index)?.rtcp_port();
+    let stream = leg.streams.get(index)?;
+    let is_heard = stream.reflection == Reflection::None;
+    let for_others = || if is_heard { leg.routes(index) } else { &[] };
+    let routes = routes.unwrap_or_else(for_others);
+    let rtcp = stream.rtcp_port();
     (!routes.is_empty()).then(|| Transcoding {
         routes: routes.to_vec(),
         rtcp: rtcp.map(|number| Port {
