@@ -283,6 +283,7 @@ fn opus(loaded: &Loaded) -> Result<OpusPolicy, SettingsError> {
         complexity: file.opus_complexity,
         bitrate: Some(file.opus_bitrate).filter(|it| *it > 0),
         loss_percent: file.opus_loss_percent,
+        allows_stereo: file.opus_stereo,
     })
 }
 

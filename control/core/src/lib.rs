@@ -28,6 +28,7 @@ mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+mod links;
 mod negotiation;
 mod output;
 mod placement;

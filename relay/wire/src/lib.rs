@@ -44,7 +44,8 @@ pub use report::{Reception, Report, Sent};
 pub use sink::Sink;
 pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
 pub use transcoding::{
-    Codec, Events, Format, IlbcMode, OpusSettings, Route, SampleRate, Transcoding, TranscodingStats,
+    Codec, Events, Format, IlbcMode, OpusPurpose, OpusSettings, Route, SampleRate, Transcoding,
+    TranscodingStats,
 };
 
 use serde::{Deserialize, Serialize};

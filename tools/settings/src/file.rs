@@ -234,6 +234,9 @@ pub struct Control {
     /// Percent of packets that Opus takes for lost on the way to who wants things said twice
     /// (`useinbandfec=1`). 0: nothing is said twice.
     pub opus_loss_percent: u8,
+    /// Whether a party that prefers two channels of Opus (`stereo=1`) gets them, as with rtpengine:
+    /// both say the same, each at half the power, for half as many bits again.
+    pub opus_stereo: bool,
 }
 
 /// What becomes of media from another source than the party's.
@@ -385,6 +388,7 @@ impl Default for Control {
             opus_complexity: 0,
             opus_bitrate: 0,
             opus_loss_percent: 5,
+            opus_stereo: false,
         }
     }
 }

@@ -22,7 +22,7 @@ fn sink(number: u16) -> Sink {
 
 fn transcoding() -> Transcoding {
     Transcoding {
-        routes: vec![relay_wire::Route {
+        routes: vec![Route {
             from: relay_wire::Format::new(relay_wire::Codec::Pcmu, 0, 20),
             to: relay_wire::Format::new(relay_wire::Codec::Gsm, 3, 20),
             opus: None,

@@ -326,9 +326,10 @@ impl<'a> Writer<'a> {
         for word in words {
             let mut any = false;
             for line in lines.iter().filter(is_of) {
-                if self.sdp.text(&line.text).starts_with(word) {
+                let text = self.sdp.text(&line.text);
+                if text.starts_with(word) {
                     any = true;
-                    self.attribute(line);
+                    self.text(&[without_one_channel(word, text)]);
                 }
             }
             if let (b"a=rtpmap", false) = (word, any)
@@ -432,6 +433,13 @@ impl<'a> Writer<'a> {
         }
         self.out.extend_from_slice(LINE_BREAK);
     }
+}
+
+/// `a=rtpmap` as rtpengine has it: one channel is not said (RFC 8866 §6.6).
+fn without_one_channel<'t>(word: &[u8], text: &'t [u8]) -> &'t [u8] {
+    let has_channels = word == b"a=rtpmap" && text.iter().filter(|&&b| b == b'/').count() == 2;
+    let shorter = text.strip_suffix(b"/1").filter(|_| has_channels);
+    shorter.unwrap_or(text)
 }
 
 impl Block {

@@ -501,6 +501,26 @@ pub(crate) fn any_description() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn one_channel_is_not_said() {
+    let text = lines(&[
+        "v=0",
+        "c=IN IP4 192.0.2.10",
+        "m=audio 4000 RTP/AVP 97 96 98",
+        "a=rtpmap:97 AMR/8000/1",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtpmap:98 odd/1",
+    ]);
+    let out = rewrite_all(&text, &[relay(30_000)]);
+    let maps = out.lines().filter(|line| line.starts_with("a=rtpmap"));
+    let expected = [
+        "a=rtpmap:97 AMR/8000",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtpmap:98 odd/1",
+    ];
+    assert!(maps.eq(expected), "{out}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -8,12 +8,11 @@ const DELETE_DELAY_S: u32 = 30;
 const OFFER_TIMEOUT_S: u32 = 3_600;
 
 /// How rtpengine encodes Opus if the proxy says nothing.
-const OPUS_COMPLEXITY: u32 = 10;
-const OPUS_BITRATE: u32 = 32_000;
-const OPUS_LOSS_PERCENT: u32 = 0;
+const OPUS: &str = "opus_complexity = 10\nopus_bitrate = 32000\nopus_loss_percent = 0\n\
+    opus_stereo = true";
 
 /// What that costs.
-const OPUS_COST: &str = "Opus as rtpengine encodes it: without the next three lines it takes a \
+const OPUS_COST: &str = "Opus as rtpengine encodes it: without the next four lines it takes a \
     quarter of the time.";
 
 /// What is lost by doing as rtpengine does.
@@ -100,7 +99,7 @@ impl Settings {
         if !self.codec_preferences.is_empty() {
             line(format!("codec_preferences = {:?}", self.codec_preferences));
         }
-        line(format!("# {OPUS_COST}"));
+        line(format!("# {OPUS_COST}\n{OPUS}"));
         let numbers = [
             ("media_timeout_s", self.media_timeout_s),
             ("silent_timeout_s", self.silent_timeout_s),
@@ -118,9 +117,6 @@ impl Settings {
             ("bandwidth_mbit_max", self.bandwidth_mbit_max),
             ("hep_agent_id", self.hep_agent_id),
             ("idle_timeout_s", self.idle_timeout_s),
-            ("opus_complexity", Some(OPUS_COMPLEXITY)),
-            ("opus_bitrate", Some(OPUS_BITRATE)),
-            ("opus_loss_percent", Some(OPUS_LOSS_PERCENT)),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {
