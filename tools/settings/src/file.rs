@@ -208,6 +208,9 @@ pub struct Control {
     #[serde(with = "empty_is_none")]
     #[schemars(with = "String")]
     pub dtmf_log: Option<SocketAddr>,
+    /// Tell each key to all clients of ng over TCP (`listen_tcp`), too, as rtpengine does with
+    /// `dtmf-log-ng-tcp`.
+    pub dtmf_log_ng_tcp: bool,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
@@ -380,6 +383,7 @@ impl Default for Control {
             hep: None,
             hep_agent_id: 2_001,
             dtmf_log: None,
+            dtmf_log_ng_tcp: false,
             endpoint_learning: EndpointLearning::Heuristic,
             other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),

@@ -45,6 +45,7 @@ pub(super) struct Settings {
     hep: Option<SocketAddr>,
     hep_agent_id: Option<u32>,
     dtmf_log: Option<SocketAddr>,
+    dtmf_log_ng_tcp: bool,
     codec_preferences: Vec<String>,
 }
 
@@ -128,6 +129,9 @@ impl Settings {
         }
         if let Some(hep) = self.hep {
             line(format!("hep = \"{hep}\""));
+        }
+        if self.dtmf_log_ng_tcp {
+            line("dtmf_log_ng_tcp = true".to_owned());
         }
         if let Some(dtmf_log) = self.dtmf_log {
             line(format!("dtmf_log = \"{dtmf_log}\""));
@@ -298,6 +302,12 @@ pub(super) fn dtmf(settings: &mut Settings, value: &str) -> Result<String, Strin
 }
 
 /// A section of `transcode-config`, as our own setting.
+/// A switch; in a file it may be said to be off.
+pub(super) fn dtmf_ng_tcp(settings: &mut Settings, value: &str) -> Result<String, String> {
+    settings.dtmf_log_ng_tcp = !matches!(value, "0" | "false" | "no" | "off");
+    Ok("control.dtmf_log_ng_tcp".to_owned())
+}
+
 pub(super) fn codec_preference(settings: &mut Settings, value: &str) -> Result<String, String> {
     settings.codec_preferences.push(value.to_owned());
     Ok("control.codec_preferences".to_owned())
