@@ -19,6 +19,7 @@ mod hep;
 mod host_load;
 mod inherited;
 mod journal;
+mod key_log;
 mod listeners;
 mod metrics;
 mod ng_config;

@@ -97,7 +97,22 @@ struct Link {
 }
 
 /// Where replies to each connection go, by its two addresses.
-type Peers = FxHashMap<(SocketAddr, SocketAddr), mpsc::Sender<Vec<u8>>>;
+type Peers = FxHashMap<(SocketAddr, SocketAddr), Inlet>;
+
+/// Where replies to a connection go.
+#[derive(Debug)]
+struct Inlet {
+    replies: mpsc::Sender<Outbound>,
+    spoken: Spoken,
+}
+
+/// What is to be written to a connection.
+#[derive(Debug)]
+struct Outbound {
+    message: Vec<u8>,
+    /// It was asked for, or may have been.
+    is_reply: bool,
+}
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -186,6 +201,14 @@ impl Streams {
         }
     }
 
+    /// Tells all clients over TCP something that none of them asked for.
+    pub(crate) fn announce(&self, message: &[u8]) {
+        let lost = self.link.announce(message);
+        for _ in 0..lost {
+            Counts::add(&self.link.gate.counts.undelivered);
+        }
+    }
+
     /// Connections now.
     pub(crate) fn open(&self) -> usize {
         self.link.open.load(Ordering::Relaxed)
@@ -241,14 +264,35 @@ impl Link {
     fn hand_out(&self, client: Client, message: Vec<u8>) -> bool {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = peers.get(&(client.remote, client.local));
-        peer.is_some_and(|peer| peer.try_send(message).is_ok())
+        let is_reply = true;
+        let reply = Outbound { message, is_reply };
+        peer.is_some_and(|peer| peer.replies.try_send(reply).is_ok())
+    }
+
+    /// Hands a message to all connections over TCP but those that do not read: replies have half of
+    /// the room for themselves. Says how many these are.
+    fn announce(&self, message: &[u8]) -> usize {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let peers = peers.values().filter(|it| it.spoken == Spoken::Tcp);
+        let is_lost = |peer: &&Inlet| {
+            let announcement = Outbound {
+                message: message.to_vec(),
+                is_reply: false,
+            };
+            peer.replies.capacity() <= IN_FLIGHT_MAX || peer.replies.try_send(announcement).is_err()
+        };
+        peers.filter(is_lost).count()
     }
 
     /// Makes a connection known, as long as what is returned lives.
-    fn join(self: &Arc<Self>, client: Client) -> Peer {
+    fn join(self: &Arc<Self>, client: Client, spoken: Spoken) -> Peer {
         let (sender, replies) = mpsc::channel(REPLIES_MAX);
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.insert((client.remote, client.local), sender);
+        let replies_to = Inlet {
+            replies: sender,
+            spoken,
+        };
+        peers.insert((client.remote, client.local), replies_to);
         Peer {
             link: Arc::clone(self),
             client,
@@ -262,7 +306,7 @@ impl Link {
 struct Peer {
     link: Arc<Link>,
     client: Client,
-    replies: mpsc::Receiver<Vec<u8>>,
+    replies: mpsc::Receiver<Outbound>,
 }
 
 impl Drop for Peer {
@@ -367,7 +411,7 @@ fn admit(
     socket.set_tcp_user_timeout(Some(GONE_TIME))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(2 * GONE_TIME))?;
     let client = Client::new(Carrier::Stream, remote, local);
-    let peer = link.join(client);
+    let peer = link.join(client, protocol);
     match protocol {
         Spoken::Http => drop(tokio::spawn(http::serve(place, peer, stream, access))),
         Spoken::Tcp => drop(tokio::spawn(tcp::serve(place, peer, stream))),

@@ -51,13 +51,14 @@ fn settings(args: &DaemonArgs) -> Result<(Loaded, Config), SettingsError> {
 }
 
 fn run(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
-    loaded.init_logging()?;
+    privileges::gain_none().map_err(|error| anyhow!("cannot forgo new privileges: {error}"))?;
+    // The log has a thread.
+    privileges::without(|| loaded.init_logging())?;
     loaded.create_runtime_dir()?;
     let (notices, received) = channel();
     // Before the threads start, so that no signal finds us unprepared.
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| anyhow!("cannot watch for signals: {error}"))?;
-    privileges::gain_none().map_err(|error| anyhow!("cannot forgo new privileges: {error}"))?;
     let service = Service::start(config, &notices)?;
     // All is open that needed some; its threads have given up theirs.
     if let Err(error) = privileges::give_up() {

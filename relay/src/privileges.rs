@@ -4,6 +4,8 @@
 //! kernel, for rings beyond the limit of locked memory, and to raise the limit of open files: all of
 //! that is done before packets come. So each thread gives up what it has when it begins to work.
 
+use std::thread;
+
 use rustix::io;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs,
@@ -37,10 +39,27 @@ pub fn give_up() -> io::Result<()> {
     set_capabilities(None, nothing)
 }
 
+/// Does something on a thread that has none, so that threads which stay behind have none either.
+///
+/// # Panics
+///
+/// When that does.
+pub fn without<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // That it is not possible is said when the whole process tries.
+            let _ = give_up();
+            work()
+        });
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::thread;
 
     use super::*;
 
@@ -67,5 +86,7 @@ mod tests {
         })
         .join()
         .unwrap();
+        let child = without(|| thread::spawn(sets).join().unwrap());
+        assert_eq!(child, ["0000000000000000"; 4]);
     }
 }

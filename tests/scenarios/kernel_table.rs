@@ -163,6 +163,8 @@ fn a_plain_call_is_forwarded_by_the_kernel_and_nobody_sees_a_difference() {
     }
     Stage::play(switch_on, |stage| {
         prepare(stage.internet);
+        let permitted = stage.tandem.relay().process().permitted();
+        assert!(permitted.iter().all(|it| *it == 0), "none is needed now");
         let scene = Scene::new(stage.internet, stage.client);
         let before = count(stage.client).packets;
         let (scene, reports) = scene.talk_on(stage.client, 300, || {

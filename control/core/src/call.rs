@@ -16,11 +16,12 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use relay_wire::{InterfaceId, Learning, Port, SourceRules};
+use relay_wire::{CallKey, InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
+use crate::links::Links;
 use crate::sdp::{self, Direction, Transport};
 use crate::treatment::{Flow, Treatment};
 
@@ -57,6 +58,8 @@ pub(crate) struct CallState {
     pub(crate) offer_deadline_unix_ms: Option<u64>,
     /// When it really ends, having been deleted.
     pub(crate) delete_at_unix_ms: Option<u64>,
+    /// Where keys are told, if not where those of all calls are.
+    pub(crate) key_log: Option<SocketAddr>,
     /// Who wants to know if media ends.
     pub(crate) subscriber: Option<Client>,
     deleted_branches: Vec<Vec<u8>>,
@@ -65,6 +68,8 @@ pub(crate) struct CallState {
     pub(crate) treatment: Treatment,
     /// And of what one party sends another, where that was said.
     pub(crate) flows: Vec<Flow>,
+    /// Other calls, whose parties may hear those of this one.
+    pub(crate) group: Vec<CallKey>,
 }
 
 /// One participant.
@@ -85,10 +90,14 @@ pub(crate) struct Leg {
     /// An offer of this leg was answered, so that its peer is a party and not a guess.
     pub(crate) is_settled: bool,
     pub(crate) streams: Vec<Stream>,
+    /// The place that each stream has in what the party says and is told. Empty: its own.
+    pub(crate) order: Box<[u8]>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Origin>,
     /// What becomes of what the party sends.
     pub(crate) treatment: Treatment,
+    /// Who else hears the party.
+    pub(crate) links: Option<Box<Links>>,
 }
 
 /// What `o=` said to a party.
@@ -142,6 +151,12 @@ pub(crate) struct Stream {
     pub(crate) is_active: bool,
     /// The line by which the party would refuse the stream, of which it was not told.
     pub(crate) hidden: Option<Vec<u8>>,
+    /// The relay reports to the party by itself.
+    pub(crate) makes_reports: bool,
+    /// The party has named feedback (RFC 4585) that it knows, whatever its profile is.
+    pub(crate) knows_feedback: bool,
+    /// The party has named extensions (RFC 8285), and not that their headers may be of both kinds.
+    pub(crate) mixes_no_extensions: bool,
     /// What was said of codecs between this leg and an older one.
     pub(crate) exchange: Option<Box<Exchange>>,
     /// What the party says that its payload types are.
@@ -222,11 +237,13 @@ impl CallState {
             is_confirmed: false,
             offer_deadline_unix_ms: None,
             delete_at_unix_ms: None,
+            key_log: None,
             subscriber: None,
             deleted_branches: Vec::new(),
             legs_created: 0,
             treatment: Treatment::default(),
             flows: Vec::new(),
+            group: Vec::new(),
         }
     }
 
@@ -248,8 +265,10 @@ impl CallState {
             peer: None,
             is_settled: false,
             streams: Vec::new(),
+            order: Box::default(),
             origin: None,
             treatment: Treatment::default(),
+            links: None,
         });
         id
     }
@@ -432,6 +451,9 @@ impl Default for Stream {
             direction: Direction::SendRecv,
             is_active: false,
             hidden: None,
+            makes_reports: false,
+            knows_feedback: false,
+            mixes_no_extensions: false,
             exchange: None,
             payloads: Box::default(),
         }

@@ -496,9 +496,11 @@ impl Control {
             Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
             Command::Connect(connect) => self.connect(now, held, cookie, connect),
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
+            Command::Mesh(mesh) => self.mesh(now, held, cookie, mesh),
             Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
             Command::Query(query) => self.query(now, held, cookie, query),
             Command::Treat(treat) => self.treat(now, held, cookie, treat),
+            Command::Unsubscribe(what) => self.unsubscribe(now, held, cookie, what),
             _ => self.replies.forget(held.key),
         }
     }

@@ -28,6 +28,7 @@ mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+mod links;
 mod negotiation;
 mod output;
 mod placement;
@@ -37,6 +38,7 @@ mod profile;
 mod quality;
 mod record;
 mod replies;
+mod reporting;
 mod sdp;
 mod statistics;
 mod summary;

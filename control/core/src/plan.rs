@@ -6,12 +6,15 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Filter, Learning, Port, Sink, SourceRules, Transcoding};
+use relay_wire::{
+    CallKey, Command, Filter, Learning, OnRtcp, Port, Route, Sink, SourceRules, Transcoding,
+};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::Exchange;
 use crate::echo::Reflection;
-use crate::sdp::Transport;
+use crate::links::rtcp_of;
+use crate::reporting;
 use crate::treatment::filter_of;
 
 /// What the relay is to do for a call.
@@ -34,6 +37,8 @@ pub(crate) struct Endpoint {
     pub(crate) rules: SourceRules,
     /// What it was opened with; that does not change.
     pub(crate) tos: Option<u8>,
+    /// What becomes of RTCP.
+    pub(crate) rtcp: OnRtcp,
     pub(crate) egress: Egress,
     /// What becomes of RTP before it leaves.
     pub(crate) transcoding: Option<Transcoding>,
@@ -46,7 +51,7 @@ pub(crate) struct Endpoint {
 /// Where packets that arrive at a port leave.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Egress {
-    rtp: Option<Port>,
+    pub(crate) rtp: Option<Port>,
     rtcp: Option<Port>,
 }
 
@@ -69,14 +74,13 @@ impl Plan {
         let streams = state.legs.iter().map(|leg| leg.streams.len());
         let mut endpoints = Vec::with_capacity(2 * streams.sum::<usize>());
         for leg in &state.legs {
-            let peer = leg.peer.and_then(|peer| state.leg(peer));
-            // A fork that lost is not heard any more.
-            let peer = peer.filter(|peer| peer.peer == Some(leg.id) || !peer.is_settled);
+            let peer = state.listener(leg).filter(|_| !leg.is_diverted());
             for index in 0..leg.streams.len() {
                 endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
+        reporting::decide(state, &mut endpoints);
         // Nobody need send anything while the phone rings; the offer's own time-out stands for it.
         let (media_timeout_ms, first_packet_timeout_ms) =
             match (state.is_confirmed, state.is_held()) {
@@ -127,6 +131,7 @@ impl Plan {
         }
         for endpoint in &next.endpoints {
             self.push_egress(endpoint, call, &mut commands);
+            self.push_rtcp(endpoint, call, &mut commands);
         }
         for endpoint in &next.endpoints {
             self.push_transcoding(endpoint, call, &mut commands);
@@ -174,6 +179,14 @@ impl Plan {
                 rtp: endpoint.egress.rtp,
                 rtcp: endpoint.egress.rtcp,
             });
+        }
+    }
+
+    fn push_rtcp(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let Endpoint { port, rtcp, .. } = *endpoint;
+        let before = self.endpoint(port).map(|before| before.rtcp);
+        if before.unwrap_or_default() != rtcp {
+            commands.push(Command::SetRtcp { call, port, rtcp });
         }
     }
 
@@ -248,6 +261,9 @@ impl Plan {
             Command::SetSourceRules { port, rules, .. } => {
                 self.change(port, |endpoint| endpoint.rules = rules);
             }
+            Command::SetRtcp { port, rtcp, .. } => {
+                self.change(port, |endpoint| endpoint.rtcp = rtcp);
+            }
             Command::Connect {
                 ingress, rtp, rtcp, ..
             } => self.change(ingress, |endpoint| endpoint.egress = Egress { rtp, rtcp }),
@@ -295,6 +311,7 @@ impl Endpoint {
         Self {
             port,
             tos,
+            rtcp: OnRtcp::Pass,
             remote: None,
             rules: SourceRules::default(),
             egress: Egress::default(),
@@ -330,17 +347,31 @@ fn endpoints_of(
         stream.learning
     };
     let peer = peer.filter(|_| stream.reflection == Reflection::None);
-    let egress = egress_of(stream, peer, index);
+    let mut egress = egress_of(stream, peer, index);
     let heard_by = peer.filter(|_| egress.rtp.is_some());
+    let transcoding = transcoding_of((state, leg), heard_by, index);
+    // Where another stream is made for others, the peer is one of those who get it as it comes.
+    let is_others = transcoding.is_some()
+        && heard_by.is_some_and(|peer| routes_to(state, leg, peer, index).is_empty());
+    if is_others {
+        egress = Egress::default();
+    }
+    let sinks = match stream.reflection {
+        Reflection::None => leg.sinks(index, transcoding.as_ref(), is_others),
+        _ => Vec::new(),
+    };
+    let is_heard = heard_by.is_some() || !sinks.is_empty();
+    let filter = filter_of(state, (leg, heard_by), index, terms.tells_keys);
     endpoints.push(Endpoint {
         port,
         remote: Some((stream.remote, learning)),
         rules: stream.source_rules,
         tos: stream.tos,
+        rtcp: OnRtcp::Pass,
         egress,
-        transcoding: transcoding_of((state, leg), heard_by, index),
-        filter: heard_by.and_then(|peer| filter_of(state, (leg, peer), index, terms.tells_keys)),
-        sinks: Vec::new(),
+        transcoding,
+        filter: filter.filter(|_| is_heard),
+        sinks: sinks.clone(),
     });
     if stream.reflection == Reflection::Echo
         && let Some(endpoint) = endpoints.last_mut()
@@ -354,13 +385,17 @@ fn endpoints_of(
             remote: Some((stream.remote_rtcp, learning)),
             rules: stream.source_rules,
             tos: stream.tos,
+            rtcp: OnRtcp::Pass,
             egress: Egress {
                 rtp: None,
                 rtcp: egress.rtcp,
             },
             transcoding: None,
             filter: None,
-            sinks: Vec::new(),
+            sinks: sinks
+                .into_iter()
+                .map(|it| Sink { rtp: None, ..it })
+                .collect(),
         });
     }
     push_former(stream, port, endpoints);
@@ -375,12 +410,15 @@ fn push_former(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
         for at in new.clone() {
             let endpoint = endpoints[at].clone();
             let passes = endpoint.transcoding.is_none();
+            let sinks = endpoint.sinks.iter().filter(|it| !it.is_remade);
+            let sinks = sinks.copied().collect();
             let above = endpoint.port.number.saturating_sub(port.number);
             let number = former.port.saturating_add(above);
             endpoints.push(Endpoint {
                 port: Port { number, ..port },
                 egress: Some(endpoint.egress).filter(|_| passes).unwrap_or_default(),
                 transcoding: None,
+                sinks,
                 ..endpoint
             });
         }
@@ -392,8 +430,13 @@ fn transcoding_of(
     peer: Option<&Leg>,
     index: usize,
 ) -> Option<Transcoding> {
-    let routes = Exchange::routes(state, index, leg.id, peer?.id);
-    let rtcp = leg.streams.get(index)?.rtcp_port();
+    let routes = peer.map(|peer| routes_to(state, leg, peer, index));
+    let routes = routes.filter(|it| !it.is_empty());
+    let stream = leg.streams.get(index)?;
+    let is_heard = stream.reflection == Reflection::None;
+    let for_others = || if is_heard { leg.routes(index) } else { &[] };
+    let routes = routes.unwrap_or_else(for_others);
+    let rtcp = stream.rtcp_port();
     (!routes.is_empty()).then(|| Transcoding {
         routes: routes.to_vec(),
         rtcp: rtcp.map(|number| Port {
@@ -403,19 +446,18 @@ fn transcoding_of(
     })
 }
 
+fn routes_to<'a>(state: &'a CallState, leg: &Leg, peer: &Leg, index: usize) -> &'a [Route] {
+    Exchange::routes(state, index, leg.id, peer.id)
+}
+
 fn egress_of(stream: &Stream, peer: Option<&Leg>, index: usize) -> Egress {
     let to = peer.and_then(|peer| Some((peer.streams.get(index)?, peer.port(index)?)));
     let Some((to, port)) = to.filter(|(to, _)| stream.is_active && to.is_active) else {
         return Egress::default();
     };
-    // What is not RTP goes out by the one port there is, whatever its bytes look like.
-    let rtcp_number = match stream.transport {
-        Transport::Rtp => to.rtcp_port(),
-        _ => Some(port.number),
-    };
     Egress {
         rtp: Some(port),
-        rtcp: rtcp_number.map(|number| Port { number, ..port }),
+        rtcp: rtcp_of(to).map(|number| Port { number, ..port }),
     }
 }
 

@@ -119,6 +119,8 @@ words! {
         AlwaysTranscode = "always transcode",
         /// The peer sends from elsewhere than it receives.
         Asymmetric = "asymmetric",
+        /// And the other way round.
+        Bidirectional = "bidirectional",
         /// The sender's keys go no further, or become something else (`DTMF-security`).
         BlockDtmf = "block DTMF",
         /// The tags say which direction is meant.
@@ -129,6 +131,8 @@ words! {
         Fatal = "fatal",
         /// Write `a=rtcp` with the address, not only the port.
         FullRtcpAttribute = "full rtcp attribute",
+        /// Have the relay report by RTCP itself, of streams that it only forwards.
+        GenerateRtcp = "generate RTCP",
         /// Mark the description, and leave one alone that has the mark.
         LoopProtect = "loop protect",
         /// Media may move to a new source without being signalled.
@@ -167,6 +171,8 @@ words! {
         Symmetric = "symmetric",
         /// In a delete: regard the to-tag.
         ToTag = "to tag",
+        /// Who hears whom begins anew.
+        Unsubscribe = "unsubscribe",
         /// Use the addresses in the SDP.
         TrustAddress = "trust address",
     }
@@ -342,6 +348,16 @@ words! {
 }
 
 words! {
+    /// Whether something is done.
+    Switch {
+        /// It is not.
+        Off = "off",
+        /// It is.
+        On = "on",
+    }
+}
+
+words! {
     /// Kinds of media (`sdp-media-remove`).
     MediaKind {
         /// Such as a shared screen.
@@ -415,6 +431,7 @@ mod tests {
         check::<AddressFamily>();
         check::<EndpointLearning>();
         check::<MediaKind>();
+        check::<Switch>();
     }
 
     #[test]

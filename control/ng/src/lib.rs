@@ -50,13 +50,13 @@ pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
     AddressFamily, AliasKey, CodecDirective, DtmfSecurity, EndpointLearning, Flag, Flags, Ice,
-    MediaEcho, MediaKind, Replace, RtcpMux, Support, Word, Words,
+    MediaEcho, MediaKind, Replace, RtcpMux, Support, Switch, Word, Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
 pub use reply::{Counts, Outcome, Reply, Totals};
 pub use request::{
-    CODEC_DIRECTIVES_MAX, Change, Codecs, Command, Connect, Delete, KeyPolicy, Negotiation, Party,
-    Query, Request, RequestError, Sink, Treat, Unheeded, Whose,
+    CODEC_DIRECTIVES_MAX, Change, Codecs, Command, Connect, Delete, KeyPolicy, Mesh, MeshFlow,
+    Negotiation, Party, Query, Request, RequestError, Senders, Sink, Treat, Unheeded, Whose,
 };
 pub use value::{Dictionary, Value};

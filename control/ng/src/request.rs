@@ -1,16 +1,17 @@
 //! Requests: parsed by control, written by its clients.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
     AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, MediaEcho,
-    MediaKind, Replace, RtcpMux, Support, Word, Words,
+    MediaKind, Replace, RtcpMux, Support, Switch, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
 
 mod codecs;
+mod connect;
 mod encode;
 mod given;
 mod treat;
@@ -18,19 +19,20 @@ mod treat;
 use given::{Given, Script, Word as ScriptWord};
 
 pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
+use connect::Joining;
+pub use connect::{Connect, Mesh, MeshFlow, Senders};
 use treat::Selection;
-pub use treat::{Change, Connect, KeyPolicy, Party, Sink, Treat, Whose};
+pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 
 /// Calls that `list` names unless the request says how many.
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Commands of the peer that are not there.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 14] = [
     "create",
     "create-answer",
     "inject-start",
     "inject-stop",
-    "mesh",
     "pause-recording",
     "play-dtmf",
     "play-media",
@@ -41,7 +43,6 @@ const UNSUPPORTED: [&str; 16] = [
     "subscribe-answer",
     "subscribe-request",
     "transform",
-    "unsubscribe",
 ];
 
 /// Words not acted on whose names are kept, to be logged.
@@ -78,6 +79,8 @@ pub enum Command<'a> {
         /// How many at most.
         limit: u32,
     },
+    /// Make several calls one, and say who hears whom.
+    Mesh(Mesh<'a>),
     /// Rewrite an offer, and begin a call if there is none.
     Offer(Negotiation<'a>),
     /// Are you there?
@@ -88,6 +91,8 @@ pub enum Command<'a> {
     Statistics,
     /// Stop media or keys of a call, or of one party, make them something else, or let them go on.
     Treat(Treat<'a>),
+    /// Undo what [`Self::Connect`] did; if not directional, end a party.
+    Unsubscribe(Connect<'a>),
 }
 
 /// An offer or an answer.
@@ -149,6 +154,10 @@ pub struct Negotiation<'a> {
     pub dtmf_security: Option<DtmfSecurity>,
     /// The key that they become with [`DtmfSecurity::Dtmf`].
     pub digit: Option<u8>,
+    /// Whether the relay reports by RTCP itself.
+    pub generate_rtcp: Option<Switch>,
+    /// Where keys of the call are told.
+    pub key_log: Option<SocketAddr>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -271,6 +280,7 @@ struct Keys<'a> {
     limit: Option<u32>,
     body: Option<&'a [u8]>,
     selection: Selection<'a>,
+    joining: Joining<'a>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -300,10 +310,11 @@ impl<'a> Keys<'a> {
             "limit" => set(&mut self.limit, unsigned(value)),
             "to-interface" => set(&mut self.to_interface, non_empty(value)),
             "rtpp-flags" => self.flag_string(value),
-            _ => match self.selection.read_key(key, value) {
-                Some(is_understood) => is_understood,
-                None => self.negotiation.read_key(key, value, &mut self.unheeded),
-            },
+            _ => {
+                let selected = self.selection.read_key(key, value);
+                let read = selected.or_else(|| self.joining.read_key(key, value));
+                read.unwrap_or_else(|| self.negotiation.read_key(key, value, &mut self.unheeded))
+            }
         }
     }
 
@@ -377,6 +388,7 @@ impl<'a> Keys<'a> {
             "list" => Command::List {
                 limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
             },
+            "mesh" => Command::Mesh(self.mesh()?),
             "offer" => Command::Offer(self.negotiation(false)?),
             "ping" => Command::Ping,
             "query" => Command::Query(self.query()?),
@@ -386,6 +398,7 @@ impl<'a> Keys<'a> {
             "stop-forwarding" => Command::Treat(self.treat(Change::Forward(false))?),
             "unblock-dtmf" => Command::Treat(self.treat(Change::Keys(KeyPolicy::Pass))?),
             "unblock-media" => Command::Treat(self.treat(Change::Block(false))?),
+            "unsubscribe" => Command::Unsubscribe(self.connect()?),
             "unsilence-media" => Command::Treat(self.treat(Change::Silence(false))?),
             _ if UNSUPPORTED.contains(&name) => return Err(RequestError::Unsupported),
             _ => return Err(RequestError::UnknownCommand),
@@ -448,8 +461,10 @@ impl<'a> Negotiation<'a> {
             "call-id" => fill(&mut self.call_id, value),
             "codec" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
+            "dtmf-log-dest" | "dtmf-log-destination" => set(&mut self.key_log, place(value)),
             "endpoint-learning" => set(&mut self.endpoint_learning, word(value)),
             "from-tag" => fill(&mut self.from_tag, value),
+            "generate-rtcp" => set(&mut self.generate_rtcp, word(value)),
             "ice" => set(&mut self.ice, word(value)),
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
@@ -628,6 +643,12 @@ fn milliseconds(number: Option<i64>) -> Option<u16> {
 
 fn address(value: Given<'_>) -> Option<IpAddr> {
     value.as_str()?.trim().parse().ok()
+}
+
+/// An address with a port that something can be sent to.
+fn place(value: Given<'_>) -> Option<SocketAddr> {
+    let place: Option<SocketAddr> = value.as_str()?.trim().parse().ok();
+    place.filter(|it| it.port() != 0)
 }
 
 /// `[family, address]`, or the address alone.

@@ -209,6 +209,7 @@ impl Asker {
         self.link.ask(self.client, message).await;
         let deadline = Instant::now() + REPLY_TIME;
         while let Ok(Some(reply)) = timeout_at(deadline, peer.replies.recv()).await {
+            let reply = reply.message;
             if Message::split(&reply).is_some_and(|it| it.cookie == cookie) {
                 return Some(reply);
             }
@@ -219,7 +220,7 @@ impl Asker {
     /// The next message for this connection.
     pub(super) async fn reply(&self) -> Option<Vec<u8>> {
         let mut peer = self.peer.lock().await;
-        peer.replies.recv().await
+        peer.replies.recv().await.map(|it| it.message)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::{IN_FLIGHT_MAX, MESSAGE_TIME, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX};
+use super::{IN_FLIGHT_MAX, MESSAGE_TIME, Outbound, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX};
 use crate::ng_gate::Counts;
 
 /// Bytes read at once.
@@ -116,12 +116,14 @@ impl Connection {
         }
     }
 
-    async fn reply(&mut self, reply: &[u8]) -> io::Result<()> {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if self.in_flight == 0 {
-            self.expect_message();
+    async fn reply(&mut self, reply: &Outbound) -> io::Result<()> {
+        if reply.is_reply {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            if self.in_flight == 0 {
+                self.expect_message();
+            }
         }
-        write(&mut self.stream, reply).await
+        write(&mut self.stream, &reply.message).await
     }
 
     /// What is not answered by now never will be. `false` if nothing was waited for.
@@ -151,8 +153,8 @@ impl Connection {
         while self.in_flight > 0
             && let Ok(Some(reply)) = timeout(REPLY_TIME, self.peer.replies.recv()).await
         {
-            self.in_flight -= 1;
-            if let Err(error) = write(&mut self.stream, &reply).await {
+            self.in_flight -= usize::from(reply.is_reply);
+            if let Err(error) = write(&mut self.stream, &reply.message).await {
                 return Ending::Io(error);
             }
         }

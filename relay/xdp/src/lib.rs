@@ -22,6 +22,8 @@
 //! to read what it counts is a few loads and stores, and no system call.
 
 mod assembler;
+mod flow;
+mod interface;
 mod layout;
 mod netlink;
 mod packet;
@@ -32,8 +34,7 @@ mod table;
 pub mod testing;
 
 pub use assembler::AssembleError;
+pub use flow::Flow;
+pub use interface::driver_of;
 pub use layout::TICK_SCALE_BITS;
-pub use system::driver_of;
-pub use table::{
-    Counts, Flow, Interface, InterfaceState, OpenError, Options, Place, Share, Slot, Table,
-};
+pub use table::{Counts, Interface, InterfaceState, OpenError, Options, Place, Share, Slot, Table};

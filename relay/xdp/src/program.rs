@@ -32,6 +32,14 @@ impl Scene {
         u32::try_from(self.ports.len()).unwrap_or(0)
     }
 
+    fn families(&self) -> impl Iterator<Item = Family> {
+        let has = |family| {
+            let mut addresses = self.addresses.iter();
+            addresses.any(|it| it.is_ipv4() == (family == Family::V4))
+        };
+        Family::ALL.into_iter().filter(move |it| has(*it))
+    }
+
     /// The place of a port in the table of ports.
     pub(crate) fn index_of(&self, address: IpAddr, port: u16) -> Option<u32> {
         let place = self.addresses.iter().position(|it| *it == address)?;
@@ -41,16 +49,17 @@ impl Scene {
     }
 }
 
-/// Writes a part for each family; leaves for `out` if the frame at R6, which ends at R8, is of neither
-/// or has not so much of UDP.
+/// Writes a part for each family that we have an address of; leaves for `out` if the frame at R6, which
+/// ends at R8, is of none or has not so much of UDP.
 fn for_each_family(
     it: &mut Assembler,
+    scene: &Scene,
     udp_end: i16,
     out: Label,
     mut write: impl FnMut(&mut Assembler, Family),
 ) {
     require_len(it, Family::V4.in_udp(udp_end), out);
-    for family in Family::ALL {
+    for family in scene.families() {
         let next = it.label();
         it.load(Width::B2, R1, R6, packet::ETHER_TYPE);
         let ether_type = packet::network(family.ether_type());

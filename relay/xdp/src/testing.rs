@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use crate::assembler::{Assembler, Register};
 use crate::program::forward::PASS;
@@ -10,6 +11,10 @@ use crate::table::{Interface, OpenError, Options, Place, Table};
 
 /// Why the kernel's table cannot work here at all; `None`: it can. To be asked in a namespace of
 /// one's own, since it is tried on the loopback interface.
+///
+/// # Panics
+///
+/// When the kernel does not forbid it, but does not like it.
 #[must_use]
 pub fn why_not() -> Option<OpenError> {
     let options = Options {
@@ -22,7 +27,31 @@ pub fn why_not() -> Option<OpenError> {
         }],
         packets_max: 0,
     };
-    Table::open(&options).err()
+    forbidden(Table::open(&options)).err()
+}
+
+/// Passes on that it is not possible here; all other errors are ours.
+///
+/// # Panics
+///
+/// With these.
+pub(crate) fn forbidden(opened: Result<Arc<Table>, OpenError>) -> Result<Arc<Table>, OpenError> {
+    opened.inspect_err(|error| {
+        let (OpenError::Table(source)
+        | OpenError::Load { source, .. }
+        | OpenError::Attach { source, .. }) = error
+        else {
+            panic!("{error}");
+        };
+        // Before Linux 6.6 there is nothing where frames go out that a program could be attached to.
+        let is_old = matches!(error, OpenError::Attach { .. });
+        let is_forbidden = match source.raw_os_error() {
+            Some(libc::EPERM | libc::ENOSYS) => true,
+            Some(libc::EINVAL) => is_old,
+            _ => false,
+        };
+        assert!(is_forbidden, "{error}");
+    })
 }
 
 /// The loopback interface has this number in each namespace.

@@ -87,11 +87,11 @@ pub struct Relay {
     pub driver: Driver,
     /// Whether calls that are only forwarded leave the kernel where they come in (XDP), for a
     /// fraction of the cost: `off`, `auto`: where the system and the interface allow it, or `on`: or
-    /// refuse to start. IPv4, Linux 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN. Firewalls see
-    /// such a call only every few seconds.
+    /// refuse to start. Kernel 6.6 or newer; needs CAP_BPF and CAP_NET_ADMIN at the start. Firewalls
+    /// see such a call only every few seconds.
     pub kernel_table: KernelTable,
-    /// The network interfaces that `kernel_table` uses. Empty: those that have the addresses of
-    /// `interfaces`.
+    /// The network interfaces that `kernel_table` uses: all by which calls come in and leave. Empty:
+    /// those that have the addresses of `interfaces`.
     pub kernel_table_interfaces: Vec<String>,
     /// Where in the kernel that happens: `native`: in the driver of the interface, `generic`: behind
     /// it, as any interface can, or `auto`: in drivers that can, but for those of virtual cables.
@@ -224,6 +224,9 @@ pub struct Control {
     #[serde(with = "empty_is_none")]
     #[schemars(with = "String")]
     pub dtmf_log: Option<SocketAddr>,
+    /// Tell each key to all clients of ng over TCP (`listen_tcp`), too, as rtpengine does with
+    /// `dtmf-log-ng-tcp`.
+    pub dtmf_log_ng_tcp: bool,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
@@ -250,6 +253,9 @@ pub struct Control {
     /// Percent of packets that Opus takes for lost on the way to who wants things said twice
     /// (`useinbandfec=1`). 0: nothing is said twice.
     pub opus_loss_percent: u8,
+    /// Whether a party that prefers two channels of Opus (`stereo=1`) gets them, as with rtpengine:
+    /// both say the same, each at half the power, for half as many bits again.
+    pub opus_stereo: bool,
 }
 
 /// What becomes of media from another source than the party's.
@@ -394,6 +400,7 @@ impl Default for Control {
             hep: None,
             hep_agent_id: 2_001,
             dtmf_log: None,
+            dtmf_log_ng_tcp: false,
             endpoint_learning: EndpointLearning::Heuristic,
             other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),
@@ -402,6 +409,7 @@ impl Default for Control {
             opus_complexity: 0,
             opus_bitrate: 0,
             opus_loss_percent: 5,
+            opus_stereo: false,
         }
     }
 }

@@ -113,6 +113,12 @@ impl<'a> Negotiation<'a> {
         optional(to, "ptime", self.ptime_ms.map(u32::from));
         optional(to, "ptime-reverse", self.ptime_reverse_ms.map(u32::from));
         optional(to, "DTMF-security", self.dtmf_security.map(Word::name));
+        optional(to, "generate RTCP", self.generate_rtcp.map(Word::name));
+        optional(
+            to,
+            "DTMF-log-dest",
+            self.key_log.map(|place| place.to_string()),
+        );
         optional(to, "digit", self.digit.map(treat::name_of));
         to.push(&b"sdp"[..], self.sdp);
     }
@@ -140,11 +146,13 @@ impl Command<'_> {
             Self::Connect(_) => "connect",
             Self::Delete(_) => "delete",
             Self::List { .. } => "list",
+            Self::Mesh(_) => "mesh",
             Self::Offer(_) => "offer",
             Self::Ping => "ping",
             Self::Query(_) => "query",
             Self::Statistics => "statistics",
             Self::Treat(treat) => treat.name(),
+            Self::Unsubscribe(_) => "unsubscribe",
         })
     }
 }
@@ -154,9 +162,10 @@ impl<'a> Command<'a> {
         match self {
             Self::Answer(negotiation) | Self::Offer(negotiation) => negotiation.write(to),
             Self::Cli(line) => to.push(&b"body"[..], *line),
-            Self::Connect(connect) => connect.write(to),
+            Self::Connect(connect) | Self::Unsubscribe(connect) => connect.write(to),
             Self::Delete(delete) => delete.write(to),
             Self::List { limit } => to.push(&b"limit"[..], *limit),
+            Self::Mesh(mesh) => mesh.write(to),
             Self::Query(query) => query.write(to),
             Self::Treat(treat) => treat.write(to),
             Self::Acknowledge | Self::Ping | Self::Statistics => {}

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn many_sockets_are_closed_by_one_request_each_and_few_waits() {
-        const SOCKETS: u32 = 700;
+        const SOCKETS: u32 = 500;
         let Some(mut uring) = ring_with(SOCKETS) else {
             return;
         };

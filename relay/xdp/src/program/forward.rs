@@ -75,12 +75,11 @@ pub(crate) fn write(scene: &Scene, traits: Traits) -> Result<Vec<u64>, AssembleE
     it.set(R9, R1);
     it.load(Width::B4, R6, R9, context::DATA);
     it.load(Width::B4, R8, R9, context::DATA_END);
-    for_each_family(&mut it, packet::RTP_END, pass, |it, family| {
+    for_each_family(&mut it, scene, packet::RTP_END, pass, |it, family| {
         let has_sum = family == Family::V6 || !traits.is_virtual;
         require_rtp(it, family, pass);
         find_flow(it, scene, family, pass);
         require_flow(it, family, pass);
-        require_our_ethernet(it, scene, traits.place, pass);
         if has_sum {
             require_udp_sum(it, family, pass);
         }
@@ -179,15 +178,6 @@ fn require_flow(it: &mut Assembler, family: Family, pass: Label) {
     it.jump_if(R1, Condition::NotEqual, R2, pass);
 }
 
-/// To the Ethernet address of the interface. One that takes in everything (a bridge, a mirror,
-/// `tcpdump`) has frames for others as well; the kernel drops these after us.
-fn require_our_ethernet(it: &mut Assembler, scene: &Scene, place: i32, pass: Label) {
-    look_up(it, scene.links_fd, place, pass);
-    for (width, at) in [(Width::B4, 0), (Width::B2, 4)] {
-        require_same(it, width, at, (R0, layout::LINK_ETHERNET + at), pass);
-    }
-}
-
 /// Not if the sum is only that of the pseudo-header: who sends from another virtual machine of the
 /// same host, or from this one, leaves the rest to hardware that the frame never comes to. One of
 /// 65,536 right sums looks like that; such a packet goes to the socket. So does one of IPv6 without
@@ -212,20 +202,38 @@ fn require_udp_sum(it: &mut Assembler, family: Family, pass: Label) {
 /// R9 becomes the interface that the packet leaves by, if it is another and takes it; else 0. What is
 /// longer than all that the kernel has lately sent in one piece is for the kernel.
 fn find_way(it: &mut Assembler, scene: &Scene, family: Family, place: i32, pass: Label) {
-    let found = it.label();
+    let (is_other, found) = (it.label(), it.label());
     load_udp_len(it, R8, family);
     it.load(Width::B2, R1, R7, layout::LEN_MAX);
     it.jump_if(R8, Condition::Above, R1, pass);
-    it.set(R9, 0);
     it.load(Width::B1, R1, R7, layout::PLACE);
-    it.jump_if(R1, Condition::Equal, place, found);
+    it.jump_if(R1, Condition::NotEqual, place, is_other);
+    require_our_ethernet(it, R7, layout::ETHERNET + ETHERNET_SOURCE, pass);
+    it.set(R9, 0);
+    it.jump(found);
+    it.place(is_other);
     it.jump_if(R8, Condition::Above, REDIRECT_LEN_MAX, pass);
+    look_up(it, scene.links_fd, place, pass);
+    require_our_ethernet(it, R0, layout::LINK_ETHERNET, pass);
+    it.load(Width::B1, R1, R7, layout::PLACE);
     look_up(it, scene.links_fd, R1, pass);
     // Not every driver takes what came in elsewhere, and one that does not drops it.
     it.load(Width::B4, R9, R0, layout::LINK_TARGET);
     it.jump_if(R9, Condition::Equal, 0, pass);
     it.place(found);
 }
+
+/// To the Ethernet address that we send from there, or else to that of the interface. One that takes
+/// in everything (a bridge, a mirror, `tcpdump`) has frames for others as well; the kernel drops these
+/// after us.
+fn require_our_ethernet(it: &mut Assembler, from: Register, field: i16, pass: Label) {
+    for at in [0, 2, 4] {
+        require_same(it, Width::B2, at, (from, field + at), pass);
+    }
+}
+
+/// Where the source is in the addresses of an Ethernet frame.
+const ETHERNET_SOURCE: i16 = 6;
 
 /// R8 becomes the time. Now and then a packet takes the way through the socket, and renews.
 fn require_lease(it: &mut Assembler, pass: Label) {

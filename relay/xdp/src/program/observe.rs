@@ -49,7 +49,7 @@ pub(crate) fn write(scene: &Scene, lease: Lease, place: i32) -> Result<Vec<u64>,
     it.jump_if(R1, Condition::NotEqual, 0, out);
     it.load(Width::B4, R6, R9, context::DATA);
     it.load(Width::B4, R8, R9, context::DATA_END);
-    for_each_family(&mut it, packet::RTP, out, |it, family| {
+    for_each_family(&mut it, scene, packet::RTP, out, |it, family| {
         require_udp(it, family, out);
         require_flow(it, scene, family, out);
         note_way(it, family, place);

@@ -6,6 +6,7 @@ use std::thread;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::*;
+use crate::testing::forbidden;
 
 /// The loopback interface has this number in each namespace.
 const LOOPBACK: u32 = 1;
@@ -31,7 +32,7 @@ fn in_own_network(test: impl FnOnce(Arc<Table>) + Send) {
             if let Err(error) = unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
                 return eprintln!("SKIPPED, this is not tested: {error}");
             }
-            match Table::open(&options()) {
+            match forbidden(Table::open(&options())) {
                 Ok(table) => test(table),
                 Err(error) => eprintln!("SKIPPED, this is not tested: {error}"),
             }
