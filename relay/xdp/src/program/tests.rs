@@ -329,7 +329,6 @@ fn addresses_of_one_family_are_enough() {
             ports: 30_000..=30_001,
             interfaces: Vec::new(),
             packets_max: 0,
-            is_generic: false,
         };
         let Ok(table) = forbidden(Table::open(&options)) else {
             return eprintln!("SKIPPED, this is not tested: it is not allowed");
