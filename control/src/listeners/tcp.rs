@@ -1,6 +1,7 @@
 //! ng over TCP: `cookie document`, one after the other, many under way at once.
 
 use std::io;
+use std::time::Duration;
 
 use control_ng::{FrameError, Framer, reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::{IN_FLIGHT_MAX, MESSAGE_TIME, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX};
+use super::{IN_FLIGHT_MAX, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX};
 use crate::ng_gate::Counts;
 
 /// Bytes read at once.
@@ -68,7 +69,7 @@ impl Connection {
             let may_read = self.in_flight < IN_FLIGHT_MAX && !self.is_ended;
             let deadline = self.deadline;
             let turn = tokio::select! {
-                Some(reply) = self.peer.replies.recv() => self.reply(&reply).await,
+                Some(reply) = self.peer.replies.recv() => self.reply(reply.bytes()).await,
                 read = self.stream.read(&mut buffer), if may_read => match read {
                     Ok(len) => {
                         self.take(&buffer[..len]);
@@ -85,6 +86,10 @@ impl Connection {
                 }
             };
             if let Err(error) = turn {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    // It does not read.
+                    Counts::add(&self.peer.link.gate.counts.idle);
+                }
                 return Ending::Io(error);
             }
         }
@@ -121,7 +126,8 @@ impl Connection {
         if self.in_flight == 0 {
             self.expect_message();
         }
-        write(&mut self.stream, reply).await
+        let patience = self.peer.link.message_time();
+        write(&mut self.stream, reply, patience).await
     }
 
     /// What is not answered by now never will be. `false` if nothing was waited for.
@@ -142,6 +148,7 @@ impl Connection {
 
     /// Says what is wrong, and that nothing more will be read.
     async fn refuse(&mut self, error: FrameError) -> Ending {
+        let patience = self.peer.link.message_time();
         Counts::add(&self.peer.link.gate.counts.malformed);
         let reason = match error {
             FrameError::TooLong => "Request too long",
@@ -152,13 +159,13 @@ impl Connection {
             && let Ok(Some(reply)) = timeout(REPLY_TIME, self.peer.replies.recv()).await
         {
             self.in_flight -= 1;
-            if let Err(error) = write(&mut self.stream, &reply).await {
+            if let Err(error) = write(&mut self.stream, reply.bytes(), patience).await {
                 return Ending::Io(error);
             }
         }
         if let Some(cookie) = self.framer.cookie() {
             let refusal = reply::error(reason).encode(cookie);
-            if let Err(error) = write(&mut self.stream, &refusal).await {
+            if let Err(error) = write(&mut self.stream, &refusal, patience).await {
                 return Ending::Io(error);
             }
         }
@@ -186,7 +193,7 @@ impl Connection {
 }
 
 /// Writes all, if it is read in time.
-async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    let written = timeout(MESSAGE_TIME, stream.write_all(bytes)).await;
+async fn write(stream: &mut TcpStream, bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let written = timeout(patience, stream.write_all(bytes)).await;
     written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
