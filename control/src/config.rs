@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use control_core::{Limits, Transcode};
+use control_core::{Limits, OpusPolicy, Preference, Transcode};
 use tandem_settings::{EndpointLearning, Loaded, OtherSources, SettingsError};
 
 use crate::ng_config::NgConfig;
@@ -55,6 +55,10 @@ pub struct Config {
     pub interface_aliases: Vec<(String, String)>,
     /// When media is transcoded.
     pub transcode: Transcode,
+    /// Which codec is made of which.
+    pub codec_preferences: Vec<Preference>,
+    /// How Opus is encoded.
+    pub opus: OpusPolicy,
 }
 
 impl Config {
@@ -89,6 +93,8 @@ impl Config {
                 tandem_settings::Transcode::Never => Transcode::Never,
                 tandem_settings::Transcode::WhenNeeded => Transcode::WhenNeeded,
             },
+            codec_preferences: codec_preferences(loaded)?,
+            opus: opus(loaded)?,
         };
         config.check_listen(loaded)?;
         config.check_numbers(loaded)?;
@@ -227,6 +233,62 @@ fn aliases(loaded: &Loaded) -> Result<Vec<(String, String)>, SettingsError> {
         .collect()
 }
 
+/// Preferences at most: each of them is looked at for each pair of codecs.
+const PREFERENCES_MAX: usize = 256;
+
+fn codec_preferences(loaded: &Loaded) -> Result<Vec<Preference>, SettingsError> {
+    let texts = &loaded.file.control.codec_preferences;
+    if texts.len() > PREFERENCES_MAX {
+        let problem = format!("at most {PREFERENCES_MAX} are possible");
+        return Err(loaded.wrong("control.codec_preferences", problem, ""));
+    }
+    let preferences = texts.iter().enumerate().map(|(index, text)| {
+        text.parse().map_err(|why| {
+            let key = format!("control.codec_preferences[{index}]");
+            let problem = format!("{text:?} is no preference: {why}");
+            loaded.wrong(&key, problem, "write it as PCMU>opus=-5")
+        })
+    });
+    preferences.collect()
+}
+
+fn opus(loaded: &Loaded) -> Result<OpusPolicy, SettingsError> {
+    let file = &loaded.file.control;
+    let wrong = |key: &str, value: u32, cure| {
+        loaded.wrong(
+            &format!("control.{key}"),
+            format!("{value} is not possible"),
+            cure,
+        )
+    };
+    if file.opus_complexity > 10 {
+        return Err(wrong(
+            "opus_complexity",
+            file.opus_complexity.into(),
+            "0 to 10 are",
+        ));
+    }
+    if !matches!(file.opus_bitrate, 0 | 6_000..=510_000) {
+        return Err(wrong(
+            "opus_bitrate",
+            file.opus_bitrate,
+            "0 and 6000 to 510000 are",
+        ));
+    }
+    if file.opus_loss_percent > 100 {
+        return Err(wrong(
+            "opus_loss_percent",
+            file.opus_loss_percent.into(),
+            "0 to 100 are",
+        ));
+    }
+    Ok(OpusPolicy {
+        complexity: file.opus_complexity,
+        bitrate: Some(file.opus_bitrate).filter(|it| *it > 0),
+        loss_percent: file.opus_loss_percent,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -261,6 +323,13 @@ mod tests {
             ("hep = \"192.0.2.1:0\"", "no port"),
             ("dtmf_log = \"192.0.2.1:0\"", "no port"),
             ("interface_aliases = [\"a=b\", \"c\"]", "no alias"),
+            (
+                "codec_preferences = [\"PCMU>opus=1\", \"PCMU\"]",
+                "codec_preferences[1]",
+            ),
+            ("opus_complexity = 11", "opus_complexity"),
+            ("opus_bitrate = 5999", "opus_bitrate"),
+            ("opus_loss_percent = 101", "opus_loss_percent"),
         ];
         for (line, problem) in cases {
             let error = check(&format!("[control]\n{line}\n")).unwrap_err();

@@ -367,6 +367,8 @@ fn new_control(config: &Config) -> Result<Control, StartError> {
     for (alias, name) in &config.interface_aliases {
         control.name_interface(alias, name);
     }
+    control.prefer_codecs(config.codec_preferences.clone());
+    control.set_opus(config.opus);
     Ok(control)
 }
 

@@ -26,6 +26,7 @@
 
 mod affinity;
 mod config;
+mod copier;
 mod error;
 mod file_limit;
 mod io;

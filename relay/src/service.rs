@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::affinity;
 use crate::config::Config;
+use crate::copier::{Copier, Inlet};
 use crate::error::{SetupError, StartError};
 use crate::file_limit;
 use crate::io::Io;
@@ -70,6 +71,7 @@ impl Service {
         let wakes = (0..config.partition.workers()).map(|_| new_wake());
         let wakes: Vec<_> = wakes.collect::<Result<_, _>>()?;
         let (pool, codec_threads) = Pool::new(config.codecs, &wakes).map_err(no_eventfd)?;
+        let inlets = Copier::inlets(&wakes);
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),
@@ -90,6 +92,7 @@ impl Service {
                     .map(|it| KernelFlows::new(it, config, worker)),
                 mailbox: Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&link_wake))),
                 pool: Arc::clone(&service.pool),
+                inlets: Arc::clone(&inlets),
                 wake,
             };
             if let Err(error) = service.start_worker(seed, notices) {
@@ -176,6 +179,7 @@ struct Seed {
     kernel_flows: Option<KernelFlows>,
     mailbox: Arc<Mailbox>,
     pool: Arc<Pool>,
+    inlets: Arc<[Inlet]>,
     wake: Arc<Wake>,
 }
 
@@ -221,7 +225,8 @@ impl Seed {
             relay.set_kernel_table(Box::new(flows));
         }
         let transcoder = Transcoder::new(self.worker, self.pool);
-        Worker::new(relay, io, transcoder, self.mailbox, places).run()
+        let copier = Copier::new(self.worker, self.inlets);
+        Worker::new(relay, io, (transcoder, copier), self.mailbox, places).run()
     }
 }
 

@@ -26,6 +26,7 @@ mod transcoder;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use courier::{Courier, Parcel};
 pub(crate) use pool::Pool;
 pub use pool::PoolLimits;
 pub(crate) use thread::Taking;

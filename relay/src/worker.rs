@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use relay_core::{Outcome, Relay, SocketId, Verdict};
 use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port};
 
+use crate::copier::Copier;
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
@@ -32,12 +33,16 @@ const OPEN_EFFORT: u32 = 8;
 /// hundred microseconds.
 const MADE_MAX: u32 = 32;
 
+/// The same of copies: they come as what they are copies of does.
+const COPIES_MAX: u32 = 256;
+
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     relay: Relay,
     io: Io,
     transcoder: Transcoder,
+    copier: Copier,
     mailbox: Arc<Mailbox>,
     interfaces: Vec<Place>,
     /// What packets leave with, by socket.
@@ -51,13 +56,15 @@ pub(crate) struct Worker {
     is_busy: bool,
     /// So it is with packets of codec threads.
     has_made: bool,
+    /// And with copies.
+    has_copies: bool,
 }
 
 impl Worker {
     pub(crate) fn new(
         relay: Relay,
         io: Io,
-        transcoder: Transcoder,
+        (transcoder, copier): (Transcoder, Copier),
         mailbox: Arc<Mailbox>,
         interfaces: Vec<Place>,
     ) -> Self {
@@ -65,6 +72,7 @@ impl Worker {
             relay,
             io,
             transcoder,
+            copier,
             mailbox,
             interfaces,
             tos: Vec::new(),
@@ -73,6 +81,7 @@ impl Worker {
             outbox: Outbox::default(),
             is_busy: false,
             has_made: false,
+            has_copies: false,
         }
     }
 
@@ -95,15 +104,21 @@ impl Worker {
     }
 
     fn serve_media(&mut self, now: Instant) {
-        let (relay, transcoder) = (&mut self.relay, &mut self.transcoder);
-        self.io.for_each(
-            |ingress, packet| match relay.handle_packet(now, ingress, packet) {
-                Verdict::Take(taken) => transcoder.take(now, relay, taken, packet),
-                verdict => verdict,
-            },
-        );
+        let (relay, transcoder, copier) = (&mut self.relay, &mut self.transcoder, &mut self.copier);
+        self.io.for_each(|ingress, packet| {
+            let verdict = relay.handle_packet(now, ingress, packet);
+            send_copies(relay, copier, packet);
+            let Verdict::Take(taken) = verdict else {
+                return verdict;
+            };
+            let verdict = transcoder.take(now, relay, taken, packet);
+            send_copies(relay, copier, packet);
+            verdict
+        });
         self.transcoder.kick();
         self.send_made();
+        self.copier.kick();
+        self.let_copies_out();
         self.forget_closed();
     }
 
@@ -117,7 +132,7 @@ impl Worker {
 
     /// How long the next turn may wait.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.is_busy || self.has_made {
+        if self.is_busy || self.has_made || self.has_copies {
             return Some(Duration::ZERO);
         }
         let deadline = self.relay.poll_timeout()?;
@@ -272,7 +287,8 @@ impl Worker {
             let counters = self.io.counters().all();
             let leases = ("buffers_leased", u64::from(self.io.leases()));
             let driver = (self.io.driver_label(), 1);
-            let counters = counters.chain([leases, driver]);
+            let unsent = ("copies_unsent", self.copier.unsent());
+            let counters = counters.chain([leases, driver, unsent]);
             let counters = counters.chain(self.transcoder.counters());
             stats
                 .counters
@@ -304,16 +320,34 @@ impl Worker {
             let Some(made) = self.transcoder.poll_made() else {
                 return;
             };
-            let egress = self
-                .relay
-                .handle_made(made.flow(), made.kind(), made.bytes());
-            if let Ok(egress) = egress {
-                self.io.send(egress, made.bytes());
+            let (relay, bytes) = (&mut self.relay, made.bytes());
+            let verdict = relay.handle_made(made.flow(), made.kind(), bytes);
+            send_copies(relay, &mut self.copier, bytes);
+            if let Verdict::Forward(egress) = verdict {
+                self.io.send(egress, bytes);
             }
             self.transcoder.give_back(made);
         }
         // They are not announced again.
         self.has_made = true;
+    }
+
+    /// Sends some of the copies that are to leave from here.
+    fn let_copies_out(&mut self) {
+        self.has_copies = false;
+        for _ in 0..COPIES_MAX {
+            let Some(parcel) = self.copier.take() else {
+                return;
+            };
+            let (label, bytes) = (parcel.label, parcel.bytes());
+            if let Verdict::Forward(egress) = self.relay.handle_copy(label.call, label.port, bytes)
+            {
+                self.io.send(egress, bytes);
+            }
+            self.copier.give_back(parcel);
+        }
+        // Nor are these.
+        self.has_copies = true;
     }
 
     /// Sends the empty datagrams that open NATs.
@@ -330,6 +364,14 @@ impl Worker {
         {
             self.mailbox.say(Outgoing::Event(event));
         }
+    }
+}
+
+/// Sends the copies of a packet that was just handed in to who lets them out.
+#[inline]
+fn send_copies(relay: &mut Relay, copier: &mut Copier, packet: &[u8]) {
+    while let Some(copy) = relay.poll_copy() {
+        copier.send(copy, packet);
     }
 }
 

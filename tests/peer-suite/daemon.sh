@@ -18,8 +18,9 @@ for option; do
 	case $option in --config-file=none) ;; --config-file=*) file=${option#*=} ;; esac
 done
 "$bin/tandem" migrate ${file:+"$file"} -- "$@" >"$dir/tandem.toml"
-# One worker has all ports: what is tested is not how they are shared out.
-sed -i 's/^\[relay\]$/[relay]\nworkers = 1/' "$dir/tandem.toml"
+# One worker has all ports: what is tested is not how they are shared out. Ports that are closed are heard
+# to be, so that no socket is kept for the next call.
+sed -i 's/^\[relay\]$/[relay]\nworkers = 1\nidle_sockets_max = 0/' "$dir/tandem.toml"
 cat "$dir/tandem.toml" >&2
 "$bin/tandem-relay" --config "$dir/tandem.toml" &
 relay=$!

@@ -33,6 +33,7 @@ mod register_digest;
 mod relay_drivers;
 mod releases_everything;
 mod rtp_timeout;
+mod several_parties;
 mod sipp_calls;
 mod spray_attack;
 mod survival;

@@ -16,11 +16,12 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use relay_wire::{InterfaceId, Learning, Port, SourceRules};
+use relay_wire::{CallKey, InterfaceId, Learning, Port, SourceRules};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
+use crate::links::Links;
 use crate::sdp::{self, Direction, Transport};
 use crate::treatment::{Flow, Treatment};
 
@@ -65,6 +66,8 @@ pub(crate) struct CallState {
     pub(crate) treatment: Treatment,
     /// And of what one party sends another, where that was said.
     pub(crate) flows: Vec<Flow>,
+    /// Other calls, whose parties may hear those of this one.
+    pub(crate) group: Vec<CallKey>,
 }
 
 /// One participant.
@@ -85,10 +88,14 @@ pub(crate) struct Leg {
     /// An offer of this leg was answered, so that its peer is a party and not a guess.
     pub(crate) is_settled: bool,
     pub(crate) streams: Vec<Stream>,
+    /// The place that each stream has in what the party says and is told. Empty: its own.
+    pub(crate) order: Box<[u8]>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Origin>,
     /// What becomes of what the party sends.
     pub(crate) treatment: Treatment,
+    /// Who else hears the party.
+    pub(crate) links: Option<Box<Links>>,
 }
 
 /// What `o=` said to a party.
@@ -227,6 +234,7 @@ impl CallState {
             legs_created: 0,
             treatment: Treatment::default(),
             flows: Vec::new(),
+            group: Vec::new(),
         }
     }
 
@@ -248,8 +256,10 @@ impl CallState {
             peer: None,
             is_settled: false,
             streams: Vec::new(),
+            order: Box::default(),
             origin: None,
             treatment: Treatment::default(),
+            links: None,
         });
         id
     }

@@ -18,15 +18,21 @@ mod exchange;
 mod format;
 mod listing;
 mod offer;
+mod opus;
 mod payloads;
+mod preference;
 mod routes;
 mod wishes;
+
+use std::sync::Arc;
 
 use answer::{Routes, onward as answer};
 pub(crate) use exchange::{Exchange, Passage};
 pub(crate) use format::Format;
 use offer::onward as offer;
+pub use opus::OpusPolicy;
 pub(crate) use payloads::{Payload, routes_between};
+pub use preference::Preference;
 pub(crate) use wishes::Wishes;
 
 /// When media is transcoded.
@@ -39,6 +45,14 @@ pub enum Transcode {
     /// When a proxy asks for it, and when the parties share no codec.
     #[default]
     WhenNeeded,
+}
+
+/// What the settings say of codecs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CodecPolicy {
+    /// Which codec is made of which, where the proxy directs.
+    pub(crate) preferences: Arc<[Preference]>,
+    pub(crate) opus: OpusPolicy,
 }
 
 /// The body of a fuzz target: an offer, `--`, and its answer.

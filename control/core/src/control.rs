@@ -12,7 +12,7 @@ use relay_wire::{CallKey, Learning};
 use rustc_hash::FxHashMap;
 
 use crate::call::{Carrier, Client, Format};
-use crate::codecs::Transcode;
+use crate::codecs::{OpusPolicy, Preference, Transcode};
 use crate::events::Events;
 use crate::limits::{Admission, HostLoad, Limits, Overload};
 use crate::negotiation::{Policy, not_done};
@@ -258,6 +258,17 @@ impl Control {
         self.policy.add_alias(alias, name);
     }
 
+    /// Says which codec is made of which where the proxy directs what becomes of codecs and leaves
+    /// a choice.
+    pub fn prefer_codecs(&mut self, preferences: Vec<Preference>) {
+        self.policy.codecs.preferences = preferences.into();
+    }
+
+    /// Says how Opus is encoded where the proxy does not.
+    pub fn set_opus(&mut self, opus: OpusPolicy) {
+        self.policy.codecs.opus = opus;
+    }
+
     /// Takes a datagram of a client.
     pub fn handle_request(&mut self, now: Now, client: Client, datagram: &[u8]) {
         self.started_unix_ms.get_or_insert(now.unix_ms);
@@ -486,9 +497,11 @@ impl Control {
             Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
             Command::Connect(connect) => self.connect(now, held, cookie, connect),
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
+            Command::Mesh(mesh) => self.mesh(now, held, cookie, mesh),
             Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
             Command::Query(query) => self.query(now, held, cookie, query),
             Command::Treat(treat) => self.treat(now, held, cookie, treat),
+            Command::Unsubscribe(what) => self.unsubscribe(now, held, cookie, what),
             _ => self.replies.forget(held.key),
         }
     }

@@ -28,6 +28,7 @@ mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+mod links;
 mod negotiation;
 mod output;
 mod placement;
@@ -44,7 +45,7 @@ mod trace;
 mod treatment;
 
 pub use call::{Carrier, Client, Format};
-pub use codecs::Transcode;
+pub use codecs::{OpusPolicy, Preference, Transcode};
 pub use control::{Config, Control, Counters, Now, WatchedCall, is_order};
 pub use exposition::{CONTENT_TYPE, Exposition, Kind, Labels, Number};
 pub use limits::{HostLoad, Limits, Overload};

@@ -7,6 +7,7 @@
 mod alias;
 mod media;
 mod moves;
+mod order;
 mod parties;
 mod wanted;
 mod writing;
@@ -21,10 +22,11 @@ use relay_wire::{Interface, Learning, Port, WorkerId};
 use rustc_hash::FxHasher;
 
 use self::media::hide;
+use self::order::{aligned, told_by, told_to};
 use self::parties::{answerer, associate};
 use self::wanted::wants_other_profile;
 use crate::call::{CallState, Client, LegId};
-use crate::codecs::{Passage, Payload, Transcode, Wishes};
+use crate::codecs::{CodecPolicy, Passage, Payload, Transcode, Wishes};
 use crate::control::{Now, policy_of_keys};
 use crate::ports::Ports;
 use crate::sdp::{Sdp, SdpError};
@@ -57,6 +59,7 @@ pub(crate) struct Policy {
     forwards_others: bool,
     /// Other names of interfaces, and the names that they stand for.
     aliases: Vec<(String, String)>,
+    pub(crate) codecs: CodecPolicy,
     /// By which we know descriptions that have passed us before.
     loop_mark: String,
 }
@@ -67,6 +70,7 @@ impl Policy {
             learning,
             forwards_others: false,
             aliases: Vec::new(),
+            codecs: CodecPolicy::default(),
             loop_mark: format!("{:012x}", mark & 0xffff_ffff_ffff),
         }
     }
@@ -114,10 +118,15 @@ impl Negotiator<'_> {
         let offerer = self.offerer(state, offer, &sdp)?;
         alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
-        note_payloads(state, &sdp, offerer);
+        let told = aligned(state, (offerer, receiver), offer.sdp);
+        match &told {
+            None => note_payloads(state, &sdp, offerer),
+            Some(told) => note_payloads(state, &Sdp::parse(told)?, offerer),
+        }
+        let told = told.as_deref().unwrap_or(offer.sdp);
         block_keys(state, offer, offerer, self.rng.random());
-        let wishes = Wishes::new(offer);
-        let whole = completed(state, offerer, offer.sdp);
+        let wishes = Wishes::new(offer, &self.policy.codecs);
+        let whole = completed(state, offerer, told);
         hide(state, receiver, offer, &whole)?;
         let text = self
             .passage(&wishes, offerer, receiver)
@@ -129,7 +138,8 @@ impl Negotiator<'_> {
         if offer.supports.has(Support::Events) {
             state.subscriber = Some(self.client);
         }
-        self.write(state, offer, &sdp, receiver, &sections)
+        let sdp = self.write(state, offer, &sdp, receiver, &sections)?;
+        Ok(told_to(state, receiver, sdp))
     }
 
     /// Carries an answer out on a call and returns the SDP for the offerer.
@@ -145,10 +155,11 @@ impl Negotiator<'_> {
         if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
             leg.label = Some(label.to_vec());
         }
-        note_payloads(state, &Sdp::parse(answer.sdp)?, answerer);
+        let told = told_by(state, answerer, answer.sdp);
+        note_payloads(state, &Sdp::parse(&told)?, answerer);
         block_keys(state, answer, answerer, self.rng.random());
-        let wishes = Wishes::new(answer);
-        let whole = completed(state, answerer, answer.sdp);
+        let wishes = Wishes::new(answer, &self.policy.codecs);
+        let whole = completed(state, answerer, &told);
         let text = self
             .passage(&wishes, answerer, offerer)
             .answer(state, &whole);
@@ -161,7 +172,8 @@ impl Negotiator<'_> {
             state.is_confirmed = true;
             state.offer_deadline_unix_ms = None;
         }
-        self.write(state, answer, &sdp, offerer, &sections)
+        let sdp = self.write(state, answer, &sdp, offerer, &sections)?;
+        Ok(told_to(state, offerer, sdp))
     }
 
     fn passage<'w>(&self, wishes: &'w Wishes, sender: LegId, receiver: LegId) -> Passage<'w> {

@@ -6,12 +6,12 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Filter, Learning, Port, SourceRules, Transcoding};
+use relay_wire::{CallKey, Command, Filter, Learning, Port, Route, Sink, SourceRules, Transcoding};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::Exchange;
 use crate::echo::Reflection;
-use crate::sdp::Transport;
+use crate::links::rtcp_of;
 use crate::treatment::filter_of;
 
 /// What the relay is to do for a call.
@@ -39,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) transcoding: Option<Transcoding>,
     /// What becomes of single packets.
     pub(crate) filter: Option<Filter>,
+    /// Who else gets what arrives.
+    pub(crate) sinks: Vec<Sink>,
 }
 
 /// Where packets that arrive at a port leave.
@@ -67,9 +69,7 @@ impl Plan {
         let streams = state.legs.iter().map(|leg| leg.streams.len());
         let mut endpoints = Vec::with_capacity(2 * streams.sum::<usize>());
         for leg in &state.legs {
-            let peer = leg.peer.and_then(|peer| state.leg(peer));
-            // A fork that lost is not heard any more.
-            let peer = peer.filter(|peer| peer.peer == Some(leg.id) || !peer.is_settled);
+            let peer = state.listener(leg).filter(|_| !leg.is_diverted());
             for index in 0..leg.streams.len() {
                 endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
             }
@@ -129,6 +129,7 @@ impl Plan {
         for endpoint in &next.endpoints {
             self.push_transcoding(endpoint, call, &mut commands);
             self.push_filter(endpoint, call, &mut commands);
+            self.push_sinks(endpoint, call, &mut commands);
         }
         commands
     }
@@ -198,6 +199,17 @@ impl Plan {
         }
     }
 
+    fn push_sinks(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let before = self.endpoint(endpoint.port);
+        if before.map_or(&[][..], |before| &before.sinks) != endpoint.sinks {
+            commands.push(Command::SetSinks {
+                call,
+                ingress: endpoint.port,
+                sinks: endpoint.sinks.clone(),
+            });
+        }
+    }
+
     /// Makes this plan say what a command did that the relay has carried out.
     pub(crate) fn apply(&mut self, command: &Command) {
         match *command {
@@ -249,6 +261,9 @@ impl Plan {
                 ref filter,
                 ..
             } => self.change(ingress, |endpoint| endpoint.filter.clone_from(filter)),
+            Command::SetSinks {
+                ingress, ref sinks, ..
+            } => self.change(ingress, |endpoint| endpoint.sinks.clone_from(sinks)),
             Command::ListCalls { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
@@ -283,6 +298,7 @@ impl Endpoint {
             egress: Egress::default(),
             transcoding: None,
             filter: None,
+            sinks: Vec::new(),
         }
     }
 }
@@ -312,16 +328,30 @@ fn endpoints_of(
         stream.learning
     };
     let peer = peer.filter(|_| stream.reflection == Reflection::None);
-    let egress = egress_of(stream, peer, index);
+    let mut egress = egress_of(stream, peer, index);
     let heard_by = peer.filter(|_| egress.rtp.is_some());
+    let transcoding = transcoding_of((state, leg), heard_by, index);
+    // Where another stream is made for others, the peer is one of those who get it as it comes.
+    let is_others = transcoding.is_some()
+        && heard_by.is_some_and(|peer| routes_to(state, leg, peer, index).is_empty());
+    if is_others {
+        egress = Egress::default();
+    }
+    let sinks = match stream.reflection {
+        Reflection::None => leg.sinks(index, transcoding.as_ref(), is_others),
+        _ => Vec::new(),
+    };
+    let is_heard = heard_by.is_some() || !sinks.is_empty();
+    let filter = filter_of(state, (leg, heard_by), index, terms.tells_keys);
     endpoints.push(Endpoint {
         port,
         remote: Some((stream.remote, learning)),
         rules: stream.source_rules,
         tos: stream.tos,
         egress,
-        transcoding: transcoding_of((state, leg), heard_by, index),
-        filter: heard_by.and_then(|peer| filter_of(state, (leg, peer), index, terms.tells_keys)),
+        transcoding,
+        filter: filter.filter(|_| is_heard),
+        sinks: sinks.clone(),
     });
     if stream.reflection == Reflection::Echo
         && let Some(endpoint) = endpoints.last_mut()
@@ -341,6 +371,10 @@ fn endpoints_of(
             },
             transcoding: None,
             filter: None,
+            sinks: sinks
+                .into_iter()
+                .map(|it| Sink { rtp: None, ..it })
+                .collect(),
         });
     }
     push_former(stream, port, endpoints);
@@ -355,12 +389,15 @@ fn push_former(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
         for at in new.clone() {
             let endpoint = endpoints[at].clone();
             let passes = endpoint.transcoding.is_none();
+            let sinks = endpoint.sinks.iter().filter(|it| !it.is_remade);
+            let sinks = sinks.copied().collect();
             let above = endpoint.port.number.saturating_sub(port.number);
             let number = former.port.saturating_add(above);
             endpoints.push(Endpoint {
                 port: Port { number, ..port },
                 egress: Some(endpoint.egress).filter(|_| passes).unwrap_or_default(),
                 transcoding: None,
+                sinks,
                 ..endpoint
             });
         }
@@ -372,7 +409,9 @@ fn transcoding_of(
     peer: Option<&Leg>,
     index: usize,
 ) -> Option<Transcoding> {
-    let routes = Exchange::routes(state, index, leg.id, peer?.id);
+    let routes = peer.map(|peer| routes_to(state, leg, peer, index));
+    let routes = routes.filter(|it| !it.is_empty());
+    let routes = routes.unwrap_or_else(|| leg.routes(index));
     let rtcp = leg.streams.get(index)?.rtcp_port();
     (!routes.is_empty()).then(|| Transcoding {
         routes: routes.to_vec(),
@@ -383,19 +422,18 @@ fn transcoding_of(
     })
 }
 
+fn routes_to<'a>(state: &'a CallState, leg: &Leg, peer: &Leg, index: usize) -> &'a [Route] {
+    Exchange::routes(state, index, leg.id, peer.id)
+}
+
 fn egress_of(stream: &Stream, peer: Option<&Leg>, index: usize) -> Egress {
     let to = peer.and_then(|peer| Some((peer.streams.get(index)?, peer.port(index)?)));
     let Some((to, port)) = to.filter(|(to, _)| stream.is_active && to.is_active) else {
         return Egress::default();
     };
-    // What is not RTP goes out by the one port there is, whatever its bytes look like.
-    let rtcp_number = match stream.transport {
-        Transport::Rtp => to.rtcp_port(),
-        _ => Some(port.number),
-    };
     Egress {
         rtp: Some(port),
-        rtcp: rtcp_number.map(|number| Port { number, ..port }),
+        rtcp: rtcp_of(to).map(|number| Port { number, ..port }),
     }
 }
 

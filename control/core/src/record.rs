@@ -53,23 +53,29 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<CallState, RecordError> {
 
 #[cfg(test)]
 mod tests {
-    use relay_wire::{InterfaceId, Learning, SourceRules};
+    use relay_wire::{CallKey, InterfaceId, Learning, SourceRules};
 
     use super::*;
     use crate::call::{Former, LegId, Mux, Stream};
     use crate::echo::Reflection;
+    use crate::links::Links;
     use crate::sdp::{Direction, Transport};
     use crate::tests::client;
 
     fn state() -> CallState {
         let mut state = CallState::new(b"c1", 1_000);
         state.subscriber = Some(client(1));
+        state.group = vec![CallKey(9)];
         let id = state.add_leg(InterfaceId(1), 2_000);
         let leg = state.leg_mut(id).unwrap();
         leg.tags.push(b"alice".to_vec());
         leg.via_branch = Some(b"z9".to_vec());
         leg.alias = Some(7);
         leg.peer = Some(LegId(7));
+        leg.links = Some(Box::new(Links {
+            is_diverted: true,
+            ..Links::default()
+        }));
         let former = Former {
             of: "192.0.2.2:4000".parse().unwrap(),
             port: 30_002,
@@ -127,8 +133,9 @@ mod tests {
             2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 1, 2, 122, 57, 0, 1,
             208, 15, 1, 7, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1,
             1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160, 31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2,
-            1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0, 1, 0, 0, 0, 0,
+            1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+            1, 0, 0, 0, 0, 0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0,
+            1, 0, 0, 0, 0, 1, 9,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }

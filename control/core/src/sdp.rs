@@ -6,11 +6,13 @@
 
 mod hidden;
 mod manipulate;
+mod order;
 mod parse;
 mod rewrite;
 
 pub(crate) use hidden::completed;
 pub(crate) use manipulate::Manipulation;
+pub(crate) use order::{inverse, is_usual, reordered};
 pub use parse::MEDIA_MAX;
 pub(crate) use parse::SdpError;
 pub(crate) use parse::{Direction, Media, Sdp, Transport};

@@ -33,9 +33,10 @@ pub(crate) struct Flow {
 
 impl CallState {
     /// What becomes of what goes from one leg to another.
-    fn treatment(&self, from: &Leg, to: &Leg) -> Treatment {
+    fn treatment(&self, from: &Leg, to: Option<&Leg>) -> Treatment {
         let mut flows = self.flows.iter();
-        let flow = flows.find(|it| (it.from, it.to) == (from.id, to.id));
+        let is_meant = |it: &&Flow| it.from == from.id && Some(it.to) == to.map(|it| it.id);
+        let flow = flows.find(is_meant);
         let flow = flow.map(|it| it.treatment).unwrap_or_default();
         let all = [self.treatment, from.treatment, flow];
         Treatment {
@@ -84,19 +85,21 @@ impl CallState {
     }
 }
 
-/// The relay's filter of what a leg sends its peer on one stream, if it needs one.
+/// The relay's filter of what a leg sends its peer on one stream, if it needs one. Without a peer,
+/// of what it sends others: these get what is as if they spoke its language.
 pub(crate) fn filter_of(
     state: &CallState,
-    (leg, peer): (&Leg, &Leg),
+    (leg, peer): (&Leg, Option<&Leg>),
     index: usize,
     tells_keys: bool,
 ) -> Option<Filter> {
-    let (stream, heard) = (leg.streams.get(index)?, peer.streams.get(index)?);
+    let stream = leg.streams.get(index)?;
+    let heard = peer.map_or(Some(stream), |peer| peer.streams.get(index))?;
     let treatment = state.treatment(leg, peer);
     if treatment == Treatment::default() && !tells_keys {
         return None;
     }
-    let routes = Exchange::routes(state, index, leg.id, peer.id);
+    let routes = peer.map_or(&[][..], |it| Exchange::routes(state, index, leg.id, it.id));
     let sent = if routes.is_empty() {
         Payload::sent(&heard.payloads, &stream.payloads)
     } else {

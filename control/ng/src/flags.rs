@@ -119,6 +119,8 @@ words! {
         AlwaysTranscode = "always transcode",
         /// The peer sends from elsewhere than it receives.
         Asymmetric = "asymmetric",
+        /// And the other way round.
+        Bidirectional = "bidirectional",
         /// The sender's keys go no further, or become something else (`DTMF-security`).
         BlockDtmf = "block DTMF",
         /// The tags say which direction is meant.
@@ -167,6 +169,8 @@ words! {
         Symmetric = "symmetric",
         /// In a delete: regard the to-tag.
         ToTag = "to tag",
+        /// Who hears whom begins anew.
+        Unsubscribe = "unsubscribe",
         /// Use the addresses in the SDP.
         TrustAddress = "trust address",
     }

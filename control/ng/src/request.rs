@@ -11,6 +11,7 @@ use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
 
 mod codecs;
+mod connect;
 mod encode;
 mod given;
 mod treat;
@@ -18,19 +19,20 @@ mod treat;
 use given::{Given, Script, Word as ScriptWord};
 
 pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
+use connect::Joining;
+pub use connect::{Connect, Mesh, MeshFlow, Senders};
 use treat::Selection;
-pub use treat::{Change, Connect, KeyPolicy, Party, Sink, Treat, Whose};
+pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 
 /// Calls that `list` names unless the request says how many.
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Commands of the peer that are not there.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 14] = [
     "create",
     "create-answer",
     "inject-start",
     "inject-stop",
-    "mesh",
     "pause-recording",
     "play-dtmf",
     "play-media",
@@ -41,7 +43,6 @@ const UNSUPPORTED: [&str; 16] = [
     "subscribe-answer",
     "subscribe-request",
     "transform",
-    "unsubscribe",
 ];
 
 /// Words not acted on whose names are kept, to be logged.
@@ -78,6 +79,8 @@ pub enum Command<'a> {
         /// How many at most.
         limit: u32,
     },
+    /// Make several calls one, and say who hears whom.
+    Mesh(Mesh<'a>),
     /// Rewrite an offer, and begin a call if there is none.
     Offer(Negotiation<'a>),
     /// Are you there?
@@ -88,6 +91,8 @@ pub enum Command<'a> {
     Statistics,
     /// Stop media or keys of a call, or of one party, make them something else, or let them go on.
     Treat(Treat<'a>),
+    /// Undo what [`Self::Connect`] did; if not directional, end a party.
+    Unsubscribe(Connect<'a>),
 }
 
 /// An offer or an answer.
@@ -271,6 +276,7 @@ struct Keys<'a> {
     limit: Option<u32>,
     body: Option<&'a [u8]>,
     selection: Selection<'a>,
+    joining: Joining<'a>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -300,10 +306,11 @@ impl<'a> Keys<'a> {
             "limit" => set(&mut self.limit, unsigned(value)),
             "to-interface" => set(&mut self.to_interface, non_empty(value)),
             "rtpp-flags" => self.flag_string(value),
-            _ => match self.selection.read_key(key, value) {
-                Some(is_understood) => is_understood,
-                None => self.negotiation.read_key(key, value, &mut self.unheeded),
-            },
+            _ => {
+                let selected = self.selection.read_key(key, value);
+                let read = selected.or_else(|| self.joining.read_key(key, value));
+                read.unwrap_or_else(|| self.negotiation.read_key(key, value, &mut self.unheeded))
+            }
         }
     }
 
@@ -377,6 +384,7 @@ impl<'a> Keys<'a> {
             "list" => Command::List {
                 limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
             },
+            "mesh" => Command::Mesh(self.mesh()?),
             "offer" => Command::Offer(self.negotiation(false)?),
             "ping" => Command::Ping,
             "query" => Command::Query(self.query()?),
@@ -386,6 +394,7 @@ impl<'a> Keys<'a> {
             "stop-forwarding" => Command::Treat(self.treat(Change::Forward(false))?),
             "unblock-dtmf" => Command::Treat(self.treat(Change::Keys(KeyPolicy::Pass))?),
             "unblock-media" => Command::Treat(self.treat(Change::Block(false))?),
+            "unsubscribe" => Command::Unsubscribe(self.connect()?),
             "unsilence-media" => Command::Treat(self.treat(Change::Silence(false))?),
             _ if UNSUPPORTED.contains(&name) => return Err(RequestError::Unsupported),
             _ => return Err(RequestError::UnknownCommand),

@@ -150,6 +150,11 @@ impl Relay {
                 filter,
             } => self.set_filter(call, ingress, filter),
             Command::SetRecord { call, record } => self.set_record(call, record),
+            Command::SetSinks {
+                call,
+                ingress,
+                sinks,
+            } => self.set_sinks(call, ingress, sinks),
             Command::TellReports { enabled } => {
                 self.telling.is_on = enabled;
                 Ok(Answer::Done)
@@ -358,6 +363,8 @@ impl Relay {
         counters.push(("bytes_out".to_owned(), self.bytes_out));
         counters.push(("packets_taken".to_owned(), self.packets_taken));
         counters.push(("packets_made".to_owned(), self.packets_made));
+        let copied = self.copied.counters().into_iter();
+        counters.extend(copied.map(|(name, count)| (name.to_owned(), count)));
         if self.kernel.is_on() {
             let kernel = self.kernel.counters().into_iter();
             counters.extend(kernel.map(|(name, count)| (name.to_owned(), count)));
@@ -413,6 +420,7 @@ fn touched(command: &Command) -> Touched {
         | Command::RemoveCall { call }
         | Command::SetFilter { call, .. }
         | Command::SetRemote { call, .. }
+        | Command::SetSinks { call, .. }
         | Command::SetSourceRules { call, .. }
         | Command::SetTranscoding { call, .. } => Touched::Changed(*call),
         Command::QueryCall { call } => Touched::Read(*call),

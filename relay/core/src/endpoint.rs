@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use relay_rtp::rtcp::{self, Body, ReportBlock};
 use relay_rtp::{FixedHeader, Kind};
-use relay_wire::{CallKey, EndpointStats, Learning, Port, SourceRules};
+use relay_wire::{CallKey, EndpointStats, Learning, Port, Sink, SourceRules};
 
 use crate::clock::Now;
 use crate::filter::{Filtering, Glance};
@@ -15,6 +15,7 @@ use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
 use crate::loops::Loops;
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
+use crate::sinks::Sinks;
 use crate::{DropReason, SocketId};
 
 /// One open port, its peer, and where what arrives here leaves.
@@ -39,6 +40,8 @@ pub(crate) struct Endpoint {
     is_piercing: bool,
     /// RTP that arrives here is taken out to be changed.
     pub(crate) is_taken: bool,
+    /// Others get copies of what arrives here.
+    is_copied: bool,
     /// Which packets that arrive here the filter must see.
     pub(crate) glance: Glance,
 
@@ -61,6 +64,7 @@ pub(crate) struct Endpoint {
     pub(crate) shortcut: Shortcut,
     /// What becomes of single packets.
     pub(crate) filtering: Option<Box<Filtering>>,
+    sinks: Sinks,
     /// Looks for packets that go in a circle.
     loops: Option<Box<Loops>>,
 }
@@ -72,10 +76,12 @@ const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
 pub(crate) enum Way {
     /// Out of this socket.
     Leave(SocketId),
+    /// Nowhere, but copies of it go.
+    Copy,
     /// It is a report about what arrives at `flow`.
     TakeRtcp { flow: SocketId },
     /// What is made of it is to leave from there.
-    TakeRtp { leaves: SocketId },
+    TakeRtp { leaves: Option<SocketId> },
 }
 
 /// What is known of a packet that is the peer's.
@@ -84,15 +90,8 @@ pub(crate) struct Received {
     pub(crate) way: Way,
     /// The filter must see it.
     pub(crate) is_filtered: bool,
-}
-
-impl From<Way> for Received {
-    fn from(way: Way) -> Self {
-        Self {
-            way,
-            is_filtered: false,
-        }
-    }
+    /// Others get copies of it.
+    pub(crate) is_copied: bool,
 }
 
 /// A sender report that came by.
@@ -139,11 +138,13 @@ impl Endpoint {
             dropped: 0,
             is_piercing: false,
             is_taken: false,
+            is_copied: false,
             rtcp_of: None,
             reports: None,
             shortcut: Shortcut::default(),
             glance: Glance::NONE,
             filtering: None,
+            sinks: Box::default(),
             loops: None,
         }
     }
@@ -156,6 +157,16 @@ impl Endpoint {
         } else if self.loops.is_none() {
             self.loops = Some(Box::default());
         }
+    }
+
+    /// Says who gets copies of what arrives here.
+    pub(crate) fn set_sinks(&mut self, sinks: Sinks) {
+        self.is_copied = !sinks.is_empty();
+        self.sinks = sinks;
+    }
+
+    pub(crate) fn sinks(&self) -> &[Sink] {
+        &self.sinks
     }
 
     /// Takes in a packet that arrived here; says which way it goes.
@@ -181,7 +192,11 @@ impl Endpoint {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
                 if let Some(flow) = self.rtcp_of {
-                    return Ok(Way::TakeRtcp { flow }.into());
+                    return Ok(Received {
+                        way: Way::TakeRtcp { flow },
+                        is_filtered: false,
+                        is_copied: self.is_copied,
+                    });
                 }
                 self.rtcp
             }
@@ -193,15 +208,16 @@ impl Endpoint {
                 self.rtp
             }
         };
-        let socket = egress.ok_or(DropReason::NotConnected)?;
         let is_taken = self.is_taken && kind == Kind::Rtp;
         Ok(Received {
-            way: if is_taken {
-                Way::TakeRtp { leaves: socket }
-            } else {
-                Way::Leave(socket)
+            way: match egress {
+                None if !self.is_copied => return Err(DropReason::NotConnected),
+                leaves if is_taken => Way::TakeRtp { leaves },
+                Some(socket) => Way::Leave(socket),
+                None => Way::Copy,
             },
             is_filtered: kind != Kind::Rtcp && self.glance.wants(packet),
+            is_copied: self.is_copied,
         })
     }
 
@@ -228,6 +244,7 @@ impl Endpoint {
     pub(crate) fn is_plain(&self) -> bool {
         self.is_ipv4
             && !self.is_taken
+            && !self.is_copied
             && self.filtering.is_none()
             && !self.latch.rules().checks_loops
     }

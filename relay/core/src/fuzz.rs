@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use relay_rtp::Kind;
 use relay_wire::{
     Answer, CallKey, Command, Events, Filter, Handover, InterfaceId, Learning, OnEvents, OnMedia,
-    Port, PortPartition, Refusal, Silence, SourceRules, Transcoding, WorkerId, WorkerStats,
+    Port, PortPartition, Refusal, SINKS_MAX, Silence, Sink, SourceRules, Transcoding, WorkerId,
+    WorkerStats,
 };
 
 use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
@@ -38,6 +39,7 @@ struct Driver {
     packets: u64,
     taken: u64,
     made: u64,
+    copies: u64,
 }
 
 impl Driver {
@@ -62,6 +64,7 @@ impl Driver {
             packets: 0,
             taken: 0,
             made: 0,
+            copies: 0,
         }
     }
 
@@ -84,26 +87,45 @@ impl Driver {
         let mut packet: Vec<u8> = bytes.take(len).collect();
         let ingress = Ingress { socket, source };
         self.packets += 1;
-        let egress = match self.relay.handle_packet(self.now, ingress, &mut packet) {
-            Verdict::Drop(_) => return,
-            Verdict::Forward(egress) => egress,
-            Verdict::Take(taken) => {
-                self.taken += 1;
-                assert!(self.open.contains_key(&taken.flow), "of a flow that is");
-                let kind = Kind::of(&packet);
-                self.made += 1;
-                let Ok(egress) = self.relay.handle_made(taken.flow, kind, &packet) else {
-                    return;
-                };
-                egress
-            }
+        let mut verdict = self.relay.handle_packet(self.now, ingress, &mut packet);
+        self.copy(&packet);
+        if let Verdict::Take(taken) = verdict {
+            self.taken += 1;
+            assert!(self.open.contains_key(&taken.flow), "of a flow that is");
+            let kind = Kind::of(&packet);
+            self.made += 1;
+            verdict = self.relay.handle_made(taken.flow, kind, &packet);
+            self.copy(&packet);
+        }
+        if self.check_egress(verdict) {
+            assert!(
+                self.open.contains_key(&socket),
+                "from a socket that is open"
+            );
+        }
+    }
+
+    /// Makes the copies that are to be made.
+    fn copy(&mut self, packet: &[u8]) {
+        let mut copies = 0;
+        while let Some(copy) = self.relay.poll_copy() {
+            copies += 1;
+            assert_eq!(copy.worker, WorkerId(0), "there is no other");
+            let verdict = self.relay.handle_copy(copy.call, copy.port, packet);
+            self.check_egress(verdict);
+        }
+        assert!(copies <= SINKS_MAX as u64);
+        self.copies += copies;
+    }
+
+    /// Says whether a packet leaves.
+    fn check_egress(&self, verdict: Verdict) -> bool {
+        let Verdict::Forward(egress) = verdict else {
+            return false;
         };
-        assert!(
-            self.open.contains_key(&socket),
-            "from a socket that is open"
-        );
         assert!(self.open.contains_key(&egress.socket), "to one that is");
         assert_ne!(egress.destination.port(), 0);
+        true
     }
 
     fn pass(&mut self, ms: u8) {
@@ -188,7 +210,14 @@ impl Driver {
         let dropped: u64 = dropped.map(|(_, count)| count).sum();
         assert_eq!(stats.packets_in, self.packets);
         let handled = self.packets - self.taken + self.made;
-        assert_eq!(stats.packets_out + dropped, handled);
+        let counter = |name| {
+            let counter = stats.counters.iter().find(|it| it.0 == name);
+            counter.map_or(0, |it| it.1)
+        };
+        let only = counter("packets_copied_only");
+        assert_eq!(stats.packets_out + dropped + only, handled);
+        let copies = counter("copies_sent") + counter("copies_lost");
+        assert_eq!(copies, self.copies);
     }
 
     fn stats(&mut self) -> WorkerStats {
@@ -252,11 +281,20 @@ fn filter([numbers, bits]: [u8; 2]) -> Filter {
     }
 }
 
+fn sink([call, rtp, bits]: [u8; 3]) -> Sink {
+    Sink {
+        call: CallKey(u64::from(call % 6)),
+        rtp: (bits & 1 == 0).then(|| port(rtp)),
+        rtcp: (bits & 2 == 0).then(|| port(bits)),
+        is_remade: bits & 4 != 0,
+    }
+}
+
 fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 16 {
+    Some(match kind % 18 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -323,6 +361,13 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
         },
         15 => Command::TellReports {
             enabled: next()? % 4 != 0,
+        },
+        16 => Command::SetSinks {
+            call,
+            ingress: port(next()?),
+            sinks: (0..next()? % 20)
+                .map(|_| Some(sink([next()?, next()?, next()?])))
+                .collect::<Option<_>>()?,
         },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),

@@ -68,6 +68,7 @@ mod piercing;
 mod probation;
 mod quality;
 mod reports;
+mod sinks;
 mod sprayers;
 mod transcoding;
 mod verdict;
@@ -78,6 +79,7 @@ mod tests;
 pub use command::Outcome;
 pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
+pub use sinks::Copy;
 pub use transcoding::{Target, Treatment};
 pub use verdict::{DropReason, Egress, Ingress, SocketId, Taken, Verdict};
 
@@ -89,11 +91,12 @@ use relay_wire::{CallKey, Event, Port};
 
 use call::{Calls, Silence};
 use clock::{Clock, Now};
-use endpoint::{Received, Way};
+use endpoint::Way;
 use flow_table::FlowTable;
 use kernel::Kernel;
 use piercing::Piercings;
 use reports::Telling;
+use sinks::{Copied, Copying};
 use sprayers::{Knock, Place, Sprayers};
 
 /// Decides what happens to each packet of one worker's flows.
@@ -126,6 +129,9 @@ pub struct Relay {
     /// Keys that control was told of.
     keys_told: u64,
     telling: Telling,
+    /// The packet at hand, while copies are made of it.
+    copying: Option<Copying>,
+    copied: Copied,
 }
 
 /// Events that wait to be polled: a driver polls each turn, so this many would be a driver that
@@ -155,6 +161,8 @@ impl Relay {
             kernel: Kernel::default(),
             keys_told: 0,
             telling: Telling::default(),
+            copying: None,
+            copied: Copied::default(),
             limits,
         }
     }
@@ -178,6 +186,10 @@ impl Relay {
             Ok(Verdict::Take(taken)) => {
                 self.packets_taken += 1;
                 Verdict::Take(taken)
+            }
+            Ok(Verdict::Copied) => {
+                self.copied.only += 1;
+                Verdict::Copied
             }
             Ok(verdict) => {
                 self.packets_out += 1;
@@ -230,19 +242,18 @@ impl Relay {
         if kind == Kind::Rtcp && self.telling.is_on {
             self.tell_reports(now.at, ingress, packet);
         }
-        let Received { way, is_filtered } = received;
-        if is_filtered {
+        if received.is_filtered {
             self.filter(now, ingress, kind, packet)?;
         }
-        let socket = match way {
+        if received.is_copied {
+            self.begin_copies(ingress.socket, kind, false);
+        }
+        let take = |flow, leaves| Verdict::Take(Taken { flow, kind, leaves });
+        let socket = match received.way {
             Way::Leave(socket) => socket,
-            Way::TakeRtcp { flow } => return Ok(Verdict::Take(Taken { flow, leaves: None })),
-            Way::TakeRtp { leaves } => {
-                return Ok(Verdict::Take(Taken {
-                    flow: ingress.socket,
-                    leaves: Some(leaves),
-                }));
-            }
+            Way::Copy => return Ok(Verdict::Copied),
+            Way::TakeRtcp { flow } => return Ok(take(flow, None)),
+            Way::TakeRtp { leaves } => return Ok(take(ingress.socket, leaves)),
         };
         if kind == Kind::Rtcp {
             self.note_reports(now.at, ingress.socket, socket, packet);

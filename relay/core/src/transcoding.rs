@@ -7,7 +7,7 @@ use relay_rtp::Kind;
 use relay_wire::{Answer, CallKey, CommandError, Port, Refusal, Transcoding};
 
 use crate::command::Outcome;
-use crate::{DropReason, Egress, Relay, SocketId};
+use crate::{DropReason, Egress, Relay, SocketId, Verdict};
 
 /// What is to be changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,27 +79,29 @@ impl Relay {
     }
 
     /// A packet was made of what arrived at `flow`, or a report for the peer there: says where it
-    /// leaves.
-    ///
-    /// # Errors
-    ///
-    /// When it goes no further. It is counted already.
-    pub fn handle_made(
-        &mut self,
-        flow: SocketId,
-        kind: Kind,
-        packet: &[u8],
-    ) -> Result<Egress, DropReason> {
+    /// leaves. [`Self::poll_copy`] says who else gets it. It is counted already.
+    pub fn handle_made(&mut self, flow: SocketId, kind: Kind, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
-        let result = self.route_made(flow, kind, packet);
-        match result {
-            Ok(_) => {
+        let endpoint = self.flows.endpoint(flow).filter(|it| it.is_taken);
+        let is_copied = kind != Kind::Rtcp && endpoint.is_some_and(|it| !it.sinks().is_empty());
+        if is_copied {
+            self.begin_copies(flow, kind, true);
+        }
+        match self.route_made(flow, kind, packet) {
+            Ok(egress) => {
                 self.packets_out += 1;
                 self.bytes_out += packet.len() as u64;
+                Verdict::Forward(egress)
             }
-            Err(reason) => self.drops[reason.index()] += 1,
+            Err(DropReason::NotConnected) if is_copied => {
+                self.copied.only += 1;
+                Verdict::Copied
+            }
+            Err(reason) => {
+                self.drops[reason.index()] += 1;
+                Verdict::Drop(reason)
+            }
         }
-        result
     }
 
     fn route_made(

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use relay_rtp::Kind;
+
 /// One socket of a worker: the slot of its endpoint in the flow table, and of its file in the
 /// ring.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -54,6 +56,8 @@ pub enum Verdict {
     Drop(DropReason),
     /// Send the buffer as it is now.
     Forward(Egress),
+    /// Give the buffer back: nothing leaves but copies of it.
+    Copied,
     /// It is for whoever changes the media of this flow. What is made of it is handed to
     /// [`Relay::handle_made`](crate::Relay::handle_made).
     Take(Taken),
@@ -64,7 +68,9 @@ pub enum Verdict {
 pub struct Taken {
     /// The socket that the RTP arrives at which it is or speaks of: the name of the flow.
     pub flow: SocketId,
-    /// Where that leaves from, if this is RTP.
+    /// RTP, or RTCP that speaks of it.
+    pub kind: Kind,
+    /// Where RTP leaves from, if it does not leave as copies alone.
     pub leaves: Option<SocketId>,
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use relay_core::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
 use relay_wire::{
-    CallKey, Command, Events, Filter, InterfaceId, Learning, OnEvents, Port, PortPartition,
+    CallKey, Command, Events, Filter, InterfaceId, Learning, OnEvents, Port, PortPartition, Sink,
     WorkerId,
 };
 use tandem_allocations::{Counting, of_thread};
@@ -73,6 +73,18 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
             ..Filter::default()
         }),
     });
+    // Alice hears herself, besides what Bob hears; and somebody who is not there would.
+    let sink = |call, number| Sink {
+        call: CallKey(call),
+        rtp: Some(port(number)),
+        rtcp: Some(port(number)),
+        is_remade: false,
+    };
+    commands.push(Command::SetSinks {
+        call,
+        ingress: port(30_000),
+        sinks: vec![sink(1, 30_000), sink(2, 30_004)],
+    });
     for command in commands {
         match relay.handle_command(now, command, 1_000).unwrap() {
             Outcome::Bind { socket, .. } => drop(relay.handle_bound(socket, Ok(())).unwrap()),
@@ -122,7 +134,7 @@ fn no_packet_allocates() {
     ] {
         let mut relay = relay(now, learning, alice, bob);
         let before = of_thread();
-        let mut forwarded = 0;
+        let (mut forwarded, mut copied) = (0, 0);
         for step in 0..12_000_u32 {
             let now = now + Duration::from_millis(step.into());
             // Strangers come to the port of a call, and to one where nothing is.
@@ -132,11 +144,16 @@ fn no_packet_allocates() {
             write(&mut packet, step);
             let verdict = relay.handle_packet(now, Ingress { socket, source }, &mut packet);
             forwarded += u32::from(matches!(verdict, Verdict::Forward(_)));
+            while let Some(copy) = relay.poll_copy() {
+                let verdict = relay.handle_copy(copy.call, copy.port, &packet);
+                copied += u32::from(matches!(verdict, Verdict::Forward(_)));
+            }
             relay.handle_timeout(now);
             assert!(relay.poll_event().is_none());
         }
         let allocations = of_thread() - before;
         assert_eq!(allocations, 0, "{learning:?}");
         assert!(forwarded > 5_000, "{learning:?}: it was a test");
+        assert!(copied > 2_500, "{learning:?}: of copies, too");
     }
 }

@@ -392,7 +392,7 @@ impl Uring {
         };
         let payload = &mut buffer[PAYLOAD_AT..][..received.payload_len];
         match decide(ingress, payload) {
-            Verdict::Drop(_) | Verdict::Take(_) => self.pool.release(lease),
+            Verdict::Copied | Verdict::Drop(_) | Verdict::Take(_) => self.pool.release(lease),
             Verdict::Forward(egress) => self.send(egress, lease, received.payload_len),
         }
     }

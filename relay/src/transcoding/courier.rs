@@ -18,7 +18,32 @@ const PARCELS_MAX: usize = 1_024;
 
 /// A packet under way.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct Parcel<L = Label> {
+    pub(crate) label: L,
+    len: usize,
+    bytes: [u8; PARCEL_BYTES_MAX],
+}
+
+impl<L> Parcel<L> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Parcel {
+    /// The socket that RTP of its flow arrives at.
+    pub(crate) fn flow(&self) -> SocketId {
+        self.label.key.flow
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.label.kind
+    }
+}
+
+/// What is written on a parcel between a worker and a codec thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label {
     /// Whose it is.
     pub(super) key: FlowKey,
     pub(super) kind: Kind,
@@ -26,47 +51,21 @@ pub(crate) struct Parcel {
     pub(super) leaves: Option<SocketId>,
     /// When it arrived, or was made.
     pub(super) at: Instant,
-    len: usize,
-    bytes: [u8; PARCEL_BYTES_MAX],
-}
-
-impl Parcel {
-    /// The socket that RTP of its flow arrives at.
-    pub(crate) fn flow(&self) -> SocketId {
-        self.key.flow
-    }
-
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-/// What is written on a parcel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Label {
-    pub(super) key: FlowKey,
-    pub(super) kind: Kind,
-    pub(super) leaves: Option<SocketId>,
-    pub(super) at: Instant,
 }
 
 /// A bounded queue of packets. Nobody waits for it, and when as many packets were under way as
 /// ever are, nobody allocates.
 #[derive(Debug)]
-pub(super) struct Courier {
-    full: Queue<Parcel>,
-    empty: Queue<Parcel>,
+pub(crate) struct Courier<L = Label> {
+    full: Queue<Parcel<L>>,
+    empty: Queue<Parcel<L>>,
     /// Parcels there are, full, empty and in hand.
     made: AtomicUsize,
     parcels_max: usize,
 }
 
-impl Courier {
-    pub(super) fn new() -> Self {
+impl<L: Copy> Courier<L> {
+    pub(crate) fn new() -> Self {
         Self::with_room(PARCELS_MAX)
     }
 
@@ -80,20 +79,14 @@ impl Courier {
     }
 
     /// Sends a packet. Says whether there was room for it.
-    pub(super) fn send(&self, label: Label, bytes: &[u8]) -> bool {
+    pub(crate) fn send(&self, label: L, bytes: &[u8]) -> bool {
         if bytes.len() > PARCEL_BYTES_MAX {
             return false;
         }
         let Some(mut parcel) = self.empty.pop().or_else(|| self.make(label)) else {
             return false;
         };
-        let Label {
-            key,
-            kind,
-            leaves,
-            at,
-        } = label;
-        (parcel.key, parcel.kind, parcel.leaves, parcel.at) = (key, kind, leaves, at);
+        parcel.label = label;
         parcel.len = bytes.len();
         parcel.bytes[..bytes.len()].copy_from_slice(bytes);
         self.full.push(parcel);
@@ -101,11 +94,11 @@ impl Courier {
     }
 
     /// Takes the oldest packet; it is to be given back.
-    pub(super) fn take(&self) -> Option<Box<Parcel>> {
+    pub(crate) fn take(&self) -> Option<Box<Parcel<L>>> {
         self.full.pop()
     }
 
-    pub(super) fn give_back(&self, parcel: Box<Parcel>) {
+    pub(crate) fn give_back(&self, parcel: Box<Parcel<L>>) {
         self.empty.push(parcel);
     }
 
@@ -119,16 +112,13 @@ impl Courier {
     }
 
     /// One more, if there are not enough already.
-    fn make(&self, label: Label) -> Option<Box<Parcel>> {
+    fn make(&self, label: L) -> Option<Box<Parcel<L>>> {
         let is_one_more = |made| (made < self.parcels_max).then_some(made + 1);
         self.made
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_one_more)
             .ok()?;
         Some(Box::new(Parcel {
-            key: label.key,
-            kind: label.kind,
-            leaves: label.leaves,
-            at: label.at,
+            label,
             len: 0,
             bytes: [0; PARCEL_BYTES_MAX],
         }))

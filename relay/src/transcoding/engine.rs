@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use relay_core::SocketId;
 use relay_transcode::{Batch, Plan, Stream};
 
-use super::courier::Parcel;
+use super::courier::{Label, Parcel};
 use super::direction::{Direction, Opening};
 use super::shared::{FlowKey, Outlet};
 
@@ -129,24 +129,30 @@ impl Engine {
     /// Takes in a packet. What comes of it leaves with [`Self::handle_timeout`], or when another
     /// packet of its flow comes.
     pub(super) fn handle_parcel(&mut self, now: Instant, parcel: &Parcel) {
-        let is_second = self.flows.get(&parcel.key).is_some_and(|it| it.is_touched);
+        let Label {
+            key,
+            kind,
+            leaves,
+            at,
+        } = parcel.label;
+        let is_second = self.flows.get(&key).is_some_and(|it| it.is_touched);
         if is_second {
             self.finish(now);
         }
-        let Some(direction) = self.flows.get_mut(&parcel.key) else {
+        let Some(direction) = self.flows.get_mut(&key) else {
             return;
         };
-        direction.begin_packet(parcel.at.min(now), parcel.kind, parcel.bytes());
-        if parcel.leaves.is_some() && parcel.leaves != direction.leaves {
-            let before = std::mem::replace(&mut direction.leaves, parcel.leaves);
+        direction.begin_packet(at.min(now), kind, parcel.bytes());
+        if leaves.is_some() && leaves != direction.leaves {
+            let before = std::mem::replace(&mut direction.leaves, leaves);
             if let Some(before) = before {
-                self.forget_feed(before, parcel.key);
+                self.forget_feed(before, key);
             }
-            if let Some(leaves) = parcel.leaves {
-                self.feeds.insert((parcel.key.worker, leaves), parcel.key);
+            if let Some(leaves) = leaves {
+                self.feeds.insert((key.worker, leaves), key);
             }
         }
-        self.touch(parcel.key);
+        self.touch(key);
     }
 
     /// Does what is due, at the end of each round.

@@ -190,7 +190,7 @@ pub(super) fn round(inlet: &Inlet, engine: &mut Engine, now: Instant) -> Option<
         let Some(parcel) = inlet.courier.take() else {
             break;
         };
-        let age = now.saturating_duration_since(parcel.at);
+        let age = now.saturating_duration_since(parcel.label.at);
         oldest = oldest.max(Some(age));
         engine.handle_parcel(now, &parcel);
         inlet.courier.give_back(parcel);

@@ -129,20 +129,14 @@ impl Transcoder {
             Some(Way::Here(translation)) => {
                 if translation.apply(packet).is_ok() {
                     self.counters.here += 1;
-                    return match relay.handle_made(taken.flow, Kind::Rtp, packet) {
-                        Ok(egress) => Verdict::Forward(egress),
-                        Err(reason) => Verdict::Drop(reason),
-                    };
+                    return relay.handle_made(taken.flow, Kind::Rtp, packet);
                 }
                 self.counters.unknown += 1;
             }
             Some(Way::There { thread, key, state }) => {
                 let label = Label {
                     key: *key,
-                    kind: match taken.leaves {
-                        None => Kind::Rtcp,
-                        Some(_) => Kind::Rtp,
-                    },
+                    kind: taken.kind,
                     leaves: taken.leaves,
                     at: now,
                 };
@@ -173,7 +167,7 @@ impl Transcoder {
             let flow = self.flows.get(parcel.flow().index());
             let way = flow.and_then(Option::as_ref).map(|it| &it.way);
             if let Some(Way::There { key, .. }) = way
-                && *key == parcel.key
+                && *key == parcel.label.key
             {
                 return Some(parcel);
             }

@@ -6,11 +6,12 @@ use std::os::unix::net::UnixDatagram;
 use relay_core::Limits;
 use relay_wire::{
     CallKey, CallStats, Codec, Format, Learning, PortPartition, Refusal, Reply, Request, Route,
-    Transcoding, WorkerId, WorkerStats, decode,
+    Sink, Transcoding, WorkerId, WorkerStats, decode,
 };
 use tandem_settings::Driver;
 
 use super::*;
+use crate::copier::Inlet;
 use crate::io::UringSize;
 use crate::mailbox::{ConnectionId, Incoming, ReplyTo};
 use crate::transcoding::{Pool, PoolLimits};
@@ -32,7 +33,27 @@ struct Bench {
 impl Bench {
     /// `None`, and said so, where io_uring does not work.
     fn new(driver: Driver) -> Option<Self> {
-        let [wake, link_wake] = [(); 2].map(|()| Arc::new(Wake::new().unwrap()));
+        let wake = Arc::new(Wake::new().unwrap());
+        let inlets = Copier::inlets(std::slice::from_ref(&wake));
+        Self::one_of(driver, (0, 1), wake, inlets)
+    }
+
+    /// Two workers that know of each other.
+    fn pair(driver: Driver) -> Option<[Self; 2]> {
+        let wakes = [(); 2].map(|()| Arc::new(Wake::new().unwrap()));
+        let inlets = Copier::inlets(&wakes);
+        let [first, second] = wakes;
+        let first = Self::one_of(driver, (0, 2), first, Arc::clone(&inlets))?;
+        Some([first, Self::one_of(driver, (1, 2), second, inlets)?])
+    }
+
+    fn one_of(
+        driver: Driver,
+        (worker, workers): (u8, u8),
+        wake: Arc<Wake>,
+        inlets: Arc<[Inlet]>,
+    ) -> Option<Self> {
+        let link_wake = Arc::new(Wake::new().unwrap());
         let size = UringSize::with_buffers(BUFFERS);
         let io = match Io::open(driver, size, 64, 0, Arc::clone(&wake)) {
             Ok((io, _)) => io,
@@ -44,8 +65,8 @@ impl Bench {
         };
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let relay = Relay::new(Limits {
-            worker: WorkerId(0),
-            partition: PortPartition::new(13_000, 13_999, 1).unwrap(),
+            worker: WorkerId(worker),
+            partition: PortPartition::new(13_000, 13_999, workers).unwrap(),
             interfaces: vec![address],
             calls_max: 100,
             endpoints_max: 64,
@@ -58,11 +79,18 @@ impl Bench {
         };
         let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake)).unwrap();
         let transcoder = Transcoder::new(0, Arc::clone(&pool));
+        let copier = Copier::new(worker, inlets);
         let mailbox = Arc::new(Mailbox::new(wake, link_wake));
         let places = vec![Place { address, tos: 0 }];
         let (ours, control) = UnixDatagram::pair().unwrap();
         Some(Self {
-            worker: Worker::new(relay, io, transcoder, Arc::clone(&mailbox), places),
+            worker: Worker::new(
+                relay,
+                io,
+                (transcoder, copier),
+                Arc::clone(&mailbox),
+                places,
+            ),
             pool,
             mailbox,
             from: ReplyTo {
@@ -104,7 +132,12 @@ impl Bench {
 
     /// A call at any port that nobody has.
     fn first_call(&mut self) -> u16 {
-        let numbers = (13_000..14_000).step_by(2);
+        self.first_call_from(13_000)
+    }
+
+    /// The same from some port on.
+    fn first_call_from(&mut self, first: u16) -> u16 {
+        let numbers = (first..14_000).step_by(2);
         for (call, number) in (1_000..).zip(numbers) {
             let reply = self.apply(call_at(call, number), || {});
             if reply.failure.is_none() {
@@ -264,4 +297,77 @@ fn too_much_to_do_keeps_new_calls_away_but_not_those_that_are_restored() {
     }
     let refused = bench.apply(transcoded_call_at(6, number), || {}).failure;
     assert_eq!(refused.expect("a failure").error, overload);
+}
+
+/// A packet leaves by a worker that it did not come to, and by its own.
+fn expect_copies(driver: Driver) {
+    let Some([mut ours, mut theirs]) = Bench::pair(driver) else {
+        return;
+    };
+    let [alice, bob, carol] = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let interface = InterfaceId(0);
+    let at_alice = ours.first_call_from(13_000);
+    assert_eq!(ours.apply(call_at(1, at_alice), || {}).failure, None);
+    let at_bob = ours.first_call_from(at_alice + 2);
+    let at_carol = theirs.first_call_from(13_500);
+    for (bench, call, number, phone) in [
+        (&mut ours, 2, at_bob, &bob),
+        (&mut theirs, 3, at_carol, &carol),
+    ] {
+        let mut commands = call_at(call, number);
+        commands.push(Command::SetRemote {
+            call: CallKey(call),
+            port: Port { interface, number },
+            remote: Some(phone.local_addr().unwrap()),
+            learning: Learning::Off,
+        });
+        assert_eq!(bench.apply(commands, || {}).failure, None);
+    }
+    let sink = |(call, number)| Sink {
+        call: CallKey(call),
+        rtp: Some(Port { interface, number }),
+        rtcp: None,
+        is_remade: false,
+    };
+    let reply = ours.apply(
+        vec![Command::SetSinks {
+            call: CallKey(1),
+            ingress: Port {
+                interface,
+                number: at_alice,
+            },
+            sinks: [(2, at_bob), (3, at_carol)].map(sink).to_vec(),
+        }],
+        || {},
+    );
+    assert_eq!(reply.failure, None);
+    // More than there are buffers.
+    const PACKETS: usize = 40;
+    send(&alice, at_alice, PACKETS);
+    let mut heard = [0; 2];
+    let ends = [(&bob, at_bob), (&carol, at_carol)];
+    for (phone, _) in ends {
+        phone.set_nonblocking(true).unwrap();
+    }
+    while heard != [PACKETS; 2] {
+        ours.turn(|| {});
+        theirs.turn(|| {});
+        for ((phone, port), heard) in ends.iter().zip(&mut heard) {
+            let mut packet = [0; 200];
+            while let Ok((len, from)) = phone.recv_from(&mut packet) {
+                assert_eq!((len, from.port()), (172, *port));
+                *heard += 1;
+            }
+        }
+    }
+    assert_eq!(ours.counter("packets_copied_only"), PACKETS as u64);
+    assert_eq!(theirs.counter("copies_sent"), PACKETS as u64);
+    assert_eq!(ours.counter("copies_unsent"), 0);
+}
+
+#[test]
+fn what_comes_to_one_worker_leaves_by_several() {
+    for driver in [Driver::Poll, Driver::Uring] {
+        expect_copies(driver);
+    }
 }

@@ -82,8 +82,8 @@ mod tests {
     use super::*;
     use crate::{
         CallKey, Codec, Command, Events, Filter, Format, Handover, IlbcMode, InterfaceId, Learning,
-        OnEvents, OnMedia, OpusSettings, Port, Request, Route, SampleRate, Silence, SourceRules,
-        ToRelay, Transcoding, WorkerId,
+        OnEvents, OnMedia, OpusSettings, Port, Request, Route, SampleRate, Silence, Sink,
+        SourceRules, ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -140,6 +140,16 @@ mod tests {
                     call,
                     ingress: port,
                     filter: Some(filter()),
+                },
+                Command::SetSinks {
+                    call,
+                    ingress: port,
+                    sinks: vec![Sink {
+                        call: CallKey(8),
+                        rtp: Some(port),
+                        rtcp: None,
+                        is_remade: true,
+                    }],
                 },
             ],
         })
@@ -204,11 +214,12 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 7, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 8, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
             1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
             247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1, 1, 1,
-            101, 192, 62, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1,
+            101, 192, 62, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7, 0, 176, 234, 1,
+            1, 8, 1, 0, 176, 234, 1, 0, 1,
         ];
         assert_eq!(bytes, golden);
     }

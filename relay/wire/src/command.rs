@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, CallStats, Filter, Port, Transcoding, WorkerId, WorkerStats};
+use crate::{CallKey, CallStats, Filter, Port, Sink, Transcoding, WorkerId, WorkerStats};
 
 /// A message from control to the relay.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -174,6 +174,16 @@ pub enum Command {
         /// Whether it is.
         enabled: bool,
     },
+    /// Says who else gets a copy of what arrives at an endpoint, in place of what was said before.
+    /// Fails with [`Refusal::TooLong`] if these are too many.
+    SetSinks {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Where packets arrive.
+        ingress: Port,
+        /// At most [`SINKS_MAX`](crate::SINKS_MAX).
+        sinks: Vec<Sink>,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -321,7 +331,7 @@ pub enum Refusal {
     /// The port is an endpoint already.
     #[error("the port is open already")]
     PortOpen,
-    /// The record, the list of commands or that of payload types is over its limit.
+    /// The record, or the list of commands, payload types or sinks is over its limit.
     #[error("too long")]
     TooLong,
     /// The worker's table of calls or endpoints is full, or the call has too many endpoints.

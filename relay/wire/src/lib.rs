@@ -28,6 +28,7 @@ mod event;
 mod filter;
 mod partition;
 mod report;
+mod sink;
 mod stats;
 mod transcoding;
 
@@ -40,6 +41,7 @@ pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use partition::{PartitionError, PortPartition};
 pub use report::{Reception, Report, Sent};
+pub use sink::Sink;
 pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
 pub use transcoding::{
     Codec, Events, Format, IlbcMode, OpusSettings, Route, SampleRate, Transcoding, TranscodingStats,
@@ -66,6 +68,9 @@ pub const ENDPOINTS_PER_CALL_MAX: usize = 128;
 
 /// Routes of one [`Transcoding`].
 pub const ROUTES_MAX: usize = 8;
+
+/// Sinks of one endpoint: so many times a packet is copied at most.
+pub const SINKS_MAX: usize = 16;
 
 /// Payload types of events in one [`Filter`].
 pub const EVENT_TYPES_MAX: usize = 8;

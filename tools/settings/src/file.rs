@@ -231,6 +231,19 @@ pub struct Control {
     /// behind the caller's codecs, those that the relay has, and translates if the two share none;
     /// `directives`, only if a proxy asks for it (`transcode` in ng); `never`.
     pub transcode: Transcode,
+    /// Where a proxy directs what becomes of codecs and leaves a choice: how much better (above 0)
+    /// or worse it is to make one codec of another than to make a third one, as
+    /// `ARRIVES>LEAVES=POINTS`, such as `PCMU>opus=-5`. The first that fits two codecs holds.
+    pub codec_preferences: Vec<String>,
+    /// How much work is made of Opus, 0 to 10, unless the proxy says (`codec-set` in ng): 0 takes a
+    /// quarter of the time of 10. Less is made of it while there is too much to do.
+    pub opus_complexity: u8,
+    /// Bits a second of Opus, 6000 to 510000, unless the proxy says or the party wants less. 0:
+    /// what suits the sample rate (16000 beside codecs of 8 kHz).
+    pub opus_bitrate: u32,
+    /// Percent of packets that Opus takes for lost on the way to who wants things said twice
+    /// (`useinbandfec=1`). 0: nothing is said twice.
+    pub opus_loss_percent: u8,
 }
 
 /// What becomes of media from another source than the party's.
@@ -381,6 +394,10 @@ impl Default for Control {
             other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),
             transcode: Transcode::default(),
+            codec_preferences: Vec::new(),
+            opus_complexity: 0,
+            opus_bitrate: 0,
+            opus_loss_percent: 5,
         }
     }
 }

@@ -157,6 +157,7 @@ impl<'a> Agreement<'a> {
             heard: self.heard,
             accepted: &self.accepted,
             ptime_ms: self.section.ptime_ms,
+            opus: wishes.opus,
         };
         let routes = Routes {
             from_offerer: pairing.routes_from_offerer(),

@@ -323,10 +323,10 @@ mod tests {
     #[test]
     fn the_form_of_what_is_remembered_is_fixed() {
         let sdp = b"v=0\r\nm=audio 4000 RTP/AVP 3\r\n";
-        let wishes = Wishes::new(&control_ng::Negotiation {
+        let wishes = Wishes {
             ptime_ms: Some(40),
-            ..control_ng::Negotiation::default()
-        });
+            ..Wishes::default()
+        };
         let mut state = CallState::new(b"c1", 0);
         let legs = [0; 2].map(|_| state.add_leg(relay_wire::InterfaceId(0), 0));
         let passage = |sender: usize| Passage {

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use relay_wire::{OpusSettings, SampleRate};
+use relay_wire::SampleRate;
 use serde::{Deserialize, Serialize};
 
 use super::capability;
 use super::format::{FORMATS_MAX, Format};
 use super::listing::{Listed, Listing, Ptime, Section};
-use super::wishes::{Fate, Wishes};
+use super::opus::Options;
+use super::wishes::{Fate, Spec, Wishes};
 
 /// Payload types that are free for whatever SDP says (RFC 3551 §6), in the order they are used in:
 /// those below 96 only when the others are used up, as RFC 5761 §4 leaves 64 to 95 to RTCP.
@@ -29,7 +30,7 @@ pub(crate) struct Offered {
     /// And towards who made it.
     pub(super) ptime_to_offerer_ms: Option<u16>,
     /// How Opus is encoded.
-    pub(super) opus: Option<OpusSettings>,
+    pub(super) opus: Options,
 }
 
 /// A payload type of an offer.
@@ -275,16 +276,14 @@ fn events(clock_hz: u32) -> Format {
     format
 }
 
-/// How the proxy wants Opus to be encoded, if it says.
-fn opus(wishes: &Wishes) -> Option<OpusSettings> {
-    let opus = capability::all().find(|it| it.is_named("opus"))?;
-    let spec = wishes.set.iter().find(|spec| {
-        let says_much = spec.bitrate.is_some() || spec.complexity.is_some();
-        spec.means(&opus) && says_much
-    })?;
-    Some(OpusSettings {
-        complexity: spec.complexity.unwrap_or_default(),
-        bitrate: spec.bitrate,
-        loss_percent: 0,
-    })
+/// How the proxy wants Opus to be encoded, as far as it says.
+fn opus(wishes: &Wishes) -> Options {
+    let mut known = capability::all();
+    let opus = known.find(|it| it.is_named("opus"));
+    let said = |opus| {
+        let specs = wishes.set.iter().filter(|spec| spec.means(&opus));
+        let mut options = specs.map(Spec::options);
+        options.find(|it| *it != Options::default())
+    };
+    opus.and_then(said).unwrap_or_default()
 }

@@ -1,17 +1,12 @@
 //! From what one party sends to what the other understands.
 
-use relay_wire::{Codec, Events, OpusSettings, ROUTES_MAX, Route};
+use relay_wire::{Codec, Events, ROUTES_MAX, Route};
 
 use super::answer::audio_of;
 use super::capability;
 use super::format::Format;
 use super::offer::{Entry, Offered};
-
-/// Percent of packets that may be lost where the party wants Opus to say things twice.
-const LOSS_PERCENT: u8 = 5;
-
-/// Bits a second that Opus has where nobody says more or less.
-const BITRATE_USUAL: u32 = 24_000;
+use super::opus::OpusPolicy;
 
 /// What both parties of a stream may send.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +18,8 @@ pub(super) struct Pairing<'a> {
     pub(super) accepted: &'a [&'a Entry],
     /// Milliseconds of a packet, as the answerer wants them.
     pub(super) ptime_ms: Option<u16>,
+    /// How Opus is encoded where the proxy says nothing.
+    pub(super) opus: OpusPolicy,
 }
 
 impl Pairing<'_> {
@@ -156,7 +153,7 @@ impl Pairing<'_> {
 
     fn route(&self, from: relay_wire::Format, to: relay_wire::Format, format: &Format) -> Route {
         let opus = match to.codec {
-            Codec::Opus(_) => opus(self.offered.opus, format),
+            Codec::Opus(_) => self.opus.settings(self.offered.opus, format),
             _ => None,
         };
         Route {
@@ -191,23 +188,4 @@ fn events<'a>(formats: impl Iterator<Item = &'a Format> + Clone, codec: &Format)
 fn noise<'a>(mut formats: impl Iterator<Item = &'a Format>, codec: &Format) -> Option<u8> {
     let found = formats.find(|it| it.is_noise() && it.clock_hz == codec.clock_hz);
     found.map(|it| it.payload_type)
-}
-
-/// How Opus is encoded for a party: as the proxy wants, and no better than the party wants.
-pub(super) fn opus(asked: Option<OpusSettings>, format: &Format) -> Option<OpusSettings> {
-    let bitrate_max = format.parameter("maxaveragebitrate");
-    let wants_repetition = format.parameter("useinbandfec") == Some(1);
-    if asked.is_none() && bitrate_max.is_none() && !wants_repetition {
-        return None;
-    }
-    let bitrate = asked.and_then(|it| it.bitrate);
-    let bitrate = match (bitrate, bitrate_max) {
-        (Some(asked), Some(max)) => Some(asked.min(max)),
-        (asked, max) => asked.or_else(|| max.filter(|max| *max < BITRATE_USUAL)),
-    };
-    Some(OpusSettings {
-        complexity: asked.map_or(0, |it| it.complexity),
-        bitrate: bitrate.map(|it| it.clamp(6_000, 510_000)),
-        loss_percent: if wants_repetition { LOSS_PERCENT } else { 0 },
-    })
 }

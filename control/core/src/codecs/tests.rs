@@ -61,7 +61,7 @@ pub(super) fn wishes(directives: &str) -> Wishes {
         }
     }
     negotiation.codecs = codecs;
-    Wishes::new(&negotiation)
+    Wishes::new(&negotiation, &CodecPolicy::default())
 }
 
 /// One call to the answer.

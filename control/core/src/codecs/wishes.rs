@@ -1,10 +1,11 @@
 //! What a proxy wants done with codecs.
 
-use control_ng::{CodecDirective, Codecs, Flag, Negotiation};
-use relay_wire::OpusSettings;
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use super::format::{Format, kept};
+use super::opus::Options;
+use super::{CodecPolicy, OpusPolicy, Preference};
+use control_ng::{CodecDirective, Codecs, Flag, Negotiation};
 
 /// Options that are read of one codec's name; more are nothing to us.
 const WORDS_MAX: usize = 7;
@@ -39,26 +40,10 @@ pub(crate) struct Wishes {
     pub(super) allows_none: bool,
     /// What is received need not be what is sent.
     pub(super) is_asymmetric: bool,
-}
-
-/// How a codec is encoded, as far as a proxy said.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct Options {
-    bitrate: Option<u32>,
-    complexity: Option<u8>,
-}
-
-impl Options {
-    /// These, and what others say beyond them.
-    pub(super) fn settings(self, others: Self) -> Option<OpusSettings> {
-        let bitrate = self.bitrate.or(others.bitrate);
-        let complexity = self.complexity.or(others.complexity);
-        (bitrate.is_some() || complexity.is_some()).then(|| OpusSettings {
-            complexity: complexity.unwrap_or_default(),
-            bitrate,
-            loss_percent: 0,
-        })
-    }
+    /// What the settings say: which codec is made of which …
+    pub(super) preferences: Arc<[Preference]>,
+    /// … and how Opus is encoded, where the proxy says nothing.
+    pub(super) opus: OpusPolicy,
 }
 
 /// A codec as proxies name it, in full or in part:
@@ -86,7 +71,7 @@ pub(super) enum Fate {
 }
 
 impl Wishes {
-    pub(crate) fn new(negotiation: &Negotiation<'_>) -> Self {
+    pub(crate) fn new(negotiation: &Negotiation<'_>, policy: &CodecPolicy) -> Self {
         let flags = negotiation.flags;
         let mut wishes = Self {
             ptime_ms: negotiation.ptime_ms,
@@ -96,6 +81,8 @@ impl Wishes {
             keeps_answerer: flags.has(Flag::StaticCodecs),
             allows_none: flags.has(Flag::AllowNoCodecMedia),
             is_asymmetric: flags.has(Flag::AllowAsymmetricCodecs),
+            preferences: Arc::clone(&policy.preferences),
+            opus: policy.opus,
             ..Self::default()
         };
         if !negotiation.codecs.is_empty() {
@@ -207,7 +194,7 @@ fn names(specs: &[Spec], format: &Format) -> bool {
 }
 
 impl Spec {
-    fn new(text: &[u8]) -> Self {
+    pub(super) fn new(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         let mut words = text.trim().splitn(WORDS_MAX, '/').map(str::trim);
         let has_parameters = words.clone().count() > 5;
@@ -236,6 +223,10 @@ impl Spec {
         if self.clock_hz.is_some() {
             format.channels = self.channels.unwrap_or(1);
         }
+    }
+
+    pub(super) fn is_nameless(&self) -> bool {
+        self.name.is_empty()
     }
 
     fn is_all(&self) -> bool {
@@ -310,7 +301,7 @@ mod tests {
             codecs,
             ..Negotiation::default()
         };
-        Wishes::new(&negotiation)
+        Wishes::new(&negotiation, &CodecPolicy::default())
     }
 
     #[test]

@@ -1,80 +1,307 @@
-//! Parties that talk to one another from now on, without having offered one another anything.
+//! Parties that hear one another from now on, or do not any more, without having offered one
+//! another anything: of one call, or of several.
 
-use control_ng::{Connect, reply};
+use control_ng::{Connect, Mesh, Party, Senders, reply};
+use relay_wire::CallKey;
 
 use crate::call::{CallState, LegId};
 use crate::codecs::{Exchange, Transcode, routes_between};
+use crate::links::{Group, Member, Refusal, Translating};
+use crate::output::EndReason;
 
-use super::jobs::Then;
-use super::treating::{UNSUPPORTED, find};
+use super::jobs::{Call, Then};
+use super::treating::find;
 use super::{Control, Held, Now};
 
 /// The peer's words.
 const UNKNOWN_CALLS: &str = "Unknown call-ID(s)";
 const NOBODY: &str = "No medias found (no monologues matched)";
+const NO_TAG: &str = "From-tag given, but no such tag exists";
 const NO_SINK: &str = "To-tag not found";
+
+/// A reason to refuse, as it is said.
+type Reason = String;
 
 impl Control {
     /// Carries `connect` out.
     pub(super) fn connect(&mut self, now: Now, held: Held, cookie: &[u8], connect: &Connect<'_>) {
-        let ready = self.ready(now, held, cookie, (connect.call_id, UNKNOWN_CALLS));
-        let Some((key, held)) = ready else {
+        let to = connect.to_call_id.unwrap_or(connect.call_id);
+        let calls = [connect.call_id, to];
+        let Some((mut group, held)) = self.gather(now, held, cookie, &calls) else {
             return;
         };
-        let mut next = self.calls[&key].state.clone();
-        if let Err(reason) = self.join(&mut next, connect, held.spares_codecs) {
-            return self.finish_refused(now, &held, cookie, reason);
+        let translates = self.translates(&held);
+        let result = join(&mut group, connect, translates);
+        self.regroup(now, held, cookie, result.map(|()| group));
+    }
+
+    /// Carries `mesh` out.
+    pub(super) fn mesh(&mut self, now: Now, held: Held, cookie: &[u8], mesh: &Mesh<'_>) {
+        let Some((mut group, held)) = self.gather(now, held, cookie, &mesh.call_ids) else {
+            return;
+        };
+        let result = weave(&mut group, mesh);
+        self.regroup(now, held, cookie, result.map(|()| group));
+    }
+
+    /// Carries `unsubscribe` out.
+    pub(super) fn unsubscribe(&mut self, now: Now, held: Held, cookie: &[u8], what: &Connect<'_>) {
+        let calls = [what.call_id];
+        let Some((mut group, held)) = self.gather(now, held, cookie, &calls) else {
+            return;
+        };
+        let result = part(&mut group, what);
+        self.regroup(now, held, cookie, result.map(|()| group));
+    }
+
+    /// The calls of these names, and all that belong to them. If one of them has no time now, or
+    /// there is none, the request waits or is answered.
+    fn gather(
+        &mut self,
+        now: Now,
+        mut held: Held,
+        cookie: &[u8],
+        call_ids: &[&[u8]],
+    ) -> Option<(Group, Held)> {
+        let mut keys: Vec<CallKey> = Vec::new();
+        for call_id in call_ids {
+            let (key, again) = self.ready(now, held, cookie, (call_id, UNKNOWN_CALLS))?;
+            held = again;
+            keys.push(key);
+        }
+        let others = keys.iter().flat_map(|key| &self.calls[key].state.group);
+        keys.extend(others.copied().collect::<Vec<_>>());
+        let mut group = Group::default();
+        for key in keys {
+            let is_new = !group.calls.iter().any(|(it, _)| *it == key);
+            let call = self.calls.get(&key).filter(|it| it.ended.is_none());
+            let Some(call) = call.filter(|_| is_new) else {
+                continue;
+            };
+            let call_id = call.state.call_id.clone();
+            let (_, again) = self.ready(now, held, cookie, (&call_id, UNKNOWN_CALLS))?;
+            held = again;
+            let state = self.calls[&key].state.clone();
+            group.calls.push((key, state));
+        }
+        Some((group, held))
+    }
+
+    /// Has the relay make the calls of a group what they are to be: one of them now. When that is
+    /// done, the request is carried out anew, until there is nothing left to do.
+    fn regroup(&mut self, now: Now, held: Held, cookie: &[u8], group: Result<Group, Reason>) {
+        let mut group = match group {
+            Ok(group) => group,
+            Err(reason) => return self.finish_refused(now, &held, cookie, &reason),
+        };
+        group.relink(Translating::Anew(self.translates(&held)));
+        let is_changed = |(key, next): &(CallKey, CallState)| {
+            let call = self.calls.get(key);
+            call.is_some_and(|call| call.state != *next)
+        };
+        let mut changed: Vec<_> = group.calls.into_iter().filter(is_changed).collect();
+        let Some((key, mut next)) = changed.pop() else {
+            return self.finish(now, &held, reply::ok().encode(cookie));
+        };
+        if next.legs.is_empty() {
+            return self.remove(key, Some(held), (Some(EndReason::Deleted), true));
         }
         next.last_signal_unix_ms = now.unix_ms;
-        let then = Then::Reply(reply::ok().encode(cookie));
+        let then = if changed.is_empty() {
+            Then::Reply(reply::ok().encode(cookie))
+        } else {
+            Then::Again
+        };
         if let Err(error) = self.change(key, held.clone(), (next, then), Vec::new()) {
             self.finish_refused(now, &held, cookie, &error.to_string());
         }
     }
 
-    fn join(
-        &self,
-        state: &mut CallState,
-        connect: &Connect<'_>,
-        spares_codecs: bool,
-    ) -> Result<(), &'static str> {
-        if connect.is_directional {
-            return Err(UNSUPPORTED);
+    fn translates(&self, held: &Held) -> bool {
+        self.config.transcode != Transcode::Never && !held.spares_codecs
+    }
+
+    /// Looks over a call that has changed, and the others of its group.
+    pub(super) fn relink_group(&mut self, now: Now, key: CallKey) {
+        let call = self.calls.get(&key);
+        let group = call.map_or_else(Vec::new, |call| call.state.group.clone());
+        self.relink_all(now, group.into_iter().chain([key]));
+    }
+
+    /// Looks over calls of a group that one is gone from.
+    pub(super) fn relink_all(&mut self, now: Now, keys: impl IntoIterator<Item = CallKey>) {
+        for key in keys {
+            self.relink(now, key);
         }
-        if let Some(other) = connect.to_call_id.filter(|it| *it != connect.call_id) {
-            // Either call's ports belong to its worker, so that two calls are never made one.
-            let is_known = self.keys.contains_key(other);
-            return Err(if is_known { UNSUPPORTED } else { UNKNOWN_CALLS });
+    }
+
+    /// What a call is to be, as far as others have to do with it.
+    fn relinked(&self, key: CallKey) -> Option<CallState> {
+        let call = self.calls.get(&key)?;
+        let keys = [key].into_iter().chain(call.state.group.iter().copied());
+        let calls = keys.filter_map(|key| {
+            let call = self.calls.get(&key).filter(|it| it.ended.is_none())?;
+            Some((key, call.state.clone()))
+        });
+        let mut group = Group {
+            calls: calls.collect(),
+        };
+        group.relink(Translating::AsBefore);
+        group.calls.into_iter().next().map(|(_, state)| state)
+    }
+
+    pub(super) fn relink(&mut self, now: Now, key: CallKey) {
+        let is_there =
+            |call: &&Call| call.state.is_joined() && call.ended.is_none() && !call.must_restore;
+        let Some(call) = self.calls.get(&key).filter(is_there) else {
+            return;
+        };
+        if call.is_busy() || !self.link.is_up() {
+            return self.mark_stale(key);
         }
-        let from = find(state, connect.from.as_ref().ok_or(NOBODY)?)?;
-        let to = state.leg_by_tag(connect.to_tag).ok_or(NO_SINK)?.id;
-        if from == to {
-            return Err(NO_SINK);
+        let next = self.relinked(key);
+        let Some(next) = next.filter(|next| *next != call.state) else {
+            return;
+        };
+        // Without it the relay drops what goes to ports that are closed: no harm is done.
+        let _ = self.change(key, None, (next, Then::Nothing), Vec::new());
+        self.schedule(now, key);
+    }
+
+    /// A call is to be looked over when it has time for it.
+    pub(super) fn mark_stale(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.is_stale = call.state.is_joined();
         }
-        if !are_alike(state, from, to) {
-            return Err(UNSUPPORTED);
+    }
+
+    /// Looks a call over that had no time for it.
+    pub(super) fn relink_stale(&mut self, now: Now, key: CallKey) {
+        let call = self.calls.get_mut(&key);
+        if call.is_some_and(|call| std::mem::take(&mut call.is_stale)) {
+            self.relink(now, key);
         }
-        for (leg, peer) in [(from, to), (to, from)] {
-            if let Some(leg) = state.leg_mut(leg) {
-                leg.peer = Some(peer);
-                leg.is_settled = true;
-            }
-        }
-        if self.config.transcode != Transcode::Never && !spares_codecs {
-            translate(state, from, to);
-        }
-        Ok(())
     }
 }
 
-/// Whether each medium of the one party has its like at the same place of the other.
-fn are_alike(state: &CallState, one: LegId, other: LegId) -> bool {
-    let streams = |leg: LegId| state.leg(leg).into_iter().flat_map(|leg| &leg.streams);
-    let mut pairs = streams(one).zip(streams(other));
-    pairs.all(|(a, b)| a.kind == b.kind || !a.is_active || !b.is_active)
+/// The members that send.
+fn senders(group: &Group, from: &Senders<'_>) -> Result<Vec<Member>, Reason> {
+    let found = |party: &Party<'_>| {
+        let member = group.find(party, |state, party| find(state, party).ok());
+        member.ok_or_else(|| {
+            let (_, state) = &group.calls[0];
+            let reason = find(state, party).err().unwrap_or(NO_TAG);
+            reason.to_owned()
+        })
+    };
+    match from {
+        Senders::All => Ok(group.parties(group.calls[0].0)),
+        Senders::Parties(parties) if parties.is_empty() => Err(NOBODY.to_owned()),
+        Senders::Parties(parties) => parties.iter().map(found).collect(),
+    }
 }
 
-/// Has the relay translate where two parties share no codec.
+fn by_tag(group: &Group, tag: &[u8], missing: &str) -> Result<Member, Reason> {
+    let party = Party::Tag(tag);
+    let member = group.find(&party, |state, party| find(state, party).ok());
+    member.ok_or_else(|| missing.to_owned())
+}
+
+fn join(group: &mut Group, connect: &Connect<'_>, translates: bool) -> Result<(), Reason> {
+    let from = senders(group, &connect.from)?;
+    let to = receiver(group, connect)?;
+    let said = |refusal: Refusal| refusal.to_string();
+    group.merge().map_err(said)?;
+    if connect.is_directional {
+        for from in from.into_iter().filter(|it| *it != to) {
+            group.join(from, to).map_err(said)?;
+            if connect.is_bidirectional {
+                group.join(to, from).map_err(said)?;
+            }
+        }
+        return Ok(());
+    }
+    let [from] = from[..] else {
+        return Err(NOBODY.to_owned());
+    };
+    if from == to {
+        return Err(NO_SINK.to_owned());
+    }
+    if !group.are_alike(from, to) {
+        return group.transfer(from, to).map_err(said);
+    }
+    group.pair(from, to);
+    let legs = [from, to].map(|it| group.place(it).map(|(_, leg)| leg));
+    if let ([Some(one), Some(other)], Some(state)) = (legs, group.state_mut(from))
+        && translates
+    {
+        translate(state, one, other);
+    }
+    Ok(())
+}
+
+/// Who is to hear: of the call that is named for it, or of any that belongs to it.
+fn receiver(group: &Group, connect: &Connect<'_>) -> Result<Member, Reason> {
+    let is_named = |state: &CallState| {
+        let call_id = connect.to_call_id.unwrap_or(connect.call_id);
+        state.call_id == call_id
+    };
+    let party = Party::Tag(connect.to_tag);
+    let named = group.find(&party, |state, party| {
+        find(state, party).ok().filter(|_| is_named(state))
+    });
+    named.map_or_else(|| by_tag(group, connect.to_tag, NO_SINK), Ok)
+}
+
+fn weave(group: &mut Group, mesh: &Mesh<'_>) -> Result<(), Reason> {
+    let said = |refusal: Refusal| refusal.to_string();
+    group.merge().map_err(said)?;
+    let mut flows = Vec::new();
+    for flow in &mesh.flows {
+        let from = by_tag(group, flow.from, NO_TAG)?;
+        let to = flow.to.iter().map(|tag| by_tag(group, tag, NO_SINK));
+        flows.push((from, to.collect::<Result<Vec<_>, _>>()?));
+    }
+    for (from, _) in flows.iter().filter(|_| mesh.unsubscribes) {
+        group.silence(*from);
+        if mesh.is_bidirectional {
+            group.deafen(*from);
+        }
+    }
+    for (from, to) in flows {
+        for to in to {
+            group.join(from, to).map_err(said)?;
+            if mesh.is_bidirectional {
+                group.join(to, from).map_err(said)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn part(group: &mut Group, what: &Connect<'_>) -> Result<(), Reason> {
+    let to = receiver(group, what);
+    if !what.is_directional {
+        // Done already, in a request that was carried out before.
+        if let Ok(to) = to
+            && let Some((_, leg)) = group.place(to)
+            && let Some(state) = group.state_mut(to)
+        {
+            state.remove_legs(&[leg]);
+        }
+        return Ok(());
+    }
+    let to = to?;
+    for from in senders(group, &what.from)? {
+        group.part(from, to);
+        if what.is_bidirectional {
+            group.part(to, from);
+        }
+    }
+    Ok(())
+}
+
+/// Has the relay translate where two parties of one call share no codec.
 fn translate(state: &mut CallState, one: LegId, other: LegId) {
     for index in 0..crate::MEDIA_MAX {
         let payloads = |leg: LegId| Some(&state.leg(leg)?.streams.get(index)?.payloads[..]);

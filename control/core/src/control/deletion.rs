@@ -179,7 +179,8 @@ fn select(state: &CallState, delete: &Delete<'_>) -> Selection {
     };
     let mut gone = vec![leg.id];
     if to_tag.is_none() {
-        gone.extend(leg.peer);
+        let peer = leg.peer.and_then(|it| state.leg(it));
+        gone.extend(peer.filter(|it| !it.is_linked()).map(|it| it.id));
     }
     with_forlorn(state, gone)
 }
@@ -188,9 +189,11 @@ fn select(state: &CallState, delete: &Delete<'_>) -> Selection {
 fn with_forlorn(state: &CallState, mut gone: Vec<LegId>) -> Selection {
     loop {
         let is_there = |leg: &&Leg| !gone.contains(&leg.id);
-        let forlorn = state.legs.iter().filter(is_there).find(|leg| {
+        let mut left = state.legs.iter().filter(is_there);
+        let forlorn = left.find(|leg| {
             let mut others = state.legs.iter().filter(is_there);
-            !others.any(|other| other.peer == Some(leg.id) || leg.peer == Some(other.id))
+            let has_other = others.any(|it| it.peer == Some(leg.id) || leg.peer == Some(it.id));
+            !has_other && !leg.is_linked()
         });
         match forlorn.map(|leg| leg.id) {
             Some(id) => gone.push(id),

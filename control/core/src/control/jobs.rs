@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) silence: Option<Silence>,
     /// It is to end as soon as it can.
     pub(super) is_doomed: bool,
+    /// Another call of its group has changed while it had no time.
+    pub(super) is_stale: bool,
     /// When it is next looked at.
     pub(super) timer: Option<Instant>,
 }
@@ -107,6 +109,10 @@ pub(super) enum Then {
     Reply(Vec<u8>),
     /// What was counted before the change.
     Report { is_fast: bool },
+    /// None yet: there is more to do for the request.
+    Again,
+    /// Nobody asked.
+    Nothing,
 }
 
 impl Call {
@@ -121,6 +127,7 @@ impl Call {
             ended: None,
             silence: None,
             is_doomed: false,
+            is_stale: false,
             timer: None,
         }
     }
@@ -192,7 +199,7 @@ impl Control {
     pub(super) fn change(
         &mut self,
         key: CallKey,
-        held: Held,
+        held: impl Into<Option<Held>>,
         (next, then): (CallState, Then),
         before: Vec<Command>,
     ) -> Result<(), CommandError> {
@@ -214,7 +221,7 @@ impl Control {
             next: Box::new(next),
             then,
         };
-        self.start(key, Job::new(Some(held), kind, stands, commands));
+        self.start(key, Job::new(held.into(), kind, stands, commands));
         Ok(())
     }
 
@@ -311,6 +318,7 @@ impl Control {
             Some(failure) => self.fail(now, key, *job, failure),
         }
         self.handle_silence(now, key, is_change);
+        self.relink_stale(now, key);
         self.schedule(now, key);
         self.handle_queue(now, key);
     }
@@ -370,8 +378,11 @@ impl Control {
         }
         self.trace_agreed(now, key);
         self.schedule(now, key);
-        if let (Then::Reply(reply), Some(held)) = (then, held) {
-            self.finish(now, &held, reply);
+        self.relink_group(now, key);
+        match (then, held) {
+            (Then::Reply(reply), Some(held)) => self.finish(now, &held, reply),
+            (Then::Again, Some(held)) => self.resume(now, held),
+            _ => {}
         }
     }
 

@@ -62,12 +62,14 @@ impl Control {
             stats,
             until_unix_ms: now.unix_ms + ENDED_KEEP_MS,
         }));
+        let group = std::mem::take(&mut call.state.group);
         if let Some(client) = call.state.subscriber {
             let call_id = &call.state.call_id[..];
             let event = Event::MediaTimeout { call_id };
             self.events.push(now.instant, client, &event, reason.name());
         }
         self.schedule(now, key);
+        self.relink_all(now, group);
     }
 
     /// Strikes a call out. Its queue is handled by the caller.
@@ -89,6 +91,7 @@ impl Control {
         }
         self.keys.remove(&call.state.call_id);
         self.traces.close(key, &call.state.call_id);
+        self.relink_all(now, call.state.group);
         for held in call.queue {
             self.resume(now, held);
         }

@@ -376,6 +376,7 @@ impl Control {
         if let Some(call) = self.calls.get_mut(&key) {
             call.must_restore = true;
             call.installed = Some(Plan::default());
+            call.is_stale = call.state.is_joined();
             self.link.restores.push_back(key);
         }
     }
@@ -400,6 +401,7 @@ impl Control {
         let keys: Vec<_> = self.calls.keys().copied().collect();
         for key in keys {
             self.schedule(now, key);
+            self.relink(now, key);
         }
         for (key, silence) in std::mem::take(&mut self.link.silent) {
             self.handle_silent(key, silence);

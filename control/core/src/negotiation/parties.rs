@@ -202,9 +202,11 @@ pub(super) fn associate(state: &mut CallState, offerer: LegId, answerer: LegId) 
     if let Some(leg) = state.leg_mut(offerer) {
         leg.peer = Some(answerer);
         leg.is_settled = true;
+        leg.settle();
     }
     if let Some(leg) = state.leg_mut(answerer) {
         leg.peer = Some(offerer);
+        leg.settle();
     }
 }
 

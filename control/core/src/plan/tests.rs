@@ -11,9 +11,18 @@ fn port(number: u16) -> Port {
     }
 }
 
+fn sink(number: u16) -> Sink {
+    Sink {
+        call: CallKey(2),
+        rtp: Some(port(number)),
+        rtcp: None,
+        is_remade: false,
+    }
+}
+
 fn transcoding() -> Transcoding {
     Transcoding {
-        routes: vec![relay_wire::Route {
+        routes: vec![Route {
             from: relay_wire::Format::new(relay_wire::Codec::Pcmu, 0, 20),
             to: relay_wire::Format::new(relay_wire::Codec::Gsm, 3, 20),
             opus: None,
@@ -45,6 +54,11 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
         filter: egress
             .filter(|number| *number == 10)
             .map(|_| Filter::default()),
+        sinks: egress
+            .filter(|number| *number == 10)
+            .map(sink)
+            .into_iter()
+            .collect(),
     });
     Plan {
         exists: true,

@@ -8,7 +8,7 @@ use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Filter, Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition,
-    Refusal, Reply, Request, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
+    Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
 };
 
 use super::{client, start};
@@ -26,6 +26,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) tos: Option<u8>,
     pub(crate) transcoding: Option<Transcoding>,
     pub(crate) filter: Option<Filter>,
+    pub(crate) sinks: Vec<Sink>,
 }
 
 /// One call of the simulated relay.
@@ -180,6 +181,11 @@ impl SimRelay {
                 ingress,
                 filter,
             } => self.endpoint(call, ingress)?.filter = filter,
+            Command::SetSinks {
+                call,
+                ingress,
+                sinks,
+            } => self.endpoint(call, ingress)?.sinks = sinks,
             Command::Connect {
                 call,
                 ingress,

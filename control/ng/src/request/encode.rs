@@ -140,11 +140,13 @@ impl Command<'_> {
             Self::Connect(_) => "connect",
             Self::Delete(_) => "delete",
             Self::List { .. } => "list",
+            Self::Mesh(_) => "mesh",
             Self::Offer(_) => "offer",
             Self::Ping => "ping",
             Self::Query(_) => "query",
             Self::Statistics => "statistics",
             Self::Treat(treat) => treat.name(),
+            Self::Unsubscribe(_) => "unsubscribe",
         })
     }
 }
@@ -154,9 +156,10 @@ impl<'a> Command<'a> {
         match self {
             Self::Answer(negotiation) | Self::Offer(negotiation) => negotiation.write(to),
             Self::Cli(line) => to.push(&b"body"[..], *line),
-            Self::Connect(connect) => connect.write(to),
+            Self::Connect(connect) | Self::Unsubscribe(connect) => connect.write(to),
             Self::Delete(delete) => delete.write(to),
             Self::List { limit } => to.push(&b"limit"[..], *limit),
+            Self::Mesh(mesh) => mesh.write(to),
             Self::Query(query) => query.write(to),
             Self::Treat(treat) => treat.write(to),
             Self::Acknowledge | Self::Ping | Self::Statistics => {}

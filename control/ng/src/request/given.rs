@@ -60,6 +60,19 @@ impl<'a> Given<'a> {
         listed.chain(named)
     }
 
+    /// What a list is made of.
+    pub(super) fn items(self) -> impl Iterator<Item = Given<'a>> {
+        let (document, script) = match self {
+            Self::Document(value) => (value.as_list().unwrap_or_default(), None),
+            Self::Script(text) => (&[][..], Some(Script::new(inner(text)))),
+        };
+        let bare = script.into_iter().flatten().filter_map(|word| match word {
+            Word::Bare(word) => Some(Self::Script(word)),
+            Word::Named(..) => None,
+        });
+        document.iter().map(Self::Document).chain(bare)
+    }
+
     /// The lists that a list is made of.
     pub(super) fn lists(self) -> impl Iterator<Item = Given<'a>> {
         let list = match self {
@@ -129,6 +142,9 @@ impl<'a> Iterator for Script<'a> {
         self.skip_spaces();
         if self.rest.is_empty() {
             return None;
+        }
+        if self.rest.starts_with(b"[") {
+            return Some(Word::Bare(self.value()));
         }
         let is_end = |b: &u8| b.is_ascii_whitespace() || *b == b'=';
         let len = self.rest.iter().position(is_end);

@@ -90,28 +90,12 @@ pub enum KeyPolicy {
     Pass,
 }
 
-/// From whom, and to whom, media goes from now on.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Connect<'a> {
-    /// The call of who sends.
-    pub call_id: &'a [u8],
-    /// Who sends. `None`: several do, or nobody is named.
-    pub from: Option<Party<'a>>,
-    /// The other party.
-    pub to_tag: &'a [u8],
-    /// Its call, if that is another.
-    pub to_call_id: Option<&'a [u8]>,
-    /// A copy goes to the other party, and all else stays.
-    pub is_directional: bool,
-}
-
 /// What only these requests say.
 #[derive(Debug, Default)]
 pub(super) struct Selection<'a> {
     address: Option<&'a [u8]>,
     all: Option<All>,
     to_label: Option<&'a [u8]>,
-    to_call_id: Option<&'a [u8]>,
     pub(super) digit: Option<u8>,
     pub(super) security: Option<DtmfSecurity>,
     has_trigger: bool,
@@ -133,7 +117,6 @@ impl<'a> Selection<'a> {
             "all" => super::set(&mut self.all, bytes.and_then(All::read)),
             "code" | "digit" => super::set(&mut self.digit, read_digit(value)),
             "dtmf-security" => super::set(&mut self.security, super::word(value)),
-            "to-call-id" => super::set(&mut self.to_call_id, bytes),
             "to-label" => super::set(&mut self.to_label, bytes),
             "dtmf-security-trigger" | "trigger" => {
                 self.has_trigger = bytes.is_some();
@@ -196,7 +179,7 @@ impl<'a> Keys<'a> {
 
     fn whose(&self, change: Change) -> Result<Whose<'a>, RequestError> {
         let all = self.selection.all;
-        if all == Some(All::Everybody) || self.negotiation.flags.has(Flag::All) {
+        if self.is_everybody() {
             return Ok(Whose::Everybody);
         }
         // Proxies always send a tag, so that it counts only if they say so.
@@ -218,7 +201,13 @@ impl<'a> Keys<'a> {
         })
     }
 
-    fn party(&self, counts_tag: bool) -> Result<Option<Party<'a>>, RequestError> {
+    /// All parties are meant.
+    pub(super) fn is_everybody(&self) -> bool {
+        let is_all = self.selection.all == Some(All::Everybody);
+        is_all || self.negotiation.flags.has(Flag::All)
+    }
+
+    pub(super) fn party(&self, counts_tag: bool) -> Result<Option<Party<'a>>, RequestError> {
         if let Some(label) = self.negotiation.label {
             return Ok(Some(Party::Label(label)));
         }
@@ -231,23 +220,10 @@ impl<'a> Keys<'a> {
         let tag = self.negotiation.from_tag;
         Ok((counts_tag && !tag.is_empty()).then_some(Party::Tag(tag)))
     }
-
-    pub(super) fn connect(&self) -> Result<Connect<'a>, RequestError> {
-        let call_id = self.call_id()?;
-        let is_all = self.negotiation.flags.has(Flag::All);
-        let is_all = is_all || self.selection.all == Some(All::Everybody);
-        Ok(Connect {
-            call_id,
-            from: self.party(true)?.filter(|_| !is_all),
-            to_tag: self.negotiation.to_tag.ok_or(RequestError::NoToTag)?,
-            to_call_id: self.selection.to_call_id,
-            is_directional: self.negotiation.flags.has(Flag::Directional),
-        })
-    }
 }
 
 impl<'a> Party<'a> {
-    fn write(&self, to: &mut Dictionary<'a>) {
+    pub(super) fn write(&self, to: &mut Dictionary<'a>) {
         match self {
             Self::Address(address) => to.push(&b"address"[..], address.to_string()),
             Self::Label(label) => to.push(&b"label"[..], *label),
@@ -314,20 +290,6 @@ impl<'a> Sink<'a> {
             Self::Anyone => to.push(&b"all"[..], "flows"),
             Self::Peer => to.push(&b"all"[..], "offer-answer"),
             Self::Other => to.push(&b"all"[..], "except-offer-answer"),
-        }
-    }
-}
-
-impl<'a> Connect<'a> {
-    pub(super) fn write(&self, to: &mut Dictionary<'a>) {
-        to.push(&b"call-id"[..], self.call_id);
-        if let Some(from) = &self.from {
-            from.write(to);
-        }
-        to.push(&b"to-tag"[..], self.to_tag);
-        super::encode::optional(to, "to-call-id", self.to_call_id);
-        if self.is_directional {
-            super::encode::words(to, "flags", Flags::default().with(Flag::Directional));
         }
     }
 }
@@ -479,17 +441,7 @@ mod tests {
                 change,
             })
         });
-        let connect = (prop::option::of(any_party()), any::<bool>(), any::<bool>());
-        let connect = connect.prop_map(|(from, is_far, is_directional)| {
-            Command::Connect(Connect {
-                call_id: b"c",
-                from,
-                to_tag: b"b",
-                to_call_id: is_far.then_some(&b"d"[..]),
-                is_directional,
-            })
-        });
-        prop_oneof![treat, connect, Just(Command::Cli(b"list numsessions"))]
+        prop_oneof![treat, Just(Command::Cli(b"list numsessions"))]
     }
 
     proptest! {

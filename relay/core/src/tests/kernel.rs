@@ -5,10 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use relay_rtp::ExtendedSequence;
-use relay_wire::{Filter, SourceStats, Transcoding};
+use relay_wire::{Filter, Sink, SourceStats, Transcoding};
 
 use super::*;
 use crate::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
+
+/// Somebody else.
+const SINK: Sink = Sink {
+    call: CallKey(2),
+    rtp: None,
+    rtcp: None,
+    is_remade: false,
+};
 
 /// A kernel that forwards what its program would.
 #[derive(Clone, Debug, Default)]
@@ -245,6 +253,19 @@ fn what_must_be_looked_at_stays_out() {
     });
     assert_eq!(world.stream(100), 0, "filtered");
     let mut world = World::new(Learning::Heuristic);
+    world.bench.done(Command::SetSinks {
+        call: CallKey(1),
+        ingress: port(30_000),
+        sinks: vec![SINK],
+    });
+    assert_eq!(world.stream(100), 0, "others hear it, too");
+    world.bench.done(Command::SetSinks {
+        call: CallKey(1),
+        ingress: port(30_000),
+        sinks: vec![],
+    });
+    assert!(world.stream(100) > 0, "they do no more");
+    let mut world = World::new(Learning::Heuristic);
     for sequence in 0..100 {
         world.arrive(0, ALICE, &[T38, &[sequence]].concat());
         world.arrive(0, ALICE, RTCP);
@@ -276,6 +297,11 @@ fn every_command_that_could_matter_takes_the_call_out() {
             call,
             ingress: port,
             filter: None,
+        },
+        Command::SetSinks {
+            call,
+            ingress: port,
+            sinks: vec![],
         },
     ];
     for command in commands {

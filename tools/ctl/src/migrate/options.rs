@@ -48,6 +48,12 @@ pub(super) fn is_list(name: &str) -> bool {
     LISTS.contains(&name)
 }
 
+/// With the sections that it names, in words of ours: what preference two codecs have.
+pub(super) const TRANSCODE_CONFIG: &str = "transcode-config";
+
+/// A section of it that says something else.
+pub(super) const TRANSFORM: &str = "transform";
+
 const LEVELS: &str = "write a filter such as info,control=debug in log.level";
 
 const KEPT: &[(&str, Apply)] = &[
@@ -77,6 +83,7 @@ const KEPT: &[(&str, Apply)] = &[
     ("dtmf-log-dest", write::dtmf),
     ("homer", write::homer),
     ("homer-id", write::homer_id),
+    (TRANSCODE_CONFIG, write::codec_preference),
 ];
 
 const NOT_NEEDED: &[(&str, &[&str])] = &[
@@ -339,7 +346,6 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
             "evs-lib-path",
             "silence-detect",
             "cn-payload",
-            "transcode-config",
         ],
     ),
     (
@@ -363,6 +369,10 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("RTCP of our own is not made", &["rtcp-interval"]),
+    (
+        "codecs are translated here, and not by another host",
+        &[TRANSFORM],
+    ),
     (
         "requests to other servers are not made",
         &["ng-client-timeout", "ng-client-retries"],

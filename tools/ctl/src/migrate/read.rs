@@ -35,6 +35,13 @@ pub(super) fn file(text: &str, section: &str) -> Result<Vec<Given>, String> {
             given.extend(section.interface(name));
         }
     }
+    let rules = given
+        .iter()
+        .position(|it| it.name == options::TRANSCODE_CONFIG);
+    if let Some(prefix) = rules.map(|at| given.remove(at).value + "-") {
+        let rules = sections.iter().filter(|it| it.name.starts_with(&prefix));
+        given.extend(rules.filter_map(Section::transcode_rule));
+    }
     Ok(expand(given))
 }
 
@@ -45,12 +52,14 @@ struct Section {
 }
 
 impl Section {
+    fn find(&self, key: &str) -> Option<&str> {
+        let found = self.given.iter().find(|it| it.name == key);
+        found.map(|it| it.value.as_str())
+    }
+
     /// `[interface-NAME]`, as the option `interface` would say it.
     fn interface(&self, name: &str) -> Option<Given> {
-        let find = |key: &str| {
-            let found = self.given.iter().find(|it| it.name == key);
-            found.map(|it| it.value.as_str())
-        };
+        let find = |key| self.find(key);
         if let Some(alias) = find("alias") {
             return Some(Given::new("interface", format!("{name}={alias}")));
         }
@@ -64,6 +73,17 @@ impl Section {
             value = format!("{value};ports={first}-{last}");
         }
         Some(Given::new("interface", value))
+    }
+
+    /// What is said of two codecs.
+    fn transcode_rule(&self) -> Option<Given> {
+        let (from, to) = (self.find("source")?, self.find("destination")?);
+        if let Some(host) = self.find("transform") {
+            return Some(Given::new(options::TRANSFORM, host));
+        }
+        let points = self.find("preference")?;
+        let rule = format!("{from}>{to}={points}");
+        Some(Given::new(options::TRANSCODE_CONFIG, rule))
     }
 }
 

@@ -100,6 +100,22 @@ fn keys_are_told_where_they_were_told() {
 }
 
 #[test]
+fn preferences_of_codecs_stay() {
+    let file = "[rtpengine]\ntranscode-config = tc\n[tc-a]\nsource = PCMU\ndestination = opus\n\
+                preference = -5\n[tc-b]\nsource = PCMA\ndestination = PCMU\n\
+                transform = 192.0.2.1:2223\n[other-c]\nsource = x\n";
+    let (settings, outcomes) = translate(read::file(file, "rtpengine").unwrap());
+    let text = settings.to_toml();
+    assert!(
+        text.contains(r#"codec_preferences = ["PCMU>opus=-5"]"#),
+        "{text}"
+    );
+    let kinds: Vec<_> = outcomes.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [Kind::Kept, Kind::NotSupported]);
+    assert!(text.contains("opus_complexity = 10"), "as rtpengine does");
+}
+
+#[test]
 fn the_command_line_has_precedence() {
     let file = vec![Given::new("timeout", "1"), Given::new("tos", "0")];
     let merged = read::merge(file, read::command_line(&["--timeout=2".to_owned()]));

@@ -7,6 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const DELETE_DELAY_S: u32 = 30;
 const OFFER_TIMEOUT_S: u32 = 3_600;
 
+/// How rtpengine encodes Opus if the proxy says nothing.
+const OPUS_COMPLEXITY: u32 = 10;
+const OPUS_BITRATE: u32 = 32_000;
+const OPUS_LOSS_PERCENT: u32 = 0;
+
+/// What that costs.
+const OPUS_COST: &str = "Opus as rtpengine encodes it: without the next three lines it takes a \
+    quarter of the time.";
+
 /// What is lost by doing as rtpengine does.
 pub(super) const OTHER_SOURCES_COST: &str = "rtpengine forwards what anybody sends to a port of a \
     call, unless asked for \"strict source\": write \"drop\" if your phones do not need that.";
@@ -40,6 +49,7 @@ pub(super) struct Settings {
     hep: Option<SocketAddr>,
     hep_agent_id: Option<u32>,
     dtmf_log: Option<SocketAddr>,
+    codec_preferences: Vec<String>,
 }
 
 impl Settings {
@@ -100,6 +110,10 @@ impl Settings {
         ));
         // It offers no codecs of its own accord.
         line("transcode = \"directives\"".to_owned());
+        if !self.codec_preferences.is_empty() {
+            line(format!("codec_preferences = {:?}", self.codec_preferences));
+        }
+        line(format!("# {OPUS_COST}"));
         let numbers = [
             ("media_timeout_s", self.media_timeout_s),
             ("silent_timeout_s", self.silent_timeout_s),
@@ -117,6 +131,9 @@ impl Settings {
             ("bandwidth_mbit_max", self.bandwidth_mbit_max),
             ("hep_agent_id", self.hep_agent_id),
             ("idle_timeout_s", self.idle_timeout_s),
+            ("opus_complexity", Some(OPUS_COMPLEXITY)),
+            ("opus_bitrate", Some(OPUS_BITRATE)),
+            ("opus_loss_percent", Some(OPUS_LOSS_PERCENT)),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {
@@ -312,6 +329,12 @@ pub(super) fn dtmf(settings: &mut Settings, value: &str) -> Result<String, Strin
     let address = value.replace("localhost:", "127.0.0.1:").parse();
     settings.dtmf_log = Some(address.map_err(|_| format!("{value:?} is no address and port"))?);
     Ok("control.dtmf_log: keys that are events, not those in speech".to_owned())
+}
+
+/// A section of `transcode-config`, as our own setting.
+pub(super) fn codec_preference(settings: &mut Settings, value: &str) -> Result<String, String> {
+    settings.codec_preferences.push(value.to_owned());
+    Ok("control.codec_preferences".to_owned())
 }
 
 pub(super) fn homer_id(settings: &mut Settings, value: &str) -> Result<String, String> {

@@ -9,9 +9,9 @@ use super::offer::{offer, restore_if_empty};
 use super::ways::{Terms, Way, beside_any};
 use super::{Dialogue, Party, parameters};
 use crate::codecs::answer::Routes;
+use crate::codecs::capability;
 use crate::codecs::listing::Section;
 use crate::codecs::wishes::Wishes;
-use crate::codecs::{capability, routes};
 
 pub(super) fn carry_out(
     dialogue: &mut Dialogue<'_>,
@@ -246,7 +246,7 @@ fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
     };
     let arriving = events(source, from);
     let has_keys = arriving.is_some() || way.finds_keys;
-    let opus = way.to.options.settings(way.from.options);
+    let opus = way.to.options.or(way.from.options);
     Some(Route {
         from: relay_wire::Format {
             codec: one,
@@ -263,7 +263,7 @@ fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
             comfort_noise: noise(sink),
         },
         opus: match other {
-            Codec::Opus(_) => routes::opus(opus, to),
+            Codec::Opus(_) => terms.opus.settings(opus, to),
             _ => None,
         },
         suppresses_silence: false,

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::parameters::{self, Likeness};
 use crate::codecs::capability;
 use crate::codecs::format::{FORMATS_MAX, Format};
-use crate::codecs::wishes::{Options, Spec};
+use crate::codecs::opus::Options;
+use crate::codecs::wishes::Spec;
 
 /// The first payload type that is free for whatever SDP says (RFC 3551 §6), and the last.
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;

@@ -2,7 +2,9 @@
 
 use super::list::{Entry, List, is_heard, is_known};
 use super::{Party, parameters};
+use crate::codecs::OpusPolicy;
 use crate::codecs::format::Format;
+use crate::codecs::preference::{Preference, points};
 use crate::codecs::wishes::Wishes;
 
 /// From one codec of who sends it.
@@ -26,6 +28,8 @@ pub(super) struct Way {
 pub(super) struct Terms<'a> {
     pub(super) source: &'a Party,
     pub(super) sink: &'a Party,
+    pub(super) preferences: &'a [Preference],
+    pub(super) opus: OpusPolicy,
     /// Who is sent a codec need not have it by that number.
     pub(super) is_asymmetric: bool,
     /// What was refused beside codecs is refused on the other side, too.
@@ -33,10 +37,12 @@ pub(super) struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    pub(super) fn new(wishes: &Wishes, source: &'a Party, sink: &'a Party) -> Self {
+    pub(super) fn new(wishes: &'a Wishes, source: &'a Party, sink: &'a Party) -> Self {
         Self {
             source,
             sink,
+            preferences: &wishes.preferences,
+            opus: wishes.opus,
             is_asymmetric: wishes.is_asymmetric,
             is_answer: false,
         }
@@ -48,8 +54,7 @@ impl<'a> Terms<'a> {
     }
 
     fn way(&self, from: &Entry) -> Way {
-        let sink = &self.sink.codecs;
-        let preferred = preferred(sink);
+        let preferred = self.preferred(&from.format);
         let found = is_known(&from.format).then(|| self.found(from, preferred));
         let Some(to) = found.flatten() else {
             let is_known = is_known(&from.format);
@@ -114,6 +119,16 @@ impl<'a> Terms<'a> {
         found.cloned()
     }
 
+    /// What the party is sent where nothing else is found: what it is best to make of this; of
+    /// equals, what must be taken from it before others.
+    fn preferred(&self, from: &Format) -> Option<&'a Entry> {
+        let codecs = &self.sink.codecs.entries;
+        let codecs = codecs.iter().filter(|it| is_heard(&it.format));
+        let place = |it: &Entry| (points(self.preferences, from, &it.format), it.is_accepted);
+        // The first of the best, where `max_by_key` takes the last.
+        codecs.rev().max_by_key(|it| place(it))
+    }
+
     /// What goes beside the codec, on either side.
     fn companions(&self, from: &Entry, to: &Entry, name: &str) -> (Option<&Entry>, Option<&Entry>) {
         let sink = &self.sink.codecs;
@@ -149,13 +164,6 @@ impl Party {
         };
         self.ptime_ms.or(entry.ptime_ms).unwrap_or(usual)
     }
-}
-
-/// What a party is sent where nothing else is found: what must be taken from it before others.
-fn preferred(sink: &List) -> Option<&Entry> {
-    let mut codecs = sink.entries.iter().filter(|it| is_heard(&it.format));
-    let first = codecs.clone().next();
-    codecs.find(|it| it.is_accepted).or(first)
 }
 
 /// What goes beside codecs of a clock.

@@ -1,7 +1,7 @@
 //! Parties that are connected without an offer.
 
-use control_ng::{Command, Connect, Party};
-use relay_wire::Codec;
+use control_ng::{Command, Connect, Delete, Mesh, MeshFlow, Party, Senders};
+use relay_wire::{CallKey, Codec, Sink};
 
 use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
 use crate::{Config, Transcode};
@@ -9,10 +9,11 @@ use crate::{Config, Transcode};
 fn connect<'a>(from: &'a str, to: &'a str) -> Connect<'a> {
     Connect {
         call_id: b"c1",
-        from: Some(Party::Tag(from.as_bytes())),
+        from: Senders::Parties(vec![Party::Tag(from.as_bytes())]),
         to_tag: to.as_bytes(),
         to_call_id: None,
         is_directional: false,
+        is_bidirectional: false,
     }
 }
 
@@ -95,24 +96,18 @@ fn who_cannot_be_connected_is_told_why() {
         assert_eq!(refusal(&mut sim, connect("a", to)), "To-tag not found");
     }
     let nobody = Connect {
-        from: None,
+        from: Senders::Parties(vec![]),
         ..connect("a", "c")
     };
     let none = "No medias found (no monologues matched)";
     assert_eq!(refusal(&mut sim, nobody), none);
-    let copy = Connect {
-        is_directional: true,
-        ..connect("a", "c")
-    };
-    assert_eq!(refusal(&mut sim, copy), "unsupported");
-    let pictures = text.replace("m=audio", "m=video");
-    sim.offer("c1", "p", &pictures);
-    sim.answer("c1", "p", "q", &pictures);
-    assert_eq!(refusal(&mut sim, connect("a", "p")), "unsupported");
-    for (other, reason) in [("c2", "unsupported"), ("c3", "Unknown call-ID(s)")] {
+    for (other, to, reason) in [
+        ("c2", "z", "To-tag not found"),
+        ("c3", "x", "Unknown call-ID(s)"),
+    ] {
         let across = Connect {
             to_call_id: Some(other.as_bytes()),
-            ..connect("a", "x")
+            ..connect("a", to)
         };
         assert_eq!(refusal(&mut sim, across), reason);
     }
@@ -129,4 +124,332 @@ fn a_new_control_and_a_new_relay_know_who_talks_to_whom() {
     sim.restart_control();
     sim.restart_relay();
     assert_eq!(ways(&mut sim, ports), before);
+}
+
+/// Two calls of two parties each, of two workers: the ports that face each of them.
+fn two_calls(sim: &mut Sim, texts: [&str; 4]) -> [u16; 4] {
+    let [a, b, c, d] = texts;
+    let to_b = sim.offer("c1", "a", a);
+    let to_a = sim.answer("c1", "a", "b", b);
+    let to_d = sim.offer("c2", "c", c);
+    let to_c = sim.answer("c2", "c", "d", d);
+    let workers: Vec<_> = sim.relay.calls.values().map(|it| it.worker).collect();
+    assert_ne!(workers[0], workers[1]);
+    [to_a, to_b, to_c, to_d].map(|text| port(&text, 0))
+}
+
+fn sim_of_two_workers() -> Sim {
+    Sim::with_relay(CONFIG, SimRelay::new(2))
+}
+
+/// Who hears what comes to each of the ports: their ports, in order.
+fn listeners(sim: &mut Sim, ports: [u16; 4]) -> [Vec<u16>; 4] {
+    let owners: Vec<(CallKey, Vec<u16>)> = sim
+        .relay
+        .calls
+        .iter()
+        .map(|(key, call)| (*key, call.endpoints.keys().map(|it| it.number).collect()))
+        .collect();
+    ports.map(|ingress| {
+        let endpoint = sim.relay.at(ingress).clone();
+        for sink in &endpoint.sinks {
+            let number = sink.rtp.unwrap().number;
+            let is_open =
+                |(key, ports): &(CallKey, Vec<u16>)| *key == sink.call && ports.contains(&number);
+            assert!(owners.iter().any(is_open), "{sink:?}");
+            // Reports come to the next port, and leave from the one after.
+            let rtcp = &sim.relay.at(ingress + 1).sinks;
+            let expected = Sink { rtp: None, ..*sink };
+            assert!(rtcp.contains(&expected), "{rtcp:?}");
+            assert_eq!(sink.rtcp.unwrap().number, number + 1);
+        }
+        let sinks = endpoint.sinks.iter().filter_map(|it| it.rtp);
+        let all = endpoint.rtp.into_iter().chain(sinks);
+        let mut all: Vec<_> = all.map(|it| it.number).collect();
+        all.sort_unstable();
+        all
+    })
+}
+
+fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
+    ports.sort_unstable();
+    ports
+}
+
+fn done(sim: &mut Sim, request: &Command<'_>) {
+    assert!(sim.ask(request, |reply| reply.is_ok()), "{request:?}");
+}
+
+fn across<'a>(from: &'a str, to: &'a str) -> Connect<'a> {
+    Connect {
+        call_id: b"c2",
+        to_call_id: Some(b"c1"),
+        ..connect(from, to)
+    }
+}
+
+fn mesh<'a>(flows: &[(&'a str, &[&'a str])]) -> Mesh<'a> {
+    let flows = flows.iter().map(|(from, to)| MeshFlow {
+        from: from.as_bytes(),
+        to: to.iter().map(|it| it.as_bytes()).collect(),
+    });
+    Mesh {
+        call_ids: vec![b"c2", b"c1"],
+        flows: flows.collect(),
+        is_bidirectional: false,
+        unsubscribes: false,
+    }
+}
+
+const ALL: [(&str, &[&str]); 4] = [
+    ("a", &["b", "c", "d"]),
+    ("b", &["a", "c", "d"]),
+    ("c", &["a", "b", "d"]),
+    ("d", &["a", "b", "c"]),
+];
+
+fn delete(call_id: &[u8]) -> Command<'_> {
+    Command::Delete(Delete {
+        call_id,
+        delay_s: Some(0),
+        ..Delete::default()
+    })
+}
+
+#[test]
+fn parties_of_two_calls_talk_and_each_call_has_its_own_end() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let ports = two_calls(&mut sim, [&text; 4]);
+    let [a, b, c, d] = ports;
+    done(&mut sim, &Command::Connect(across("c", "a")));
+    let talking = [vec![c], vec![], vec![a], vec![]];
+    assert_eq!(listeners(&mut sim, ports), talking);
+    done(&mut sim, &Command::Connect(across("c", "a")));
+    assert_eq!(listeners(&mut sim, ports), talking, "again");
+    // All of it is in the records.
+    sim.restart_control();
+    assert_eq!(listeners(&mut sim, ports), talking);
+    sim.restart_relay();
+    assert_eq!(listeners(&mut sim, ports), talking);
+    // Those who offer and answer are connected by that.
+    sim.reoffer("c2", "c", "d", &text);
+    sim.answer("c2", "c", "d", &text);
+    let settled = [vec![c], vec![], vec![d], vec![c]];
+    assert_eq!(listeners(&mut sim, ports), settled);
+    done(&mut sim, &delete(b"c2"));
+    assert_eq!(sim.relay.at(a).sinks, []);
+    assert_eq!(sim.relay.at(a).rtp, None);
+    sim.reoffer("c1", "a", "b", &text);
+    sim.answer("c1", "a", "b", &text);
+    assert_eq!(sim.relay.at(a).rtp.map(|it| it.number), Some(b));
+}
+
+#[test]
+fn a_copy_goes_to_another_call_and_all_else_stays() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let ports = two_calls(&mut sim, [&text; 4]);
+    let [a, b, c, d] = ports;
+    let copy = Connect {
+        is_directional: true,
+        ..across("c", "a")
+    };
+    done(&mut sim, &Command::Connect(copy.clone()));
+    let one_way = [vec![b], vec![a], sorted(vec![d, a]), vec![c]];
+    assert_eq!(listeners(&mut sim, ports), one_way);
+    let all = Connect {
+        from: Senders::All,
+        is_bidirectional: true,
+        ..copy.clone()
+    };
+    done(&mut sim, &Command::Connect(all.clone()));
+    let both_ways = [
+        sorted(vec![b, c, d]),
+        vec![a],
+        sorted(vec![d, a]),
+        sorted(vec![c, a]),
+    ];
+    assert_eq!(listeners(&mut sim, ports), both_ways);
+    // Nobody need say any more whose call it is.
+    let undo = Connect {
+        to_call_id: None,
+        ..all
+    };
+    done(&mut sim, &Command::Unsubscribe(undo));
+    let before = [vec![b], vec![a], vec![d], vec![c]];
+    assert_eq!(listeners(&mut sim, ports), before);
+    // A party goes, and its ports with it.
+    done(&mut sim, &Command::Connect(copy));
+    let gone = Connect {
+        to_call_id: None,
+        ..across("c", "a")
+    };
+    done(&mut sim, &Command::Unsubscribe(gone));
+    assert!(!sim.relay.open_ports().contains(&a));
+    let rest = [b, c, d, d];
+    let left = [vec![], vec![d], vec![c], vec![c]];
+    assert_eq!(listeners(&mut sim, rest), left);
+}
+
+#[test]
+fn all_hear_all_and_then_only_those_they_are_told_to() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let ports = two_calls(&mut sim, [&text; 4]);
+    let [a, b, c, d] = ports;
+    let before = [vec![b], vec![a], vec![d], vec![c]];
+    let others = |one: u16| sorted(ports.into_iter().filter(|it| *it != one).collect());
+    for unsubscribes in [false, false, true] {
+        let mesh = Mesh {
+            unsubscribes,
+            ..mesh(&ALL)
+        };
+        done(&mut sim, &Command::Mesh(mesh));
+        assert_eq!(listeners(&mut sim, ports), ports.map(others));
+    }
+    let pairs: [(&str, &[&str]); 4] = [("a", &["b"]), ("b", &["a"]), ("c", &["d"]), ("d", &["c"])];
+    done(&mut sim, &Command::Mesh(mesh(&pairs)));
+    assert_eq!(listeners(&mut sim, ports), ports.map(others), "none less");
+    let only_pairs = Mesh {
+        unsubscribes: true,
+        ..mesh(&pairs)
+    };
+    done(&mut sim, &Command::Mesh(only_pairs.clone()));
+    assert_eq!(listeners(&mut sim, ports), before);
+    assert!(sim.relay.at(a).sinks.is_empty(), "the short way again");
+    let crossed: [(&str, &[&str]); 4] = [("a", &["c"]), ("b", &["d"]), ("c", &[]), ("d", &[])];
+    let crossed = Mesh {
+        unsubscribes: true,
+        is_bidirectional: true,
+        ..mesh(&crossed)
+    };
+    done(&mut sim, &Command::Mesh(crossed));
+    let expected = [vec![c], vec![d], vec![a], vec![b]];
+    assert_eq!(listeners(&mut sim, ports), expected);
+    done(&mut sim, &Command::Mesh(only_pairs));
+    assert_eq!(listeners(&mut sim, ports), before);
+}
+
+#[test]
+fn those_who_hear_a_call_that_ends_or_moves_are_looked_after() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let ports = two_calls(&mut sim, [&text; 4]);
+    let [a, b, c, d] = ports;
+    done(&mut sim, &Command::Mesh(mesh(&ALL)));
+    // Carol moves: David is told of another port.
+    let moved = sim.reoffer("c2", "c", "d", &sdp("192.0.2.77", 4_700));
+    sim.answer("c2", "c", "d", &text);
+    let new_d = port(&moved, 0);
+    assert_ne!(new_d, d);
+    let heard = listeners(&mut sim, [a, b, c, new_d]);
+    assert_eq!(heard[0], sorted(vec![b, c, new_d]));
+    assert_eq!(heard[2], sorted(vec![a, b, new_d]));
+    done(&mut sim, &delete(b"c2"));
+    for (port, other) in [(a, b), (b, a)] {
+        assert!(sim.relay.at(port).sinks.is_empty());
+        assert_eq!(sim.relay.at(port).rtp.map(|it| it.number), Some(other));
+    }
+    // The same while the other call has no time for it.
+    let [c, d] = {
+        let to_d = sim.offer("c2", "c", &text);
+        let to_c = sim.answer("c2", "c", "d", &text);
+        [to_c, to_d].map(|text| port(&text, 0))
+    };
+    done(&mut sim, &Command::Mesh(mesh(&ALL)));
+    assert_eq!(listeners(&mut sim, [a, b, c, d])[0], sorted(vec![b, c, d]));
+    sim.is_slow = true;
+    sim.request(&Command::Query(control_ng::Query {
+        call_id: b"c1",
+        ..control_ng::Query::default()
+    }));
+    sim.request(&delete(b"c2"));
+    let late = sim.requests.remove(0).unwrap();
+    sim.deliver_all();
+    assert!(!sim.relay.at(a).sinks.is_empty(), "it is busy");
+    sim.requests.push_back(late);
+    sim.deliver_all();
+    assert!(sim.relay.at(a).sinks.is_empty());
+}
+
+#[test]
+fn who_needs_another_codec_gets_what_is_made_for_it() {
+    let config = Config {
+        transcode: Transcode::WhenNeeded,
+        ..CONFIG
+    };
+    let mut sim = Sim::with_relay(config, SimRelay::new(2));
+    let text = sdp("192.0.2.10", 4_000);
+    let gsm = text.replace("0 8 101", "3 101");
+    let [a, b, c, d] = two_calls(&mut sim, [&text, &text, &gsm, &gsm]);
+    done(&mut sim, &Command::Mesh(mesh(&ALL)));
+    for (port, peer, codecs) in [
+        (a, b, [Codec::Pcmu, Codec::Gsm]),
+        (d, c, [Codec::Gsm, Codec::Pcmu]),
+    ] {
+        let endpoint = sim.relay.at(port).clone();
+        let routes = endpoint.transcoding.unwrap().routes;
+        assert_eq!([routes[0].from.codec, routes[0].to.codec], codecs);
+        // The peer gets it as it is, though it is not the first way then.
+        assert_eq!(endpoint.rtp, None);
+        let made: Vec<_> = endpoint.sinks.iter().map(|it| it.is_remade).collect();
+        let own = endpoint.sinks.iter().find(|it| !it.is_remade).unwrap();
+        assert_eq!(own.rtp.map(|it| it.number), Some(peer));
+        assert_eq!(made.iter().filter(|it| **it).count(), 2);
+    }
+}
+
+#[test]
+fn media_in_another_order_find_their_like() {
+    let mut sim = Sim::new();
+    let (audio, video) = ("m=audio 4000 RTP/AVP 0\r\n", "m=video 4002 RTP/AVP 96\r\n");
+    let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n";
+    let (one, other) = ([head, audio, video].concat(), [head, video, audio].concat());
+    let to_b = sim.offer("c1", "a", &one);
+    let to_a = sim.answer("c1", "a", "b", &one);
+    sim.offer("c1", "c", &other);
+    let to_c = sim.answer("c1", "c", "d", &other);
+    let kinds = |text: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("m="));
+        let kinds = lines.map(|line| line.split(' ').next().unwrap().to_owned());
+        kinds.collect::<Vec<_>>()
+    };
+    let (a, c) = (
+        [0, 1].map(|n| port(&to_a, n)),
+        [0, 1].map(|n| port(&to_c, n)),
+    );
+    done(&mut sim, &Command::Connect(connect("a", "c")));
+    for (from, to) in [(a, [c[1], c[0]]), (c, [a[1], a[0]])] {
+        for (ingress, egress) in from.into_iter().zip(to) {
+            let sinks = sim.relay.at(ingress).sinks.clone();
+            assert_eq!(sinks[0].rtp.map(|it| it.number), Some(egress));
+        }
+    }
+    // They offer and answer, each in its own order; ports stay.
+    for _ in 0..2 {
+        let told = sim.reoffer("c1", "a", "c", &one);
+        assert_eq!(kinds(&told), ["video", "audio"]);
+        assert_eq!([0, 1].map(|n| port(&told, n)), c);
+        let told = sim.answer("c1", "a", "c", &other);
+        assert_eq!(kinds(&told), ["audio", "video"]);
+        assert_eq!([0, 1].map(|n| port(&told, n)), a);
+        for (from, to) in [(a, [c[1], c[0]]), (c, [a[1], a[0]])] {
+            for (ingress, egress) in from.into_iter().zip(to) {
+                let endpoint = sim.relay.at(ingress).clone();
+                assert_eq!(endpoint.rtp.map(|it| it.number), Some(egress));
+                assert_eq!(endpoint.sinks, []);
+            }
+        }
+        sim.restart_control();
+    }
+    let told = sim.reoffer("c1", "c", "a", &other);
+    assert_eq!(kinds(&told), ["audio", "video"]);
+    // And back to who had them so all along.
+    let told = sim.reoffer("c1", "a", "b", &one);
+    assert_eq!(kinds(&told), ["audio", "video"]);
+    assert_eq!(
+        [0, 1].map(|n| port(&told, n)),
+        [0, 1].map(|n| port(&to_b, n))
+    );
 }

@@ -1,0 +1,129 @@
+//! How Opus is encoded.
+
+use relay_wire::OpusSettings;
+use serde::{Deserialize, Serialize};
+
+use super::format::Format;
+
+/// Bits a second that Opus has where nobody says more or less.
+const BITRATE_USUAL: u32 = 24_000;
+
+/// What bit rates are possible (RFC 6716 §2.1.1).
+const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=510_000;
+
+/// How Opus is encoded where the proxy says nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OpusPolicy {
+    /// 0 to 10.
+    pub complexity: u8,
+    /// Bits a second; `None`: what suits the sample rate.
+    pub bitrate: Option<u32>,
+    /// Percent of packets that are taken for lost on the way to who wants things said twice.
+    pub loss_percent: u8,
+}
+
+impl Default for OpusPolicy {
+    fn default() -> Self {
+        Self {
+            complexity: 0,
+            bitrate: None,
+            loss_percent: 5,
+        }
+    }
+}
+
+/// How a codec is encoded, as far as a proxy said.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Options {
+    pub(super) bitrate: Option<u32>,
+    pub(super) complexity: Option<u8>,
+}
+
+impl Options {
+    /// These, and what others say beyond them.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            bitrate: self.bitrate.or(others.bitrate),
+            complexity: self.complexity.or(others.complexity),
+        }
+    }
+}
+
+impl OpusPolicy {
+    /// How Opus is encoded for a party: as the proxy wants, and no better than the party wants.
+    /// `None`: nobody wants anything special.
+    pub(super) fn settings(self, asked: Options, format: &Format) -> Option<OpusSettings> {
+        let bitrate_max = format.parameter("maxaveragebitrate");
+        let bitrate = asked.bitrate.or(self.bitrate);
+        let bitrate = match (bitrate, bitrate_max) {
+            (Some(wanted), Some(max)) => Some(wanted.min(max)),
+            (wanted, max) => wanted.or_else(|| max.filter(|max| *max < BITRATE_USUAL)),
+        };
+        let wants_repetition = format.parameter("useinbandfec") == Some(1);
+        let settings = OpusSettings {
+            complexity: asked.complexity.unwrap_or(self.complexity),
+            bitrate: bitrate.map(|it| it.clamp(*BITRATES.start(), *BITRATES.end())),
+            loss_percent: if wants_repetition {
+                self.loss_percent
+            } else {
+                0
+            },
+        };
+        let usual = OpusSettings {
+            complexity: 0,
+            bitrate: None,
+            loss_percent: 0,
+        };
+        (settings != usual).then_some(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opus(parameters: &str) -> Format {
+        let mut format = Format::of_payload_type(96);
+        format.read_rtpmap("opus/48000/2");
+        format.read_fmtp(parameters);
+        format
+    }
+
+    #[test]
+    fn the_proxy_has_precedence_over_the_settings_and_the_party_has_the_last_word() {
+        let policy = OpusPolicy {
+            complexity: 10,
+            bitrate: Some(32_000),
+            loss_percent: 0,
+        };
+        let asked = Options {
+            bitrate: Some(48_000),
+            complexity: Some(2),
+        };
+        let cases = [
+            (Options::default(), "useinbandfec=1", (10, 32_000)),
+            (Options::default(), "maxaveragebitrate=16000", (10, 16_000)),
+            (asked, "maxaveragebitrate=40000", (2, 40_000)),
+            (asked, "maxaveragebitrate=1", (2, 6_000)),
+        ];
+        for (asked, parameters, expected) in cases {
+            let settings = policy.settings(asked, &opus(parameters)).unwrap();
+            let found = (settings.complexity, settings.bitrate.unwrap());
+            assert_eq!(found, expected, "{parameters}");
+            assert_eq!(settings.loss_percent, 0);
+        }
+    }
+
+    #[test]
+    fn where_nobody_says_anything_the_relay_chooses() {
+        let policy = OpusPolicy::default();
+        let settings = |parameters| policy.settings(Options::default(), &opus(parameters));
+        assert_eq!(settings(""), None);
+        assert_eq!(settings("maxaveragebitrate=40000"), None);
+        assert_eq!(settings("useinbandfec=1").unwrap().loss_percent, 5);
+        assert_eq!(
+            settings("maxaveragebitrate=12000").unwrap().bitrate,
+            Some(12_000)
+        );
+    }
+}

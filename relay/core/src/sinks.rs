@@ -1,0 +1,155 @@
+//! What arrives at one endpoint and goes to several: the driver makes a copy for each.
+//!
+//! ```text
+//!  handle_packet ─► Verdict (the first one, if there is one)
+//!   poll_copy    ─► Copy ─► the worker of its port ─► handle_copy ─► Verdict
+//! ```
+//!
+//! A copy leaves from a port of any call and any worker. So it is sent by name: whoever the port
+//! belongs to finds it when the copy comes, or throws it away. That takes a hash, and a copy takes
+//! the driver a bounded queue; streams that have no sinks have nothing to do with either.
+
+use relay_rtp::Kind;
+use relay_wire::{Answer, CallKey, Port, Refusal, SINKS_MAX, Sink, WorkerId};
+
+use crate::{DropReason, Egress, Relay, SocketId, Verdict};
+
+/// A copy that the driver is to make, and to hand to the worker that it names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Copy {
+    /// Who hands it to [`Relay::handle_copy`].
+    pub worker: WorkerId,
+    /// Whose port it is.
+    pub call: CallKey,
+    /// Where it is to leave from.
+    pub port: Port,
+}
+
+/// Who gets copies of what arrives at an endpoint, and who serves them.
+pub(crate) type Sinks = Box<[Sink]>;
+
+/// The packet at hand, of which copies are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copying {
+    /// Where it arrived.
+    socket: SocketId,
+    kind: Kind,
+    /// It is not what arrived, but was made of that.
+    is_remade: bool,
+    /// The place of the sink whose turn it is.
+    next: usize,
+}
+
+/// What became of copies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Copied {
+    /// Packets that copies were made of.
+    pub(crate) packets: u64,
+    /// Of these, packets that went nowhere else.
+    pub(crate) only: u64,
+    /// Copies that left.
+    pub(crate) sent: u64,
+    /// Copies that found no way out.
+    pub(crate) lost: u64,
+}
+
+impl Copied {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 4] {
+        [
+            ("packets_copied", self.packets),
+            ("packets_copied_only", self.only),
+            ("copies_sent", self.sent),
+            ("copies_lost", self.lost),
+        ]
+    }
+}
+
+impl Relay {
+    pub(crate) fn set_sinks(
+        &mut self,
+        call: CallKey,
+        ingress: Port,
+        sinks: Vec<Sink>,
+    ) -> Result<Answer, Refusal> {
+        if sinks.len() > SINKS_MAX {
+            return Err(Refusal::TooLong);
+        }
+        let endpoint = self.endpoint_of(call, ingress)?;
+        endpoint.set_sinks(sinks.into());
+        Ok(Answer::Done)
+    }
+
+    /// Has copies made of the packet at hand.
+    #[cold]
+    pub(crate) fn begin_copies(&mut self, socket: SocketId, kind: Kind, is_remade: bool) {
+        self.copied.packets += u64::from(!is_remade);
+        self.copying = Some(Copying {
+            socket,
+            kind,
+            is_remade,
+            next: 0,
+        });
+    }
+
+    /// Takes the next copy that is to be made of the packet that was just handed in, before
+    /// anything else is done with that.
+    #[must_use]
+    #[inline]
+    pub fn poll_copy(&mut self) -> Option<Copy> {
+        let copying = self.copying?;
+        self.next_copy(copying)
+    }
+
+    #[cold]
+    fn next_copy(&mut self, mut copying: Copying) -> Option<Copy> {
+        let sinks = self.flows.endpoint(copying.socket).map(|it| it.sinks());
+        for sink in sinks.unwrap_or_default().iter().skip(copying.next) {
+            copying.next += 1;
+            let port = match copying.kind {
+                Kind::Rtcp => sink.rtcp,
+                Kind::Rtp | Kind::Other => sink.rtp,
+            };
+            let port = port.filter(|_| sink.is_remade == copying.is_remade);
+            let worker = port.and_then(|it| self.limits.partition.owner(it.number));
+            if let (Some(port), Some(worker)) = (port, worker) {
+                self.copying = Some(copying);
+                let call = sink.call;
+                return Some(Copy { worker, call, port });
+            }
+        }
+        self.copying = None;
+        None
+    }
+
+    /// Takes a copy that some worker has made for a port of this one; says where it leaves. It is
+    /// counted already.
+    pub fn handle_copy(&mut self, call: CallKey, port: Port, packet: &[u8]) -> Verdict {
+        match self.route_copy(call, port, packet) {
+            Ok(egress) => {
+                self.copied.sent += 1;
+                self.bytes_out += packet.len() as u64;
+                Verdict::Forward(egress)
+            }
+            Err(reason) => {
+                self.copied.lost += 1;
+                Verdict::Drop(reason)
+            }
+        }
+    }
+
+    fn route_copy(
+        &mut self,
+        call: CallKey,
+        port: Port,
+        packet: &[u8],
+    ) -> Result<Egress, DropReason> {
+        let socket = self.flows.socket_of(port);
+        let socket = socket.ok_or(DropReason::UnknownFlow)?;
+        let endpoint = self.flows.open(socket).filter(|it| it.call == call);
+        let destination = endpoint.ok_or(DropReason::UnknownFlow)?.send(packet)?;
+        Ok(Egress {
+            socket,
+            destination,
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! A proxy lets parties of several calls hear one another, on both of the relay's drivers and across
+//! its workers.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use tandem_settings::Driver;
+use tandem_tests::{NgClient, Site, Tandem, Value, sdp_endpoint};
+
+/// Time that something has that must happen.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A phone that sends what it is told to.
+struct Line {
+    socket: UdpSocket,
+    /// Where the relay wants its media.
+    relay: SocketAddr,
+    /// Packets that it has sent.
+    sent: u8,
+    sample: u8,
+}
+
+impl Line {
+    fn new(site: &Site, host: u8) -> Self {
+        let socket = UdpSocket::bind((site.ip(host), 0)).expect("the site has free ports");
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let relay = socket.local_addr().unwrap();
+        Self {
+            socket,
+            relay,
+            sent: 0,
+            sample: host,
+        }
+    }
+
+    fn sdp(&self) -> String {
+        let address = self.socket.local_addr().unwrap();
+        let (ip, port) = (address.ip(), address.port());
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=call\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 8\r\n"
+        )
+    }
+
+    /// Sends 20 ms of A-law, by which everybody knows who it was and when.
+    #[track_caller]
+    fn say(&mut self) -> Vec<u8> {
+        self.sent += 1;
+        let mut packet = vec![
+            0x80,
+            8,
+            0,
+            self.sent,
+            0,
+            0,
+            self.sent,
+            0,
+            0,
+            0,
+            0,
+            self.sample,
+        ];
+        packet.resize(172, self.sample);
+        self.socket.send_to(&packet, self.relay).unwrap();
+        packet
+    }
+
+    /// The next packet that comes is this one, from where the relay wants the party's own.
+    #[track_caller]
+    fn hear(&self, packet: &[u8]) {
+        let mut heard = [0; 2_048];
+        let (len, from) = self.socket.recv_from(&mut heard).expect("a packet comes");
+        assert_eq!((from, &heard[..len]), (self.relay, packet));
+    }
+}
+
+/// A pair of phones that talk: a call.
+fn dial(client: &NgClient, call_id: &str, lines: &mut [Line], tags: [&str; 2]) {
+    let [from, to] = tags;
+    let names = [("call-id", call_id), ("from-tag", from), ("to-tag", to)];
+    let sdp = lines[0].sdp();
+    let offer = client.request("offer", &[names[0], names[1], ("sdp", &sdp)]);
+    lines[1].relay = sdp_endpoint(offer.text("sdp"));
+    let sdp = lines[1].sdp();
+    let answer = client.request("answer", &[names[0], names[1], names[2], ("sdp", &sdp)]);
+    lines[0].relay = sdp_endpoint(answer.text("sdp"));
+}
+
+/// Each of the parties says something, and these and no others hear it.
+#[track_caller]
+fn converse(lines: &mut [Line], heard_by: [&[usize]; 4]) {
+    for (speaker, listeners) in heard_by.into_iter().enumerate() {
+        let packet = lines[speaker].say();
+        for listener in listeners {
+            lines[*listener].hear(&packet);
+        }
+    }
+}
+
+#[track_caller]
+fn done(client: &NgClient, command: &str, entries: Vec<(&str, Value)>) {
+    let reply = client.ask(command, entries);
+    assert_eq!(reply.text("result"), "ok", "{command}: {reply:?}");
+}
+
+/// All parties but one hear each other.
+fn mesh_of_three(flag: &str) -> Vec<(&'static str, Value)> {
+    let row = |(from, to): (&str, &[&str])| {
+        let entries = [("from", from.into()), ("to", Value::list(to))];
+        let entries = entries.map(|(key, value)| (key.to_owned(), value));
+        Value::Dictionary(BTreeMap::from(entries))
+    };
+    let all: [(&str, &[&str]); 3] = [("a", &["b", "c"]), ("b", &["c"]), ("d", &[])];
+    vec![
+        ("calls", Value::list(&["c1", "c2"])),
+        ("tags", Value::List(all.map(row).to_vec())),
+        ("flags", Value::list(&["bidirectional", flag])),
+    ]
+}
+
+/// Two calls on a relay of two workers, each of which has one.
+fn two_calls(site: &Site, driver: Driver) -> (Tandem, NgClient, [Line; 4]) {
+    let tandem = Tandem::start_pair(site, |file| file.relay.driver = driver);
+    let client = NgClient::new(tandem.ng());
+    let mut lines = [2, 3, 4, 5].map(|host| Line::new(site, host));
+    dial(&client, "c1", &mut lines[..2], ["a", "b"]);
+    dial(&client, "c2", &mut lines[2..], ["c", "d"]);
+    (tandem, client, lines)
+}
+
+#[test]
+fn two_parties_of_two_calls_talk_until_one_of_these_ends() {
+    for driver in [Driver::Auto, Driver::Poll] {
+        let site = Site::new();
+        let (_tandem, client, mut lines) = two_calls(&site, driver);
+        converse(&mut lines, [&[1], &[0], &[3], &[2]]);
+        let connect = [
+            ("call-id", "c2"),
+            ("from-tag", "c"),
+            ("to-call-id", "c1"),
+            ("to-tag", "a"),
+        ];
+        let connect = connect.map(|(key, value)| (key, value.into()));
+        done(&client, "connect", connect.to_vec());
+        converse(&mut lines, [&[2], &[], &[0], &[]]);
+        converse(&mut lines, [&[2], &[], &[0], &[]]);
+        done(&client, "mesh", mesh_of_three("unsubscribe"));
+        done(&client, "delete", vec![("call-id", "c2".into())]);
+        converse(&mut lines, [&[1], &[0], &[], &[]]);
+    }
+}
+
+#[test]
+fn three_parties_hear_one_another_and_a_fourth_nobody() {
+    for driver in [Driver::Auto, Driver::Poll] {
+        let site = Site::new();
+        let (_tandem, client, mut lines) = two_calls(&site, driver);
+        converse(&mut lines, [&[1], &[0], &[3], &[2]]);
+        done(&client, "mesh", mesh_of_three("unsubscribe"));
+        for _ in 0..20 {
+            converse(&mut lines, [&[1, 2], &[0, 2], &[0, 1], &[]]);
+        }
+    }
+}
