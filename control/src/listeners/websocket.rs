@@ -285,8 +285,13 @@ impl Session {
         use tokio_tungstenite::tungstenite::Error::{
             Capacity, ConnectionClosed, Io, Protocol, Utf8,
         };
+        let counts = &self.asker.link.gate.counts;
         if matches!(error, Capacity(_) | Protocol(_) | Utf8(_)) {
-            Counts::add(&self.asker.link.gate.counts.malformed);
+            Counts::add(&counts.malformed);
+        }
+        // The stream has less patience than we have, by a moment.
+        if matches!(error, Io(error) if error.kind() == std::io::ErrorKind::TimedOut) {
+            Counts::add(&counts.idle);
         }
         if !matches!(error, ConnectionClosed | Io(_)) {
             debug!(%error, "cannot be read");
