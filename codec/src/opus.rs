@@ -16,7 +16,7 @@ use audiopus::{Error as LibraryError, SampleRate};
 use crate::Rate;
 
 pub use decoder::Decoder;
-pub use encoder::{Encoder, Settings};
+pub use encoder::{Encoder, Purpose, Settings};
 
 /// Ticks a second of the RTP clock (RFC 7587 §4.1).
 pub const RTP_CLOCK_HZ: u32 = 48_000;

@@ -47,6 +47,8 @@ pub struct Config {
     pub hep: Option<(SocketAddr, u32)>,
     /// Who is told of keys.
     pub dtmf_log: Option<SocketAddr>,
+    /// Clients of ng over TCP are told of keys.
+    pub dtmf_log_ng_tcp: bool,
     /// How addresses are learnt, unless a request says otherwise.
     pub endpoint_learning: EndpointLearning,
     /// What becomes of media from another source than the one that was learnt.
@@ -85,6 +87,7 @@ impl Config {
             admin_socket: loaded.control_socket(),
             hep: file.hep.map(|address| (address, file.hep_agent_id)),
             dtmf_log: file.dtmf_log,
+            dtmf_log_ng_tcp: file.dtmf_log_ng_tcp,
             endpoint_learning: file.endpoint_learning,
             other_sources: file.other_sources,
             interface_aliases: aliases(loaded)?,
@@ -286,6 +289,7 @@ fn opus(loaded: &Loaded) -> Result<OpusPolicy, SettingsError> {
         complexity: file.opus_complexity,
         bitrate: Some(file.opus_bitrate).filter(|it| *it > 0),
         loss_percent: file.opus_loss_percent,
+        allows_stereo: file.opus_stereo,
     })
 }
 

@@ -20,6 +20,7 @@ mod host_load;
 mod inherited;
 mod journal;
 mod kept_limits;
+mod key_log;
 mod listeners;
 mod metrics;
 mod ng_config;

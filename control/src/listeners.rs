@@ -155,19 +155,28 @@ impl Tls {
 }
 
 /// Where replies to each connection go, by its two addresses.
-type Peers = FxHashMap<(SocketAddr, SocketAddr), mpsc::Sender<Waiting>>;
+type Peers = FxHashMap<(SocketAddr, SocketAddr), Inlet>;
 
-/// A reply that waits to be written, and counts as long as it does.
+/// Where replies to a connection go.
+#[derive(Debug)]
+struct Inlet {
+    replies: mpsc::Sender<Waiting>,
+    spoken: Spoken,
+}
+
+/// What waits to be written to a connection, and counts as long as it does.
 #[derive(Debug)]
 struct Waiting {
     message: Vec<u8>,
+    /// It was asked for, or may have been.
+    is_reply: bool,
     len: usize,
     all: Arc<AtomicUsize>,
 }
 
 impl Waiting {
     /// `None` if too much waits already.
-    fn new(message: Vec<u8>, all: &Arc<AtomicUsize>) -> Option<Self> {
+    fn new(message: Vec<u8>, is_reply: bool, all: &Arc<AtomicUsize>) -> Option<Self> {
         let len = message.len();
         // The loop alone adds to it.
         if all.load(Ordering::Relaxed).saturating_add(len) > WAITING_BYTES_MAX {
@@ -175,7 +184,12 @@ impl Waiting {
         }
         all.fetch_add(len, Ordering::Relaxed);
         let all = Arc::clone(all);
-        Some(Self { message, len, all })
+        Some(Self {
+            message,
+            is_reply,
+            len,
+            all,
+        })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -298,6 +312,14 @@ impl Streams {
         }
     }
 
+    /// Tells all clients over TCP something that none of them asked for.
+    pub(crate) fn announce(&self, message: &[u8]) {
+        let lost = self.link.announce(message);
+        for _ in 0..lost {
+            Counts::add(&self.link.gate.counts.undelivered);
+        }
+    }
+
     /// Connections now.
     pub(crate) fn open(&self) -> usize {
         self.link.open.load(Ordering::Relaxed)
@@ -353,16 +375,35 @@ impl Link {
     fn hand_out(&self, client: Client, message: Vec<u8>) -> bool {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = peers.get(&(client.remote, client.local));
-        let message = Waiting::new(message, &self.waiting);
-        let peer = peer.zip(message);
-        peer.is_some_and(|(peer, message)| peer.try_send(message).is_ok())
+        let is_reply = true;
+        let reply = Waiting::new(message, is_reply, &self.waiting);
+        let peer = peer.zip(reply);
+        peer.is_some_and(|(peer, reply)| peer.replies.try_send(reply).is_ok())
+    }
+
+    /// Hands a message to all connections over TCP but those that do not read: replies have half of
+    /// the room for themselves. Says how many these are.
+    fn announce(&self, message: &[u8]) -> usize {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let peers = peers.values().filter(|it| it.spoken == Spoken::Tcp);
+        let is_lost = |peer: &&Inlet| {
+            let is_reply = false;
+            let announcement = Waiting::new(message.to_vec(), is_reply, &self.waiting);
+            peer.replies.capacity() <= IN_FLIGHT_MAX
+                || announcement.is_none_or(|it| peer.replies.try_send(it).is_err())
+        };
+        peers.filter(is_lost).count()
     }
 
     /// Makes a connection known, as long as what is returned lives.
-    fn join(self: &Arc<Self>, client: Client) -> Peer {
+    fn join(self: &Arc<Self>, client: Client, spoken: Spoken) -> Peer {
         let (sender, replies) = mpsc::channel(REPLIES_MAX);
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.insert((client.remote, client.local), sender);
+        let replies_to = Inlet {
+            replies: sender,
+            spoken,
+        };
+        peers.insert((client.remote, client.local), replies_to);
         Peer {
             link: Arc::clone(self),
             client,
@@ -493,7 +534,7 @@ fn admit(
     socket.set_tcp_user_timeout(Some(GONE_TIME))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(2 * GONE_TIME))?;
     let client = Client::new(Carrier::Stream, remote, local);
-    let peer = link.join(client);
+    let peer = link.join(client, protocol);
     match protocol {
         Spoken::Http => drop(tokio::spawn(http::serve(
             place, peer, stream, access, false,

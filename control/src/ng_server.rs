@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use control_core::{Carrier, Client};
+use control_core::{Carrier, Client, KeyReport};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
@@ -144,6 +144,18 @@ impl NgServer {
     /// The bytes of the datagram received last.
     pub(crate) fn datagram(&self, len: usize) -> &[u8] {
         &self.buffer[..len]
+    }
+
+    /// Tells all clients over TCP of a key.
+    pub(crate) fn announce(&self, report: &KeyReport) {
+        let Some(streams) = &self.streams else {
+            return;
+        };
+        let mut random = [0; 8];
+        // A cookie that nobody else has; which one it is means nothing.
+        let _ = getrandom::fill(&mut random);
+        let cookie = format!("{:016x}", u64::from_be_bytes(random));
+        streams.announce(&report.notification(cookie.as_bytes()));
     }
 
     /// Sends a datagram, or what is to leave over a stream.

@@ -53,6 +53,7 @@ mod tests {
             code: 5,
             duration_ms: 100,
             volume: 10,
+            destination: None,
         }
     }
 

@@ -25,9 +25,9 @@ use crate::host_load::HostWatch;
 use crate::inherited::Inherited;
 use crate::journal;
 use crate::kept_limits::KeptLimits;
+use crate::key_log::KeyLog;
 use crate::metrics;
 use crate::ng_server::NgServer;
-use crate::outlet::Outlet;
 use crate::relay_link::{LinkEvent, RelayLink};
 
 /// How late what is due may be: what thousands of calls have due one by one is done together.
@@ -73,7 +73,9 @@ struct Service {
     admin: AdminSocket,
     limits: KeptLimits,
     hep: Option<HepSender>,
-    key_log: Option<Outlet>,
+    key_log: KeyLog,
+    /// Clients of ng over TCP are told of keys.
+    tells_clients: bool,
     host: HostWatch,
     next_look: Instant,
     /// The time of this turn.
@@ -118,7 +120,7 @@ impl Service {
         let hep = config.hep.map(|(homer, id)| HepSender::new(homer, id));
         let hep = hep.transpose();
         let hep = hep.map_err(StartError::system("send to Homer"))?;
-        let key_log = config.dtmf_log.map(Outlet::to).transpose();
+        let key_log = KeyLog::new(config.dtmf_log);
         let key_log = key_log.map_err(StartError::system("tell of keys"))?;
         info!(?config, "control runs");
         let mut control = new_control(config)?;
@@ -132,6 +134,7 @@ impl Service {
             limits,
             hep,
             key_log,
+            tells_clients: config.dtmf_log_ng_tcp,
             host: HostWatch::default(),
             next_look: now.instant,
             now,
@@ -290,8 +293,9 @@ impl Service {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Key(report) => {
-                    if let Some(key_log) = &mut self.key_log {
-                        key_log.send(&report.json());
+                    self.key_log.tell(&report);
+                    if self.tells_clients {
+                        self.ng.announce(&report);
                     }
                 }
                 Output::Notice(notice) => journal::write(&notice),
@@ -317,7 +321,7 @@ impl Service {
         let calls = self.control.call_count();
         let counters = self.control.counters();
         let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost());
-        let keys_lost = self.key_log.as_ref().map_or(0, |log| log.lost);
+        let keys_lost = self.key_log.lost();
         info!(
             calls,
             ?counters,
@@ -391,7 +395,7 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
             EndpointLearning::Off => Learning::Off,
         },
         transcode: config.transcode,
-        tells_keys: config.dtmf_log.is_some(),
+        tells_keys: config.dtmf_log.is_some() || config.dtmf_log_ng_tcp,
         tells_reports: config.hep.is_some(),
         seed,
     })

@@ -33,6 +33,7 @@ mod io;
 mod kernel_table;
 mod link;
 mod mailbox;
+mod ntp;
 mod priority;
 mod service;
 mod socket;

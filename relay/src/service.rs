@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 use relay_core::{Limits, Relay};
 use relay_wire::{Hello, PROTOCOL_VERSION, WorkerId};
@@ -21,6 +22,7 @@ use crate::io::Io;
 use crate::kernel_table::{self, KernelFlows};
 use crate::link::{Link, Listener};
 use crate::mailbox::Mailbox;
+use crate::ntp::ntp_now;
 use crate::priority;
 use crate::socket::{self, Place};
 use crate::transcoding::{Pool, Transcoder};
@@ -224,6 +226,8 @@ impl Seed {
         if let Some(flows) = self.kernel_flows {
             relay.set_kernel_table(Box::new(flows));
         }
+        let seed = RandomState::new().hash_one(self.worker);
+        relay.set_identity(Instant::now(), ntp_now(), seed);
         let transcoder = Transcoder::new(self.worker, self.pool);
         let copier = Copier::new(self.worker, self.inlets);
         Worker::new(relay, io, (transcoder, copier), self.mailbox, places).run()

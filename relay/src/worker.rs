@@ -127,6 +127,7 @@ impl Worker {
         self.close_sockets();
         self.relay.handle_timeout(now);
         self.send_piercings();
+        self.send_reports();
         self.tell_events();
     }
 
@@ -354,6 +355,13 @@ impl Worker {
     fn send_piercings(&mut self) {
         while let Some(egress) = self.relay.poll_transmit() {
             self.io.send(egress, &[]);
+        }
+    }
+
+    /// Sends the relay's own reports.
+    fn send_reports(&mut self) {
+        while let Some(report) = self.relay.poll_report() {
+            self.io.send(report.egress(), report.bytes());
         }
     }
 

@@ -31,6 +31,7 @@ mod port_exhaustion;
 mod proxy_killed;
 mod register_digest;
 mod relay_drivers;
+mod relay_reports;
 mod releases_everything;
 mod rtp_timeout;
 mod several_parties;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tandem_settings::Driver;
-use tandem_tests::{NgClient, Site, Tandem, Value, sdp_endpoint};
+use tandem_tests::{NgClient, Site, Tandem, Value, sdp_endpoint, until};
 
 /// Time that something has that must happen.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -162,4 +162,24 @@ fn three_parties_hear_one_another_and_a_fourth_nobody() {
             converse(&mut lines, [&[1, 2], &[0, 2], &[0, 1], &[]]);
         }
     }
+}
+
+#[test]
+fn who_hears_whom_outlives_control_and_relay() {
+    let site = Site::new();
+    let (mut tandem, client, mut lines) = two_calls(&site, Driver::Auto);
+    let heard_by: [&[usize]; 4] = [&[1, 2], &[0, 2], &[0, 1], &[]];
+    done(&client, "mesh", mesh_of_three("unsubscribe"));
+    converse(&mut lines, heard_by);
+    tandem.kill_control();
+    converse(&mut lines, heard_by);
+    tandem.start_control();
+    tandem.kill_relay();
+    tandem.start_relay();
+    // What changes nothing is answered when all calls are there again.
+    until("the calls are there again", LIMIT, || {
+        let reply = client.ask("mesh", mesh_of_three("unsubscribe"));
+        reply.text("result") == "ok"
+    });
+    converse(&mut lines, heard_by);
 }

@@ -9,6 +9,21 @@ use crate::Rate;
 /// The greatest complexity there is.
 const COMPLEXITY_MAX: u8 = 10;
 
+/// Samples of the longest frame that is written: 60 ms at 16 kHz.
+const FRAME_SAMPLES_MAX: usize = 960;
+
+/// What is encoded (RFC 6716 §2.1.7: libopus calls it the application).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Purpose {
+    /// Speech.
+    #[default]
+    Speech,
+    /// Anything, as true to the original as it can be. The bit rate varies more than with speech.
+    Audio,
+    /// The same with less delay.
+    LowDelay,
+}
+
 /// How an encoder works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settings {
@@ -22,6 +37,11 @@ pub struct Settings {
     /// What share of packets is lost on the way, in percent. Above 0, packets also say what the
     /// one before them said, if the bit rate suffices for both.
     pub loss_percent: u8,
+    /// What is encoded.
+    pub purpose: Purpose,
+    /// Packets have two channels, for who cannot do without: both say the same, each at half the
+    /// power.
+    pub is_stereo: bool,
 }
 
 impl Settings {
@@ -33,6 +53,8 @@ impl Settings {
             complexity: 0,
             bitrate: None,
             loss_percent: 0,
+            purpose: Purpose::Speech,
+            is_stereo: false,
         }
     }
 
@@ -54,6 +76,8 @@ impl Settings {
 pub struct Encoder {
     library: Library,
     settings: Settings,
+    /// The samples of both channels, in turn, if there are two.
+    pairs: Option<Box<[i16]>>,
 }
 
 impl Encoder {
@@ -64,13 +88,31 @@ impl Encoder {
     /// If libopus has no memory.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let rate = sample_rate(settings.rate);
-        let mut library = Library::new(rate, Channels::Mono, Application::Voip)?;
-        library.set_signal(Signal::Voice)?;
+        let (channels, pairs) = if settings.is_stereo {
+            let pairs = vec![0; 2 * FRAME_SAMPLES_MAX].into_boxed_slice();
+            (Channels::Stereo, Some(pairs))
+        } else {
+            (Channels::Mono, None)
+        };
+        let mut library = match settings.purpose {
+            Purpose::Speech => Library::new(rate, channels, Application::Voip)?,
+            Purpose::Audio => Library::new(rate, channels, Application::Audio)?,
+            Purpose::LowDelay => Library::new(rate, channels, Application::LowDelay)?,
+        };
+        if settings.purpose == Purpose::Speech {
+            library.set_signal(Signal::Voice)?;
+        } else {
+            library.set_vbr_constraint(false)?;
+        }
         library.set_max_bandwidth(match settings.rate {
             Rate::Narrow => Bandwidth::Narrowband,
             Rate::Wide => Bandwidth::Wideband,
         })?;
-        let mut encoder = Self { library, settings };
+        let mut encoder = Self {
+            library,
+            settings,
+            pairs,
+        };
         encoder.set_complexity(settings.complexity)?;
         encoder.set_loss(settings.loss_percent)?;
         Ok(encoder)
@@ -120,6 +162,21 @@ impl Encoder {
         if samples.is_empty() || len == 0 {
             return Err(Error::Length);
         }
+        let samples = match &mut self.pairs {
+            Some(pairs) => spread(samples, pairs).ok_or(Error::Length)?,
+            None => samples,
+        };
         Ok(self.library.encode(samples, &mut payload[..len])?)
     }
+}
+
+/// Writes the samples of one channel to two, each at half the power. `None` if they are too many.
+fn spread<'p>(samples: &[i16], pairs: &'p mut [i16]) -> Option<&'p [i16]> {
+    let pairs = pairs.get_mut(..2 * samples.len())?;
+    for (pair, &sample) in pairs.as_chunks_mut().0.iter_mut().zip(samples) {
+        // 23,170 is 2¹⁵ divided by the root of 2.
+        let sample = (i32::from(sample) * 23_170 + 0x4000) >> 15;
+        *pair = [i16::try_from(sample).unwrap_or(0); 2];
+    }
+    Some(pairs)
 }

@@ -58,6 +58,30 @@ fn speech_comes_back_at_both_rates_and_all_frame_lengths() {
 }
 
 #[test]
+fn two_channels_and_what_is_not_speech_come_back_too() {
+    let rate = Rate::Wide;
+    let speech = signal::speech(16_000, rate.samples(2_400));
+    for purpose in [Purpose::Speech, Purpose::Audio, Purpose::LowDelay] {
+        let settings = Settings {
+            bitrate: Some(40_000),
+            purpose,
+            is_stereo: true,
+            ..Settings::new(rate)
+        };
+        let mut decoder = Decoder::new(rate).unwrap();
+        let mut decoded = Vec::new();
+        for packet in packets(&speech, settings, 60) {
+            assert_eq!(packet[0] & 4, 4, "RFC 6716 §3.1: two channels");
+            let mut samples = [0; 960];
+            let len = decoder.decode(&packet, &mut samples).unwrap();
+            decoded.extend_from_slice(&samples[..len]);
+        }
+        let likeness = likeness(&speech, &decoded, rate);
+        assert!(likeness > 0.75, "{purpose:?}: {likeness}");
+    }
+}
+
+#[test]
 fn the_next_packet_says_what_the_lost_one_said() {
     let rate = Rate::Narrow;
     let speech = signal::speech(8_000, rate.samples(4_000));

@@ -58,6 +58,8 @@ pub(crate) struct CallState {
     pub(crate) offer_deadline_unix_ms: Option<u64>,
     /// When it really ends, having been deleted.
     pub(crate) delete_at_unix_ms: Option<u64>,
+    /// Where keys are told, if not where those of all calls are.
+    pub(crate) key_log: Option<SocketAddr>,
     /// Who wants to know if media ends.
     pub(crate) subscriber: Option<Client>,
     deleted_branches: Vec<Vec<u8>>,
@@ -149,6 +151,12 @@ pub(crate) struct Stream {
     pub(crate) is_active: bool,
     /// The line by which the party would refuse the stream, of which it was not told.
     pub(crate) hidden: Option<Vec<u8>>,
+    /// The relay reports to the party by itself.
+    pub(crate) makes_reports: bool,
+    /// The party has named feedback (RFC 4585) that it knows, whatever its profile is.
+    pub(crate) knows_feedback: bool,
+    /// The party has named extensions (RFC 8285), and not that their headers may be of both kinds.
+    pub(crate) mixes_no_extensions: bool,
     /// What was said of codecs between this leg and an older one.
     pub(crate) exchange: Option<Box<Exchange>>,
     /// What the party says that its payload types are.
@@ -229,6 +237,7 @@ impl CallState {
             is_confirmed: false,
             offer_deadline_unix_ms: None,
             delete_at_unix_ms: None,
+            key_log: None,
             subscriber: None,
             deleted_branches: Vec::new(),
             legs_created: 0,
@@ -442,6 +451,9 @@ impl Default for Stream {
             direction: Direction::SendRecv,
             is_active: false,
             hidden: None,
+            makes_reports: false,
+            knows_feedback: false,
+            mixes_no_extensions: false,
             exchange: None,
             payloads: Box::default(),
         }

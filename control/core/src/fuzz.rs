@@ -25,6 +25,7 @@ pub fn sdp(data: &[u8]) {
                 rtcp_port: port + 1,
                 rtcp_mux: media.has_rtcp_mux(),
                 feedback: Feedback::With,
+                mixes_extensions: true,
             },
         })
         .collect();

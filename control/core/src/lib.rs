@@ -38,6 +38,7 @@ mod profile;
 mod quality;
 mod record;
 mod replies;
+mod reporting;
 mod sdp;
 mod statistics;
 mod summary;

@@ -409,3 +409,6 @@ pub(crate) fn rtcp_of(to: &Stream) -> Option<u16> {
         _ => to.port,
     }
 }
+
+#[cfg(test)]
+mod tests;

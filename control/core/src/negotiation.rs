@@ -135,6 +135,7 @@ impl Negotiator<'_> {
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
+        state.key_log = offer.key_log.or(state.key_log);
         if offer.supports.has(Support::Events) {
             state.subscriber = Some(self.client);
         }
@@ -168,6 +169,7 @@ impl Negotiator<'_> {
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
+        state.key_log = answer.key_log.or(state.key_log);
         if !answer.flags.has(Flag::Provisional) {
             state.is_confirmed = true;
             state.offer_deadline_unix_ms = None;

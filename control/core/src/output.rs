@@ -12,7 +12,7 @@ use crate::summary::CallSummary;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
     /// A key was pressed: tell whoever wants to know. Only if that is
-    /// [wanted](crate::Config::tells_keys).
+    /// [wanted](crate::Config::tells_keys), or a request wants it of the call.
     Key(Box<KeyReport>),
     /// Something worth a line in the log.
     Notice(Notice),
@@ -50,6 +50,8 @@ pub struct KeyReport {
     pub duration_ms: u32,
     /// RFC 4733 §2.3.4: dBm0 without the sign.
     pub volume: u8,
+    /// Where it is to be told by datagram, if not where those of all calls are.
+    pub destination: Option<SocketAddr>,
 }
 
 /// What a party has said by RTCP of what it sends and hears.

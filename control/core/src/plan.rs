@@ -6,12 +6,15 @@
 
 use std::net::SocketAddr;
 
-use relay_wire::{CallKey, Command, Filter, Learning, Port, Route, Sink, SourceRules, Transcoding};
+use relay_wire::{
+    CallKey, Command, Filter, Learning, OnRtcp, Port, Route, Sink, SourceRules, Transcoding,
+};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::Exchange;
 use crate::echo::Reflection;
 use crate::links::rtcp_of;
+use crate::reporting;
 use crate::treatment::filter_of;
 
 /// What the relay is to do for a call.
@@ -34,6 +37,8 @@ pub(crate) struct Endpoint {
     pub(crate) rules: SourceRules,
     /// What it was opened with; that does not change.
     pub(crate) tos: Option<u8>,
+    /// What becomes of RTCP.
+    pub(crate) rtcp: OnRtcp,
     pub(crate) egress: Egress,
     /// What becomes of RTP before it leaves.
     pub(crate) transcoding: Option<Transcoding>,
@@ -46,7 +51,7 @@ pub(crate) struct Endpoint {
 /// Where packets that arrive at a port leave.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Egress {
-    rtp: Option<Port>,
+    pub(crate) rtp: Option<Port>,
     rtcp: Option<Port>,
 }
 
@@ -75,6 +80,7 @@ impl Plan {
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
+        reporting::decide(state, &mut endpoints);
         // Nobody need send anything while the phone rings; the offer's own time-out stands for it.
         let (media_timeout_ms, first_packet_timeout_ms) =
             match (state.is_confirmed, state.is_held()) {
@@ -125,6 +131,7 @@ impl Plan {
         }
         for endpoint in &next.endpoints {
             self.push_egress(endpoint, call, &mut commands);
+            self.push_rtcp(endpoint, call, &mut commands);
         }
         for endpoint in &next.endpoints {
             self.push_transcoding(endpoint, call, &mut commands);
@@ -172,6 +179,14 @@ impl Plan {
                 rtp: endpoint.egress.rtp,
                 rtcp: endpoint.egress.rtcp,
             });
+        }
+    }
+
+    fn push_rtcp(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let Endpoint { port, rtcp, .. } = *endpoint;
+        let before = self.endpoint(port).map(|before| before.rtcp);
+        if before.unwrap_or_default() != rtcp {
+            commands.push(Command::SetRtcp { call, port, rtcp });
         }
     }
 
@@ -246,6 +261,9 @@ impl Plan {
             Command::SetSourceRules { port, rules, .. } => {
                 self.change(port, |endpoint| endpoint.rules = rules);
             }
+            Command::SetRtcp { port, rtcp, .. } => {
+                self.change(port, |endpoint| endpoint.rtcp = rtcp);
+            }
             Command::Connect {
                 ingress, rtp, rtcp, ..
             } => self.change(ingress, |endpoint| endpoint.egress = Egress { rtp, rtcp }),
@@ -293,6 +311,7 @@ impl Endpoint {
         Self {
             port,
             tos,
+            rtcp: OnRtcp::Pass,
             remote: None,
             rules: SourceRules::default(),
             egress: Egress::default(),
@@ -348,6 +367,7 @@ fn endpoints_of(
         remote: Some((stream.remote, learning)),
         rules: stream.source_rules,
         tos: stream.tos,
+        rtcp: OnRtcp::Pass,
         egress,
         transcoding,
         filter: filter.filter(|_| is_heard),
@@ -365,6 +385,7 @@ fn endpoints_of(
             remote: Some((stream.remote_rtcp, learning)),
             rules: stream.source_rules,
             tos: stream.tos,
+            rtcp: OnRtcp::Pass,
             egress: Egress {
                 rtp: None,
                 rtcp: egress.rtcp,
@@ -411,8 +432,11 @@ fn transcoding_of(
 ) -> Option<Transcoding> {
     let routes = peer.map(|peer| routes_to(state, leg, peer, index));
     let routes = routes.filter(|it| !it.is_empty());
-    let routes = routes.unwrap_or_else(|| leg.routes(index));
-    let rtcp = leg.streams.get(index)?.rtcp_port();
+    let stream = leg.streams.get(index)?;
+    let is_heard = stream.reflection == Reflection::None;
+    let for_others = || if is_heard { leg.routes(index) } else { &[] };
+    let routes = routes.unwrap_or_else(for_others);
+    let rtcp = stream.rtcp_port();
     (!routes.is_empty()).then(|| Transcoding {
         routes: routes.to_vec(),
         rtcp: rtcp.map(|number| Port {

@@ -36,7 +36,8 @@ pub(crate) fn rewritten(profile: &[u8], feedback: Feedback) -> Vec<u8> {
     text
 }
 
-fn has_feedback(profile: &[u8]) -> bool {
+/// Whether a profile has feedback.
+pub(crate) fn has_feedback(profile: &[u8]) -> bool {
     profile.last() == Some(&b'F')
 }
 

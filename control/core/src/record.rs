@@ -66,6 +66,7 @@ mod tests {
         let mut state = CallState::new(b"c1", 1_000);
         state.subscriber = Some(client(1));
         state.group = vec![CallKey(9)];
+        state.key_log = Some("192.0.2.9:9999".parse().unwrap());
         let id = state.add_leg(InterfaceId(1), 2_000);
         let leg = state.leg_mut(id).unwrap();
         leg.tags.push(b"alice".to_vec());
@@ -106,6 +107,9 @@ mod tests {
             direction: Direction::SendOnly,
             is_active: true,
             hidden: None,
+            makes_reports: true,
+            knows_feedback: false,
+            mixes_no_extensions: true,
             exchange: None,
             payloads: Box::default(),
         };
@@ -133,9 +137,9 @@ mod tests {
             2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 1, 2, 122, 57, 0, 1,
             208, 15, 1, 7, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1,
             1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160, 31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2,
-            1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-            1, 0, 0, 0, 0, 0, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0,
-            1, 0, 0, 0, 0, 1, 9,
+            1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0,
+            0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 192, 0, 2, 9, 143, 78, 1, 0, 127, 0, 0, 1, 161, 156,
+            1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 1, 9,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }

@@ -9,6 +9,7 @@ mod manipulate;
 mod order;
 mod parse;
 mod rewrite;
+mod says;
 
 pub(crate) use hidden::completed;
 pub(crate) use manipulate::Manipulation;

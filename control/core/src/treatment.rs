@@ -64,6 +64,7 @@ impl CallState {
             code: key.code,
             duration_ms: key.duration_ms,
             volume: key.volume,
+            destination: self.key_log,
         })
     }
 
@@ -96,6 +97,7 @@ pub(crate) fn filter_of(
     let stream = leg.streams.get(index)?;
     let heard = peer.map_or(Some(stream), |peer| peer.streams.get(index))?;
     let treatment = state.treatment(leg, peer);
+    let tells_keys = tells_keys || state.key_log.is_some();
     if treatment == Treatment::default() && !tells_keys {
         return None;
     }
@@ -109,6 +111,10 @@ pub(crate) fn filter_of(
     let is_secure = stream.is_secure();
     let mut filter = Filter {
         events: Payload::events(&sent),
+        redundant: match is_secure {
+            true => Vec::new(),
+            false => Payload::redundant(&sent),
+        },
         on_events: match treatment.keys {
             OnEvents::Replace(_) | OnEvents::Scramble { .. } if is_secure => OnEvents::Drop,
             keys => keys,
@@ -118,6 +124,7 @@ pub(crate) fn filter_of(
     };
     if filter.events.is_empty() {
         (filter.on_events, filter.tells_keys) = (OnEvents::Pass, false);
+        filter.redundant.clear();
     }
     let says_nothing = filter.on_events == OnEvents::Pass
         && filter.on_media == OnMedia::Pass

@@ -131,6 +131,8 @@ words! {
         Fatal = "fatal",
         /// Write `a=rtcp` with the address, not only the port.
         FullRtcpAttribute = "full rtcp attribute",
+        /// Have the relay report by RTCP itself, of streams that it only forwards.
+        GenerateRtcp = "generate RTCP",
         /// Mark the description, and leave one alone that has the mark.
         LoopProtect = "loop protect",
         /// Media may move to a new source without being signalled.
@@ -346,6 +348,16 @@ words! {
 }
 
 words! {
+    /// Whether something is done.
+    Switch {
+        /// It is not.
+        Off = "off",
+        /// It is.
+        On = "on",
+    }
+}
+
+words! {
     /// Kinds of media (`sdp-media-remove`).
     MediaKind {
         /// Such as a shared screen.
@@ -419,6 +431,7 @@ mod tests {
         check::<AddressFamily>();
         check::<EndpointLearning>();
         check::<MediaKind>();
+        check::<Switch>();
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Requests: parsed by control, written by its clients.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
     AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, MediaEcho,
-    MediaKind, Replace, RtcpMux, Support, Word, Words,
+    MediaKind, Replace, RtcpMux, Support, Switch, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -154,6 +154,10 @@ pub struct Negotiation<'a> {
     pub dtmf_security: Option<DtmfSecurity>,
     /// The key that they become with [`DtmfSecurity::Dtmf`].
     pub digit: Option<u8>,
+    /// Whether the relay reports by RTCP itself.
+    pub generate_rtcp: Option<Switch>,
+    /// Where keys of the call are told.
+    pub key_log: Option<SocketAddr>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -457,8 +461,10 @@ impl<'a> Negotiation<'a> {
             "call-id" => fill(&mut self.call_id, value),
             "codec" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
+            "dtmf-log-dest" | "dtmf-log-destination" => set(&mut self.key_log, place(value)),
             "endpoint-learning" => set(&mut self.endpoint_learning, word(value)),
             "from-tag" => fill(&mut self.from_tag, value),
+            "generate-rtcp" => set(&mut self.generate_rtcp, word(value)),
             "ice" => set(&mut self.ice, word(value)),
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
@@ -637,6 +643,12 @@ fn milliseconds(number: Option<i64>) -> Option<u16> {
 
 fn address(value: Given<'_>) -> Option<IpAddr> {
     value.as_str()?.trim().parse().ok()
+}
+
+/// An address with a port that something can be sent to.
+fn place(value: Given<'_>) -> Option<SocketAddr> {
+    let place: Option<SocketAddr> = value.as_str()?.trim().parse().ok();
+    place.filter(|it| it.port() != 0)
 }
 
 /// `[family, address]`, or the address alone.

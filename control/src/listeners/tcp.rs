@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::{IN_FLIGHT_MAX, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX};
+use super::{IN_FLIGHT_MAX, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX, Waiting};
 use crate::ng_gate::Counts;
 
 /// Bytes read at once.
@@ -69,7 +69,7 @@ impl Connection {
             let may_read = self.in_flight < IN_FLIGHT_MAX && !self.is_ended;
             let deadline = self.deadline;
             let turn = tokio::select! {
-                Some(reply) = self.peer.replies.recv() => self.reply(reply.bytes()).await,
+                Some(reply) = self.peer.replies.recv() => self.reply(&reply).await,
                 read = self.stream.read(&mut buffer), if may_read => match read {
                     Ok(len) => {
                         self.take(&buffer[..len]);
@@ -121,13 +121,15 @@ impl Connection {
         }
     }
 
-    async fn reply(&mut self, reply: &[u8]) -> io::Result<()> {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if self.in_flight == 0 {
-            self.expect_message();
+    async fn reply(&mut self, reply: &Waiting) -> io::Result<()> {
+        if reply.is_reply {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            if self.in_flight == 0 {
+                self.expect_message();
+            }
         }
         let patience = self.peer.link.message_time();
-        write(&mut self.stream, reply, patience).await
+        write(&mut self.stream, reply.bytes(), patience).await
     }
 
     /// What is not answered by now never will be. `false` if nothing was waited for.
@@ -158,7 +160,7 @@ impl Connection {
         while self.in_flight > 0
             && let Ok(Some(reply)) = timeout(REPLY_TIME, self.peer.replies.recv()).await
         {
-            self.in_flight -= 1;
+            self.in_flight -= usize::from(reply.is_reply);
             if let Err(error) = write(&mut self.stream, reply.bytes(), patience).await {
                 return Ending::Io(error);
             }

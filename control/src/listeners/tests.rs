@@ -124,6 +124,9 @@ fn run(mut streams: Streams, is_over: &AtomicBool) {
                         instant: Instant::now(),
                         unix_ms: 1_700_000_000_000,
                     };
+                    if message.windows(8).any(|it| it == b"tell-all") {
+                        streams.announce(NEWS);
+                    }
                     control.handle_request(now, client, &message);
                 }
             }
@@ -135,6 +138,9 @@ fn run(mut streams: Streams, is_over: &AtomicBool) {
         }
     }
 }
+
+/// What all are told when somebody says "tell-all".
+const NEWS: &[u8] = b"n1 d6:notify6:onDTMFe";
 
 fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
@@ -540,7 +546,7 @@ fn who_may_only_read_numbers_takes_no_more_than_his_share_of_places() {
 #[test]
 fn replies_that_nobody_reads_take_no_more_memory_than_there_is_for_them() {
     let all = Arc::new(AtomicUsize::new(0));
-    let one = || Waiting::new(vec![0; WAITING_BYTES_MAX / 4], &all);
+    let one = || Waiting::new(vec![0; WAITING_BYTES_MAX / 4], true, &all);
     let four: Vec<_> = (0..4).map(|_| one().unwrap()).collect();
     assert!(one().is_none());
     drop(four);
@@ -822,4 +828,36 @@ fn the_same_request_has_the_same_reply_however_it_comes() {
         replies.dedup();
         assert_eq!(replies.len(), 1, "{request}");
     }
+}
+
+#[test]
+fn all_over_tcp_are_told_what_nobody_asked_for_and_requests_are_answered_all_the_same() {
+    let server = Server::start(&config());
+    let mut listener = connect(server.tcp);
+    listener.write_all(PING).unwrap();
+    assert_eq!(read_messages(&mut listener, 1), [PONG]);
+    let mut http = connect(server.http);
+    let pong = post(&mut http, "/ng", "", PING);
+    let mut asker = connect(server.tcp);
+    asker
+        .write_all(b"c1 d7:command4:ping8:tell-all1:1e")
+        .unwrap();
+    // Whoever says that it is done gets its reply, whatever comes before.
+    asker.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_messages(&mut asker, 2), [NEWS, PONG]);
+    assert_eq!(read_all(&mut asker), b"");
+    assert_eq!(read_messages(&mut listener, 1), [NEWS]);
+    assert_eq!(post(&mut http, "/ng", "", PING), pong);
+    // Who does not read is left out, and loses no reply by it.
+    let mut deaf = connect(server.tcp);
+    for _ in 0..500 {
+        listener
+            .write_all(b"c1 d7:command4:ping8:tell-all1:1e")
+            .unwrap();
+        assert_eq!(read_messages(&mut listener, 2), [NEWS, PONG]);
+    }
+    deaf.write_all(PING).unwrap();
+    deaf.shutdown(Shutdown::Write).unwrap();
+    let told = read_all(&mut deaf);
+    assert!(told.ends_with(PONG), "{}", String::from_utf8_lossy(&told));
 }

@@ -169,6 +169,7 @@ impl Relay {
                 endpoint.latch.signal(remote, learning);
                 self.pierce(now, call, port)
             }
+            Command::SetRtcp { call, port, rtcp } => self.set_rtcp(now, (call, port), rtcp),
             Command::SetSourceRules { call, port, rules } => {
                 let endpoint = self.endpoint_of(call, port)?;
                 endpoint.set_rules(rules);
@@ -224,6 +225,7 @@ impl Relay {
             for socket in call.endpoints {
                 self.flows.close(socket);
                 self.piercings.forget(socket);
+                self.reports.forget(socket);
             }
         }
         Ok(stats)
@@ -263,6 +265,7 @@ impl Relay {
         let closed = self.socket_of(key, port)?;
         let endpoint = self.flows.close(closed);
         self.piercings.forget(closed);
+        self.reports.forget(closed);
         let Some(call) = self.calls.get_mut(key) else {
             return Err(Refusal::UnknownCall);
         };
@@ -353,6 +356,7 @@ impl Relay {
             .collect();
         counters.push(("events_lost".to_owned(), self.events_lost));
         counters.push(("keys_told".to_owned(), self.keys_told));
+        counters.push(("reports_made".to_owned(), self.reports.made));
         counters.push(("reports_told".to_owned(), self.telling.told));
         counters.push(("reports_untold".to_owned(), self.telling.untold));
         counters.push(("piercings_sent".to_owned(), self.piercings.sent()));
@@ -432,6 +436,7 @@ fn touched(command: &Command) -> Touched {
         | Command::OpenEndpoint { .. }
         | Command::QueryWorker
         | Command::SetRecord { .. }
+        | Command::SetRtcp { .. }
         | Command::TellReports { .. } => Touched::Nothing,
     }
 }

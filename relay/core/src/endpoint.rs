@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use relay_rtp::rtcp::{self, Body, ReportBlock};
-use relay_rtp::{FixedHeader, Kind};
+use relay_rtp::{FixedHeader, Kind, Ssrc};
 use relay_wire::{CallKey, EndpointStats, Learning, Port, Sink, SourceRules};
 
 use crate::clock::Now;
@@ -15,6 +15,8 @@ use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
 use crate::loops::Loops;
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
+use crate::reports::TellingPace;
+use crate::rtcp::Rtcp;
 use crate::sinks::Sinks;
 use crate::{DropReason, SocketId};
 
@@ -65,6 +67,10 @@ pub(crate) struct Endpoint {
     /// What becomes of single packets.
     pub(crate) filtering: Option<Box<Filtering>>,
     sinks: Sinks,
+    /// What becomes of RTCP that arrives here.
+    pub(crate) on_rtcp: Rtcp,
+    /// How many of the peer's reports are told.
+    pub(crate) telling: TellingPace,
     /// Looks for packets that go in a circle.
     loops: Option<Box<Loops>>,
 }
@@ -97,12 +103,22 @@ pub(crate) struct Received {
 /// A sender report that came by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reported {
+    pub(crate) ssrc: u32,
     /// As who answers it names it: the middle of its NTP time.
-    name: u32,
-    at: Instant,
+    pub(crate) name: u32,
+    pub(crate) at: Instant,
 }
 
 impl Reported {
+    pub(crate) fn new(at: Instant, ssrc: Ssrc, ntp_time: u64) -> Self {
+        let [_, _, a, b, c, d, _, _] = ntp_time.to_be_bytes();
+        Self {
+            ssrc: ssrc.value(),
+            name: u32::from_be_bytes([a, b, c, d]),
+            at,
+        }
+    }
+
     /// How long it took from here to who answers it and back.
     fn round_trip(self, now: Instant, block: &ReportBlock) -> Option<Duration> {
         if block.last_report != self.name || self.name == 0 {
@@ -145,6 +161,8 @@ impl Endpoint {
             glance: Glance::NONE,
             filtering: None,
             sinks: Box::default(),
+            on_rtcp: Rtcp::Pass,
+            telling: TellingPace::default(),
             loops: None,
         }
     }
@@ -328,9 +346,7 @@ impl Endpoint {
         for packet in compound.packets() {
             match packet.body() {
                 Body::SenderReport(report) => {
-                    let [_, _, a, b, c, d, _, _] = report.ntp_time().to_be_bytes();
-                    let name = u32::from_be_bytes([a, b, c, d]);
-                    self.reported = Some(Reported { name, at: now });
+                    self.reported = Some(Reported::new(now, report.ssrc(), report.ntp_time()));
                     self.note_blocks(now, report.blocks(), reported);
                 }
                 Body::ReceiverReport(report) => self.note_blocks(now, report.blocks(), reported),

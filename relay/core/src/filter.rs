@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
-use relay_rtp::{Kind, Packet};
+use relay_rtp::{Kind, Packet, Redundancy, RedundantBlock};
 use relay_wire::{Answer, CallKey, EVENT_TYPES_MAX, Event, Events, Filter, Key, OnEvents};
-use relay_wire::{OnMedia, Port, Refusal, SILENCES_MAX, Silence};
+use relay_wire::{OnMedia, Port, REDUNDANT_TYPES_MAX, Refusal, SILENCES_MAX, Silence};
 
 use crate::clock::Now;
 use crate::keys::{Keys, Press};
@@ -49,9 +49,13 @@ pub(crate) struct Filtering {
 /// What becomes of a packet that was shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Seen {
-    passes: bool,
-    keys: [Option<Key>; 2],
+    /// How much of it goes on.
+    passes: Option<usize>,
+    keys: KeysOver,
 }
+
+/// Keys that are over with a packet: no sender has more of them in one.
+type KeysOver = [Option<Key>; 4];
 
 impl Filtering {
     fn new(filter: Filter) -> Self {
@@ -62,7 +66,8 @@ impl Filtering {
     }
 
     fn glance(&self) -> Glance {
-        let types = || self.filter.events.iter().map(|it| it.payload_type);
+        let events = self.filter.events.iter().map(|it| it.payload_type);
+        let types = || events.clone().chain(self.filter.redundant.iter().copied());
         let sees_media = self.filter.on_media != OnMedia::Pass;
         let mut glance = Glance {
             sees_all: sees_media || types().count() > 2 || self.waits_for_end(),
@@ -79,43 +84,124 @@ impl Filtering {
         self.filter.tells_keys && self.keys.is_down()
     }
 
+    fn events(&self, payload_type: u8) -> Option<Events> {
+        let mut events = self.filter.events.iter();
+        events.find(|it| it.payload_type == payload_type).copied()
+    }
+
     fn see(&mut self, now: Now, source: IpAddr, kind: Kind, bytes: &mut [u8]) -> Seen {
         let second = bytes.get(1).map_or(0, |it| it & 0x7f);
-        let mut events = self.filter.events.iter();
-        match events.find(|it| kind == Kind::Rtp && it.payload_type == second) {
-            Some(events) => self.see_events(now, source, *events, bytes),
-            None => {
-                let key = self.keys.note_other(now.at);
-                Seen {
-                    passes: see_media(&self.filter.on_media, kind, bytes),
-                    keys: [key.filter(|_| self.filter.tells_keys), None],
-                }
-            }
+        if kind == Kind::Rtp && self.events(second).is_some() {
+            return self.see_events(now, source, second, bytes);
+        }
+        if kind == Kind::Rtp
+            && self.filter.redundant.contains(&second)
+            && let Some(seen) = self.see_redundant(now, source, bytes)
+        {
+            return seen;
+        }
+        let key = self.keys.note_other(now.at);
+        Seen {
+            passes: see_media(&self.filter.on_media, kind, bytes).then_some(bytes.len()),
+            keys: self.told([key, None, None, None]),
         }
     }
 
-    fn see_events(&mut self, now: Now, source: IpAddr, events: Events, bytes: &mut [u8]) -> Seen {
-        let passes = self.filter.on_events != OnEvents::Drop;
+    /// Keys of which somebody is to hear.
+    fn told(&self, keys: KeysOver) -> KeysOver {
+        keys.map(|key| key.filter(|_| self.filter.tells_keys))
+    }
+
+    fn see_events(&mut self, now: Now, source: IpAddr, payload_type: u8, bytes: &mut [u8]) -> Seen {
+        let len = bytes.len();
+        let mut keys = KeysOver::default();
         let packet = Packet::parse(bytes).ok();
-        let press = packet.and_then(|it| Some((Press::read(&it, events.clock_hz)?, it)));
-        let Some((press, mut packet)) = press else {
-            let keys = [None; 2];
-            // What cannot be read cannot be changed either.
-            let passes = self.filter.on_events == OnEvents::Pass;
-            return Seen { passes, keys };
+        let is_read = packet.is_some_and(|mut packet| {
+            let block = RedundantBlock {
+                payload_type,
+                ..RedundantBlock::all_of(packet.payload())
+            };
+            self.see_block(now, source, (&mut packet, block), &mut keys)
+        });
+        // What cannot be read cannot be changed either.
+        let passes = match self.filter.on_events {
+            OnEvents::Pass => true,
+            OnEvents::Drop => false,
+            OnEvents::Replace(_) | OnEvents::Scramble { .. } => is_read,
         };
-        let keys = self.keys.note(now.at, source, press);
-        match self.filter.on_events {
-            OnEvents::Pass | OnEvents::Drop => {}
-            OnEvents::Replace(code) => replace(packet.payload_mut(), code),
+        Seen {
+            passes: passes.then_some(len),
+            keys: self.told(keys),
+        }
+    }
+
+    /// Sees a payload that may be the report of a key, and has it become what it is to become.
+    /// Says whether it could be read.
+    fn see_block(
+        &mut self,
+        now: Now,
+        source: IpAddr,
+        (packet, block): (&mut Packet<&mut [u8]>, RedundantBlock),
+        keys: &mut KeysOver,
+    ) -> bool {
+        let events = self.events(block.payload_type);
+        let press = events.and_then(|it| Press::read(packet, block, it.clock_hz));
+        let Some(press) = press else {
+            return false;
+        };
+        let over = self.keys.note(now.at, source, press);
+        let free = keys.iter_mut().filter(|it| it.is_none());
+        for (place, key) in free.zip(over.into_iter().flatten()) {
+            *place = Some(key);
+        }
+        let code = match self.filter.on_events {
+            OnEvents::Pass | OnEvents::Drop => return true,
+            OnEvents::Replace(code) => code,
             OnEvents::Scramble { seed } => {
                 let begun = u64::from(self.keys.begun(press));
-                let name = u64::from(press.ssrc.value()) << 32 | begun;
-                replace(packet.payload_mut(), digit(seed ^ name));
+                digit(seed ^ (u64::from(press.ssrc.value()) << 32 | begun))
             }
+        };
+        replace(&mut packet.payload_mut()[block.start..][..block.len], code);
+        true
+    }
+
+    /// Sees several payloads in one (RFC 2198), of which some may be reports of keys. `None` if
+    /// they cannot be told apart.
+    fn see_redundant(&mut self, now: Now, source: IpAddr, bytes: &mut [u8]) -> Option<Seen> {
+        let len = bytes.len();
+        let mut packet = Packet::parse(&mut *bytes).ok()?;
+        let redundancy = Redundancy::parse(packet.payload())?;
+        let mut keys = KeysOver::default();
+        let mut has_keys = false;
+        for block in redundancy.blocks() {
+            has_keys |= self.see_block(now, source, (&mut packet, *block), &mut keys);
         }
-        let keys = keys.map(|key| key.filter(|_| self.filter.tells_keys));
-        Seen { passes, keys }
+        if !has_keys {
+            keys[0] = self.keys.note_other(now.at);
+        }
+        let keys = self.told(keys);
+        let is_events = |payload_type| self.events(payload_type).is_some();
+        // Of what goes no further nothing may be left that came before.
+        let has_media = self.filter.on_media == OnMedia::Pass;
+        let has_events = self.filter.on_events != OnEvents::Drop;
+        let is_unwanted = |payload_type| !match is_events(payload_type) {
+            true => has_events,
+            false => has_media,
+        };
+        let seen = |passes| Some(Seen { passes, keys });
+        if is_unwanted(redundancy.newest().payload_type) {
+            return seen(None);
+        }
+        if !redundancy
+            .blocks()
+            .iter()
+            .any(|it| is_unwanted(it.payload_type))
+        {
+            return seen(Some(len));
+        }
+        let left = redundancy.remove_older(packet.payload_mut(), is_unwanted);
+        seen(Some(packet.shorten_payload(left)))
     }
 }
 
@@ -168,7 +254,9 @@ impl Relay {
                 OnMedia::Silence(silences) => silences.len(),
                 OnMedia::Pass | OnMedia::Drop => 0,
             };
-            it.events.len() > EVENT_TYPES_MAX || silences > SILENCES_MAX
+            it.events.len() > EVENT_TYPES_MAX
+                || it.redundant.len() > REDUNDANT_TYPES_MAX
+                || silences > SILENCES_MAX
         };
         if filter.as_ref().is_some_and(is_too_long) {
             return Err(Refusal::TooLong);
@@ -184,7 +272,7 @@ impl Relay {
         Ok(Answer::Done)
     }
 
-    /// Shows a packet to the filter of the endpoint where it arrived.
+    /// Shows a packet to the filter of the endpoint where it arrived. Says how much of it goes on.
     #[cold]
     pub(crate) fn filter(
         &mut self,
@@ -192,12 +280,12 @@ impl Relay {
         ingress: Ingress,
         kind: Kind,
         packet: &mut [u8],
-    ) -> Result<(), DropReason> {
+    ) -> Result<usize, DropReason> {
         let endpoint = self.flows.open(ingress.socket);
         let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
         let (call, port) = (endpoint.call, endpoint.port);
         let Some(filtering) = &mut endpoint.filtering else {
-            return Ok(());
+            return Ok(packet.len());
         };
         let seen = filtering.see(now, ingress.source.ip(), kind, packet);
         endpoint.glance = filtering.glance();
@@ -209,10 +297,6 @@ impl Relay {
             });
             self.keys_told += u64::from(is_told);
         }
-        if seen.passes {
-            Ok(())
-        } else {
-            Err(DropReason::Filtered)
-        }
+        seen.passes.ok_or(DropReason::Filtered)
     }
 }

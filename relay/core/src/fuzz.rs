@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use relay_rtp::Kind;
 use relay_wire::{
     Answer, CallKey, Command, Events, Filter, Handover, InterfaceId, Learning, OnEvents, OnMedia,
-    Port, PortPartition, Refusal, SINKS_MAX, Silence, Sink, SourceRules, Transcoding, WorkerId,
-    WorkerStats,
+    OnRtcp, Port, PortPartition, Refusal, SINKS_MAX, Silence, Sink, SourceRules, Transcoding,
+    WorkerId, WorkerStats,
 };
 
 use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
@@ -120,7 +120,7 @@ impl Driver {
 
     /// Says whether a packet leaves.
     fn check_egress(&self, verdict: Verdict) -> bool {
-        let Verdict::Forward(egress) = verdict else {
+        let (Verdict::Forward(egress) | Verdict::ForwardPart { egress, .. }) = verdict else {
             return false;
         };
         assert!(self.open.contains_key(&egress.socket), "to one that is");
@@ -131,6 +131,15 @@ impl Driver {
     fn pass(&mut self, ms: u8) {
         self.now += Duration::from_millis(ms.into());
         self.relay.handle_timeout(self.now);
+        while let Some(report) = self.relay.poll_report() {
+            assert!(
+                self.open.contains_key(&report.egress().socket),
+                "from a socket that is open"
+            );
+            assert_ne!(report.egress().destination.port(), 0);
+            let compound = relay_rtp::rtcp::Compound::parse(report.bytes());
+            assert!(compound.is_ok_and(|it| it.begins_with_report()));
+        }
         let deadline = self.relay.poll_timeout();
         assert!(deadline.is_none_or(|it| it > self.now), "time stands still");
         while self.relay.poll_event().is_some() {}
@@ -263,6 +272,7 @@ fn filter([numbers, bits]: [u8; 2]) -> Filter {
     });
     Filter {
         events: events.collect(),
+        redundant: (8..8 + bits % 6).collect(),
         on_events: match bits & 3 {
             0 => OnEvents::Drop,
             1 => OnEvents::Replace(bits),
@@ -294,7 +304,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 18 {
+    Some(match kind % 19 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -359,10 +369,22 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             ingress: port(next()?),
             filter: Some(filter([next()?, next()?])).filter(|it| !it.events.is_empty()),
         },
+        16 => Command::SetRtcp {
+            call,
+            port: port(next()?),
+            rtcp: match next()? % 4 {
+                0 => OnRtcp::Pass,
+                1 => OnRtcp::PassReports,
+                _ => OnRtcp::Answer {
+                    received: port(next()?),
+                    sent: Some(port(next()?)).filter(|it| it.number % 5 != 4),
+                },
+            },
+        },
         15 => Command::TellReports {
             enabled: next()? % 4 != 0,
         },
-        16 => Command::SetSinks {
+        17 => Command::SetSinks {
             call,
             ingress: port(next()?),
             sinks: (0..next()? % 20)

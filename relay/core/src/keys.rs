@@ -7,8 +7,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use relay_rtp::{Packet, Ssrc};
+use relay_rtp::{Packet, RedundantBlock, Ssrc};
 use relay_wire::Key;
+
+use crate::allowance::Allowance;
 
 /// Bytes of an event's report (RFC 4733 §2.3).
 const REPORT_LEN: usize = 4;
@@ -30,9 +32,8 @@ const SILENCE: Duration = Duration::from_millis(500);
 /// back, and whose keys would not be heard any more.
 const LATE_MAX: Duration = Duration::from_secs(5);
 
-/// Keys that are told at once, and then one in so long: nobody presses faster.
-const BURST: u32 = 32;
-const INTERVAL: Duration = Duration::from_millis(25);
+/// What may be told, so that nobody can make the relay tell of keys all day: nobody presses faster.
+type Pace = Allowance<32, 25>;
 
 /// What a packet says of a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,13 +49,19 @@ pub(crate) struct Press {
 }
 
 impl Press {
-    /// `None` if the payload is too short for a report.
-    pub(crate) fn read<B: AsRef<[u8]>>(packet: &Packet<B>, clock_hz: u32) -> Option<Self> {
-        let &[code, flags, high, low] = packet.payload().first_chunk::<REPORT_LEN>()?;
+    /// Of a payload, or one within it (RFC 2198). `None` if that is too short for a report.
+    pub(crate) fn read<B: AsRef<[u8]>>(
+        packet: &Packet<B>,
+        block: RedundantBlock,
+        clock_hz: u32,
+    ) -> Option<Self> {
+        let payload = packet.payload().get(block.start..)?.get(..block.len)?;
+        let &[code, flags, high, low] = payload.first_chunk::<REPORT_LEN>()?;
         Some(Self {
             ssrc: packet.ssrc(),
-            timestamp: packet.timestamp(),
-            is_first: packet.marker(),
+            timestamp: packet.timestamp().wrapping_sub(block.older_by),
+            // Of an older payload nobody says whether it was the first.
+            is_first: packet.marker() && block.older_by == 0,
             is_end: flags & FLAG_END != 0,
             code,
             volume: flags & VOLUME,
@@ -68,7 +75,7 @@ impl Press {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     newest: Option<Newest>,
-    allowance: Allowance,
+    pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,24 +88,6 @@ struct Newest {
     source: IpAddr,
     heard_at: Instant,
     is_told: bool,
-}
-
-/// What may be told, so that nobody can make the relay tell of keys all day.
-#[derive(Clone, Copy, Debug, Default)]
-struct Allowance {
-    /// When all of it is there again.
-    full_at: Option<Instant>,
-}
-
-impl Allowance {
-    fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.map_or(now, |it| it.max(now));
-        let is_left = full_at < now + INTERVAL * BURST;
-        if is_left {
-            self.full_at = Some(full_at + INTERVAL);
-        }
-        is_left
-    }
 }
 
 impl Keys {
@@ -157,7 +146,7 @@ impl Keys {
         newest.is_told = true;
         let key = newest.key();
         let is_key = key.code <= CODE_MAX;
-        (is_key && self.allowance.take(now)).then_some(key)
+        (is_key && self.pace.take(now)).then_some(key)
     }
 }
 

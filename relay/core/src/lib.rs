@@ -50,6 +50,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod call;
 mod clock;
 mod command;
@@ -68,6 +69,7 @@ mod piercing;
 mod probation;
 mod quality;
 mod reports;
+mod rtcp;
 mod sinks;
 mod sprayers;
 mod transcoding;
@@ -79,6 +81,7 @@ mod tests;
 pub use command::Outcome;
 pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
+pub use rtcp::Report;
 pub use sinks::Copy;
 pub use transcoding::{Target, Treatment};
 pub use verdict::{DropReason, Egress, Ingress, SocketId, Taken, Verdict};
@@ -96,6 +99,7 @@ use flow_table::FlowTable;
 use kernel::Kernel;
 use piercing::Piercings;
 use reports::Telling;
+use rtcp::Reports;
 use sinks::{Copied, Copying};
 use sprayers::{Knock, Place, Sprayers};
 
@@ -129,6 +133,7 @@ pub struct Relay {
     /// Keys that control was told of.
     keys_told: u64,
     telling: Telling,
+    reports: Reports,
     /// The packet at hand, while copies are made of it.
     copying: Option<Copying>,
     copied: Copied,
@@ -163,6 +168,7 @@ impl Relay {
             telling: Telling::default(),
             copying: None,
             copied: Copied::default(),
+            reports: Reports::default(),
             limits,
         }
     }
@@ -191,9 +197,16 @@ impl Relay {
                 self.copied.only += 1;
                 Verdict::Copied
             }
+            Ok(Verdict::Drop(reason)) => {
+                self.drops[reason.index()] += 1;
+                Verdict::Drop(reason)
+            }
             Ok(verdict) => {
                 self.packets_out += 1;
-                self.bytes_out += packet.len() as u64;
+                self.bytes_out += match verdict {
+                    Verdict::ForwardPart { len, .. } => u64::from(len),
+                    _ => packet.len() as u64,
+                };
                 verdict
             }
             Err(DropReason::UnknownFlow) if self.flows.is_idle(ingress.socket) => {
@@ -242,8 +255,13 @@ impl Relay {
         if kind == Kind::Rtcp && self.telling.is_on {
             self.tell_reports(now.at, ingress, packet);
         }
+        let mut len = packet.len();
         if received.is_filtered {
-            self.filter(now, ingress, kind, packet)?;
+            len = self.filter(now, ingress, kind, packet)?;
+            if received.is_copied && len < packet.len() {
+                // Copies are made of whole packets.
+                return Err(DropReason::Filtered);
+            }
         }
         if received.is_copied {
             self.begin_copies(ingress.socket, kind, false);
@@ -256,15 +274,24 @@ impl Relay {
             Way::TakeRtp { leaves } => return Ok(take(ingress.socket, leaves)),
         };
         if kind == Kind::Rtcp {
-            self.note_reports(now.at, ingress.socket, socket, packet);
+            let is_whole = received.is_copied;
+            match self.pass_rtcp(now.at, (ingress.socket, socket), packet, is_whole) {
+                None => return Ok(Verdict::Drop(DropReason::Answered)),
+                Some(0) => return Err(DropReason::Filtered),
+                Some(left) => len = left,
+            }
         }
         let leaves_from = self.flows.open(socket);
         let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
-        let destination = leaves_from.send(packet)?;
-        Ok(Verdict::Forward(Egress {
+        let destination = leaves_from.send(&packet[..len])?;
+        let egress = Egress {
             socket,
             destination,
-        }))
+        };
+        Ok(match u16::try_from(len) {
+            Ok(len) if usize::from(len) < packet.len() => Verdict::ForwardPart { egress, len },
+            _ => Verdict::Forward(egress),
+        })
     }
 
     /// Somebody was not believed: remembers where that was, and sees to it that it counts for
@@ -301,15 +328,6 @@ impl Relay {
         }
     }
 
-    /// Learns from RTCP how far its sender is: it came in at `from` and leaves through `to`, where
-    /// what it reports on came in.
-    fn note_reports(&mut self, now: Instant, from: SocketId, to: SocketId, packet: &[u8]) {
-        let reported = self.flows.endpoint(to).and_then(|it| it.reported);
-        if let Some(endpoint) = self.flows.open(from) {
-            endpoint.note_reports(now, packet, reported);
-        }
-    }
-
     /// Lets the RTP endpoint vouch for a stranger that sends RTCP to the port above it (RFC 3550
     /// §11). Says whether it does.
     fn vouches(&mut self, now: Instant, ingress: Ingress) -> bool {
@@ -333,10 +351,12 @@ impl Relay {
                 .is_some_and(|it| it.latch.vouch(now, ingress.source))
     }
 
-    /// Looks for calls that have been silent for too long, and for NATs that are to be opened.
+    /// Looks for calls that have been silent for too long, for NATs that are to be opened, and for
+    /// reports that are due.
     /// Does nothing before [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.piercings.handle_timeout(now, &mut self.flows);
+        self.make_reports(now);
         while let Some(key) = self.calls.due(now) {
             self.absorb_call(now, key);
             let heard_at = self.heard_at(key);
@@ -351,7 +371,11 @@ impl Relay {
     /// When [`Self::handle_timeout`] is next due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.calls.next_deadline(), self.piercings.next_deadline()];
+        let deadlines = [
+            self.calls.next_deadline(),
+            self.piercings.next_deadline(),
+            self.reports.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 

@@ -42,6 +42,24 @@ pub(crate) struct Stream {
     pub(crate) jitter: u64,
 }
 
+/// What a report says of a source (RFC 3550 §6.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Reception {
+    pub(crate) ssrc: u32,
+    /// All that arrived, and its bytes.
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// Packets that were to arrive, and those of them that did not.
+    pub(crate) expected: u64,
+    pub(crate) lost: u64,
+    /// Extended from zero.
+    pub(crate) highest_sequence: u32,
+    /// In units of the timestamp.
+    pub(crate) jitter: u32,
+    /// Of now, or of the newest packet.
+    pub(crate) timestamp: u32,
+}
+
 /// What is known of one source: first what nearly every packet reads and writes, which is one
 /// cache line.
 #[derive(Clone, Debug)]
@@ -165,6 +183,12 @@ impl Quality {
             count.bytes += source.count.bytes;
         }
         count
+    }
+
+    /// What there is to report of the source that speaks, if one does. With the time, the
+    /// timestamp is that of now.
+    pub(crate) fn reception(&self, now_ns: Option<u64>) -> Option<Reception> {
+        (self.current.count.packets > 0).then(|| self.current.reception(now_ns))
     }
 
     pub(crate) fn stats(&self) -> Vec<SourceStats> {
@@ -328,16 +352,47 @@ impl Source {
         (self.highest, self.seen) = (high.0, high.1 | older.unwrap_or(0));
     }
 
-    fn stats(&self) -> SourceStats {
-        let expected = self.highest.value() - self.first.value() + 1;
+    fn expected(&self) -> u64 {
+        self.highest.value() - self.first.value() + 1
+    }
+
+    /// Numbers that did not come.
+    fn lost(&self) -> u64 {
         let arrived = self.count.packets - self.duplicates;
+        self.expected().saturating_sub(arrived)
+    }
+
+    fn reception(&self, now_ns: Option<u64>) -> Reception {
+        let units = |ns: u64| match self.tick {
+            0 => 0,
+            tick => (u128::from(ns) << TICK_SCALE_BITS) / u128::from(tick),
+        };
+        let low = |number: u128| {
+            let [.., a, b, c, d] = number.to_be_bytes();
+            u32::from_be_bytes([a, b, c, d])
+        };
+        let since = now_ns.map_or(0, |now| now.saturating_sub(self.arrived_ns));
+        let first_cycle = u64::from(self.first.sequence().value());
+        Reception {
+            ssrc: self.ssrc,
+            packets: self.count.packets,
+            bytes: self.count.bytes,
+            expected: self.expected(),
+            lost: self.lost(),
+            highest_sequence: low((first_cycle + self.expected() - 1).into()),
+            jitter: u32::try_from(units(self.jitter >> 4)).unwrap_or(u32::MAX),
+            timestamp: self.timestamp.wrapping_add(low(units(since))),
+        }
+    }
+
+    fn stats(&self) -> SourceStats {
         let jitter_us = (self.jitter >> 4) / 1_000;
         SourceStats {
             ssrc: self.ssrc,
             payload_type: self.payload_type,
             packets: self.count.packets,
             bytes: self.count.bytes,
-            lost: expected.saturating_sub(arrived),
+            lost: self.lost(),
             reordered: self.reordered,
             duplicates: self.duplicates,
             jitter_us: (self.tick != 0).then(|| u32::try_from(jitter_us).unwrap_or(u32::MAX)),

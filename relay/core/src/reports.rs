@@ -5,11 +5,16 @@ use std::time::{Duration, Instant};
 use relay_rtp::rtcp::{self, Body, ReportBlock};
 use relay_wire::{Event, Reception, Report, Sent};
 
+use crate::allowance::Allowance;
 use crate::{Ingress, Relay};
 
 /// Reports told within [`WINDOW`] at most: some ten thousand calls have them at the usual interval
 /// of five seconds (RFC 3550 §6.2), and who sends more of them than that is not worth more.
 const TOLD_PER_WINDOW_MAX: u32 = 5_000;
+
+/// Reports of one endpoint that are told: a phone reports every five seconds, one with feedback more
+/// often, and who sends more would take from others what is told in all.
+pub(crate) type TellingPace = Allowance<16, 250>;
 
 /// How long reports are counted together.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -61,7 +66,9 @@ impl Relay {
             let Some(report) = read(&packet.body(), ingress) else {
                 continue;
             };
-            let is_told = self.telling.may_tell(now)
+            let endpoint = self.flows.open(ingress.socket);
+            let is_told = endpoint.is_some_and(|it| it.telling.take(now))
+                && self.telling.may_tell(now)
                 && self.tell(Event::Report {
                     call,
                     ingress: port,

@@ -16,6 +16,7 @@ mod idle;
 mod kernel;
 mod packets;
 mod reports;
+mod rtcp;
 mod sinks;
 mod sources;
 mod transcoding;

@@ -58,6 +58,13 @@ pub enum Verdict {
     Forward(Egress),
     /// Give the buffer back: nothing leaves but copies of it.
     Copied,
+    /// Send the beginning of the buffer.
+    ForwardPart {
+        /// Where to.
+        egress: Egress,
+        /// How many bytes.
+        len: u16,
+    },
     /// It is for whoever changes the media of this flow. What is made of it is handed to
     /// [`Relay::handle_made`](crate::Relay::handle_made).
     Take(Taken),
@@ -79,6 +86,9 @@ pub struct Taken {
 pub enum DropReason {
     /// It would have to leave over IPv4 to an IPv6 address, or the other way round.
     AddressFamily,
+    /// It is RTCP that ends here, since the relay reports itself. That is no loss, and its endpoint
+    /// does not count it as one.
+    Answered,
     /// Control wants it kept from the other party.
     Filtered,
     /// It arrived at a port whose call is over and whose socket is kept for the next.
@@ -100,8 +110,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AddressFamily,
+        Self::Answered,
         Self::Filtered,
         Self::IdlePort,
         Self::Loop,
@@ -117,6 +128,7 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AddressFamily => "dropped_address_family",
+            Self::Answered => "dropped_answered",
             Self::Filtered => "dropped_filtered",
             Self::IdlePort => "dropped_idle_port",
             Self::Loop => "dropped_loop",

@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets: any bytes may come, nothing may panic, and what parses must hold
 //! together.
 
-use crate::{Kind, Packet, rtcp::Compound};
+use crate::{Kind, Packet, Redundancy, rtcp, rtcp::Compound};
 
 /// RTP: everything that parses lies within the datagram and adds up to it.
 pub fn packet(data: &[u8]) {
@@ -34,8 +34,8 @@ pub fn compound(data: &[u8]) {
 }
 
 /// Reads all there is in one packet of a compound.
-fn touch(packet: crate::rtcp::Packet<'_>) {
-    use crate::rtcp::Body;
+fn touch(packet: rtcp::Packet<'_>) {
+    use rtcp::Body;
     let count = match packet.body() {
         Body::Goodbye(goodbye) => {
             assert!(goodbye.reason().is_none_or(|it| it.len() < packet.len()));
@@ -63,5 +63,44 @@ fn touch(packet: crate::rtcp::Packet<'_>) {
 pub fn demux(data: &[u8]) {
     if Kind::of(data) == Kind::Other {
         assert!(Packet::parse(data).is_err() || (192..=223).contains(&data[1]));
+    }
+}
+
+/// RTCP without feedback: what is left is RTCP, if anything is.
+pub fn feedback(data: &[u8]) {
+    let mut left = data.to_vec();
+    let len = rtcp::remove_feedback(&mut left);
+    left.truncate(len);
+    match Compound::parse(&left) {
+        Ok(compound) => {
+            let mut types = compound.packets().map(|it| it.packet_type());
+            assert!(types.all(|it| !matches!(it, 205 | 206)));
+        }
+        Err(_) => assert!(left.is_empty() || left == data),
+    }
+}
+
+/// Redundant data: its parts add up to the payload, and those that are left when some are taken out
+/// are what they were.
+pub fn redundancy(data: &[u8]) {
+    let Some(before) = Redundancy::parse(data) else {
+        return;
+    };
+    let headers_len = 4 * before.blocks().len() - 3;
+    let len: usize = before.blocks().iter().map(|it| it.len).sum();
+    assert_eq!(headers_len + len, data.len());
+    let mut left = data.to_vec();
+    let len = before.remove_older(&mut left, |it| it % 2 == 0);
+    left.truncate(len);
+    let after = Redundancy::parse(&left).expect("it parsed before");
+    let (newest, older) = before.blocks().split_last().expect("there is one");
+    let kept = older.iter().filter(|it| it.payload_type % 2 == 1);
+    let kept: Vec<_> = kept.chain([newest]).collect();
+    assert_eq!(after.blocks().len(), kept.len());
+    for (after, before) in after.blocks().iter().zip(kept) {
+        let name = |it: &crate::RedundantBlock| (it.payload_type, it.older_by);
+        assert_eq!(name(after), name(before));
+        let text = |it: &crate::RedundantBlock, all: &[u8]| all[it.start..][..it.len].to_vec();
+        assert_eq!(text(after, &left), text(before, data));
     }
 }

@@ -27,6 +27,7 @@ mod extension;
 pub mod fuzz;
 mod header;
 mod packet;
+mod redundancy;
 pub mod rtcp;
 mod sequence;
 
@@ -34,4 +35,5 @@ pub use demux::Kind;
 pub use extension::{Element, Elements, Extension};
 pub use header::FixedHeader;
 pub use packet::{Packet, ParseError, PayloadType, Ssrc};
+pub use redundancy::{Redundancy, RedundantBlock};
 pub use sequence::{ExtendedSequence, Sequence};

@@ -223,6 +223,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet<B> {
         &mut self.bytes.as_mut()[start..end]
     }
 
+    /// Makes the payload shorter, and leaves padding out. How many bytes of the packet are left:
+    /// those behind are none of it any more.
+    pub fn shorten_payload(&mut self, len: usize) -> usize {
+        self.payload_end = self.payload_end.min(self.payload_start + len);
+        self.bytes.as_mut()[field::FLAGS] &= !FLAG_PADDING;
+        self.payload_end
+    }
+
     /// Overwrites the timestamp.
     pub fn set_timestamp(&mut self, timestamp: u32) {
         self.bytes.as_mut()[field::TIMESTAMP..][..4].copy_from_slice(&timestamp.to_be_bytes());
@@ -333,6 +341,16 @@ mod tests {
         assert_eq!(bytes[28..31], [7, 8, 10]);
         bytes[30] = FULL[30];
         assert_eq!(bytes[12..], FULL[12..]);
+    }
+
+    #[test]
+    fn a_shorter_payload_has_no_padding() {
+        let mut bytes = FULL;
+        let mut packet = Packet::parse(&mut bytes[..]).unwrap();
+        assert_eq!(packet.shorten_payload(2), 30);
+        let packet = Packet::parse(&bytes[..30]).unwrap();
+        assert_eq!((packet.payload(), packet.padding_len()), (&[7, 8][..], 0));
+        assert!(packet.extension().is_some());
     }
 
     /// Bytes that get past the first checks more often than random ones do.

@@ -3,20 +3,26 @@
 //! [`Compound::parse`] walks all headers and checks the inside of those kinds that it knows, so
 //! that the views it hands out cannot fail.
 
+mod emit;
+mod feedback;
 mod goodbye;
 mod report;
 mod source_description;
 
+pub use emit::{CNAME_LEN_MAX, OwnReport, REPORT_LEN_MAX, SenderInfo};
+pub use feedback::remove_feedback;
 pub use goodbye::Goodbye;
 pub use report::{ReceiverReport, ReportBlock, SenderReport};
 pub use source_description::{Chunk, Item, SourceDescription};
 
-/// RFC 3550 §12.1.
+/// RFC 3550 §12.1, RFC 4585 §6.1.
 mod packet_type {
     pub(super) const SENDER_REPORT: u8 = 200;
     pub(super) const RECEIVER_REPORT: u8 = 201;
     pub(super) const SOURCE_DESCRIPTION: u8 = 202;
     pub(super) const GOODBYE: u8 = 203;
+    pub(super) const TRANSPORT_FEEDBACK: u8 = 205;
+    pub(super) const PAYLOAD_FEEDBACK: u8 = 206;
 }
 
 /// Bytes of the header that all RTCP packets have.

@@ -136,8 +136,13 @@ impl Poll {
                 continue;
             };
             let ingress = Ingress { socket: id, source };
-            let Verdict::Forward(egress) = decide(ingress, packet) else {
-                continue;
+            let egress = match decide(ingress, packet) {
+                Verdict::Forward(egress) => egress,
+                Verdict::ForwardPart { egress, len } => {
+                    self.batch.shorten(index, len.into());
+                    egress
+                }
+                Verdict::Copied | Verdict::Drop(_) | Verdict::Take(_) => continue,
             };
             if egress_of_run != Some(egress.socket) {
                 self.send_run(egress_of_run);

@@ -394,6 +394,9 @@ impl Uring {
         match decide(ingress, payload) {
             Verdict::Copied | Verdict::Drop(_) | Verdict::Take(_) => self.pool.release(lease),
             Verdict::Forward(egress) => self.send(egress, lease, received.payload_len),
+            Verdict::ForwardPart { egress, len } => {
+                self.send(egress, lease, received.payload_len.min(len.into()));
+            }
         }
     }
 

@@ -2,21 +2,20 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use codec::{Codec, Error};
 use relay_core::SocketId;
 use relay_rtp::{Kind, Ssrc};
 use relay_transcode::{Identity, Leg, Plan, REPORT_LEN_MAX, Routes, Sent, Stream};
 
+use crate::ntp::ntp_now;
+
 use super::courier::Label;
 use super::shared::{Counts, FlowKey, FlowState, Outlet, counts_of};
 
 /// How far reports are apart (RFC 3550 §6.2: five seconds are the usual minimum).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Seconds from NTP's beginning to the system's.
-const NTP_TO_UNIX_S: u64 = 2_208_988_800;
 
 /// What a flow is made of.
 #[derive(Debug)]
@@ -200,12 +199,4 @@ fn send(outlet: &Outlet, key: FlowKey, kind: Kind, at: Instant, packet: &[u8]) -
 
 fn random(key: FlowKey) -> u64 {
     RandomState::new().hash_one(key)
-}
-
-/// NTP's time: seconds since 1900 and their fraction.
-fn ntp_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.unwrap_or_default();
-    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-    (since.as_secs().wrapping_add(NTP_TO_UNIX_S) << 32) | fraction
 }

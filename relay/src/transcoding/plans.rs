@@ -4,8 +4,8 @@ use codec::{Rate, ilbc, opus};
 use relay_rtp::PayloadType;
 use relay_transcode::{Events, Plan, Side};
 use relay_wire::{
-    Codec, Events as WireEvents, Format, IlbcMode, OpusSettings, ROUTES_MAX, Refusal, Route,
-    SampleRate, Transcoding,
+    Codec, Events as WireEvents, Format, IlbcMode, OpusPurpose, OpusSettings, ROUTES_MAX, Refusal,
+    Route, SampleRate, Transcoding,
 };
 
 /// Milliseconds of a packet at most (RFC 3551 §4.2).
@@ -86,6 +86,12 @@ fn opus_settings(rate: Rate, said: OpusSettings) -> Option<opus::Settings> {
         complexity: said.complexity,
         bitrate: said.bitrate,
         loss_percent: said.loss_percent,
+        purpose: match said.purpose {
+            OpusPurpose::Speech => opus::Purpose::Speech,
+            OpusPurpose::Audio => opus::Purpose::Audio,
+            OpusPurpose::LowDelay => opus::Purpose::LowDelay,
+        },
+        is_stereo: said.is_stereo,
     })
 }
 
@@ -124,6 +130,8 @@ mod tests {
                     complexity: 3,
                     bitrate: Some(20_000),
                     loss_percent: 5,
+                    purpose: OpusPurpose::Audio,
+                    is_stereo: true,
                 }),
                 suppresses_silence: true,
             }],
@@ -150,6 +158,7 @@ mod tests {
             (opus.complexity, opus.bitrate, opus.loss_percent),
             (3, Some(20_000), 5)
         );
+        assert_eq!((opus.purpose, opus.is_stereo), (opus::Purpose::Audio, true));
         assert!(plan.suppresses_silence);
     }
 

@@ -123,8 +123,8 @@ impl Transcoder {
         taken: Taken,
         packet: &mut [u8],
     ) -> Verdict {
-        let flow = self.flows.get(taken.flow.index());
-        match flow.and_then(Option::as_ref).map(|it| &it.way) {
+        let flow = self.flows.get_mut(taken.flow.index());
+        match flow.and_then(Option::as_mut).map(|it| &mut it.way) {
             None => {}
             Some(Way::Here(translation)) => {
                 if translation.apply(packet).is_ok() {
@@ -199,7 +199,10 @@ impl Transcoder {
         };
         let plans = plans(transcoding)?;
         let result = match Translation::of(&plans) {
-            Some(translation) => {
+            Some(mut translation) => {
+                if let Some(before) = self.translation(target.flow) {
+                    translation.follow(before);
+                }
                 self.forget(target.flow);
                 self.remember(target, Way::Here(translation));
                 Ok(Treatment::Each)
@@ -362,6 +365,13 @@ impl Transcoder {
             if call.flows.is_empty() {
                 self.calls.remove(&forgotten.call);
             }
+        }
+    }
+
+    fn translation(&self, flow: SocketId) -> Option<&Translation> {
+        match &self.flows.get(flow.index())?.as_ref()?.way {
+            Way::Here(translation) => Some(translation),
+            Way::There { .. } => None,
         }
     }
 

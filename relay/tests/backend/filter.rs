@@ -82,6 +82,7 @@ fn speech_becomes_silence_and_keys_another_where_they_lie() {
     on_each_driver(Options::default(), |relay| {
         let filter = Filter {
             events: events(),
+            redundant: vec![],
             on_events: OnEvents::Replace(0),
             on_media: OnMedia::Silence(vec![Silence {
                 payload_type: 8,

@@ -14,6 +14,7 @@ mod forwarding;
 mod limits;
 mod link;
 mod process;
+mod rtcp;
 mod reuse;
 mod tos;
 mod transcoding;

@@ -44,7 +44,7 @@ fn run(data: &[u8]) -> u64 {
     let Ok(stream) = Stream::new(start, plan, identity) else {
         return 0;
     };
-    let translation = Translation::of(&[plan]);
+    let mut translation = Translation::of(&[plan]);
     let leg = Leg::new(
         start,
         1 << 32,
@@ -71,7 +71,7 @@ fn run(data: &[u8]) -> u64 {
             std::mem::swap(&mut plan, &mut other);
         }
         check.stream.handle_packet(check.now, &packet);
-        if let Some(translation) = &translation {
+        if let Some(translation) = &mut translation {
             let _ = translation.apply(&mut packet.clone());
         }
         check.leg.handle_rtcp(check.now, &packet);

@@ -49,6 +49,7 @@ mod far;
 #[doc(hidden)]
 pub mod fuzz;
 mod near;
+mod numbers;
 mod outbox;
 mod pacer;
 mod plan;

@@ -6,15 +6,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use relay_rtp::Ssrc;
-use relay_rtp::rtcp::{Body, Compound, ReportBlock};
+use relay_rtp::rtcp::{Body, CNAME_LEN_MAX, Compound, OwnReport, ReportBlock, SenderInfo};
+
+pub use relay_rtp::rtcp::REPORT_LEN_MAX;
 
 use crate::reception::Reception;
-
-/// Octets of the longest report: sender report, one block, and a name.
-pub const REPORT_LEN_MAX: usize = 52 + 8 + 2 + CNAME_LEN_MAX + 2;
-
-/// Octets of a name that are sent.
-const CNAME_LEN_MAX: usize = 64;
 
 /// What we have sent, for a sender report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -192,49 +188,31 @@ impl Leg {
         block: Option<ReportBlock>,
         report: &mut [u8; REPORT_LEN_MAX],
     ) -> usize {
-        let mut writer = Writer {
-            bytes: report,
-            len: 0,
+        let own = OwnReport {
+            ssrc: sent.map_or(self.ssrc, |it| it.ssrc),
+            sender: sent.map(|it| SenderInfo {
+                ntp_time: self.ntp(now),
+                rtp_timestamp: it.timestamp,
+                packets: it.packets,
+                octets: it.octets,
+            }),
+            block: block.map(|it| self.answered(now, it)),
+            cname: &self.cname[..self.cname_len],
         };
-        let blocks = u8::from(block.is_some());
-        writer.put(&[0x80 | blocks, if sent.is_some() { 200 } else { 201 }, 0, 0]);
-        writer.word(sent.map_or(self.ssrc, |it| it.ssrc).value());
-        if let Some(sent) = sent {
-            writer.put(&self.ntp(now).to_be_bytes());
-            for word in [sent.timestamp, sent.packets, sent.octets] {
-                writer.word(word);
-            }
-        }
-        if let Some(block) = block {
-            self.write_block(now, &block, &mut writer);
-        }
-        writer.close(0);
-        let start = writer.len;
-        writer.put(&[0x81, 202, 0, 0]);
-        writer.word(self.ssrc.value());
-        // RFC 3550 §6.5.1: the name, which every report carries.
-        writer.put(&[1, u8::try_from(self.cname_len).unwrap_or(0)]);
-        writer.put(&self.cname[..self.cname_len]);
-        // One zero ends the list, and further ones the word.
-        writer.put(&[0]);
-        while !writer.len.is_multiple_of(4) {
-            writer.put(&[0]);
-        }
-        writer.close(start);
-        writer.len
+        own.emit(report)
     }
 
-    fn write_block(&self, now: Instant, block: &ReportBlock, writer: &mut Writer<'_>) {
+    /// A block that says when the other's last report came.
+    fn answered(&self, now: Instant, block: ReportBlock) -> ReportBlock {
         let last = self.last_report.filter(|(ssrc, ..)| *ssrc == block.ssrc);
         let (middle, delay) = last.map_or((0, 0), |(_, middle, at)| {
             let delay = now.saturating_duration_since(at).as_nanos() * 65_536 / 1_000_000_000;
             (middle, u32::try_from(delay).unwrap_or(u32::MAX))
         });
-        let [_, a, b, c] = block.lost.to_be_bytes();
-        writer.word(block.ssrc.value());
-        writer.put(&[block.fraction_lost, a, b, c]);
-        for word in [block.highest_sequence, block.jitter, middle, delay] {
-            writer.word(word);
+        ReportBlock {
+            last_report: middle,
+            delay_since_last_report: delay,
+            ..block
         }
     }
 
@@ -250,31 +228,6 @@ impl Leg {
 fn middle_of(ntp: u64) -> u32 {
     let [_, _, a, b, c, d, _, _] = ntp.to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
-}
-
-struct Writer<'a> {
-    bytes: &'a mut [u8; REPORT_LEN_MAX],
-    len: usize,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(place) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
-            place.copy_from_slice(bytes);
-            self.len += bytes.len();
-        }
-    }
-
-    fn word(&mut self, word: u32) {
-        self.put(&word.to_be_bytes());
-    }
-
-    /// Says in the header of the packet that begins at `start` how long it is.
-    fn close(&mut self, start: usize) {
-        let words = (self.len - start) / 4 - 1;
-        let words = u16::try_from(words).unwrap_or(0);
-        self.bytes[start + 2..start + 4].copy_from_slice(&words.to_be_bytes());
-    }
 }
 
 #[cfg(test)]

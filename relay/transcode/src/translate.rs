@@ -4,15 +4,17 @@ use codec::{Codec, g711};
 use relay_rtp::{Packet, PayloadType};
 
 use crate::counters::DropReason;
+use crate::numbers::Numbers;
 use crate::plan::{Plan, Work};
 
 /// Turns packets of one law of G.711 into the other's, or gives them another payload type, one by
-/// one and where they lie. They keep their source, number and timestamp, so RTCP passes as it is. A
-/// worker calls it between receiving and sending.
+/// one and where they lie. They keep their source and timestamp, and their number until the sender
+/// jumps, so RTCP passes as it is. A worker calls it between receiving and sending.
 #[derive(Clone, Debug)]
 pub struct Translation {
     /// By payload type.
     changes: Box<[Option<Change>; 128]>,
+    numbers: Numbers,
 }
 
 /// What becomes of packets of one payload type.
@@ -36,11 +38,17 @@ impl Translation {
     pub fn of(plans: &[Plan]) -> Option<Self> {
         let mut translation = Self {
             changes: Box::new([None; 128]),
+            numbers: Numbers::default(),
         };
         for plan in plans {
             translation.add(plan)?;
         }
         Some(translation)
+    }
+
+    /// What leaves is to go on as another translation has left it.
+    pub fn follow(&mut self, other: &Self) {
+        self.numbers = other.numbers;
     }
 
     fn add(&mut self, plan: &Plan) -> Option<()> {
@@ -81,7 +89,7 @@ impl Translation {
     /// # Errors
     ///
     /// If it is no RTP, or of a type that was not agreed. It is as it was then.
-    pub fn apply(&self, packet: &mut [u8]) -> Result<(), DropReason> {
+    pub fn apply(&mut self, packet: &mut [u8]) -> Result<(), DropReason> {
         let parsed = Packet::parse(&packet[..]).map_err(|_| DropReason::Malformed)?;
         let change = self
             .changes
@@ -90,12 +98,14 @@ impl Translation {
         let change = change.flatten().ok_or(DropReason::PayloadType)?;
         let end = packet.len() - parsed.padding_len();
         let start = end - parsed.payload().len();
+        let number = self.numbers.pass(parsed.ssrc(), parsed.sequence());
         match change.law {
             Law::ToAlaw => g711::ulaw_to_alaw_in_place(&mut packet[start..end]),
             Law::ToUlaw => g711::alaw_to_ulaw_in_place(&mut packet[start..end]),
             Law::Same => {}
         }
         packet[1] = packet[1] & 0x80 | change.to.value();
+        packet[2..4].copy_from_slice(&number.value().to_be_bytes());
         Ok(())
     }
 }
@@ -128,7 +138,7 @@ mod tests {
 
     #[test]
     fn checklist_14_the_laws_are_exchanged_where_the_packet_lies() {
-        let translation = Translation::of(&[plan()]).unwrap();
+        let mut translation = Translation::of(&[plan()]).unwrap();
         // A marker, a contributor and padding stay.
         let mut packet = vec![0xa1, 0x80, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5, 1, 2, 3, 4];
         packet.extend(0..=255);
@@ -146,7 +156,7 @@ mod tests {
 
     #[test]
     fn events_pass_as_they_are_and_strangers_do_not() {
-        let translation = Translation::of(&[plan()]).unwrap();
+        let mut translation = Translation::of(&[plan()]).unwrap();
         let mut packet = [
             0x80,
             0x80 | 101,
@@ -190,7 +200,7 @@ mod tests {
         let side =
             |codec, payload_type| Side::new(codec, PayloadType::new(payload_type).unwrap(), 20);
         let mut same = Plan::new(side(Codec::Gsm, 98), side(Codec::Gsm, 3));
-        let translation = Translation::of(&[plan(), same]).unwrap();
+        let mut translation = Translation::of(&[plan(), same]).unwrap();
         let mut packet = vec![0x80, 98, 0, 7, 0, 0, 0, 9, 0, 0, 0, 5];
         packet.extend([0xd5; 33]);
         assert_eq!(translation.apply(&mut packet), Ok(()));

@@ -82,8 +82,8 @@ mod tests {
     use super::*;
     use crate::{
         CallKey, Codec, Command, Events, Filter, Format, Handover, IlbcMode, InterfaceId, Learning,
-        OnEvents, OnMedia, OpusSettings, Port, Request, Route, SampleRate, Silence, Sink,
-        SourceRules, ToRelay, Transcoding, WorkerId,
+        OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Port, Request, Route, SampleRate,
+        Silence, Sink, SourceRules, ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -151,6 +151,14 @@ mod tests {
                         is_remade: true,
                     }],
                 },
+                Command::SetRtcp {
+                    call,
+                    port,
+                    rtcp: OnRtcp::Answer {
+                        received: port,
+                        sent: Some(port),
+                    },
+                },
             ],
         })
     }
@@ -161,6 +169,7 @@ mod tests {
                 payload_type: 101,
                 clock_hz: 8_000,
             }],
+            redundant: vec![121],
             on_events: OnEvents::Scramble { seed: 1 << 40 },
             on_media: OnMedia::Silence(vec![Silence {
                 payload_type: 8,
@@ -195,6 +204,8 @@ mod tests {
                 complexity: 5,
                 bitrate: Some(24_000),
                 loss_percent: 10,
+                purpose: OpusPurpose::LowDelay,
+                is_stereo: true,
             }),
             suppresses_silence: true,
         }
@@ -214,12 +225,13 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 8, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 9, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
             1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
-            247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1, 1, 1,
-            101, 192, 62, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7, 0, 176, 234, 1,
-            1, 8, 1, 0, 176, 234, 1, 0, 1,
+            247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 2, 1, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1,
+            1, 1, 101, 192, 62, 1, 121, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7, 0,
+            176, 234, 1, 1, 8, 1, 0, 176, 234, 1, 0, 1, 17, 7, 0, 176, 234, 1, 2, 0, 176, 234, 1,
+            1, 0, 176, 234, 1,
         ];
         assert_eq!(bytes, golden);
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, CallStats, Filter, Port, Sink, Transcoding, WorkerId, WorkerStats};
+use crate::{CallKey, CallStats, Filter, OnRtcp, Port, Sink, Transcoding, WorkerId, WorkerStats};
 
 /// A message from control to the relay.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -183,6 +183,15 @@ pub enum Command {
         ingress: Port,
         /// At most [`SINKS_MAX`](crate::SINKS_MAX).
         sinks: Vec<Sink>,
+    },
+    /// Says what becomes of RTCP that arrives at an endpoint, in place of what was said before.
+    SetRtcp {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Where it arrives.
+        port: Port,
+        /// What becomes of it.
+        rtcp: OnRtcp,
     },
 }
 

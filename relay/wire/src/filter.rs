@@ -14,7 +14,10 @@ pub struct Filter {
     /// Payload types of keys as events (RFC 4733), at most
     /// [`EVENT_TYPES_MAX`](crate::EVENT_TYPES_MAX).
     pub events: Vec<Events>,
-    /// What becomes of these.
+    /// Payload types of redundant data (RFC 2198), in which such keys may lie, at most
+    /// [`REDUNDANT_TYPES_MAX`](crate::REDUNDANT_TYPES_MAX).
+    pub redundant: Vec<u8>,
+    /// What becomes of keys.
     pub on_events: OnEvents,
     /// What becomes of all else.
     pub on_media: OnMedia,

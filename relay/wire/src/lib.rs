@@ -28,6 +28,7 @@ mod event;
 mod filter;
 mod partition;
 mod report;
+mod rtcp;
 mod sink;
 mod stats;
 mod transcoding;
@@ -41,10 +42,12 @@ pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use partition::{PartitionError, PortPartition};
 pub use report::{Reception, Report, Sent};
+pub use rtcp::OnRtcp;
 pub use sink::Sink;
 pub use stats::{CallStats, EndpointStats, SourceStats, WorkerStats};
 pub use transcoding::{
-    Codec, Events, Format, IlbcMode, OpusSettings, Route, SampleRate, Transcoding, TranscodingStats,
+    Codec, Events, Format, IlbcMode, OpusPurpose, OpusSettings, Route, SampleRate, Transcoding,
+    TranscodingStats,
 };
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +77,9 @@ pub const SINKS_MAX: usize = 16;
 
 /// Payload types of events in one [`Filter`].
 pub const EVENT_TYPES_MAX: usize = 8;
+
+/// Payload types of redundant data in one [`Filter`].
+pub const REDUNDANT_TYPES_MAX: usize = 4;
 
 /// Payload types that a [`Filter`] makes silent.
 pub const SILENCES_MAX: usize = 16;

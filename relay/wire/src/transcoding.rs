@@ -10,7 +10,7 @@ use crate::Port;
 /// [`Command::Connect`](crate::Command::Connect) has it.
 ///
 /// If all that the routes ask for is the other law of G.711, or other payload types, packets keep
-/// their source, numbers and timestamps, and RTCP passes as it is. Otherwise packets are new ones
+/// their source and timestamps, and their numbers but for jumps, and RTCP passes as it is. Otherwise packets are new ones
 /// of a source of the relay's own, which stays the same when the routes change, and RTCP is the
 /// relay's own on either side: so either direction of a stream is to have routes then, if only from
 /// a codec to itself.
@@ -126,6 +126,22 @@ pub struct OpusSettings {
     /// What share of packets is lost on the way, in percent. Above 0, packets repeat what the one
     /// before them said, which is what `useinbandfec=1` asks for.
     pub loss_percent: u8,
+    /// What is encoded.
+    pub purpose: OpusPurpose,
+    /// In two channels that say the same, each at half the power.
+    pub is_stereo: bool,
+}
+
+/// What Opus encodes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum OpusPurpose {
+    /// Speech.
+    #[default]
+    Speech,
+    /// Anything, as true to the original as it can be.
+    Audio,
+    /// The same with less delay.
+    LowDelay,
 }
 
 /// What became of the packets of one endpoint that were transcoded. All grow only, and begin anew

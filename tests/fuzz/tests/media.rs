@@ -18,6 +18,18 @@ target!(
     relay_rtp::fuzz::compound
 );
 target!(
+    rtcp_feedback,
+    seeds::rtcp_packets(),
+    100_000,
+    relay_rtp::fuzz::feedback
+);
+target!(
+    rtp_redundancy,
+    seeds::rtp_packets(),
+    100_000,
+    relay_rtp::fuzz::redundancy
+);
+target!(
     rtp_demux,
     seeds::rtp_packets(),
     100_000,

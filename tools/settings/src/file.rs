@@ -218,6 +218,9 @@ pub struct Control {
     #[serde(with = "empty_is_none")]
     #[schemars(with = "String")]
     pub dtmf_log: Option<SocketAddr>,
+    /// Tell each key to all clients of ng over TCP (`listen_tcp`), too, as rtpengine does with
+    /// `dtmf-log-ng-tcp`.
+    pub dtmf_log_ng_tcp: bool,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
@@ -244,6 +247,9 @@ pub struct Control {
     /// Percent of packets that Opus takes for lost on the way to who wants things said twice
     /// (`useinbandfec=1`). 0: nothing is said twice.
     pub opus_loss_percent: u8,
+    /// Whether a party that prefers two channels of Opus (`stereo=1`) gets them, as with rtpengine:
+    /// both say the same, each at half the power, for half as many bits again.
+    pub opus_stereo: bool,
 }
 
 /// What becomes of media from another source than the party's.
@@ -390,6 +396,7 @@ impl Default for Control {
             hep: None,
             hep_agent_id: 2_001,
             dtmf_log: None,
+            dtmf_log_ng_tcp: false,
             endpoint_learning: EndpointLearning::Heuristic,
             other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),
@@ -398,6 +405,7 @@ impl Default for Control {
             opus_complexity: 0,
             opus_bitrate: 0,
             opus_loss_percent: 5,
+            opus_stereo: false,
         }
     }
 }

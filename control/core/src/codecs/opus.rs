@@ -1,6 +1,6 @@
 //! How Opus is encoded.
 
-use relay_wire::OpusSettings;
+use relay_wire::{OpusPurpose, OpusSettings};
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
@@ -20,6 +20,8 @@ pub struct OpusPolicy {
     pub bitrate: Option<u32>,
     /// Percent of packets that are taken for lost on the way to who wants things said twice.
     pub loss_percent: u8,
+    /// Who prefers two channels gets them.
+    pub allows_stereo: bool,
 }
 
 impl Default for OpusPolicy {
@@ -28,6 +30,7 @@ impl Default for OpusPolicy {
             complexity: 0,
             bitrate: None,
             loss_percent: 5,
+            allows_stereo: false,
         }
     }
 }
@@ -37,6 +40,7 @@ impl Default for OpusPolicy {
 pub(super) struct Options {
     pub(super) bitrate: Option<u32>,
     pub(super) complexity: Option<u8>,
+    pub(super) purpose: Option<OpusPurpose>,
 }
 
 impl Options {
@@ -45,6 +49,7 @@ impl Options {
         Self {
             bitrate: self.bitrate.or(others.bitrate),
             complexity: self.complexity.or(others.complexity),
+            purpose: self.purpose.or(others.purpose),
         }
     }
 }
@@ -68,11 +73,15 @@ impl OpusPolicy {
             } else {
                 0
             },
+            purpose: asked.purpose.unwrap_or_default(),
+            is_stereo: self.allows_stereo && format.parameter("stereo") == Some(1),
         };
         let usual = OpusSettings {
             complexity: 0,
             bitrate: None,
             loss_percent: 0,
+            purpose: OpusPurpose::Speech,
+            is_stereo: false,
         };
         (settings != usual).then_some(settings)
     }
@@ -95,10 +104,12 @@ mod tests {
             complexity: 10,
             bitrate: Some(32_000),
             loss_percent: 0,
+            allows_stereo: true,
         };
         let asked = Options {
             bitrate: Some(48_000),
             complexity: Some(2),
+            purpose: Some(OpusPurpose::Audio),
         };
         let cases = [
             (Options::default(), "useinbandfec=1", (10, 32_000)),
@@ -111,7 +122,13 @@ mod tests {
             let found = (settings.complexity, settings.bitrate.unwrap());
             assert_eq!(found, expected, "{parameters}");
             assert_eq!(settings.loss_percent, 0);
+            assert!(!settings.is_stereo);
         }
+        let settings = policy.settings(asked, &opus("stereo=1")).unwrap();
+        assert_eq!(
+            (settings.purpose, settings.is_stereo),
+            (OpusPurpose::Audio, true)
+        );
     }
 
     #[test]

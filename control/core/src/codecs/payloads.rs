@@ -38,6 +38,8 @@ enum Sound {
     Noise { clock_khz: u8 },
     /// Something else, known again by this number.
     Other(u64),
+    /// Several payloads in one (RFC 2198), in a clock of so many thousands.
+    Redundant { clock_khz: u8 },
 }
 
 impl Payload {
@@ -109,6 +111,13 @@ impl Payload {
         events.take(EVENT_TYPES_MAX).collect()
     }
 
+    /// Those within which others may lie.
+    pub(crate) fn redundant(payloads: &[Self]) -> Vec<u8> {
+        let is_redundant = |it: &&Self| matches!(it.sound, Sound::Redundant { .. });
+        let numbers = payloads.iter().filter(is_redundant).map(|it| it.number);
+        numbers.take(relay_wire::REDUNDANT_TYPES_MAX).collect()
+    }
+
     /// Those whose silence is one octet again and again.
     pub(crate) fn silences(payloads: &[Self]) -> Vec<Silence> {
         let silences = payloads.iter().filter_map(|it| {
@@ -149,6 +158,8 @@ impl Sound {
             Self::Events { clock_khz }
         } else if format.is_noise() {
             Self::Noise { clock_khz }
+        } else if format.name.eq_ignore_ascii_case("red") {
+            Self::Redundant { clock_khz }
         } else if let Some(codec) = capability::codec(format, SampleRate::Wide) {
             Self::Codec(codec)
         } else {

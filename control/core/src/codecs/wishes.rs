@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use control_ng::{CodecDirective, Codecs, Flag, Negotiation};
+use relay_wire::OpusPurpose;
+
 use super::format::{Format, kept};
 use super::opus::Options;
 use super::{CodecPolicy, OpusPolicy, Preference};
-use control_ng::{CodecDirective, Codecs, Flag, Negotiation};
 
 /// Options that are read of one codec's name; more are nothing to us.
 const WORDS_MAX: usize = 7;
@@ -57,6 +59,7 @@ pub(super) struct Spec {
     pub(super) ptime_ms: Option<u16>,
     pub(super) parameters: Option<String>,
     pub(super) complexity: Option<u8>,
+    pub(super) purpose: Option<OpusPurpose>,
 }
 
 /// What becomes of a payload type of an offer.
@@ -213,6 +216,7 @@ impl Spec {
             // None that are named are other than none named.
             parameters: has_parameters.then(|| unescaped(parameters)),
             complexity: complexity(&unescaped(options)),
+            purpose: purpose(&unescaped(options)),
         }
     }
 
@@ -241,6 +245,7 @@ impl Spec {
         Options {
             bitrate: self.bitrate,
             complexity: self.complexity,
+            purpose: self.purpose,
         }
     }
 
@@ -276,10 +281,26 @@ impl Spec {
 
 /// `complexity=5`, or in the words of another library `compression_level=5`.
 fn complexity(options: &str) -> Option<u8> {
+    let is_it = |key: &str| matches!(key, "complexity" | "compression_level");
+    let value = option(options, is_it)?.parse().ok();
+    value.filter(|it| *it <= 10)
+}
+
+/// `application=audio`.
+fn purpose(options: &str) -> Option<OpusPurpose> {
+    let value = option(options, |key| key == "application")?;
+    match value.to_ascii_lowercase().as_str() {
+        "voip" => Some(OpusPurpose::Speech),
+        "audio" => Some(OpusPurpose::Audio),
+        "low-delay" | "lowdelay" => Some(OpusPurpose::LowDelay),
+        _ => None,
+    }
+}
+
+fn option(options: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> {
     let divide = |c: char| c.is_whitespace() || ":;,".contains(c);
     let mut options = options.split(divide).filter_map(|it| it.split_once('='));
-    let (_, value) = options.find(|(key, _)| matches!(*key, "complexity" | "compression_level"))?;
-    value.parse().ok().filter(|it| *it <= 10)
+    options.find(|(key, _)| is_it(key)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -333,8 +354,9 @@ mod tests {
         let spec = Spec::new(b"opus/48000/2/24000/40//application=voip:complexity=4");
         assert_eq!((spec.bitrate, spec.ptime_ms), (Some(24_000), Some(40)));
         assert_eq!(spec.complexity, Some(4));
+        assert_eq!(spec.purpose, Some(OpusPurpose::Speech));
         let spec = Spec::new(b"opus/48000/2////compression_level=2");
-        assert_eq!(spec.complexity, Some(2));
+        assert_eq!((spec.complexity, spec.purpose), (Some(2), None));
         let spec = Spec::new(b"opus/x/y/0/900//complexity=11");
         assert_eq!(
             (spec.clock_hz, spec.bitrate, spec.ptime_ms),

@@ -32,7 +32,8 @@ impl Control {
         };
         let translates = self.translates(&held);
         let result = join(&mut group, connect, translates);
-        self.regroup(now, held, cookie, result.map(|()| group));
+        let result = result.map(|()| relinked(group, translates));
+        self.regroup(now, held, cookie, result);
     }
 
     /// Carries `mesh` out.
@@ -41,7 +42,9 @@ impl Control {
             return;
         };
         let result = weave(&mut group, mesh);
-        self.regroup(now, held, cookie, result.map(|()| group));
+        let translates = self.translates(&held);
+        let result = result.map(|()| relinked(group, translates));
+        self.regroup(now, held, cookie, result);
     }
 
     /// Carries `unsubscribe` out.
@@ -51,7 +54,15 @@ impl Control {
             return;
         };
         let result = part(&mut group, what);
-        self.regroup(now, held, cookie, result.map(|()| group));
+        let result = result.map(|only| {
+            group.relink(Translating::AsBefore);
+            if let Some(only) = only {
+                // Others are looked over when that is done, and the request is carried out once.
+                group.calls.retain(|(key, _)| *key == only);
+            }
+            group
+        });
+        self.regroup(now, held, cookie, result);
     }
 
     /// The calls of these names, and all that belong to them. If one of them has no time now, or
@@ -90,11 +101,10 @@ impl Control {
     /// Has the relay make the calls of a group what they are to be: one of them now. When that is
     /// done, the request is carried out anew, until there is nothing left to do.
     fn regroup(&mut self, now: Now, held: Held, cookie: &[u8], group: Result<Group, Reason>) {
-        let mut group = match group {
+        let group = match group {
             Ok(group) => group,
             Err(reason) => return self.finish_refused(now, &held, cookie, &reason),
         };
-        group.relink(Translating::Anew(self.translates(&held)));
         let is_changed = |(key, next): &(CallKey, CallState)| {
             let call = self.calls.get(key);
             call.is_some_and(|call| call.state != *next)
@@ -279,26 +289,28 @@ fn weave(group: &mut Group, mesh: &Mesh<'_>) -> Result<(), Reason> {
     Ok(())
 }
 
-fn part(group: &mut Group, what: &Connect<'_>) -> Result<(), Reason> {
-    let to = receiver(group, what);
+/// Says which call alone is to change, if one is.
+fn part(group: &mut Group, what: &Connect<'_>) -> Result<Option<CallKey>, Reason> {
+    let to = receiver(group, what)?;
     if !what.is_directional {
-        // Done already, in a request that was carried out before.
-        if let Ok(to) = to
-            && let Some((_, leg)) = group.place(to)
-            && let Some(state) = group.state_mut(to)
-        {
+        let place = group.place(to);
+        if let (Some((_, leg)), Some(state)) = (place, group.state_mut(to)) {
             state.remove_legs(&[leg]);
         }
-        return Ok(());
+        return Ok(place.map(|(key, _)| key));
     }
-    let to = to?;
     for from in senders(group, &what.from)? {
         group.part(from, to);
         if what.is_bidirectional {
             group.part(to, from);
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+fn relinked(mut group: Group, translates: bool) -> Group {
+    group.relink(Translating::Anew(translates));
+    group
 }
 
 /// Has the relay translate where two parties of one call share no codec.

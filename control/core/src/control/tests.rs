@@ -9,6 +9,7 @@ mod moves;
 mod negotiation;
 mod parties;
 mod recovery;
+mod reporting;
 mod reports;
 mod resilience;
 mod transcoding;

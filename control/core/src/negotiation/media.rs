@@ -6,7 +6,8 @@ use control_ng::{MediaKind, Negotiation};
 use relay_wire::Interface;
 
 use super::wanted::{
-    Mux, accepts_profile, learning, profile_wanted, reflections, source, source_rules,
+    Mux, accepts_profile, learning, makes_reports, profile_wanted, reflections, source,
+    source_rules,
 };
 use super::{Negotiator, Refusal};
 use crate::call::{self, CallState, Leg, LegId, Stream};
@@ -74,6 +75,7 @@ impl Negotiator<'_> {
         let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
         receiver.protocol = profile::rewritten(&protocol, feedback);
         receiver.transport = media.transport;
+        receiver.makes_reports = makes_reports(offer, receiver.makes_reports);
         receiver.rtcp_mux.is_offered = mux.pass_on;
         receiver.rtcp_mux.accept = mux.accept;
         receiver.reflection = received.unwrap_or(receiver.reflection);
@@ -84,6 +86,7 @@ impl Negotiator<'_> {
             rtcp_port: if mux.is_required { port } else { port + 1 },
             rtcp_mux: mux.pass_on,
             feedback,
+            mixes_extensions: !receiver.mixes_no_extensions,
         })
     }
 
@@ -137,6 +140,7 @@ impl Negotiator<'_> {
         let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
         let receiver = receiver.stream_mut(index);
         receiver.is_active = true;
+        receiver.makes_reports = makes_reports(answer, receiver.makes_reports);
         receiver.is_held |= is_held;
         receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
         receiver.reflection = received.unwrap_or(receiver.reflection);
@@ -149,6 +153,7 @@ impl Negotiator<'_> {
             rtcp_port: receiver.rtcp_port().unwrap_or(port),
             rtcp_mux: receiver.rtcp_mux.is_on,
             feedback,
+            mixes_extensions: !receiver.mixes_no_extensions,
         })
     }
 
@@ -176,6 +181,9 @@ impl Negotiator<'_> {
         stream.learning = learning(negotiation, self.policy.learning);
         stream.source_rules = source_rules(negotiation.flags, self.policy.forwards_others);
         stream.source_rules.checks_loops = is_ours;
+        stream.makes_reports = makes_reports(negotiation, stream.makes_reports);
+        stream.knows_feedback = sdp.names_feedback(media);
+        stream.mixes_no_extensions = sdp.mixes_no_extensions(media);
         stream.direction = sdp.direction(media);
         stream.is_held = is_zero || stream.direction != Direction::SendRecv;
         stream.is_active = true;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use control_ng::{EndpointLearning, Flag, Flags, Negotiation, RtcpMux, Words};
+use control_ng::{EndpointLearning, Flag, Flags, Negotiation, RtcpMux, Switch, Words};
 use relay_wire::{Handover, Learning, SourceRules};
 
 use crate::call;
@@ -23,6 +23,16 @@ pub(super) fn learning(negotiation: &Negotiation<'_>, default: Learning) -> Lear
         Some(EndpointLearning::Heuristic) => Learning::Heuristic,
         Some(EndpointLearning::Off) => Learning::Off,
         _ => default,
+    }
+}
+
+/// Whether the relay is to report by itself; unless the request says so, it is as it was `before`.
+pub(super) fn makes_reports(negotiation: &Negotiation<'_>, before: bool) -> bool {
+    let is_flagged = negotiation.flags.has(Flag::GenerateRtcp);
+    match negotiation.generate_rtcp {
+        Some(Switch::On) => true,
+        Some(Switch::Off) => is_flagged,
+        _ => before || is_flagged,
     }
 }
 

@@ -45,6 +45,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
             is_asymmetric: egress.is_some_and(|number| number == 20),
             ..SourceRules::default()
         },
+        rtcp: OnRtcp::Pass,
         tos: (number == 20).then_some(184),
         egress: Egress {
             rtp: egress.map(port),

@@ -9,6 +9,7 @@ use codec_catalog::Descriptor;
 
 use super::manipulate::Manipulation;
 use super::parse::{Block, Direction, Line, Media, Place, Sdp, Transport};
+use super::says::ALLOW_MIXED;
 use crate::digits::{Digits, payload_type, push_address};
 use crate::profile;
 
@@ -77,6 +78,8 @@ pub(crate) enum Section {
         rtcp_mux: bool,
         /// Which profile the other party is told of.
         feedback: Feedback,
+        /// Headers of extensions may be of both kinds.
+        mixes_extensions: bool,
     },
 }
 
@@ -106,8 +109,10 @@ pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
                 rtcp_port,
                 rtcp_mux,
                 feedback,
+                mixes_extensions,
             } if media.transport == Transport::Rtp => {
                 writer.feedback = feedback;
+                writer.mixes_extensions = mixes_extensions;
                 writer.rtp(media, port, rtcp_port, rtcp_mux);
             }
             Section::Relay { port, .. } => writer.datagrams(media, port),
@@ -123,6 +128,7 @@ struct Writer<'a> {
     /// The kind of the section being written; `None`: the session part.
     kind: Option<&'a [u8]>,
     feedback: Feedback,
+    mixes_extensions: bool,
     /// Where the relay receives, as `c=` says it.
     address: Vec<u8>,
     out: Vec<u8>,
@@ -135,6 +141,7 @@ impl<'a> Writer<'a> {
             rewrite,
             kind: None,
             feedback: Feedback::AsWritten,
+            mixes_extensions: false,
             address: address_field(rewrite.address),
             out: Vec::with_capacity(sdp.bytes.len() + 256),
         }
@@ -201,7 +208,7 @@ impl<'a> Writer<'a> {
         self.places(block, Place::Unknown..=Place::Label);
         self.formats(media);
         if !self.rewrite.strips_extensions {
-            self.places(block, Place::Extmap..=Place::Extmap);
+            self.extensions(block);
         }
         let keeps_direction = self.rewrite.keeps_direction;
         for line in &block.lines {
@@ -326,9 +333,10 @@ impl<'a> Writer<'a> {
         for word in words {
             let mut any = false;
             for line in lines.iter().filter(is_of) {
-                if self.sdp.text(&line.text).starts_with(word) {
+                let text = self.sdp.text(&line.text);
+                if text.starts_with(word) {
                     any = true;
-                    self.attribute(line);
+                    self.text(&[without_one_channel(word, text)]);
                 }
             }
             if let (b"a=rtpmap", false) = (word, any)
@@ -359,6 +367,20 @@ impl<'a> Writer<'a> {
             channels[0],
             channels[1],
         ]);
+    }
+
+    /// Extensions, and that their headers may be of both kinds, unless the session says so.
+    fn extensions(&mut self, block: &'a Block) {
+        let sdp = self.sdp;
+        let of_session = &sdp.session.block.lines;
+        let extensions = || block.lines.iter().filter(|it| sdp.is_extension(it));
+        let is_said = of_session.iter().any(|it| sdp.is_mixed(it));
+        if self.mixes_extensions && !is_said && extensions().next().is_some() {
+            self.text(&[ALLOW_MIXED]);
+        }
+        for line in extensions() {
+            self.attribute(line);
+        }
     }
 
     fn rtcp(&mut self, port: u16, is_mux: bool) {
@@ -432,6 +454,13 @@ impl<'a> Writer<'a> {
         }
         self.out.extend_from_slice(LINE_BREAK);
     }
+}
+
+/// `a=rtpmap` as rtpengine has it: one channel is not said (RFC 8866 §6.6).
+fn without_one_channel<'t>(word: &[u8], text: &'t [u8]) -> &'t [u8] {
+    let has_channels = word == b"a=rtpmap" && text.iter().filter(|&&b| b == b'/').count() == 2;
+    let shorter = text.strip_suffix(b"/1").filter(|_| has_channels);
+    shorter.unwrap_or(text)
 }
 
 impl Block {

@@ -43,6 +43,7 @@ fn relay(port: u16) -> Section {
         rtcp_port: port + 1,
         rtcp_mux: false,
         feedback: Feedback::AsWritten,
+        mixes_extensions: false,
     }
 }
 
@@ -349,6 +350,7 @@ fn mux_is_added_or_taken_out_as_agreed() {
     let text = lines(&["v=0", "c=IN IP4 192.0.2.10", "m=audio 4000 RTP/AVP 0"]);
     let muxed = Section::Relay {
         feedback: Feedback::AsWritten,
+        mixes_extensions: false,
         port: 30_000,
         rtcp_port: 30_000,
         rtcp_mux: true,
@@ -501,6 +503,26 @@ pub(crate) fn any_description() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn one_channel_is_not_said() {
+    let text = lines(&[
+        "v=0",
+        "c=IN IP4 192.0.2.10",
+        "m=audio 4000 RTP/AVP 97 96 98",
+        "a=rtpmap:97 AMR/8000/1",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtpmap:98 odd/1",
+    ]);
+    let out = rewrite_all(&text, &[relay(30_000)]);
+    let maps = out.lines().filter(|line| line.starts_with("a=rtpmap"));
+    let expected = [
+        "a=rtpmap:97 AMR/8000",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtpmap:98 odd/1",
+    ];
+    assert!(maps.eq(expected), "{out}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -550,5 +572,58 @@ proptest! {
         prop_assert!(!is_used || untouched(&out) == untouched(&text), "{text}\n-->\n{out}");
         let media = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
         prop_assert_eq!(media(&out), media(&text));
+    }
+}
+
+#[test]
+fn headers_of_extensions_may_be_of_both_kinds_where_nobody_minds() {
+    let section = |mixes_extensions| match relay(30_000) {
+        Section::Relay {
+            port,
+            rtcp_port,
+            rtcp_mux,
+            feedback,
+            ..
+        } => Section::Relay {
+            port,
+            rtcp_port,
+            rtcp_mux,
+            feedback,
+            mixes_extensions,
+        },
+        other => other,
+    };
+    let describe = |session: &str, media: &str| {
+        format!("v=0\r\ns=-\r\n{session}m=audio 4000 RTP/AVP 8\r\nc=IN IP4 192.0.2.10\r\n{media}")
+    };
+    let written = |text: &str, mixes| {
+        let out = rewrite_all(text, &[section(mixes)]);
+        let lines = out.lines().filter(|line| line.contains("extmap"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (allow, one) = ("a=extmap-allow-mixed", "a=extmap:1/sendonly urn:x");
+    // Numbers that there are not name nothing.
+    let media = lines(&[
+        "a=extmap:0 urn:y",
+        one,
+        "a=extmap:15 urn:z",
+        "a=extmap:256 urn:z",
+    ]);
+    let plain = describe("", &media);
+    assert_eq!(written(&plain, true), [allow, one]);
+    assert_eq!(written(&plain, false), [one]);
+    let said = describe("", &lines(&[one, allow]));
+    assert_eq!(written(&said, true), [allow, one], "once");
+    assert_eq!(
+        written(&said, false),
+        [one],
+        "not to who would not understand"
+    );
+    let of_session = describe(&lines(&[allow]), &lines(&[one]));
+    assert_eq!(written(&of_session, true), [allow, one], "once");
+    assert_eq!(written(&describe("", ""), true), [""; 0]);
+    for (text, minds) in [(&plain, true), (&said, false), (&of_session, false)] {
+        let sdp = Sdp::parse(text.as_bytes()).unwrap();
+        assert_eq!(sdp.mixes_no_extensions(&sdp.media()[0]), minds, "{text}");
     }
 }

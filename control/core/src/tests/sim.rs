@@ -7,7 +7,7 @@ use std::time::Duration;
 use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
-    Filter, Hello, Interface, InterfaceId, Learning, PROTOCOL_VERSION, Port, PortPartition,
+    Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Port, PortPartition,
     Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
 };
 
@@ -27,6 +27,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) transcoding: Option<Transcoding>,
     pub(crate) filter: Option<Filter>,
     pub(crate) sinks: Vec<Sink>,
+    pub(crate) on_rtcp: OnRtcp,
 }
 
 /// One call of the simulated relay.
@@ -181,6 +182,9 @@ impl SimRelay {
                 ingress,
                 filter,
             } => self.endpoint(call, ingress)?.filter = filter,
+            Command::SetRtcp { call, port, rtcp } => {
+                self.endpoint(call, port)?.on_rtcp = rtcp;
+            }
             Command::SetSinks {
                 call,
                 ingress,

@@ -113,6 +113,12 @@ impl<'a> Negotiation<'a> {
         optional(to, "ptime", self.ptime_ms.map(u32::from));
         optional(to, "ptime-reverse", self.ptime_reverse_ms.map(u32::from));
         optional(to, "DTMF-security", self.dtmf_security.map(Word::name));
+        optional(to, "generate RTCP", self.generate_rtcp.map(Word::name));
+        optional(
+            to,
+            "DTMF-log-dest",
+            self.key_log.map(|place| place.to_string()),
+        );
         optional(to, "digit", self.digit.map(treat::name_of));
         to.push(&b"sdp"[..], self.sdp);
     }

@@ -194,6 +194,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         any_word(),
         any_word(),
         any_word(),
+        any_word(),
     );
     let numbers = (any::<Option<u8>>(), any::<Option<u32>>());
     let addresses = (any::<Option<IpAddr>>(), any::<Option<IpAddr>>());
@@ -227,6 +228,8 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             attribute_changes: Vec::new(),
             dtmf_security: one_of.5,
             digit: numbers.0.map(|digit| digit % 16),
+            generate_rtcp: one_of.6,
+            key_log: addresses.0.map(|address| (address, 9_999).into()),
         },
     )
 }

@@ -1,6 +1,8 @@
 //! Keys that are told of or kept back, and media that is not to be heard.
 
-use relay_wire::{EVENT_TYPES_MAX, Events, Filter, Key, OnEvents, OnMedia, Silence};
+use relay_wire::{
+    EVENT_TYPES_MAX, Events, Filter, Key, OnEvents, OnMedia, REDUNDANT_TYPES_MAX, Silence,
+};
 
 use super::*;
 
@@ -267,4 +269,111 @@ fn a_third_payload_type_of_keys_is_seen_too() {
     }));
     let _ = arrive(&mut bench, report(5, 1, 3, true));
     assert_eq!(keys(&mut bench).len(), 1);
+}
+
+/// Redundant data (RFC 2198) of the type 121: older payloads by 160 units each, then the newest.
+fn redundant(sequence: u8, payloads: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut packet = vec![0x80, 121, 0, sequence];
+    packet.extend((u32::from(sequence) * 160).to_be_bytes());
+    packet.extend([0, 0, 0, 7]);
+    let ((newest, last), older) = payloads.split_last().unwrap();
+    for (index, (payload_type, payload)) in older.iter().enumerate() {
+        let older_by = u32::try_from(older.len() - index).unwrap() * 160;
+        let word = older_by << 10 | u32::try_from(payload.len()).unwrap();
+        packet.push(0x80 | payload_type);
+        packet.extend(&word.to_be_bytes()[1..]);
+    }
+    packet.push(*newest);
+    for (_, payload) in older {
+        packet.extend(*payload);
+    }
+    packet.extend(*last);
+    packet
+}
+
+const KEY: &[u8] = &[5, 10, 0, 160];
+const KEY_OVER: &[u8] = &[5, 0x8a, 1, 64];
+const SPEECH: &[u8] = &[0x2a; 20];
+
+fn redundant_filter(change: impl FnOnce(&mut Filter)) -> Bench {
+    bench(filter(|it| {
+        it.redundant = vec![121];
+        change(it);
+    }))
+}
+
+#[test]
+fn keys_within_redundant_data_go_no_further_and_speech_does() {
+    let mut bench = redundant_filter(|it| {
+        it.on_events = OnEvents::Drop;
+        it.tells_keys = true;
+    });
+    let speech = redundant(1, &[(8, SPEECH), (8, SPEECH)]);
+    assert_eq!(
+        arrive(&mut bench, speech.clone()),
+        (forward(1, BOB), speech)
+    );
+    let key = redundant(2, &[(8, SPEECH), (EVENTS, KEY)]);
+    let dropped = Verdict::Drop(DropReason::Filtered);
+    assert_eq!(arrive(&mut bench, key).0, dropped);
+    let over = redundant(3, &[(8, SPEECH), (EVENTS, KEY_OVER), (8, SPEECH)]);
+    let (verdict, packet) = arrive(&mut bench, over);
+    let Verdict::ForwardPart { egress, len } = verdict else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!(Verdict::Forward(egress), forward(1, BOB));
+    let mut left = redundant(3, &[(8, SPEECH), (8, SPEECH)]);
+    left[13..15].copy_from_slice(&[5, 0]);
+    assert_eq!(
+        packet[..usize::from(len)],
+        left,
+        "the older speech is as old as it was"
+    );
+    let told: Vec<_> = keys(&mut bench).iter().map(|it| it.code).collect();
+    assert_eq!(told, [5], "told all the same");
+    assert_eq!(
+        bench.counter("bytes_out"),
+        (speech_len() + usize::from(len)) as u64
+    );
+}
+
+fn speech_len() -> usize {
+    redundant(1, &[(8, SPEECH), (8, SPEECH)]).len()
+}
+
+#[test]
+fn keys_within_redundant_data_become_others_where_they_lie() {
+    let mut bench = redundant_filter(|it| it.on_events = OnEvents::Replace(0));
+    let packet = redundant(1, &[(EVENTS, KEY), (8, SPEECH), (EVENTS, KEY_OVER)]);
+    let zero = |key: &[u8]| [&[0], &key[1..]].concat();
+    let (key, over) = (zero(KEY), zero(KEY_OVER));
+    let expected = redundant(1, &[(EVENTS, &key), (8, SPEECH), (EVENTS, &over)]);
+    assert_eq!(arrive(&mut bench, packet), (forward(1, BOB), expected));
+}
+
+#[test]
+fn of_media_that_is_stopped_none_is_left_beside_keys() {
+    for on_media in [OnMedia::Drop, silence(0xd5, 8)] {
+        let mut bench = redundant_filter(|it| it.on_media = on_media);
+        let dropped = Verdict::Drop(DropReason::Filtered);
+        let speech = redundant(1, &[(EVENTS, KEY), (8, SPEECH)]);
+        assert_eq!(arrive(&mut bench, speech).0, dropped);
+        let key = redundant(2, &[(8, SPEECH), (EVENTS, KEY)]);
+        let (verdict, packet) = arrive(&mut bench, key);
+        assert!(
+            matches!(verdict, Verdict::ForwardPart { len: 17, .. }),
+            "{verdict:?}"
+        );
+        assert_eq!(packet[..17], redundant(2, &[(EVENTS, KEY)]));
+    }
+}
+
+#[test]
+fn redundant_data_that_cannot_be_divided_is_media() {
+    let mut bench = redundant_filter(|it| it.on_events = OnEvents::Drop);
+    let mut cut = redundant(1, &[(EVENTS, KEY), (8, &[])]);
+    cut.truncate(19);
+    assert_eq!(arrive(&mut bench, cut.clone()), (forward(1, BOB), cut));
+    let too_many = filter(|it| it.redundant = vec![121; REDUNDANT_TYPES_MAX + 1]);
+    bench.refused(too_many, Refusal::TooLong);
 }

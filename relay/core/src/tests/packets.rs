@@ -77,7 +77,8 @@ fn tells_the_reasons_apart() {
     for reason in DropReason::ALL {
         let expected = match reason {
             DropReason::NoRemote => 2,
-            DropReason::Filtered
+            DropReason::Answered
+            | DropReason::Filtered
             | DropReason::IdlePort
             | DropReason::Loop
             | DropReason::SourceMismatch => 0,

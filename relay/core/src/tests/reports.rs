@@ -83,13 +83,38 @@ fn nothing_is_told_of_strangers_of_what_is_no_report_or_if_nobody_asks() {
 }
 
 #[test]
-fn a_flood_of_reports_leaves_room_for_what_ends_calls() {
+fn who_sends_many_reports_takes_nothing_from_others() {
     let mut bench = bench(true);
     for _ in 0..3_000 {
         let _ = bench.packet(0, ALICE, REPORTS);
     }
-    // 5,000 of them may be told, and half of the queue is for them.
-    let counts = ["reports_told", "reports_untold", "events_lost"].map(|it| bench.counter(it));
-    assert_eq!(counts, [2_048, 3_952, 2_952]);
-    assert_eq!(told(&mut bench).len(), 2_048);
+    assert_eq!(told(&mut bench).len(), 16);
+    assert_eq!(bench.packet(1, BOB, REPORTS), forward(0, ALICE));
+    assert_eq!(told(&mut bench).len(), 2, "Bob is heard");
+    bench.now += Duration::from_secs(1);
+    let _ = bench.packet(0, ALICE, REPORTS);
+    let _ = bench.packet(0, ALICE, REPORTS);
+    let _ = bench.packet(0, ALICE, REPORTS);
+    assert_eq!(told(&mut bench).len(), 4, "four a second");
+    let counts = ["reports_told", "reports_untold"].map(|it| bench.counter(it));
+    assert_eq!(counts, [22, 6_006 - 20]);
+}
+
+#[test]
+fn a_flood_of_reports_leaves_room_for_what_ends_calls() {
+    let mut bench = Bench::with_limits(|it| it.calls_max = 120);
+    bench.call_between_alice_and_bob(Learning::Off);
+    bench.more_calls(2..=120);
+    bench.done(Command::TellReports { enabled: true });
+    for socket in 2..240_u16 {
+        let number = 30_000 + socket / 2 * 4 + socket % 2 * 2;
+        let source = format!("192.0.2.200:{number}");
+        for _ in 0..8 {
+            let _ = bench.packet(socket.into(), &source, REPORTS);
+        }
+    }
+    // 16 of each may be told, and half of the queue is for them.
+    let counts = ["reports_told", "events_lost"].map(|it| bench.counter(it));
+    assert_eq!(counts, [2_048, 238 * 16 - 2_048]);
+    assert_eq!(bench.relay.events.len(), 2_048);
 }

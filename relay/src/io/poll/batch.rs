@@ -123,6 +123,12 @@ impl Batch {
         read_overflow(packet.control.get(..packet.control_len)?)
     }
 
+    /// Of one of the datagrams only so much is to be sent.
+    pub(super) fn shorten(&mut self, index: usize, len: usize) {
+        let packet = &mut self.packets[index];
+        packet.len = packet.len.min(len);
+    }
+
     /// Puts one of the datagrams into the run that the next [`Self::send`] sends.
     pub(super) fn queue(&mut self, index: usize, destination: SocketAddr) {
         let packet = &mut self.packets[index];

@@ -81,6 +81,7 @@ const KEPT: &[(&str, Apply)] = &[
     ("max-cpu", write::cpu),
     ("max-bandwidth", write::bandwidth),
     ("dtmf-log-dest", write::dtmf),
+    ("dtmf-log-ng-tcp", write::dtmf_ng_tcp),
     ("homer", write::homer),
     ("homer-id", write::homer_id),
     (TRANSCODE_CONFIG, write::codec_preference),
@@ -237,9 +238,8 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
         &["control-tos"],
     ),
     (
-        "keys are told over UDP only (control.dtmf_log), and only those that are events",
+        "keys are told as they come, and only those that are events",
         &[
-            "dtmf-log-ng-tcp",
             "dtmf-no-suppress",
             "dtmf-digit-delay",
             "dtmf-no-log-injects",

@@ -96,6 +96,8 @@ fn requests_come_by_the_same_transports() {
 fn keys_are_told_where_they_were_told() {
     let text = toml("--dtmf-log-dest=localhost:9999 --dtmf-log-ng-tcp");
     assert!(text.contains(r#"dtmf_log = "127.0.0.1:9999""#), "{text}");
+    assert!(text.contains("dtmf_log_ng_tcp = true"), "{text}");
+    assert!(!toml("--dtmf-log-dest=localhost:9999").contains("ng_tcp"));
     assert_eq!(outcome("dtmf-log-dest", "nowhere"), outcome("timeout", "x"));
 }
 

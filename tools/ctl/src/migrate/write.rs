@@ -8,12 +8,11 @@ const DELETE_DELAY_S: u32 = 30;
 const OFFER_TIMEOUT_S: u32 = 3_600;
 
 /// How rtpengine encodes Opus if the proxy says nothing.
-const OPUS_COMPLEXITY: u32 = 10;
-const OPUS_BITRATE: u32 = 32_000;
-const OPUS_LOSS_PERCENT: u32 = 0;
+const OPUS: &str = "opus_complexity = 10\nopus_bitrate = 32000\nopus_loss_percent = 0\n\
+    opus_stereo = true";
 
 /// What that costs.
-const OPUS_COST: &str = "Opus as rtpengine encodes it: without the next three lines it takes a \
+const OPUS_COST: &str = "Opus as rtpengine encodes it: without the next four lines it takes a \
     quarter of the time.";
 
 /// What is lost by doing as rtpengine does.
@@ -49,6 +48,7 @@ pub(super) struct Settings {
     hep: Option<SocketAddr>,
     hep_agent_id: Option<u32>,
     dtmf_log: Option<SocketAddr>,
+    dtmf_log_ng_tcp: bool,
     codec_preferences: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ impl Settings {
         if !self.codec_preferences.is_empty() {
             line(format!("codec_preferences = {:?}", self.codec_preferences));
         }
-        line(format!("# {OPUS_COST}"));
+        line(format!("# {OPUS_COST}\n{OPUS}"));
         let numbers = [
             ("media_timeout_s", self.media_timeout_s),
             ("silent_timeout_s", self.silent_timeout_s),
@@ -131,9 +131,6 @@ impl Settings {
             ("bandwidth_mbit_max", self.bandwidth_mbit_max),
             ("hep_agent_id", self.hep_agent_id),
             ("idle_timeout_s", self.idle_timeout_s),
-            ("opus_complexity", Some(OPUS_COMPLEXITY)),
-            ("opus_bitrate", Some(OPUS_BITRATE)),
-            ("opus_loss_percent", Some(OPUS_LOSS_PERCENT)),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {
@@ -145,6 +142,9 @@ impl Settings {
         }
         if let Some(hep) = self.hep {
             line(format!("hep = \"{hep}\""));
+        }
+        if self.dtmf_log_ng_tcp {
+            line("dtmf_log_ng_tcp = true".to_owned());
         }
         if let Some(dtmf_log) = self.dtmf_log {
             line(format!("dtmf_log = \"{dtmf_log}\""));
@@ -332,6 +332,12 @@ pub(super) fn dtmf(settings: &mut Settings, value: &str) -> Result<String, Strin
 }
 
 /// A section of `transcode-config`, as our own setting.
+/// A switch; in a file it may be said to be off.
+pub(super) fn dtmf_ng_tcp(settings: &mut Settings, value: &str) -> Result<String, String> {
+    settings.dtmf_log_ng_tcp = !matches!(value, "0" | "false" | "no" | "off");
+    Ok("control.dtmf_log_ng_tcp".to_owned())
+}
+
 pub(super) fn codec_preference(settings: &mut Settings, value: &str) -> Result<String, String> {
     settings.codec_preferences.push(value.to_owned());
     Ok("control.codec_preferences".to_owned())

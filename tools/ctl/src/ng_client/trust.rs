@@ -78,7 +78,8 @@ pub(super) fn cure(error: &io::Error) -> Option<String> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let cure = match tls {
         rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => {
+            // Of another key with the same name: as after it was made anew.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "nobody that is trusted here signed its certificate: name its authority, or the \
                  certificate if it signed itself, with --ca FILE"
             }

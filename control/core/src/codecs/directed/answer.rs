@@ -10,6 +10,7 @@ use super::ways::{Terms, Way, beside_any};
 use super::{Dialogue, Party, parameters};
 use crate::codecs::answer::Routes;
 use crate::codecs::capability;
+use crate::codecs::format::Format;
 use crate::codecs::listing::Section;
 use crate::codecs::wishes::Wishes;
 
@@ -184,6 +185,14 @@ fn routes_of(wishes: &Wishes, offerer: &Party, answerer: &Party) -> Routes {
     routes
 }
 
+/// A codec as who is sent it has described it: what the offerer is told of it is other than that.
+fn wanted<'t>(terms: &Terms<'t>, to: &'t Format) -> &'t Format {
+    let offered = &terms.sink.offered;
+    let said = offered.by_number(to.payload_type).map(|it| &it.format);
+    let said = said.filter(|it| terms.is_answer && it.is_same_codec(to));
+    said.unwrap_or(to)
+}
+
 fn finds_keys(route: &Route) -> bool {
     route.from.events.is_some() != route.to.events.is_some()
 }
@@ -263,7 +272,7 @@ fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
             comfort_noise: noise(sink),
         },
         opus: match other {
-            Codec::Opus(_) => terms.opus.settings(opus, to),
+            Codec::Opus(_) => terms.opus.settings(opus, wanted(terms, to)),
             _ => None,
         },
         suppresses_silence: false,

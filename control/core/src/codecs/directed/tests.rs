@@ -412,6 +412,19 @@ fn flags() -> impl Strategy<Value = String> {
     prop::sample::subsequence(flags.to_vec(), 0..3).prop_map(|it| it.join(" "))
 }
 
+#[test]
+fn opus_is_encoded_for_who_offered_it_as_it_has_said() {
+    let mut talk = Talk::default();
+    talk.offer(
+        "mask=opus transcode=PCMA",
+        "96=opus/48000/2;maxaveragebitrate=12000",
+    );
+    let (told, routes) = talk.answer("", "8");
+    assert!(!told.contains("maxaveragebitrate"), "{told}");
+    let opus = routes.from_answerer[0].opus.unwrap();
+    assert_eq!((opus.bitrate, opus.loss_percent), (Some(12_000), 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -1,6 +1,8 @@
 //! Parties that are connected without an offer.
 
-use control_ng::{Command, Connect, Delete, Mesh, MeshFlow, Party, Senders};
+use control_ng::{
+    Command, Connect, Delete, MediaEcho, Mesh, MeshFlow, Negotiation, Party, Senders,
+};
 use relay_wire::{CallKey, Codec, Sink};
 
 use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
@@ -285,7 +287,9 @@ fn a_copy_goes_to_another_call_and_all_else_stays() {
         to_call_id: None,
         ..across("c", "a")
     };
-    done(&mut sim, &Command::Unsubscribe(gone));
+    let request = Command::Unsubscribe(gone);
+    done(&mut sim, &request);
+    assert_eq!(sim.refusal(&request), "To-tag not found");
     assert!(!sim.relay.open_ports().contains(&a));
     let rest = [b, c, d, d];
     let left = [vec![], vec![d], vec![c], vec![c]];
@@ -398,6 +402,15 @@ fn who_needs_another_codec_gets_what_is_made_for_it() {
         assert_eq!(own.rtp.map(|it| it.number), Some(peer));
         assert_eq!(made.iter().filter(|it| **it).count(), 2);
     }
+    // Who hears only itself hears itself as it is.
+    let echo = Negotiation {
+        media_echo: Some(MediaEcho::Backward),
+        ..Negotiation::new(b"c1", b"a", text.as_bytes())
+    };
+    sim.negotiate(&Command::Offer(echo.to_tag(b"b")));
+    let endpoint = sim.relay.at(a).clone();
+    assert_eq!(endpoint.rtp.map(|it| it.number), Some(a));
+    assert_eq!((endpoint.transcoding, endpoint.sinks), (None, vec![]));
 }
 
 #[test]

@@ -324,6 +324,7 @@ fn keys_are_told_with_who_pressed_them() {
         code: 11,
         duration_ms: 120,
         volume: 10,
+        destination: None,
     };
     assert_eq!(sim.keys, [expected]);
     let text = String::from_utf8(sim.keys[0].json()).unwrap();
@@ -357,4 +358,44 @@ fn keys_that_cannot_be_told_apart_are_not_looked_for() {
     let to_caller = sim.answer("c1", "alice", "bob", &plain("198.51.100.20", 5_000));
     let ports = [port(&to_caller, 0), port(&to_callee, 0)];
     assert_eq!(filters(&mut sim, ports), [None, None]);
+}
+
+#[test]
+fn a_call_may_say_where_its_keys_are_told_though_nobody_else_hears_of_keys() {
+    let mut sim = Sim::new();
+    let ports = call(&mut sim);
+    assert_eq!(filters(&mut sim, ports), [None, None]);
+    let description = sdp("192.0.2.10", 4_000);
+    let there = "192.0.2.99:9999".parse().ok();
+    let offer = Negotiation {
+        call_id: b"c1",
+        from_tag: b"alice",
+        to_tag: Some(b"bob"),
+        sdp: description.as_bytes(),
+        key_log: there,
+        ..Negotiation::default()
+    };
+    sim.negotiate(&Command::Offer(offer));
+    sim.restart_control();
+    for filter in filters(&mut sim, ports) {
+        assert!(filter.unwrap().tells_keys);
+    }
+    press(&mut sim, ports[0]);
+    assert_eq!(sim.keys[0].destination, there);
+}
+
+#[test]
+fn keys_are_looked_for_within_redundant_data() {
+    let mut sim = Sim::new();
+    let with_red = |address, port| {
+        let text = sdp(address, port).replace(" 101", " 101 121");
+        text + "a=rtpmap:121 red/8000\r\na=fmtp:121 101/101\r\n"
+    };
+    let to_callee = sim.offer("c1", "alice", &with_red("192.0.2.10", 4_000));
+    let to_caller = sim.answer("c1", "alice", "bob", &with_red("198.51.100.20", 5_000));
+    let ports = [port(&to_caller, 0), port(&to_callee, 0)];
+    done(&mut sim, Whose::Call, keys(DtmfSecurity::Drop));
+    for filter in filters(&mut sim, ports) {
+        assert_eq!(filter.unwrap().redundant, [121]);
+    }
 }

@@ -1,0 +1,55 @@
+//! What becomes of RTCP: it passes, without feedback if the other party knows none, or the relay
+//! makes it itself.
+
+use relay_wire::{OnRtcp, Port};
+
+use crate::call::{CallState, Leg, Stream};
+use crate::plan::Endpoint;
+use crate::profile;
+use crate::sdp::Transport;
+
+/// Says it of each endpoint where RTCP arrives. The endpoints are in order of their ports.
+pub(crate) fn decide(state: &CallState, endpoints: &mut [Endpoint]) {
+    for leg in &state.legs {
+        for (index, stream) in leg.streams.iter().enumerate() {
+            if stream.transport == Transport::Rtp && !stream.is_secure() {
+                decide_stream((state, leg), (index, stream), endpoints);
+            }
+        }
+    }
+}
+
+fn decide_stream(
+    (state, leg): (&CallState, &Leg),
+    (index, stream): (usize, &Stream),
+    endpoints: &mut [Endpoint],
+) {
+    let place = |endpoints: &[Endpoint], port| {
+        let found = endpoints.binary_search_by_key(&port, |it| it.port);
+        found.ok()
+    };
+    let (Some(received), Some(number)) = (leg.port(index), stream.rtcp_port()) else {
+        return;
+    };
+    let sent = place(endpoints, received).and_then(|it| endpoints[it].egress.rtp);
+    let (Some(at), Some(sent)) = (place(endpoints, Port { number, ..received }), sent) else {
+        return;
+    };
+    endpoints[at].rtcp = if stream.makes_reports {
+        let sent = Some(sent);
+        OnRtcp::Answer { received, sent }
+    } else if hears_no_feedback(state, stream, (index, sent)) {
+        OnRtcp::PassReports
+    } else {
+        OnRtcp::Pass
+    };
+}
+
+/// Whether the party behind a port knows no feedback, which who sends to it does.
+fn hears_no_feedback(state: &CallState, stream: &Stream, (index, port): (usize, Port)) -> bool {
+    let mut legs = state.legs.iter();
+    let hearer = legs.find(|leg| leg.port(index) == Some(port));
+    let hearer = hearer.and_then(|leg| leg.streams.get(index));
+    profile::has_feedback(&stream.protocol)
+        && hearer.is_some_and(|it| !profile::has_feedback(&it.protocol) && !it.knows_feedback)
+}
