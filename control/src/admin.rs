@@ -3,7 +3,7 @@
 //! | request | reply |
 //! | --- | --- |
 //! | `{"command":"status"}` | calls, limits, how busy the host is, who was turned away, whether it drains |
-//! | `{"command":"limits","set":{"calls_max":N, …}}` | `limits`, as they are from now on; nothing is changed without `set` |
+//! | `{"command":"limits","set":{"calls_max":N, …}}` | `limits`, as they are from now on, `limits_configured`, as `tandem.toml` has them, and `limits_kept`, whether the next control will have them; nothing is changed without `set` |
 //! | `{"command":"drain","on":true}` | as `status`; new calls are turned away from now on, or taken again |
 //! | `{"command":"stop"}` | as `status`, and control stops; refused unless it drains and has no calls |
 //! | `{"command":"trace","call_id":ID}` | `events`: what happened to the calls of that name |
@@ -23,7 +23,7 @@ use control_core::{CallSummary, Control, Limits, Now, Overload, Side, WatchedCal
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::hundredths;
+use crate::kept_limits::{Change, KeptLimits, load};
 use crate::metrics;
 
 mod socket;
@@ -58,16 +58,6 @@ enum Request {
     },
 }
 
-/// Limits to change; what is not named stays.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-struct Change {
-    calls_max: Option<u32>,
-    load_max: Option<f64>,
-    cpu_percent_max: Option<u8>,
-    bandwidth_mbit_max: Option<u32>,
-}
-
 /// Which calls come first.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -92,7 +82,7 @@ struct Answered {
 }
 
 /// Answers one line.
-fn answer(control: &mut Control, now: Now, line: &[u8]) -> Answered {
+fn answer(control: &mut Control, kept: &mut KeptLimits, now: Now, line: &[u8]) -> Answered {
     let request = match serde_json::from_slice(line) {
         Ok(request) => request,
         Err(reason) => return error(&format!("not understood: {reason}")),
@@ -105,23 +95,24 @@ fn answer(control: &mut Control, now: Now, line: &[u8]) -> Answered {
         Request::Drain { on } => {
             tracing::info!(on, "draining: asked for by the operator");
             control.drain(on);
-            status(control, now)
+            status(control, kept, now)
         }
-        Request::Limits { set } => match changed(control.limits(), set) {
+        Request::Limits { set } => match set.apply(control.limits()) {
             Ok(limits) => {
                 if limits != control.limits() {
                     tracing::info!(?limits, "limits: changed by the operator");
                     control.set_limits(limits);
                 }
-                json!({ "limits": limits_to_json(limits) })
+                kept.keep_now(now.instant, limits);
+                limits_all(limits, kept)
             }
             Err(reason) => return error(&reason),
         },
         Request::Metrics {} => json!({ "text": metrics::text(control, now) }),
-        Request::Status {} => status(control, now),
+        Request::Status {} => status(control, kept, now),
         Request::Stop {} if control.is_draining() && control.call_count() == 0 => {
             return Answered {
-                reply: status(control, now),
+                reply: status(control, kept, now),
                 must_stop: true,
             };
         }
@@ -141,54 +132,46 @@ fn error(reason: &str) -> Answered {
     }
 }
 
-/// The limits after a change, or what is wrong with it.
-fn changed(limits: Limits, change: Change) -> Result<Limits, String> {
-    let load_max_hundredths = match change.load_max {
-        None => limits.load_max_hundredths,
-        Some(load) => hundredths(load).ok_or_else(|| format!("{load} is no load average"))?,
-    };
-    let cpu_percent_max = change.cpu_percent_max.unwrap_or(limits.cpu_percent_max);
-    if cpu_percent_max > 100 {
-        return Err(format!(
-            "{cpu_percent_max} percent is more than all processors"
-        ));
-    }
-    Ok(Limits {
-        calls_max: change.calls_max.unwrap_or(limits.calls_max),
-        load_max_hundredths,
-        cpu_percent_max,
-        bandwidth_mbit_max: change
-            .bandwidth_mbit_max
-            .unwrap_or(limits.bandwidth_mbit_max),
-    })
-}
-
 fn limits_to_json(limits: Limits) -> Value {
     json!({
         "calls_max": limits.calls_max,
-        "load_max": f64::from(limits.load_max_hundredths) / 100.0,
+        "load_max": load(limits.load_max_hundredths),
         "cpu_percent_max": limits.cpu_percent_max,
         "bandwidth_mbit_max": limits.bandwidth_mbit_max,
     })
 }
 
-fn status(control: &mut Control, now: Now) -> Value {
+/// The limits, and where they are from.
+fn limits_all(limits: Limits, kept: &KeptLimits) -> Value {
+    json!({
+        "limits": limits_to_json(limits),
+        "limits_configured": limits_to_json(kept.configured()),
+        "limits_kept": limits == kept.limits(),
+    })
+}
+
+fn status(control: &mut Control, kept: &KeptLimits, now: Now) -> Value {
     let host = control.host_load();
     let (used, all) = control.port_usage(now);
     let rejected = Overload::ALL.map(|it| (it.name().to_owned(), control.rejected(it).into()));
-    json!({
+    let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "relay": control.is_ready(),
         "calls": control.call_count(),
         "is_draining": control.is_draining(),
         "refuses": control.overload().map(Overload::text),
-        "limits": limits_to_json(control.limits()),
-        "load": host.load_hundredths.map(|load| f64::from(load) / 100.0),
+        "load": host.load_hundredths.map(load),
         "cpu_percent": host.cpu_percent,
         "bits_per_s": control.bits_per_s(),
         "ports": { "used": 2 * used, "free": 2 * (all - used) },
         "rejected": Value::Object(rejected.into_iter().collect()),
-    })
+    });
+    if let (Value::Object(all), Value::Object(limits)) =
+        (&mut status, limits_all(control.limits(), kept))
+    {
+        all.extend(limits);
+    }
+    status
 }
 
 fn trace(control: &Control, call_id: &str) -> Value {

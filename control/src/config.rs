@@ -37,6 +37,8 @@ pub struct Config {
     pub offer_timeout_s: u32,
     /// What may be reached before new calls are turned away.
     pub limits: Limits,
+    /// Where limits are kept that are set at run time.
+    pub limits_path: PathBuf,
     /// Whether each call that is over is told in the log.
     pub call_records: bool,
     /// The socket that control is asked over by its operator.
@@ -80,6 +82,7 @@ impl Config {
             delete_delay_s: file.delete_delay_s,
             offer_timeout_s: file.offer_timeout_s,
             limits: limits(file),
+            limits_path: loaded.limits_path(),
             call_records: file.call_records,
             admin_socket: loaded.control_socket(),
             hep: file.hep.map(|address| (address, file.hep_agent_id)),

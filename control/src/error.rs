@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::tls::TlsError;
+
 /// Why control cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate or the key cannot be used.
+    #[error("control.tls_certificate: {0}")]
+    Tls(#[from] TlsError),
     /// No randomness, no signals, no event loop.
     #[error("cannot {doing}: {source}")]
     System {

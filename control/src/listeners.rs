@@ -1,7 +1,7 @@
 //! ng over streams: TCP, HTTP and WebSocket, on a thread of their own.
 //!
 //! ```text
-//! connections ─► tcp.rs, http.rs, websocket.rs ─► Link ─bounded channel, eventfd─► the loop
+//! connections (─► TLS) ─► tcp.rs, http.rs, websocket.rs ─► Link ─bounded channel, eventfd─► the loop
 //!                                                  ◄── a bounded queue for each connection
 //! ```
 //!
@@ -13,7 +13,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,18 @@ use rustc_hash::FxHashMap;
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::error::StartError;
 use crate::ng_config::NgConfig;
 use crate::ng_gate::{Access, Counts, Gate};
+use crate::tls::{TlsError, TlsFiles};
 
 mod http;
+mod origin;
+mod patience;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -45,6 +50,13 @@ const IN_FLIGHT_MAX: usize = 64;
 
 /// Replies and events that wait to be written to one connection.
 const REPLIES_MAX: usize = 2 * IN_FLIGHT_MAX;
+
+/// Bytes of all replies that wait for somebody to read them, on all connections together.
+const WAITING_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+
+/// Of all places, one of so many is for those who may only read numbers: they must not take the
+/// place of proxies.
+const READERS_SHARE: usize = 4;
 
 /// Longer than the core takes for any reply: what is not there by then will not come.
 const REPLY_TIME: Duration = Duration::from_secs(5);
@@ -78,7 +90,7 @@ pub(crate) enum Inbound {
 pub(crate) struct Streams {
     requests: mpsc::Receiver<Inbound>,
     link: Arc<Link>,
-    /// Where it listens: TCP, then HTTP.
+    /// Where it listens: TCP, then HTTP, then HTTPS.
     #[cfg(test)]
     addresses: Vec<SocketAddr>,
 }
@@ -91,9 +103,55 @@ struct Link {
     gate: Arc<Gate>,
     peers: Mutex<Peers>,
     metrics: tokio::sync::Mutex<Option<(Instant, String)>>,
+    /// Connections now, and those among them that may only read numbers.
     open: AtomicUsize,
+    open_readers: AtomicUsize,
     connections_max: usize,
+    /// Bytes of replies that wait.
+    waiting: Arc<AtomicUsize>,
+    tls: Option<Tls>,
     idle_timeout: Option<Duration>,
+}
+
+/// What TLS is spoken with, as it was read last.
+struct Tls {
+    files: TlsFiles,
+    acceptor: RwLock<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let acceptor = RwLock::new(files.read()?.into());
+        files.warn_of_readers();
+        Ok(Self {
+            files: files.clone(),
+            acceptor,
+        })
+    }
+
+    /// Reads certificate and key again, for connections that come from now on.
+    fn reload(&self) -> Result<(), TlsError> {
+        let acceptor = self.files.read()?.into();
+        self.files.warn_of_readers();
+        *self
+            .acceptor
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let acceptor = self.acceptor.read();
+        acceptor.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Where replies to each connection go, by its two addresses.
@@ -102,22 +160,58 @@ type Peers = FxHashMap<(SocketAddr, SocketAddr), Inlet>;
 /// Where replies to a connection go.
 #[derive(Debug)]
 struct Inlet {
-    replies: mpsc::Sender<Outbound>,
+    replies: mpsc::Sender<Waiting>,
     spoken: Spoken,
 }
 
-/// What is to be written to a connection.
+/// What waits to be written to a connection, and counts as long as it does.
 #[derive(Debug)]
-struct Outbound {
+struct Waiting {
     message: Vec<u8>,
     /// It was asked for, or may have been.
     is_reply: bool,
+    len: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Waiting {
+    /// `None` if too much waits already.
+    fn new(message: Vec<u8>, is_reply: bool, all: &Arc<AtomicUsize>) -> Option<Self> {
+        let len = message.len();
+        // The loop alone adds to it.
+        if all.load(Ordering::Relaxed).saturating_add(len) > WAITING_BYTES_MAX {
+            return None;
+        }
+        all.fetch_add(len, Ordering::Relaxed);
+        let all = Arc::clone(all);
+        Some(Self {
+            message,
+            is_reply,
+            len,
+            all,
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.message
+    }
+
+    fn take(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.message)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.len, Ordering::Relaxed);
+    }
 }
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Spoken {
     Http,
+    Https,
     Tcp,
 }
 
@@ -128,6 +222,7 @@ impl Streams {
         for (addresses, protocol, setting) in [
             (&config.listen_tcp, Spoken::Tcp, "listen_tcp"),
             (&config.listen_http, Spoken::Http, "listen_http"),
+            (&config.listen_https, Spoken::Https, "listen_https"),
         ] {
             for &address in addresses {
                 let listener = bind(address).map_err(|source| StartError::ListenStream {
@@ -142,7 +237,8 @@ impl Streams {
         if listeners.is_empty() {
             return Ok(None);
         }
-        Self::serve(listeners, config, gate)
+        let tls = config.tls.as_ref().map(Tls::read).transpose()?;
+        Self::serve(listeners, config, gate, tls)
             .map(Some)
             .map_err(StartError::system("begin to listen"))
     }
@@ -151,6 +247,7 @@ impl Streams {
         listeners: Vec<(TcpListener, Spoken)>,
         config: &NgConfig,
         gate: &Arc<Gate>,
+        tls: Option<Tls>,
     ) -> io::Result<Self> {
         #[cfg(test)]
         let addresses = listeners
@@ -167,7 +264,10 @@ impl Streams {
             peers: Mutex::default(),
             metrics: tokio::sync::Mutex::default(),
             open: AtomicUsize::new(0),
+            open_readers: AtomicUsize::new(0),
             connections_max: config.connections_max,
+            waiting: Arc::default(),
+            tls,
             idle_timeout: config.idle_timeout,
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -198,6 +298,17 @@ impl Streams {
         if !self.link.hand_out(client, message) {
             Counts::add(&self.link.gate.counts.undelivered);
             debug!(to = %client.remote, "no connection takes this reply");
+        }
+    }
+
+    /// Reads certificate and key again.
+    pub(crate) fn reload(&self) {
+        let Some(tls) = &self.link.tls else {
+            return info!("told to read the certificate again, but there is none");
+        };
+        match tls.reload() {
+            Ok(()) => info!("certificate and key were read again"),
+            Err(error) => warn!(%error, "the certificate that was read before goes on"),
         }
     }
 
@@ -256,7 +367,7 @@ impl Link {
         }
         let (sender, text) = oneshot::channel();
         self.request(Inbound::Metrics(sender)).await;
-        let text = tokio::time::timeout(REPLY_TIME, text).await.ok()?.ok()?;
+        let text = timeout(REPLY_TIME, text).await.ok()?.ok()?;
         *metrics = Some((Instant::now(), text.clone()));
         Some(text)
     }
@@ -265,8 +376,9 @@ impl Link {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = peers.get(&(client.remote, client.local));
         let is_reply = true;
-        let reply = Outbound { message, is_reply };
-        peer.is_some_and(|peer| peer.replies.try_send(reply).is_ok())
+        let reply = Waiting::new(message, is_reply, &self.waiting);
+        let peer = peer.zip(reply);
+        peer.is_some_and(|(peer, reply)| peer.replies.try_send(reply).is_ok())
     }
 
     /// Hands a message to all connections over TCP but those that do not read: replies have half of
@@ -275,11 +387,10 @@ impl Link {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let peers = peers.values().filter(|it| it.spoken == Spoken::Tcp);
         let is_lost = |peer: &&Inlet| {
-            let announcement = Outbound {
-                message: message.to_vec(),
-                is_reply: false,
-            };
-            peer.replies.capacity() <= IN_FLIGHT_MAX || peer.replies.try_send(announcement).is_err()
+            let is_reply = false;
+            let announcement = Waiting::new(message.to_vec(), is_reply, &self.waiting);
+            peer.replies.capacity() <= IN_FLIGHT_MAX
+                || announcement.is_none_or(|it| peer.replies.try_send(it).is_err())
         };
         peers.filter(is_lost).count()
     }
@@ -306,7 +417,7 @@ impl Link {
 struct Peer {
     link: Arc<Link>,
     client: Client,
-    replies: mpsc::Receiver<Outbound>,
+    replies: mpsc::Receiver<Waiting>,
 }
 
 impl Drop for Peer {
@@ -322,22 +433,34 @@ impl Drop for Peer {
 
 /// One of the connections that there may be.
 #[derive(Debug)]
-struct Place(Arc<Link>);
+struct Place {
+    link: Arc<Link>,
+    is_reader: bool,
+}
 
 impl Place {
-    fn take(link: &Arc<Link>) -> Option<Self> {
+    fn take(link: &Arc<Link>, access: Access) -> Option<Self> {
+        let is_reader = access != Access::All;
+        let readers_max = link.connections_max.div_ceil(READERS_SHARE);
         // One thread alone takes places.
-        if link.open.load(Ordering::Relaxed) >= link.connections_max {
+        let is_full = link.open.load(Ordering::Relaxed) >= link.connections_max;
+        let readers = link.open_readers.load(Ordering::Relaxed);
+        if is_full || (is_reader && readers >= readers_max) {
             return None;
         }
         link.open.fetch_add(1, Ordering::Relaxed);
-        Some(Self(Arc::clone(link)))
+        link.open_readers
+            .fetch_add(usize::from(is_reader), Ordering::Relaxed);
+        let link = Arc::clone(link);
+        Some(Self { link, is_reader })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.link.open.fetch_sub(1, Ordering::Relaxed);
+        let readers = usize::from(self.is_reader);
+        self.link.open_readers.fetch_sub(readers, Ordering::Relaxed);
     }
 }
 
@@ -394,14 +517,14 @@ fn admit(
     let local = stream.local_addr()?;
     let access = link.gate.access(remote.ip(), local.ip());
     let is_welcome = match protocol {
-        Spoken::Http => access != Access::Nothing,
+        Spoken::Http | Spoken::Https => access != Access::Nothing,
         Spoken::Tcp => access == Access::All,
     };
     if !is_welcome {
         link.gate.note_stranger(remote);
         return Ok(());
     }
-    let Some(place) = Place::take(link) else {
+    let Some(place) = Place::take(link, access) else {
         Counts::add(&counts.connections_refused);
         return Ok(());
     };
@@ -413,8 +536,26 @@ fn admit(
     let client = Client::new(Carrier::Stream, remote, local);
     let peer = link.join(client, protocol);
     match protocol {
-        Spoken::Http => drop(tokio::spawn(http::serve(place, peer, stream, access))),
+        Spoken::Http => drop(tokio::spawn(http::serve(
+            place, peer, stream, access, false,
+        ))),
+        Spoken::Https => drop(tokio::spawn(shake_hands(place, peer, stream, access))),
         Spoken::Tcp => drop(tokio::spawn(tcp::serve(place, peer, stream))),
     }
     Ok(())
+}
+
+/// Agrees on TLS with a client, and serves it.
+async fn shake_hands(place: Place, peer: Peer, stream: tokio::net::TcpStream, access: Access) {
+    let link = Arc::clone(&peer.link);
+    let Some(tls) = &link.tls else { return };
+    let hands = tls.acceptor().accept(stream);
+    match timeout(link.message_time(), hands).await {
+        Ok(Ok(stream)) => http::serve(place, peer, stream, access, true).await,
+        Ok(Err(error)) => {
+            Counts::add(&link.gate.counts.tls_failed);
+            debug!(remote = %peer.client.remote, %error, "no TLS could be agreed on");
+        }
+        Err(_) => Counts::add(&link.gate.counts.idle),
+    }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tandem_settings::{Loaded, SettingsError};
 
+use crate::tls::{TlsError, TlsFiles};
+
 /// Addresses that one transport of ng is received on at most.
 const LISTEN_MAX: usize = 16;
 
@@ -22,6 +24,10 @@ pub struct NgConfig {
     pub listen_tcp: Vec<SocketAddr>,
     /// Where, over HTTP and WebSocket.
     pub listen_http: Vec<SocketAddr>,
+    /// Where, over HTTPS and WebSocket over TLS.
+    pub listen_https: Vec<SocketAddr>,
+    /// What TLS is spoken with, if it is.
+    pub tls: Option<TlsFiles>,
     /// Who may ask.
     pub allow: Vec<IpNet>,
     /// Who may read metrics, besides.
@@ -47,6 +53,8 @@ impl NgConfig {
         let config = Self {
             listen_tcp: addresses(loaded, "control.listen_tcp", &file.listen_tcp)?,
             listen_http: addresses(loaded, "control.listen_http", &file.listen_http)?,
+            listen_https: addresses(loaded, "control.listen_https", &file.listen_https)?,
+            tls: tls(loaded)?,
             allow: networks(loaded, "control.ng_allow", &file.ng_allow)?,
             metrics_allow: networks(loaded, "control.metrics_allow", &file.metrics_allow)?,
             requests_per_second_max: file.requests_per_second_max,
@@ -57,16 +65,60 @@ impl NgConfig {
         Ok(config)
     }
 
-    /// TCP and HTTP cannot share a port.
+    /// TCP, HTTP and HTTPS cannot share a port.
     fn check_apart(&self, loaded: &Loaded) -> Result<(), SettingsError> {
-        for (index, address) in self.listen_http.iter().enumerate() {
-            if self.listen_tcp.contains(address) {
-                let key = format!("control.listen_http[{index}]");
-                let problem = format!("{address} stands in listen_tcp, too");
+        let pairs = [
+            (
+                "listen_http",
+                &self.listen_http,
+                "listen_tcp",
+                &self.listen_tcp,
+            ),
+            (
+                "listen_https",
+                &self.listen_https,
+                "listen_tcp",
+                &self.listen_tcp,
+            ),
+            (
+                "listen_https",
+                &self.listen_https,
+                "listen_http",
+                &self.listen_http,
+            ),
+        ];
+        for (setting, addresses, other, others) in pairs {
+            let mut addresses = addresses.iter().enumerate();
+            if let Some((index, address)) = addresses.find(|(_, it)| others.contains(it)) {
+                let key = format!("control.{setting}[{index}]");
+                let problem = format!("{address} stands in {other}, too");
                 return Err(loaded.wrong(&key, problem, "give one of them another port"));
             }
         }
         Ok(())
+    }
+}
+
+/// The files of TLS if it is spoken anywhere: they must be there, and belong together.
+fn tls(loaded: &Loaded) -> Result<Option<TlsFiles>, SettingsError> {
+    if loaded.file.control.listen_https.is_empty() {
+        return Ok(None);
+    }
+    let Some(certificate) = loaded.tls_certificate() else {
+        let problem = "it needs a certificate";
+        let cure = "name files in PEM with control.tls_certificate and control.tls_key";
+        return Err(loaded.wrong("control.listen_https", problem, cure));
+    };
+    let key = loaded.tls_key().unwrap_or_else(|| certificate.clone());
+    let files = TlsFiles { certificate, key };
+    let key_of = |error: &TlsError| match error {
+        TlsError::Read { path, .. } if *path == files.key => "control.tls_key",
+        TlsError::Key { .. } => "control.tls_key",
+        _ => "control.tls_certificate",
+    };
+    match files.read() {
+        Ok(_) => Ok(Some(files)),
+        Err(error) => Err(loaded.wrong(key_of(&error), error.to_string(), "")),
     }
 }
 
@@ -157,6 +209,8 @@ mod tests {
             ("ng_allow = [\"proxy\"]", "neither an address"),
             ("metrics_allow = [\"10.0.0.0/33\"]", "neither an address"),
             ("connections_max = 0", "not within"),
+            ("listen_https = [\"[::1]:0\"]", "no port"),
+            ("listen_https = [\"[::1]:443\"]", "needs a certificate"),
             ("connections_max = 100000", "not within"),
         ];
         for (line, problem) in cases {
@@ -166,5 +220,28 @@ mod tests {
         }
         let twice = "[control]\nlisten_tcp = [\"[::1]:80\"]\nlisten_http = [\"[::1]:80\"]\n";
         assert!(check(twice).unwrap_err().contains("listen_tcp, too"));
+    }
+
+    #[test]
+    fn a_certificate_is_read_beside_the_file_and_found_wrong_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, _) = crate::tls::tests::write(folder.path());
+        let check = |more: &str| {
+            let text = format!("[control]\nlisten_https = [\"[::1]:443\"]\n{more}");
+            let path = folder.path().join("tandem.toml");
+            let loaded = Loaded::parse(&path, &text).unwrap();
+            NgConfig::check(&loaded).map_err(|error| error.to_string())
+        };
+        let both = "tls_certificate = \"cert.pem\"\ntls_key = \"key.pem\"\n";
+        assert_eq!(check(both).unwrap().tls, Some(files));
+        let error = check("tls_certificate = \"cert.pem\"\n").unwrap_err();
+        assert!(error.contains("no private key in PEM"), "{error}");
+        let none = "tls_certificate = \"cert.pem\"\ntls_key = \"none.pem\"\n";
+        let error = check(none).unwrap_err();
+        assert!(error.contains("tandem.toml:4"), "{error}");
+        assert!(
+            error.contains("control.tls_key") && error.contains("none.pem"),
+            "{error}"
+        );
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Counts {
     pub(crate) idle: AtomicU64,
     /// Requests that are none, or too long.
     pub(crate) malformed: AtomicU64,
+    /// Connections on which no TLS could be agreed on.
+    pub(crate) tls_failed: AtomicU64,
     /// Replies and events that found no connection, or one that is not read.
     pub(crate) undelivered: AtomicU64,
 }
@@ -175,6 +177,11 @@ impl Gate {
                 "tandem_ng_unframed_total",
                 "Streams that cannot be read.",
                 &counts.malformed,
+            ),
+            (
+                "tandem_ng_tls_failed_total",
+                "Connections on which no TLS could be agreed on.",
+                &counts.tls_failed,
             ),
             (
                 "tandem_ng_undelivered_total",

@@ -120,6 +120,14 @@ impl NgServer {
         }
     }
 
+    /// Reads the certificate of `control.listen_https` again.
+    pub(crate) fn reload(&self) {
+        match &self.streams {
+            Some(streams) => streams.reload(),
+            None => info!("told to read the certificate again, but there is none"),
+        }
+    }
+
     /// Answers who asked for numbers, if anybody did.
     pub(crate) fn answer_metrics(&mut self, numbers: impl FnOnce() -> String) {
         if self.metrics_askers.is_empty() {

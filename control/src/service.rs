@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use control_core::{Control, Now, Output};
 use relay_wire::Learning;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use tandem_settings::{EndpointLearning, OtherSources};
 use tracing::info;
@@ -24,6 +24,7 @@ use crate::hep::HepSender;
 use crate::host_load::HostWatch;
 use crate::inherited::Inherited;
 use crate::journal;
+use crate::kept_limits::KeptLimits;
 use crate::key_log::KeyLog;
 use crate::metrics;
 use crate::ng_server::NgServer;
@@ -70,6 +71,7 @@ struct Service {
     relay_reads: Reads,
     ng_reads: Vec<Reads>,
     admin: AdminSocket,
+    limits: KeptLimits,
     hep: Option<HepSender>,
     key_log: KeyLog,
     /// Clients of ng over TCP are told of keys.
@@ -84,6 +86,7 @@ struct Service {
 #[derive(Debug, Default)]
 struct Ready {
     signal: Option<&'static str>,
+    reload: bool,
     relay: bool,
     /// Sockets of ng, by bits.
     ng: u32,
@@ -121,12 +124,14 @@ impl Service {
         let key_log = key_log.map_err(StartError::system("tell of keys"))?;
         info!(?config, "control runs");
         let mut control = new_control(config)?;
-        control.set_limits(config.limits);
+        let limits = KeptLimits::open(&config.limits_path, config.limits);
+        control.set_limits(limits.limits());
         control.want_call_records(config.call_records);
         let now = now();
         Ok(Self {
             control,
             admin,
+            limits,
             hep,
             key_log,
             tells_clients: config.dtmf_log_ng_tcp,
@@ -150,6 +155,10 @@ impl Service {
             if let Some(name) = ready.signal {
                 return Ok(Ending::Signal(name));
             }
+            if ready.reload {
+                signals.forget_hangups();
+                self.ng.reload();
+            }
             now = self::now();
             self.now = now;
             // What the relay says comes first: it finishes what was begun.
@@ -161,11 +170,16 @@ impl Service {
                 self.do_outputs();
             }
             self.serve_ng(now, ready.ng);
-            if ready.admin && self.admin.serve(&mut self.control, now) {
+            if ready.admin && self.serve_admin(now) {
                 return Ok(Ending::Drained);
             }
             self.look(now);
         }
+    }
+
+    /// Answers operators; `true` if control is to stop.
+    fn serve_admin(&mut self, now: Now) -> bool {
+        self.admin.serve(&mut self.control, &mut self.limits, now)
     }
 
     /// Sees how busy the host and the workers are, now and then.
@@ -174,6 +188,7 @@ impl Service {
             return;
         }
         self.next_look = now.instant + LOOK;
+        self.limits.keep(now.instant, self.control.limits());
         self.control.handle_host_load(self.host.look());
         self.control.refresh();
         self.do_outputs();
@@ -183,7 +198,8 @@ impl Service {
         let mut fds = Vec::with_capacity(8);
         let watch = PollFd::from_borrowed_fd;
         fds.extend(
-            [&signals.interrupt, &signals.terminate].map(|it| watch(it.as_fd(), PollFlags::IN)),
+            [&signals.interrupt, &signals.terminate, &signals.hangup]
+                .map(|it| watch(it.as_fd(), PollFlags::IN)),
         );
         fds.extend(self.ng.sockets().map(|it| watch(it, PollFlags::IN)));
         let relay = self.relay.interest();
@@ -207,7 +223,7 @@ impl Service {
         let is_admin_ready = fds[admin..].iter().any(|it| !it.revents().is_empty());
         let mut are_ready = fds.iter().map(|it| !it.revents().is_empty());
         let mut is_ready = || are_ready.next().unwrap_or(false);
-        let (interrupt, terminate) = (is_ready(), is_ready());
+        let (interrupt, terminate, reload) = (is_ready(), is_ready(), is_ready());
         let ng = (0..self.ng_reads.len()).map(|index| u32::from(is_ready()) << index);
         Ok(Ready {
             signal: match (interrupt, terminate) {
@@ -215,6 +231,7 @@ impl Service {
                 (false, true) => Some("SIGTERM"),
                 (false, false) => None,
             },
+            reload,
             ng: ng.sum(),
             admin: is_admin_ready,
             relay: relay.is_some() && is_ready(),
@@ -262,6 +279,8 @@ impl Service {
                     hep.request(now, client.remote, client.local, datagram);
                 }
                 self.control.handle_request(now, client, datagram);
+                // Before it is said that it was done.
+                self.limits.keep(now.instant, self.control.limits());
                 self.do_outputs();
             }
             self.ng_reads[index].note(read);
@@ -296,7 +315,9 @@ impl Service {
         }
     }
 
-    fn say_goodbye(&self) {
+    fn say_goodbye(&mut self) {
+        self.limits
+            .keep_now(self.now.instant, self.control.limits());
         let calls = self.control.call_count();
         let counters = self.control.counters();
         let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost());
@@ -311,11 +332,12 @@ impl Service {
     }
 }
 
-/// SIGINT and SIGTERM: each makes its socket readable.
+/// SIGINT and SIGTERM, and SIGHUP to read the certificate again: each makes its socket readable.
 #[derive(Debug)]
 struct Signals {
     interrupt: UnixStream,
     terminate: UnixStream,
+    hangup: UnixStream,
 }
 
 impl Signals {
@@ -323,13 +345,21 @@ impl Signals {
         let watch = |signal| {
             let (read, write) = UnixStream::pair()?;
             pipe::register(signal, write)?;
+            read.set_nonblocking(true)?;
             Ok(read)
         };
         let watch = |signal| watch(signal).map_err(StartError::system("watch for signals"));
         Ok(Self {
             interrupt: watch(SIGINT)?,
             terminate: watch(SIGTERM)?,
+            hangup: watch(SIGHUP)?,
         })
+    }
+
+    /// Several that came meanwhile are one.
+    fn forget_hangups(&self) {
+        let mut bytes = [0; 64];
+        while rustix::io::read(&self.hangup, &mut bytes).is_ok_and(|len| len > 0) {}
     }
 }
 

@@ -167,3 +167,56 @@ fn a_stranger_is_not_answered_over_udp() {
             .then_some(())
     });
 }
+
+/// Nobody can have anything sent to someone else by asking in his name.
+#[test]
+fn strangers_get_not_a_byte_over_any_transport() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tandem.toml");
+    let (ng, tcp, http) = (address(22_241), address(22_242), address(22_243));
+    let settings = format!(
+        "[control]\nlisten = [\"{ng}\"]\nlisten_tcp = [\"{tcp}\"]\nlisten_http = [\"{http}\"]\n\
+         ng_allow = [\"127.0.0.3\"]\nmetrics_allow = [\"127.0.0.2\"]\n"
+    );
+    std::fs::write(&file, settings).unwrap();
+    let _daemon = Daemon::start(&file);
+    let bind = |last: u8| UdpSocket::bind((std::net::Ipv4Addr::new(127, 0, 0, last), 0)).unwrap();
+    let allowed = bind(3);
+    allowed.connect(ng).unwrap();
+    let patience = Some(Duration::from_secs(1));
+    allowed.set_read_timeout(patience).unwrap();
+    let mut buffer = [0; 65_536];
+    let mut ping = || {
+        until("no reply", || {
+            allowed.send(b"c d7:command4:pinge").ok()?;
+            allowed.recv(&mut buffer).ok()
+        })
+    };
+    ping();
+    // One that nobody knows, and one who may read numbers, though not this way.
+    for stranger in [bind(4), bind(2)] {
+        for request in [
+            &b"c d7:command4:pinge"[..],
+            b"c d5:limiti9999e7:command4:liste",
+            b"c d7:command3:cli4:body17:list sessions alle",
+            b"c {\"command\":\"statistics\"}",
+            b"nonsense",
+            b"",
+        ] {
+            stranger.send_to(request, ng).unwrap();
+        }
+        // Requests are answered in their order: what was to come would be there.
+        ping();
+        stranger.set_nonblocking(true).unwrap();
+        let nothing = stranger.recv(&mut [0; 64]).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    // From 127.0.0.1, which is nobody here.
+    for address in [tcp, http] {
+        let mut stream = connect(address);
+        let _ = stream.write_all(b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n");
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all);
+        assert_eq!(all, b"");
+    }
+}

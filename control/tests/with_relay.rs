@@ -154,6 +154,54 @@ fn media_goes_on_while_control_is_dead_and_the_next_one_knows_the_call() {
 }
 
 #[test]
+fn two_names_of_one_address_are_two_interfaces_with_the_same_ports() {
+    let Some(mut daemons) = Daemons::start() else {
+        return;
+    };
+    let mut ports = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let (caller, callee) = (Phone::new(), Phone::new());
+        let (offered, answered) = (sdp(caller.port()), sdp(callee.port()));
+        let name = format!("call{n}");
+        let mut offer = Negotiation::new(name.as_bytes(), b"alice", offered.as_bytes());
+        offer.direction = Some([b"default", b"other"]);
+        let callee_port = daemons.negotiate(&Command::Offer(offer));
+        let answer = Negotiation::new(name.as_bytes(), b"alice", answered.as_bytes());
+        let caller_port = daemons.negotiate(&Command::Answer(answer.to_tag(b"bob")));
+        assert!(ports.insert(caller_port) && ports.insert(callee_port));
+        Call {
+            caller,
+            callee,
+            caller_port,
+            callee_port,
+        }
+        .talk(1);
+    }
+    daemons.stop();
+}
+
+#[test]
+fn limits_that_were_set_hold_for_the_next_control() {
+    let Some(mut daemons) = Daemons::start() else {
+        return;
+    };
+    let line = |daemons: &mut Daemons, line: &str| {
+        daemons.ask(&Command::Cli(line.as_bytes()), |reply| {
+            let response = reply.dictionary().get("response").unwrap();
+            String::from_utf8(response.as_bytes().unwrap().to_vec()).unwrap()
+        })
+    };
+    let before = line(&mut daemons, "list maxsessions");
+    line(&mut daemons, "set maxsessions 7");
+    daemons.kill_control();
+    daemons.start_control();
+    let after = line(&mut daemons, "list maxsessions");
+    assert_eq!(after, "Maximum sessions configured on rtpengine: 7\n");
+    assert_ne!(before, after);
+    daemons.stop();
+}
+
+#[test]
 fn a_relay_that_died_gets_its_calls_again() {
     let Some(mut daemons) = Daemons::start() else {
         return;

@@ -213,14 +213,33 @@ fn interfaces(
                 "each worker has a part of relay.ports, and needs two ports of the interface in it",
             )
         })?;
-        let addresses = interfaces.iter().map(|(it, _)| it.address);
-        if addresses.into_iter().any(|it| it == interface.address) {
-            let problem = format!("{} is there twice", interface.address);
-            return Err(wrong(problem, "each address can be one interface"));
+        let mut others = interfaces.iter().map(|(it, _)| it);
+        if let Some(problem) = others.find_map(|it| clash(it, &interface)) {
+            let cure = "one address may have several names, which share its ports or divide them";
+            return Err(wrong(problem, cure));
         }
         interfaces.push((interface, dscp.map_or(tos, tos_of)));
     }
     Ok(interfaces)
+}
+
+/// Why two interfaces cannot be there together. Those of one address share their ports, or have
+/// none in common: whoever counts them knows no third way.
+fn clash(one: &Interface, other: &Interface) -> Option<String> {
+    if one.address != other.address {
+        return None;
+    }
+    if one.name == other.name {
+        return Some(format!("{} is there twice as {}", one.address, one.name));
+    }
+    let overlaps = match (one.ports, other.ports) {
+        (Some([first, last]), Some([from, to])) => first <= to && from <= last,
+        _ => true,
+    };
+    (one.ports != other.ports && overlaps).then(|| {
+        let (name, address) = (&one.name, one.address);
+        format!("{address} is {name}, too, which has some of these ports and others besides")
+    })
 }
 
 /// The interface has ports of each worker.
@@ -364,6 +383,16 @@ mod tests {
     }
 
     #[test]
+    fn one_address_may_have_several_names() {
+        let config = check(r#"interfaces = ["lan=10.0.0.1", "wan=10.0.0.1!203.0.113.9"]"#);
+        assert_eq!(config.unwrap().interfaces.len(), 2);
+        let apart = r#"
+            workers = 1
+            interfaces = ["a=10.0.0.1;ports=30000-30999", "b=10.0.0.1;ports=31000-31999"]"#;
+        assert_eq!(check(apart).unwrap().interfaces.len(), 2);
+    }
+
+    #[test]
     fn names_key_and_line_of_a_mistake() {
         let mistakes = [
             (r#"interfaces = ["lan=nowhere"]"#, "relay.interfaces[0]"),
@@ -373,7 +402,11 @@ mod tests {
                 "relay.interfaces[0]",
             ),
             (
-                r#"interfaces = ["10.0.0.1", "a=10.0.0.1"]"#,
+                r#"interfaces = ["a=10.0.0.1", "a=10.0.0.1!203.0.113.9"]"#,
+                "relay.interfaces[1]",
+            ),
+            (
+                r#"interfaces = ["10.0.0.1", "a=10.0.0.1;ports=30000-34999"]"#,
                 "relay.interfaces[1]",
             ),
             (

@@ -1,5 +1,6 @@
 //! The relay as a whole: workers, link, and how they begin and end.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -297,12 +298,13 @@ fn check_interfaces(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Endpoints of one worker: one for each port of each interface, if the system lets us.
+/// Endpoints of one worker: one for each port of each address, if the system lets us.
 fn endpoints_max(config: &Config) -> u32 {
     let slice = config.partition.slice(WorkerId(0));
     let ports = slice.map_or(0, |it| it.len() as u64);
     let workers = u64::from(config.partition.workers());
-    let wanted = ports * config.interfaces.len() as u64;
+    let addresses: BTreeSet<_> = config.interfaces.iter().map(|it| it.address).collect();
+    let wanted = ports * addresses.len() as u64;
     let room = file_limit::make_room(wanted * workers) / workers;
     if room < wanted {
         warn!(

@@ -1,6 +1,10 @@
-//! What packets notice of questions. Ten thousand calls are up (or as many as there may be open
-//! files for), some of them talk; meanwhile all are listed, one is queried, everything is counted,
-//! again and again.
+//! What packets notice of questions. Ten thousand calls are up, some of them talk; meanwhile all are
+//! listed, one is queried, everything is counted, again and again.
+//!
+//! A port is an open file, and a host may allow fewer of them than so many calls need: 20,000 are
+//! enough for 4,968 calls. The others have had their stream refused (a port of 0): they are known,
+//! listed, queried and counted like any call, and have no ports. rtpengine opens four for whatever
+//! else a call may be, with or without `rtcp-mux`.
 //!
 //! Everything of a relay runs on one core, so that who answers questions takes time from who
 //! forwards, unless it gives way.
@@ -46,6 +50,8 @@ pub(crate) struct Asked {
     relay: String,
     round: u32,
     calls: u32,
+    /// Those of them that have ports.
+    with_ports: u32,
     quiet_us: Percentiles,
     asked_us: Percentiles,
     lost: u64,
@@ -86,8 +92,9 @@ struct Place<'a> {
     // Before the hosts, which cannot go while somebody is in them.
     relay: Running,
     hosts: TwoHosts,
-    /// Calls that do not talk.
+    /// Calls that do not talk, and those of them that have ports.
     idle: u32,
+    with_ports: u32,
 }
 
 impl<'a> Place<'a> {
@@ -97,11 +104,12 @@ impl<'a> Place<'a> {
         let core = plan.cores.relay;
         let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
         // A port is an open file; some are for those who talk.
-        let idle = CALLS.min(files::calls_possible()).saturating_sub(TALKING);
-        let count = usize::try_from(idle)?;
+        let idle = CALLS - TALKING;
+        let with_ports = idle.min(files::calls_possible().saturating_sub(TALKING));
+        let (count, opened) = (usize::try_from(idle)?, usize::try_from(with_ports)?);
         let make = || {
             let mut client = client(&relay)?;
-            set_up::make(&mut client, &relay, count, &set_up::Pace::None)
+            set_up::make_some_open(&mut client, &relay, count, opened)
         };
         hosts.load.within(make)?;
         plan.clock.tick(MAKE_S);
@@ -110,6 +118,7 @@ impl<'a> Place<'a> {
             relay,
             hosts,
             idle,
+            with_ports,
         })
     }
 
@@ -126,6 +135,7 @@ impl<'a> Place<'a> {
             relay: self.contestant.name.clone(),
             round,
             calls: self.idle + TALKING,
+            with_ports: self.with_ports + TALKING,
             quiet_us: us(&quiet),
             asked_us: us(&asked),
             lost: lost(&quiet) + lost(&asked),
@@ -229,10 +239,11 @@ impl Answers {
 impl Asked {
     fn line(&self) -> String {
         format!(
-            "asked    {:<16} {} calls: 99 % within {:.0} µs, with {} questions {:.0} µs ({:.2} ×), \
+            "asked    {:<16} {} calls, {} with ports: 99 % within {:.0} µs, with {} questions {:.0} µs ({:.2} ×), \
              99.9 % {:.0} and {:.0} µs; list {:.2} ms, query {:.2} ms, statistics {:.2} ms; lost {}",
             self.relay,
             self.calls,
+            self.with_ports,
             self.quiet_us.p99,
             self.questions,
             self.asked_us.p99,

@@ -172,7 +172,7 @@ fn tandem_settings(ip: IpAddr, server: SocketAddr, core: usize, settings: &str) 
     let (first, last) = PORTS;
     format!(
         "[tandem]\ndata_dir = \".\"\n[log]\nlevel = \"warn\"\n\
-         [control]\nlisten = [\"{server}\"]\ncalls_max = 20000\n\
+         [control]\nlisten = [\"{server}\"]\ncalls_max = 20000\nmedia_timeout_s = 3600\n\
          ng_allow = [\"0.0.0.0/0\"]\nrequests_per_second_max = 0\n\
          [relay]\ninterfaces = [\"{ip}\"]\nports = [{first}, {last}]\nworkers = 1\n\
          cores = [{core}]\ncalls_per_worker_max = 20000\n{settings}\n\

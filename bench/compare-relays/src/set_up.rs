@@ -206,13 +206,38 @@ pub(crate) fn make(
     calls: usize,
     pace: &Pace,
 ) -> Result<()> {
+    make_calls(client, relay, calls, calls, pace)
+}
+
+/// The same as fast as it goes; only the first `opened` of them get ports, and the stream of the
+/// others is refused.
+pub(crate) fn make_some_open(
+    client: &mut NgClient,
+    relay: &Running,
+    calls: usize,
+    opened: usize,
+) -> Result<()> {
+    make_calls(client, relay, calls, opened, &Pace::None)
+}
+
+fn make_calls(
+    client: &mut NgClient,
+    relay: &Running,
+    calls: usize,
+    opened: usize,
+    pace: &Pace,
+) -> Result<()> {
     for (turn, is_offer) in [true, false].into_iter().enumerate() {
         client.ask_all(
             calls,
             |index, cookie| {
                 pace.wait(turn * calls + index);
                 let id = format!("set-up-{index}");
-                let port = if is_offer { 8_000 } else { 8_002 };
+                let port = match (index < opened, is_offer) {
+                    (true, true) => 8_000,
+                    (true, false) => 8_002,
+                    (false, _) => 0,
+                };
                 let sdp = describe(SocketAddr::new(relay.server.ip(), port), 0, "", 20);
                 let it = Negotiation::new(id.as_bytes(), b"caller", sdp.as_bytes());
                 let it = it.replace_origin();

@@ -29,6 +29,7 @@ use self::metrics::Tally;
 use self::survey::Survey;
 use self::watch::Watch;
 
+pub use self::command_line::is_order;
 pub(crate) use self::treating::policy_of_keys;
 pub use self::watch::WatchedCall;
 

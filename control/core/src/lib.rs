@@ -47,7 +47,7 @@ mod treatment;
 
 pub use call::{Carrier, Client, Format};
 pub use codecs::{OpusPolicy, Preference, Transcode};
-pub use control::{Config, Control, Counters, Now, WatchedCall};
+pub use control::{Config, Control, Counters, Now, WatchedCall, is_order};
 pub use exposition::{CONTENT_TYPE, Exposition, Kind, Labels, Number};
 pub use limits::{HostLoad, Limits, Overload};
 pub use output::{EndReason, KeyReport, Notice, Output, QualityReport};

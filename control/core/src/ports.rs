@@ -40,8 +40,10 @@ const WARM_MIN: usize = 256;
 /// The free pairs of all workers and interfaces.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
-    /// By worker, then by interface.
+    /// By worker, then by the number in `pool_of`.
     pools: Vec<Vec<Pool>>,
+    /// By interface. Those that are other names of one address have one pool.
+    pool_of: Vec<usize>,
 }
 
 impl Ports {
@@ -54,16 +56,27 @@ impl Ports {
         idle_per_worker_max: u32,
     ) -> Self {
         let idle_max = usize::try_from(idle_per_worker_max).unwrap_or(usize::MAX);
-        let warm_max = idle_max / 2 / interfaces.len().max(1);
+        let mut places = Vec::new();
+        let pool_of = interfaces.iter().map(|interface| {
+            let place = (interface.address, interface.ports);
+            let known = places.iter().position(|it| *it == place);
+            known.unwrap_or_else(|| {
+                places.push(place);
+                places.len() - 1
+            })
+        });
+        let pool_of = pool_of.collect();
+        let warm_max = idle_max / 2 / places.len().max(1);
         let slices = (0..partition.workers()).filter_map(|n| partition.slice(WorkerId(n)));
         let pools = slices.map(|slice| {
-            let pools = interfaces
+            let pools = places
                 .iter()
-                .map(|it| Pool::new(&slice, it.ports, warm_max));
+                .map(|(_, ports)| Pool::new(&slice, *ports, warm_max));
             pools.collect()
         });
         Self {
             pools: pools.collect(),
+            pool_of,
         }
     }
 
@@ -125,7 +138,7 @@ impl Ports {
 
     fn pool(&mut self, worker: WorkerId, interface: InterfaceId) -> Option<&mut Pool> {
         let pools = self.pools.get_mut(usize::from(worker.0))?;
-        pools.get_mut(usize::from(interface.0))
+        pools.get_mut(*self.pool_of.get(usize::from(interface.0))?)
     }
 }
 
@@ -333,6 +346,38 @@ mod tests {
             assert!(!ports.cover(number), "{number}");
         }
         assert!(ports.cover(30_000) && ports.cover(30_019));
+    }
+
+    #[test]
+    fn names_of_one_address_hand_out_each_pair_once() {
+        let partition = PortPartition::new(30_000, 30_011, 1).unwrap();
+        let whole = interface(None);
+        let other = Interface {
+            name: "other".to_owned(),
+            advertised: Some([203, 0, 113, 1].into()),
+            ..whole.clone()
+        };
+        let far = Interface {
+            address: [192, 0, 2, 2].into(),
+            ..whole.clone()
+        };
+        let mut ports = Ports::new(&partition, &[whole, far, other], 0);
+        let now = start();
+        assert_eq!(ports.usage(now), (0, 12), "two addresses");
+        let taken = Port {
+            interface: InterfaceId(2),
+            number: 30_004,
+        };
+        assert!(ports.reserve(WORKER, taken));
+        assert!(!ports.reserve(WORKER, port(30_004)), "by its other name");
+        assert_eq!(all(&mut ports, 0, 0).len(), 5);
+        assert_eq!(all(&mut ports, 0, 2), [] as [u16; 0]);
+        assert_eq!(all(&mut ports, 0, 1).len(), 6);
+        ports.release(now, WORKER, taken);
+        let later = now + QUARANTINE;
+        let mut rng = StdRng::seed_from_u64(1);
+        let again = ports.take(later, WORKER, INTERFACE, &mut rng);
+        assert_eq!(again, Some(30_004));
     }
 
     fn port(number: u16) -> Port {

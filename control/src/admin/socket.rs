@@ -12,6 +12,7 @@ use control_core::{Control, Now};
 use rustix::event::PollFlags;
 
 use super::answer;
+use crate::kept_limits::KeptLimits;
 
 /// Clients at once. Another one takes the place of the one that came first.
 const CLIENTS_MAX: usize = 8;
@@ -74,10 +75,10 @@ impl AdminSocket {
     }
 
     /// Serves whoever is there; `true` if control is to stop.
-    pub(crate) fn serve(&mut self, control: &mut Control, now: Now) -> bool {
+    pub(crate) fn serve(&mut self, control: &mut Control, kept: &mut KeptLimits, now: Now) -> bool {
         let mut must_stop = false;
         for client in &mut self.clients {
-            must_stop |= client.serve(control, now);
+            must_stop |= client.serve(control, kept, now);
         }
         self.clients.retain(|client| !client.is_gone);
         while let Ok((stream, _)) = self.listener.accept() {
@@ -106,7 +107,7 @@ impl Drop for AdminSocket {
 
 impl Client {
     /// Answers what has come; `true` if control is to stop.
-    fn serve(&mut self, control: &mut Control, now: Now) -> bool {
+    fn serve(&mut self, control: &mut Control, kept: &mut KeptLimits, now: Now) -> bool {
         let mut must_stop = false;
         loop {
             self.write();
@@ -116,7 +117,7 @@ impl Client {
             }
             if let Some(end) = self.incoming.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.incoming.drain(..=end).collect();
-                let answered = answer(control, now, &line);
+                let answered = answer(control, kept, now, &line);
                 must_stop |= answered.must_stop;
                 self.outgoing = format!("{}\n", answered.reply).into_bytes();
             } else if self.incoming.len() >= LINE_LEN_MAX {

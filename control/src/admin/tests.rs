@@ -33,8 +33,18 @@ fn now() -> Now {
     }
 }
 
+/// Limits that cannot be kept anywhere.
+fn kept(control: &Control) -> KeptLimits {
+    KeptLimits::open(Path::new("/proc/none/limits.json"), control.limits())
+}
+
+fn say(control: &mut Control, line: &[u8]) -> Answered {
+    let mut kept = kept(control);
+    answer(control, &mut kept, now(), line)
+}
+
 fn ask(control: &mut Control, request: &Value) -> Value {
-    answer(control, now(), request.to_string().as_bytes()).reply
+    say(control, request.to_string().as_bytes()).reply
 }
 
 #[test]
@@ -64,19 +74,45 @@ fn limits_change_one_by_one_and_wrong_ones_change_nothing() {
 }
 
 #[test]
+fn it_is_said_where_limits_are_from_and_whether_they_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut control = control();
+    let mut kept = KeptLimits::open(&folder.path().join("limits.json"), control.limits());
+    let set = br#"{"command":"limits","set":{"calls_max":7}}"#;
+    let reply = answer(&mut control, &mut kept, now(), set).reply;
+    let said = |reply: &Value| {
+        let calls = |of: &str| reply[of]["calls_max"].as_u64();
+        (
+            calls("limits"),
+            calls("limits_configured"),
+            reply["limits_kept"].as_bool(),
+        )
+    };
+    assert_eq!(said(&reply), (Some(7), Some(100), Some(true)));
+    let status = answer(&mut control, &mut kept, now(), br#"{"command":"status"}"#).reply;
+    assert_eq!(said(&status), (Some(7), Some(100), Some(true)));
+    let reply = say(
+        &mut control,
+        br#"{"command":"limits","set":{"calls_max":8}}"#,
+    )
+    .reply;
+    assert_eq!(reply["limits_kept"], false, "there is nowhere to");
+}
+
+#[test]
 fn it_stops_only_when_it_has_been_drained() {
     let mut control = control();
     let stop = br#"{"command":"stop"}"#;
-    assert!(!answer(&mut control, now(), stop).must_stop);
+    assert!(!say(&mut control, stop).must_stop);
     let reply = ask(&mut control, &json!({"command": "drain", "on": true}));
     assert_eq!(reply["refuses"], "Parallel session limit reached");
-    assert!(answer(&mut control, now(), stop).must_stop);
+    assert!(say(&mut control, stop).must_stop);
     let reply = ask(&mut control, &json!({"command": "drain", "on": false}));
     assert_eq!(
         (&reply["is_draining"], &reply["refuses"]),
         (&json!(false), &json!(null))
     );
-    assert!(!answer(&mut control, now(), stop).must_stop);
+    assert!(!say(&mut control, stop).must_stop);
 }
 
 #[test]
@@ -90,7 +126,7 @@ fn what_is_not_understood_is_answered_with_an_error() {
         r#"{"command":"drain"}"#,
         r#"{"command":"calls","limit":-1}"#,
     ] {
-        let answered = answer(&mut control, now(), line.as_bytes());
+        let answered = say(&mut control, line.as_bytes());
         assert!(
             answered.reply["error"].is_string() && !answered.must_stop,
             "{line}"
@@ -156,12 +192,13 @@ fn the_worst_call_comes_first() {
 /// Serves until the client has what it waits for.
 fn exchange(socket: &mut AdminSocket, path: &Path, text: &str) -> Vec<String> {
     let mut control = control();
+    let mut kept = kept(&control);
     let mut client = UnixStream::connect(path).unwrap();
     client.write_all(text.as_bytes()).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     // The first time it is let in, the second time served.
     for _ in 0..2 {
-        assert!(!socket.serve(&mut control, now()));
+        assert!(!socket.serve(&mut control, &mut kept, now()));
     }
     // One that is thrown out while it still writes may find the connection reset.
     BufReader::new(client)

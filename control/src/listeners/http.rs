@@ -8,8 +8,8 @@
 //! GET  /ping       pong
 //! ```
 //!
-//! A browser on this host may be made to send requests by any page that it shows. It says where
-//! that page is from; who is from elsewhere is refused.
+//! Pages of other sites are refused (`origin.rs`), and what changes something over `GET` if a browser
+//! may have been made to ask for it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,16 +20,17 @@ use control_core::Client;
 use control_ng::{Dictionary, Message, Reply};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN, UPGRADE};
+use hyper::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::{Link, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX, websocket};
+use super::patience::Patient;
+use super::{Link, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX, Waiting, origin, websocket};
 use crate::ng_gate::{Access, Counts};
 
 /// How long the head of a request may take to come, or the next request after a reply.
@@ -54,20 +55,26 @@ pub(super) struct Asker {
     pub(super) link: Arc<Link>,
     peer: Mutex<Peer>,
     access: Access,
+    is_secure: bool,
     _place: Place,
 }
 
 /// Makes cookies for documents that come without.
 static COOKIES: AtomicU64 = AtomicU64::new(0);
 
-/// Serves a connection until it ends, or is a WebSocket.
-pub(super) async fn serve(place: Place, peer: Peer, stream: TcpStream, access: Access) {
+/// Serves a connection until it ends, or is a WebSocket. It is over TLS if it `is_secure`.
+pub(super) async fn serve<S>(place: Place, peer: Peer, stream: S, access: Access, is_secure: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let idle = peer.link.idle_timeout.unwrap_or(HEAD_TIME);
+    let stream = Patient::new(stream, peer.link.message_time());
     let asker = Arc::new(Asker {
         client: peer.client,
         link: Arc::clone(&peer.link),
         peer: Mutex::new(peer),
         access,
+        is_secure,
         _place: place,
     });
     let service = service_fn(|request| {
@@ -84,7 +91,7 @@ pub(super) async fn serve(place: Place, peer: Peer, stream: TcpStream, access: A
         .await;
     if let Err(error) = served {
         let counts = &asker.link.gate.counts;
-        let is_idle = error.is_timeout();
+        let is_idle = error.is_timeout() || is_unread(&error);
         Counts::add(if is_idle {
             &counts.idle
         } else {
@@ -94,9 +101,16 @@ pub(super) async fn serve(place: Place, peer: Peer, stream: TcpStream, access: A
     }
 }
 
+/// Whether a connection is over because nobody reads what we write.
+fn is_unread(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|it| it.downcast_ref::<std::io::Error>());
+    source.is_some_and(|it| it.kind() == std::io::ErrorKind::TimedOut)
+}
+
 impl Asker {
     async fn serve(self: Arc<Self>, mut request: Request<Incoming>) -> Answer {
-        if !is_same_origin(&request) {
+        if !origin::is_ours(&request, self.is_secure) {
             return refusal(StatusCode::FORBIDDEN, "not for pages of other sites\n");
         }
         let path = request.uri().path().to_owned();
@@ -112,6 +126,9 @@ impl Asker {
             }
             (&Method::GET, path) if path.starts_with("/cli/") => {
                 let line = command_line(&path["/cli/".len()..]);
+                if control_core::is_order(&line) && !origin::is_no_browser(&request) {
+                    return refusal(StatusCode::METHOD_NOT_ALLOWED, "send this by POST /cli\n");
+                }
                 return self.cli(&line).await;
             }
             (&Method::POST, "/ng" | "/ng-plain" | "/cli") => {}
@@ -209,18 +226,17 @@ impl Asker {
         self.link.ask(self.client, message).await;
         let deadline = Instant::now() + REPLY_TIME;
         while let Ok(Some(reply)) = timeout_at(deadline, peer.replies.recv()).await {
-            let reply = reply.message;
-            if Message::split(&reply).is_some_and(|it| it.cookie == cookie) {
-                return Some(reply);
+            if Message::split(reply.bytes()).is_some_and(|it| it.cookie == cookie) {
+                return Some(reply.take());
             }
         }
         None
     }
 
     /// The next message for this connection.
-    pub(super) async fn reply(&self) -> Option<Vec<u8>> {
+    pub(super) async fn reply(&self) -> Option<Waiting> {
         let mut peer = self.peer.lock().await;
-        peer.replies.recv().await.map(|it| it.message)
+        peer.replies.recv().await
     }
 }
 
@@ -236,27 +252,6 @@ async fn read(body: Incoming, within: Duration) -> Result<Vec<u8>, StatusCode> {
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
     }
-}
-
-/// Whether a request is from no page at all, or from one of the same host.
-fn is_same_origin(request: &Request<Incoming>) -> bool {
-    let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
-    match (header(ORIGIN), header(HOST)) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(origin), Some(host)) => host_name(origin) == host_name(host),
-    }
-}
-
-/// `name` of `http://name:port`, or of less.
-fn host_name(origin: &[u8]) -> &[u8] {
-    let after = origin.windows(3).position(|it| it == b"://");
-    let name = &origin[after.map_or(0, |at| at + 3)..];
-    if name.starts_with(b"[") {
-        let end = name.iter().position(|byte| *byte == b']');
-        return &name[..end.map_or(name.len(), |at| at + 1)];
-    }
-    name.split(|byte| *byte == b':').next().unwrap_or_default()
 }
 
 /// The line that a path stands for: words divided by slashes, plus signs or `%20`.

@@ -1,6 +1,7 @@
 //! ng over TCP: `cookie document`, one after the other, many under way at once.
 
 use std::io;
+use std::time::Duration;
 
 use control_ng::{FrameError, Framer, reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::{IN_FLIGHT_MAX, MESSAGE_TIME, Outbound, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX};
+use super::{IN_FLIGHT_MAX, Peer, Place, REPLY_TIME, REQUEST_BYTES_MAX, Waiting};
 use crate::ng_gate::Counts;
 
 /// Bytes read at once.
@@ -85,6 +86,10 @@ impl Connection {
                 }
             };
             if let Err(error) = turn {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    // It does not read.
+                    Counts::add(&self.peer.link.gate.counts.idle);
+                }
                 return Ending::Io(error);
             }
         }
@@ -116,14 +121,15 @@ impl Connection {
         }
     }
 
-    async fn reply(&mut self, reply: &Outbound) -> io::Result<()> {
+    async fn reply(&mut self, reply: &Waiting) -> io::Result<()> {
         if reply.is_reply {
             self.in_flight = self.in_flight.saturating_sub(1);
             if self.in_flight == 0 {
                 self.expect_message();
             }
         }
-        write(&mut self.stream, &reply.message).await
+        let patience = self.peer.link.message_time();
+        write(&mut self.stream, reply.bytes(), patience).await
     }
 
     /// What is not answered by now never will be. `false` if nothing was waited for.
@@ -144,6 +150,7 @@ impl Connection {
 
     /// Says what is wrong, and that nothing more will be read.
     async fn refuse(&mut self, error: FrameError) -> Ending {
+        let patience = self.peer.link.message_time();
         Counts::add(&self.peer.link.gate.counts.malformed);
         let reason = match error {
             FrameError::TooLong => "Request too long",
@@ -154,13 +161,13 @@ impl Connection {
             && let Ok(Some(reply)) = timeout(REPLY_TIME, self.peer.replies.recv()).await
         {
             self.in_flight -= usize::from(reply.is_reply);
-            if let Err(error) = write(&mut self.stream, &reply.message).await {
+            if let Err(error) = write(&mut self.stream, reply.bytes(), patience).await {
                 return Ending::Io(error);
             }
         }
         if let Some(cookie) = self.framer.cookie() {
             let refusal = reply::error(reason).encode(cookie);
-            if let Err(error) = write(&mut self.stream, &refusal).await {
+            if let Err(error) = write(&mut self.stream, &refusal, patience).await {
                 return Ending::Io(error);
             }
         }
@@ -188,7 +195,7 @@ impl Connection {
 }
 
 /// Writes all, if it is read in time.
-async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    let written = timeout(MESSAGE_TIME, stream.write_all(bytes)).await;
+async fn write(stream: &mut TcpStream, bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let written = timeout(patience, stream.write_all(bytes)).await;
     written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -25,6 +25,8 @@ const PONG: &[u8] = b"c1 d6:result4:ponge";
 struct Server {
     tcp: SocketAddr,
     http: SocketAddr,
+    https: Option<SocketAddr>,
+    link: Arc<Link>,
     gate: Arc<Gate>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -34,6 +36,8 @@ fn config() -> NgConfig {
     NgConfig {
         listen_tcp: vec![(Ipv4Addr::LOCALHOST, 0).into()],
         listen_http: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        listen_https: Vec::new(),
+        tls: None,
         allow: vec![IpAddr::from(Ipv4Addr::LOCALHOST).into()],
         metrics_allow: Vec::new(),
         requests_per_second_max: 0,
@@ -46,19 +50,33 @@ impl Server {
     fn start(config: &NgConfig) -> Self {
         let gate = Arc::new(Gate::new(config));
         let streams = Streams::start(config, &gate).unwrap().unwrap();
-        let &[tcp, http] = &streams.addresses[..] else {
+        let &[tcp, http, ..] = &streams.addresses[..] else {
             panic!("two listeners")
         };
+        let https = streams.addresses.get(2).copied();
+        let link = Arc::clone(&streams.link);
         let stop = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&stop);
         let thread = thread::spawn(move || run(streams, &is_over));
         Self {
             tcp,
             http,
+            https,
+            link,
             gate,
             stop,
             thread: Some(thread),
         }
+    }
+
+    /// Waits until something was counted so often.
+    fn wait_for(&self, which: impl Fn(&Counts) -> &std::sync::atomic::AtomicU64, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.count(&which) < count {
+            assert!(Instant::now() < deadline, "{:?}", self.gate.counts);
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(self.count(&which), count);
     }
 
     fn count(&self, count: impl Fn(&Counts) -> &std::sync::atomic::AtomicU64) -> u64 {
@@ -275,6 +293,44 @@ fn a_peer_that_is_idle_or_slow_is_closed() {
     }
 }
 
+/// Writes until the server has had enough of it, and reads nothing.
+fn flood(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let error = loop {
+        if let Err(error) = stream.write_all(bytes) {
+            break error;
+        }
+    };
+    assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "it is still there");
+}
+
+#[test]
+fn who_asks_and_does_not_read_is_closed_and_counted() {
+    let server = Server::start(&NgConfig {
+        idle_timeout: Some(Duration::from_millis(200)),
+        ..config()
+    });
+    flood(&mut connect(server.tcp), &PING.repeat(1_000));
+    server.wait_for(|it| &it.idle, 1);
+    let request = b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n";
+    flood(&mut connect(server.http), &request.repeat(1_000));
+    server.wait_for(|it| &it.idle, 2);
+    // The library answers these by itself.
+    let socket = web_socket(&server, None).unwrap();
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.resize(6 + 125, b'x');
+    flood(
+        &mut socket.get_ref().try_clone().unwrap(),
+        &ping.repeat(1_000),
+    );
+    server.wait_for(|it| &it.idle, 3);
+    let deadline = Instant::now() + PATIENCE;
+    while server.link.waiting.load(Ordering::Relaxed) > 0 {
+        assert!(Instant::now() < deadline, "replies are left");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn a_stranger_gets_nothing() {
     let server = Server::start(&NgConfig {
@@ -430,8 +486,7 @@ fn a_page_of_another_site_is_refused() {
     let server = Server::start(&config());
     let stream = &mut connect(server.http);
     for (origin, status) in [
-        ("http://relay", "200"),
-        ("http://relay:9000", "200"),
+        ("http://relay", "403"),
         ("https://example.com", "403"),
         ("null", "403"),
     ] {
@@ -442,6 +497,176 @@ fn a_page_of_another_site_is_refused() {
             "{origin}{answer}"
         );
     }
+}
+
+#[test]
+fn what_changes_something_is_not_done_for_a_picture_of_a_page() {
+    let server = Server::start(&config());
+    let stream = &mut connect(server.http);
+    let mut ask = |path: &str, more: &str| {
+        let host = server.http;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+        exchange(stream, request.as_bytes())
+    };
+    let browser = "User-Agent: Mozilla/5.0\r\n";
+    for path in [
+        "/cli/terminate/all",
+        "/cli/+set+maxsessions+0",
+        "/cli/call/x/%74erminate",
+    ] {
+        assert!(ask(path, browser).starts_with("http/1.1 405"), "{path}");
+        assert!(ask(path, "").starts_with("http/1.1 200"), "{path}");
+    }
+    assert!(ask("/cli/list/numsessions", browser).starts_with("http/1.1 200"));
+    let elsewhere = "Sec-Fetch-Site: cross-site\r\n";
+    assert!(ask("/cli/list/numsessions", elsewhere).starts_with("http/1.1 403"));
+}
+
+#[test]
+fn who_may_only_read_numbers_takes_no_more_than_his_share_of_places() {
+    let server = Server::start(&NgConfig {
+        allow: Vec::new(),
+        metrics_allow: vec!["127.0.0.0/8".parse().unwrap()],
+        connections_max: 8,
+        ..config()
+    });
+    let mut open: Vec<_> = (0..2).map(|_| connect(server.http)).collect();
+    for stream in &mut open {
+        assert!(get(stream, "/ping").starts_with("http/1.1 200"));
+    }
+    assert_eq!(read_all(&mut connect(server.http)), b"");
+    assert_eq!(server.count(|it| &it.connections_refused), 1);
+    assert_eq!(
+        server.link.open.load(Ordering::Relaxed),
+        2,
+        "and six for proxies"
+    );
+}
+
+#[test]
+fn replies_that_nobody_reads_take_no_more_memory_than_there_is_for_them() {
+    let all = Arc::new(AtomicUsize::new(0));
+    let one = || Waiting::new(vec![0; WAITING_BYTES_MAX / 4], true, &all);
+    let four: Vec<_> = (0..4).map(|_| one().unwrap()).collect();
+    assert!(one().is_none());
+    drop(four);
+    let taken = one().unwrap().take();
+    assert_eq!(taken.len(), WAITING_BYTES_MAX / 4);
+    assert_eq!(all.load(Ordering::Relaxed), 0);
+}
+
+/// A server with TLS, the folder of its certificate, and who trusts that.
+fn secure_server(change: impl FnOnce(&mut NgConfig)) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, _) = crate::tls::tests::write(folder.path());
+    let mut config = NgConfig {
+        listen_https: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        tls: Some(files),
+        ..config()
+    };
+    change(&mut config);
+    (Server::start(&config), folder)
+}
+
+type TlsStream = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+
+/// Connects as who trusts the certificate in this folder alone.
+fn connect_securely(server: &Server, folder: &std::path::Path) -> io::Result<TlsStream> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    let certificate = CertificateDer::from_pem_file(folder.join("cert.pem")).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "127.0.0.1".try_into().unwrap();
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = connect(server.https.unwrap());
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
+#[test]
+fn https_and_secure_web_sockets_answer_as_plain_ones() {
+    let (server, folder) = secure_server(|_| ());
+    let mut stream = connect_securely(&server, folder.path()).unwrap();
+    let head = "POST /ng HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 20\r\n\r\n";
+    assert_eq!(PING.len(), 20);
+    stream.write_all(&[head.as_bytes(), PING].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    assert!(answer.ends_with(PONG), "{}", answer.escape_ascii());
+    let stream = connect_securely(&server, folder.path()).unwrap();
+    let request = "wss://127.0.0.1/".into_client_request().unwrap();
+    let (mut socket, _) = tungstenite::client(request, stream).unwrap();
+    socket.send(tungstenite::Message::binary(PING)).unwrap();
+    assert_eq!(socket.read().unwrap(), tungstenite::Message::binary(PONG));
+}
+
+#[test]
+fn a_certificate_that_is_read_again_holds_for_the_next_connection() {
+    let (server, folder) = secure_server(|_| ());
+    let mut before = connect_securely(&server, folder.path()).unwrap();
+    let tls = server.link.tls.as_ref().unwrap();
+    std::fs::write(folder.path().join("key.pem"), "nonsense").unwrap();
+    assert!(tls.reload().is_err());
+    connect_securely(&server, folder.path()).expect("the old one goes on");
+    crate::tls::tests::write(folder.path());
+    assert!(
+        connect_securely(&server, folder.path()).is_err(),
+        "it is not in use yet"
+    );
+    tls.reload().unwrap();
+    connect_securely(&server, folder.path()).unwrap();
+    before.write_all(b"GET /ping HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    before.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(b"pong\n"), "who was there stays");
+}
+
+#[test]
+fn who_does_not_speak_tls_or_says_nothing_is_closed_and_counted() {
+    let (server, _folder) = secure_server(|config| {
+        config.idle_timeout = Some(Duration::from_millis(50));
+    });
+    let https = server.https.unwrap();
+    let mut stream = connect(https);
+    stream
+        .write_all(b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    let answer = read_all(&mut stream);
+    assert!(
+        !answer.windows(4).any(|it| it == b"pong"),
+        "{}",
+        answer.escape_ascii()
+    );
+    for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stream = connect(https);
+        stream.write_all(begun).unwrap();
+        assert_eq!(read_all(&mut stream), b"");
+    }
+    // They are counted when they are gone already.
+    server.wait_for(|it| &it.tls_failed, 1);
+    server.wait_for(|it| &it.idle, 2);
+}
+
+#[test]
+fn a_stranger_sees_no_certificate() {
+    let (server, folder) = secure_server(|config| {
+        config.allow = vec!["192.0.2.0/24".parse().unwrap()];
+    });
+    assert!(connect_securely(&server, folder.path()).is_err());
+    assert_eq!(server.count(|it| &it.strangers), 1);
+    assert_eq!(server.count(|it| &it.tls_failed), 0);
 }
 
 #[test]

@@ -30,11 +30,14 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tracing::debug;
 
 use super::http::{Answer, Asker, refusal};
-use super::{IN_FLIGHT_MAX, MESSAGE_TIME, REPLY_TIME, REQUEST_BYTES_MAX};
+use super::{IN_FLIGHT_MAX, MESSAGE_TIME, REPLY_TIME, REQUEST_BYTES_MAX, WAITING_BYTES_MAX};
 use crate::ng_gate::Counts;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 8 * 1_024;
+
+/// Bytes that wait to be read: the longest reply, and what the library says by itself.
+const WRITE_BYTES_MAX: usize = WAITING_BYTES_MAX;
 
 /// When nothing came for so long, and no other time is set, the peer is asked whether it is there.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -116,6 +119,7 @@ async fn serve(asker: Arc<Asker>, upgrade: OnUpgrade, speech: Speech) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BYTES_MAX)
         .max_message_size(Some(REQUEST_BYTES_MAX))
         .max_frame_size(Some(REQUEST_BYTES_MAX));
     let upgraded = TokioIo::new(upgraded);
@@ -160,7 +164,7 @@ impl Session {
             let turn = tokio::select! {
                 Some(reply) = self.asker.reply() => {
                     self.in_flight = self.in_flight.saturating_sub(1);
-                    self.send(reply).await
+                    self.send(reply.take()).await
                 }
                 message = self.socket.next(), if may_read => match message {
                     Some(Ok(message)) => self.handle(message).await,
@@ -185,8 +189,9 @@ impl Session {
             }
             Message::Text(text) => text.into(),
             Message::Close(_) => return Err(Over),
-            // Answered by the library.
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
+            // The library answers it. One who does not read the answer is not heard any further.
+            Message::Ping(_) => return self.flush().await,
+            Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
         match self.speech {
             Speech::Cli => match self.asker.ask_cli(&bytes).await.ok_or(Over)? {
@@ -227,10 +232,25 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Over> {
-        let written = timeout(MESSAGE_TIME, self.socket.send(message)).await;
+        let patience = self.asker.link.message_time();
+        let written = timeout(patience, self.socket.send(message)).await;
         written
-            .map_err(|_| Over)?
+            .map_err(|_| self.note_unread())?
             .or_else(|error| self.note(&error))
+    }
+
+    /// Waits until all is read.
+    async fn flush(&mut self) -> Result<(), Over> {
+        let patience = self.asker.link.message_time();
+        let flushed = timeout(patience, self.socket.flush()).await;
+        flushed
+            .map_err(|_| self.note_unread())?
+            .or_else(|error| self.note(&error))
+    }
+
+    fn note_unread(&self) -> Over {
+        Counts::add(&self.asker.link.gate.counts.idle);
+        Over
     }
 
     /// When [`Self::handle_timeout`] is next due.
@@ -265,8 +285,13 @@ impl Session {
         use tokio_tungstenite::tungstenite::Error::{
             Capacity, ConnectionClosed, Io, Protocol, Utf8,
         };
+        let counts = &self.asker.link.gate.counts;
         if matches!(error, Capacity(_) | Protocol(_) | Utf8(_)) {
-            Counts::add(&self.asker.link.gate.counts.malformed);
+            Counts::add(&counts.malformed);
+        }
+        // The stream has less patience than we have, by a moment.
+        if matches!(error, Io(error) if error.kind() == std::io::ErrorKind::TimedOut) {
+            Counts::add(&counts.idle);
         }
         if !matches!(error, ConnectionClosed | Io(_)) {
             debug!(%error, "cannot be read");

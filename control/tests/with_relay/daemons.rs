@@ -172,7 +172,7 @@ fn write_settings(folder: &Path, ng_port: u16, media_ports: &Range<u16>) {
     let (first, last) = (media_ports.start, media_ports.end - 1);
     let text = format!(
         "[log]\nlevel = \"warn\"\n\
-         [relay]\ninterfaces = [\"127.0.0.1\"]\nports = [{first}, {last}]\nworkers = 2\n\
+         [relay]\ninterfaces = [\"127.0.0.1\", \"other=127.0.0.1\"]\nports = [{first}, {last}]\nworkers = 2\n\
          [control]\nlisten = [\"127.0.0.1:{ng_port}\"]\n"
     );
     fs::write(folder.join("tandem.toml"), text).unwrap();

@@ -13,8 +13,9 @@
 //! socket: until then neither slot nor port may be used again.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
-use relay_wire::{CallKey, Port};
+use relay_wire::{CallKey, InterfaceId, Port};
 use rustc_hash::FxHashMap;
 
 use crate::SocketId;
@@ -27,8 +28,10 @@ pub(crate) struct FlowTable {
     slots: Vec<Slot>,
     /// Slots below `slots.len()` that are free.
     free: Vec<SocketId>,
-    /// The slot of every port that is not free.
+    /// The slot of every port that is not free, whichever name of its address it was opened by.
     by_port: FxHashMap<Port, SocketId>,
+    /// By interface: the first one that has its address.
+    homes: Vec<InterfaceId>,
     slots_max: u32,
     idle: IdleList,
     idle_max: usize,
@@ -94,12 +97,33 @@ impl FlowTable {
             slots: Vec::with_capacity(usize::try_from(slots_max).unwrap_or(0)),
             free: Vec::new(),
             by_port: FxHashMap::default(),
+            homes: Vec::new(),
             slots_max,
             idle: IdleList::default(),
             idle_max: usize::try_from(idle_max).unwrap_or(usize::MAX),
             closing: 0,
             closes: VecDeque::new(),
             reused: 0,
+        }
+    }
+
+    /// Interfaces by these addresses. Those of one address have the same ports: one socket each,
+    /// which is one interface's now and may be the other's next.
+    pub(crate) fn with_addresses(mut self, addresses: &[IpAddr]) -> Self {
+        let home = |address| addresses.iter().position(|it| it == address);
+        let homes = addresses.iter().filter_map(home);
+        let homes = homes.map(|index| InterfaceId(u8::try_from(index).unwrap_or(u8::MAX)));
+        self.homes = homes.collect();
+        self
+    }
+
+    /// The name that a port is known by, whichever name of its address it is called by.
+    fn home(&self, port: Port) -> Port {
+        let InterfaceId(interface) = port.interface;
+        let home = self.homes.get(usize::from(interface)).copied();
+        Port {
+            interface: home.unwrap_or(port.interface),
+            ..port
         }
     }
 
@@ -146,13 +170,15 @@ impl FlowTable {
 
     /// The socket of an open port.
     pub(crate) fn socket_of(&self, port: Port) -> Option<SocketId> {
-        let socket = *self.by_port.get(&port)?;
-        self.endpoint(socket).map(|_| socket)
+        let socket = *self.by_port.get(&self.home(port))?;
+        let endpoint = self.endpoint(socket)?;
+        (endpoint.port == port).then_some(socket)
     }
 
     /// Takes a slot for an endpoint whose port is yet to be bound, or to be made ready.
     pub(crate) fn reserve(&mut self, wanted: Reservation) -> Result<Reserved, ReserveError> {
-        if let Some(socket) = self.by_port.get(&wanted.port) {
+        let home = self.home(wanted.port);
+        if let Some(socket) = self.by_port.get(&home) {
             return self.reserve_again(*socket, wanted);
         }
         let Some(socket) = self.free_slot() else {
@@ -167,7 +193,7 @@ impl FlowTable {
         };
         let is_bound = false;
         self.slots[socket.index()] = Slot::Reserved { wanted, is_bound };
-        self.by_port.insert(wanted.port, socket);
+        self.by_port.insert(home, socket);
         Ok(Reserved { socket, is_bound })
     }
 
@@ -263,7 +289,7 @@ impl FlowTable {
     }
 
     fn set_free(&mut self, socket: SocketId, port: Port) {
-        self.by_port.remove(&port);
+        self.by_port.remove(&self.home(port));
         self.slots[socket.index()] = Slot::Free;
         self.free.push(socket);
     }
@@ -359,6 +385,35 @@ mod tests {
         assert!(!table.is_idle(first));
         assert_eq!(table.reserve(endpoint(1)), Err(ReserveError::PortOpen));
         assert_eq!((table.len(), table.idle(), table.reused()), (2, 0, 1));
+    }
+
+    #[test]
+    fn a_socket_serves_all_names_of_its_address_one_after_the_other() {
+        let [near, far] = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
+        let mut table = FlowTable::new(4, 4).with_addresses(&[near, far, near]);
+        let named = |interface| {
+            let mut wanted = endpoint(30_000);
+            wanted.port.interface = InterfaceId(interface);
+            wanted
+        };
+        let first = table.reserve(named(0)).unwrap().socket;
+        table.commit(first).unwrap();
+        assert_eq!(table.reserve(named(2)), Err(ReserveError::PortOpen));
+        assert_eq!(
+            table.socket_of(named(2).port),
+            None,
+            "it is not its name now"
+        );
+        let other = table.reserve(named(1)).unwrap().socket;
+        assert_ne!(other, first, "another address");
+        table.close(first).unwrap();
+        let again = table.reserve(named(2)).unwrap();
+        assert_eq!((again.socket, again.is_bound), (first, true));
+        table.commit(first).unwrap();
+        assert_eq!(table.socket_of(named(2).port), Some(first));
+        assert_eq!(table.socket_of(named(0).port), None);
+        table.close(first).unwrap();
+        assert_eq!(table.idle(), 1);
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl Relay {
     pub fn new(limits: Limits) -> Self {
         Self {
             clock: Clock::default(),
-            flows: FlowTable::new(limits.endpoints_max, limits.idle_max),
+            flows: FlowTable::new(limits.endpoints_max, limits.idle_max)
+                .with_addresses(&limits.interfaces),
             calls: Calls::default(),
             events: VecDeque::new(),
             events_lost: 0,

@@ -23,6 +23,12 @@ pub(crate) enum LimitCommand {
         "tandem limit set --cpu 85 --load 0" => "by how busy the processors are, and not by the load"
     ))]
     Set(SetArgs),
+    /// Go back to what tandem.toml says, of all limits or of those that are named
+    #[command(after_help = examples!(
+        "tandem limit reset" => "as if none had been set",
+        "tandem limit reset --calls" => "only how many calls there may be"
+    ))]
+    Reset(ResetArgs),
 }
 
 /// `tandem limit set`
@@ -46,23 +52,58 @@ pub(crate) struct SetArgs {
     bandwidth: Option<u32>,
 }
 
+/// `tandem limit reset`
+#[derive(Args, Debug)]
+pub(crate) struct ResetArgs {
+    /// Calls at most
+    #[arg(long)]
+    calls: bool,
+
+    /// Load average of the last minute
+    #[arg(long)]
+    load: bool,
+
+    /// Work of all processors together
+    #[arg(long)]
+    cpu: bool,
+
+    /// Media that leaves
+    #[arg(long)]
+    bandwidth: bool,
+}
+
 /// Shows or changes.
 pub(crate) fn run(context: &Context, command: &LimitCommand) -> Result<(), Failure> {
     let socket = load(context.config.as_deref())?.control_socket();
-    if let LimitCommand::Set(args) = command {
-        let request = json!({ "command": "limits", "set": args.change() });
-        admin::ask_control(&socket, &request)?;
+    let change = match command {
+        LimitCommand::Show => None,
+        LimitCommand::Set(args) => Some(args.change()),
+        LimitCommand::Reset(args) => {
+            let limits = admin::ask_control(&socket, &json!({ "command": "limits" }))?;
+            Some(args.change(&limits["limits_configured"]))
+        }
+    };
+    if let Some(change) = change {
+        admin::ask_control(&socket, &json!({ "command": "limits", "set": change }))?;
     }
     let status = admin::ask_control(&socket, &json!({ "command": "status" }))?;
     if context.json {
         return print_json(&status);
     }
-    let mut grid = Grid::new(&["LIMIT", ">NOW", ">AT MOST", ">TURNED AWAY"]);
+    let mut grid = Grid::new(&["LIMIT", ">NOW", ">AT MOST", "FROM", ">TURNED AWAY"]);
     for row in rows(&status) {
         grid.row(row);
     }
-    grid.print("")
+    grid.print("")?;
+    match status["limits_kept"] == false {
+        true => Err(Failure::failed(NOT_KEPT)),
+        false => Ok(()),
+    }
 }
+
+/// What is wrong when limits hold, but only until control ends.
+const NOT_KEPT: &str = "these limits hold now, but the next control will not know them: control \
+    cannot write to tandem.data_dir, and its log says why";
 
 impl SetArgs {
     fn change(&self) -> Value {
@@ -78,8 +119,28 @@ impl SetArgs {
     }
 }
 
-fn rows(status: &Value) -> Vec<[String; 4]> {
+impl ResetArgs {
+    /// The limits that are named, or all, as `tandem.toml` has them.
+    fn change(&self, configured: &Value) -> Value {
+        let named = [
+            ("calls_max", self.calls),
+            ("load_max", self.load),
+            ("cpu_percent_max", self.cpu),
+            ("bandwidth_mbit_max", self.bandwidth),
+        ];
+        let is_any = named.iter().any(|(_, is_named)| *is_named);
+        let named = named.iter().filter(|(_, is_named)| *is_named || !is_any);
+        let entry = |(name, _): &(&str, bool)| ((*name).to_owned(), configured[*name].clone());
+        Value::Object(named.map(entry).collect())
+    }
+}
+
+fn rows(status: &Value) -> Vec<[String; 5]> {
     let limits = &status["limits"];
+    let from = |name: &str| match &status["limits_configured"][name] {
+        configured if *configured == limits[name] => "tandem.toml".to_owned(),
+        configured => format!("set (tandem.toml: {configured})"),
+    };
     let rejected = |reason: &str| status["rejected"][reason].to_string();
     let known =
         |value: &Value, unit: &str| or_dash((!value.is_null()).then(|| format!("{value}{unit}")));
@@ -100,24 +161,28 @@ fn rows(status: &Value) -> Vec<[String; 4]> {
             draining.to_owned(),
             status["calls"].to_string(),
             limits["calls_max"].to_string(),
+            from("calls_max"),
             turned_away.to_string(),
         ],
         [
             "load average".to_owned(),
             known(&status["load"], ""),
             at_most(&limits["load_max"], ""),
+            from("load_max"),
             rejected("load"),
         ],
         [
             "processors".to_owned(),
             known(&status["cpu_percent"], " %"),
             at_most(&limits["cpu_percent_max"], " %"),
+            from("cpu_percent_max"),
             rejected("cpu"),
         ],
         [
             "bandwidth".to_owned(),
             or_dash(mbit),
             at_most(&limits["bandwidth_mbit_max"], " Mbit/s"),
+            from("bandwidth_mbit_max"),
             rejected("bandwidth"),
         ],
     ]
@@ -133,13 +198,26 @@ mod tests {
             "calls": 17, "is_draining": true, "load": 0.5, "cpu_percent": null,
             "bits_per_s": 12_340_000,
             "limits": {"calls_max": 20, "load_max": 2.5, "cpu_percent_max": 0, "bandwidth_mbit_max": 100},
+            "limits_configured": {"calls_max": 20000, "load_max": 2.5, "cpu_percent_max": 0, "bandwidth_mbit_max": 0},
             "rejected": {"draining": 2, "calls": 3, "cpu": 0, "load": 1, "bandwidth": 0},
         });
         let expected = [
-            ["draining: no new calls", "17", "20", "5"],
-            ["load average", "0.5", "2.5", "1"],
-            ["processors", "-", "-", "0"],
-            ["bandwidth", "12.3 Mbit/s", "100 Mbit/s", "0"],
+            [
+                "draining: no new calls",
+                "17",
+                "20",
+                "set (tandem.toml: 20000)",
+                "5",
+            ],
+            ["load average", "0.5", "2.5", "tandem.toml", "1"],
+            ["processors", "-", "-", "tandem.toml", "0"],
+            [
+                "bandwidth",
+                "12.3 Mbit/s",
+                "100 Mbit/s",
+                "set (tandem.toml: 0)",
+                "0",
+            ],
         ];
         assert_eq!(rows(&status), expected.map(|row| row.map(str::to_owned)));
     }
@@ -156,5 +234,21 @@ mod tests {
             args.change(),
             json!({"calls_max": 0, "cpu_percent_max": 85})
         );
+    }
+
+    #[test]
+    fn one_goes_back_with_all_limits_or_with_those_that_are_named() {
+        let configured = json!({
+            "calls_max": 20, "load_max": 2.5, "cpu_percent_max": 0, "bandwidth_mbit_max": 100,
+        });
+        let mut args = ResetArgs {
+            calls: false,
+            load: false,
+            cpu: false,
+            bandwidth: false,
+        };
+        assert_eq!(args.change(&configured), configured);
+        args.load = true;
+        assert_eq!(args.change(&configured), json!({"load_max": 2.5}));
     }
 }

@@ -25,6 +25,7 @@ const SDP_BYTES_MAX: u64 = 60_000;
     "tandem ng answer --call-id c1 --from-tag a --to-tag b < answer.sdp" => "the answer to it",
     "tandem ng delete --call-id c1 --json" => "ends the call, prints its counts",
     "tandem ng list --server 192.0.2.7:22222" => "asks another server, such as an rtpengine",
+    "tandem ng ping --server https://relay1.example:2226" => "over TLS",
     "tandem ng request 'block media' --call-id c1 --from-tag a" => "any other command, with any keys"
 ))]
 pub(crate) struct NgArgs {
@@ -37,14 +38,20 @@ pub(crate) struct NgArgs {
 
 #[derive(Args, Debug)]
 struct ServerArgs {
-    /// The ng server: ADDRESS:PORT (UDP), `tcp://ADDRESS:PORT`, `http://HOST:PORT` or
-    /// `ws://HOST:PORT`. Without it: the first of control.listen in the settings
+    /// The ng server: ADDRESS:PORT (UDP), `tcp://ADDRESS:PORT`, `http://HOST:PORT`,
+    /// `ws://HOST:PORT`, or `https:` and `wss:`. Without it: the first of control.listen in the
+    /// settings
     #[arg(long, global = true, value_name = "ADDRESS")]
     server: Option<Server>,
 
     /// Milliseconds to wait for the reply; over UDP the request is repeated twice a second until then
     #[arg(long, global = true, value_name = "MS", default_value_t = 3_000)]
     timeout: u64,
+
+    /// File with the authority of the server's certificate in PEM, or with the certificate if it
+    /// signed itself. Without it: what this host trusts
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,7 +162,8 @@ pub(crate) fn run(context: &Context, args: &NgArgs) -> Result<(), Failure> {
     };
     let sdp = args.command.read_sdp()?;
     let timeout = Duration::from_millis(args.server.timeout);
-    let body = server.ask(&args.command.request(sdp.as_deref()), timeout)?;
+    let request = args.command.request(sdp.as_deref());
+    let body = server.ask(&request, timeout, args.server.ca.as_deref())?;
     let reply = accepted(&body)?;
     if let Some(warning) = reply.warning() {
         remark(&format!("warning of the server: {warning}"));

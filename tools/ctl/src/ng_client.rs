@@ -1,6 +1,7 @@
 //! Asks an ng server: over UDP, which is what daemons ask one another by, or as [`Server`] says.
 
 mod server;
+mod trust;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

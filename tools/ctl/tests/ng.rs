@@ -4,6 +4,7 @@ mod harness;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -196,7 +197,7 @@ fn serve_stream(talk: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, J
 }
 
 /// Reads until what has come ends so.
-fn read_to(stream: &mut TcpStream, end: &str) -> String {
+fn read_to(stream: &mut impl Read, end: &str) -> String {
     let mut heard = Vec::new();
     while !heard.ends_with(end.as_bytes()) {
         let mut byte = [0];
@@ -260,6 +261,120 @@ fn a_server_that_hangs_up_or_is_not_there_is_told_with_its_name() {
     }
     let ran = place.run(&["ng", "ping", "--server", "pbx"]);
     ran.failed(2, "tcp://ADDRESS:PORT");
+}
+
+/// Accepts one connection over TLS, as `name`, and answers a ping as HTTP or WebSocket has it. The
+/// certificate is in `ca.pem` of the place.
+fn serve_securely(place: &Place, name: &str, is_http: bool) -> (SocketAddr, JoinHandle<()>) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    std::fs::write(place.path("ca.pem"), made.cert.pem()).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    serve_stream(move |stream| {
+        let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        // One who does not trust us is gone by then.
+        if stream.flush().is_err() || stream.conn.is_handshaking() {
+            return;
+        }
+        match is_http {
+            true => answer_http(&mut stream),
+            false => answer_web_socket(stream),
+        }
+    })
+}
+
+fn answer_http(stream: &mut (impl Read + Write)) {
+    let head = read_to(stream, "\r\n\r\n");
+    assert!(head.starts_with("POST /ng HTTP/1.1\r\n"), "{head}");
+    let heard = read_to(stream, " d7:command4:pinge");
+    let cookie = heard.split_once(' ').unwrap().0;
+    let body = format!("{cookie} d6:result4:ponge");
+    let len = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{body}"
+    )
+    .unwrap();
+    stream.flush().unwrap();
+}
+
+fn answer_web_socket(stream: impl Read + Write) {
+    let mut socket = tungstenite::accept_hdr(stream, agree)
+        .map_err(|_| ())
+        .unwrap();
+    let heard = socket.read().unwrap().into_data();
+    let cookie = heard.split(|byte| *byte == b' ').next().unwrap();
+    let reply = [cookie, b" d6:result4:ponge"].concat();
+    socket.send(tungstenite::Message::binary(reply)).unwrap();
+    // Until the client has gone.
+    let _ = socket.read();
+}
+
+#[expect(
+    clippy::result_large_err,
+    clippy::unnecessary_wraps,
+    reason = "the library's type of callback"
+)]
+fn agree(
+    request: &tungstenite::handshake::server::Request,
+    mut response: tungstenite::handshake::server::Response,
+) -> Result<tungstenite::handshake::server::Response, tungstenite::handshake::server::ErrorResponse>
+{
+    let name = tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+    let asked = request.headers()[&name].clone();
+    response.headers_mut().insert(name, asked);
+    Ok(response)
+}
+
+#[test]
+fn asks_over_tls() {
+    let place = Place::new("");
+    for (scheme, is_http) in [("https", true), ("wss", false)] {
+        let (server, talk) = serve_securely(&place, "127.0.0.1", is_http);
+        let server = format!("{scheme}://{server}");
+        let ran = place.run(&["ng", "ping", "--server", &server, "--ca", "ca.pem"]);
+        assert_eq!(ran.ok(), "pong\n");
+        talk.join().unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_is_told_with_the_cure() {
+    let place = Place::new("");
+    for (scheme, is_http) in [("https", true), ("wss", false)] {
+        let ask = |server: SocketAddr| {
+            let server = format!("{scheme}://{server}");
+            place.run(&["ng", "ping", "--server", &server, "--ca", "trusted.pem"])
+        };
+        let (server, talk) = serve_securely(&place, "pbx.example", is_http);
+        std::fs::copy(place.path("ca.pem"), place.path("trusted.pem")).unwrap();
+        ask(server).failed(3, "its certificate is for other names");
+        talk.join().unwrap();
+        let (server, talk) = serve_securely(&place, "127.0.0.1", is_http);
+        ask(server).failed(3, "nobody that is trusted here signed its certificate");
+        talk.join().unwrap();
+        let (server, talk) = serve_stream(|mut stream| {
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .unwrap();
+            // Until the client has had enough: to close with something unread would reset it.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        ask(server).failed(3, "it does not speak TLS there");
+        talk.join().unwrap();
+    }
+    let server = "https://127.0.0.1:9";
+    let ran = place.run(&["ng", "ping", "--server", server, "--ca", "none.pem"]);
+    ran.failed(2, "name a file of certificates with --ca");
+    let ran = place.run(&["ng", "ping", "--server", server, "--ca", "tandem.toml"]);
+    ran.failed(2, "there is no certificate in PEM");
 }
 
 #[test]

@@ -65,8 +65,9 @@ pub struct Relay {
     /// Where media is received, as `name=address` or `name=address!advertised`; the name and
     /// the advertised address may be left out. `;dscp=N` and `;ports=FIRST-LAST` may follow: a
     /// code point of its own, and the part of `ports` that is used here, of which each worker
-    /// must have some. The first is the default of calls that name none. Empty: the address that
-    /// this host's default route leaves from, else 127.0.0.1.
+    /// must have some. One address may have several names, each with what it advertises; they share
+    /// its ports. The first is the default of calls that name none. Empty: the address that this
+    /// host's default route leaves from, else 127.0.0.1.
     pub interfaces: Vec<String>,
     /// First and last UDP port handed out; the first is even. The range is divided evenly
     /// between the workers.
@@ -167,6 +168,15 @@ pub struct Control {
     /// Where ng is received over HTTP (`POST /ng`, `POST /ng-plain`) and WebSocket
     /// (`ng.rtpengine.com`), and where `GET /metrics` is for Prometheus. Empty: nowhere.
     pub listen_http: Vec<SocketAddr>,
+    /// The same over TLS (`https://`, `wss://`). It keeps what is said from who listens; who may
+    /// ask is still `ng_allow`. Empty: nowhere.
+    pub listen_https: Vec<SocketAddr>,
+    /// File with the certificate of `listen_https` in PEM, followed by those that lead to its
+    /// authority. Relative to the file's folder. Read again on SIGHUP (`systemctl reload
+    /// tandem-control`).
+    pub tls_certificate: PathBuf,
+    /// File with its private key in PEM, without a passphrase. Empty: in the same file.
+    pub tls_key: PathBuf,
     /// Who may use ng, on any transport: addresses or networks, such as `192.0.2.0/24`. Others get
     /// no answer and are counted. Name your proxies here if they are not on this host, whose own
     /// IPv4 addresses are what `127.0.0.1` is.
@@ -381,6 +391,9 @@ impl Default for Control {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))],
             listen_tcp: Vec::new(),
             listen_http: Vec::new(),
+            listen_https: Vec::new(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             ng_allow: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             metrics_allow: Vec::new(),
             requests_per_second_max: 50_000,

@@ -37,6 +37,29 @@ impl Loaded {
         self.data_dir().join("tandem.sqlite3")
     }
 
+    /// Limits that were set at run time.
+    #[must_use]
+    pub fn limits_path(&self) -> PathBuf {
+        self.data_dir().join("limits.json")
+    }
+
+    /// The certificate of ng over TLS, if one is set. A relative path is relative to the file's
+    /// folder.
+    #[must_use]
+    pub fn tls_certificate(&self) -> Option<PathBuf> {
+        self.named_file(&self.file.control.tls_certificate)
+    }
+
+    /// The private key of that certificate, if it is in a file of its own.
+    #[must_use]
+    pub fn tls_key(&self) -> Option<PathBuf> {
+        self.named_file(&self.file.control.tls_key)
+    }
+
+    fn named_file(&self, path: &Path) -> Option<PathBuf> {
+        (!path.as_os_str().is_empty()).then(|| self.beside_file(path))
+    }
+
     /// The socket that the relay listens on and control connects to.
     #[must_use]
     pub fn relay_socket(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use control_ng::reply;
 use relay_wire::CallKey;
 
-use crate::call::{CallState, Client};
+use crate::call::{CallState, Carrier, Client};
 use crate::limits::Limits;
 use crate::output::Notice;
 
@@ -15,7 +15,13 @@ use super::jobs::Call;
 use super::{Control, Now};
 
 /// Bytes of a response at most, so that it fits in a datagram.
-const RESPONSE_BYTES_MAX: usize = 60_000;
+const DATAGRAM_RESPONSE_BYTES_MAX: usize = 60_000;
+
+/// The same where nothing has to fit: some thirty thousand calls.
+const STREAM_RESPONSE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// Bytes of the line that says what was left out.
+const LEFT_OUT_BYTES_MAX: usize = 100;
 
 /// A limit of bandwidth is counted in bytes there.
 const BYTES_PER_MBIT: u64 = 125_000;
@@ -44,23 +50,27 @@ impl Control {
     pub(super) fn command_line(&mut self, now: Now, client: Client, cookie: &[u8], line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let line = line.trim();
-        if is_order(line) {
+        if is_order(line.as_bytes()) {
             let line = line.chars().take(LINE_TOLD_CHARS).collect();
             self.notice(Notice::Commanded { client, line });
         }
-        let mut response = self.run_line(now, line);
-        let end = (0..=RESPONSE_BYTES_MAX.min(response.len())).rev();
-        let end = end.into_iter().find(|at| response.is_char_boundary(*at));
+        let bytes_max = match client.carrier {
+            Carrier::Datagram => DATAGRAM_RESPONSE_BYTES_MAX,
+            Carrier::Stream => STREAM_RESPONSE_BYTES_MAX,
+        };
+        let mut response = self.run_line(now, line, bytes_max);
+        let mut ends = (0..=bytes_max.min(response.len())).rev();
+        let end = ends.find(|at| response.is_char_boundary(*at));
         response.truncate(end.unwrap_or_default());
         let reply = reply::ok().with("response", response);
         self.send(client, reply.encode(cookie));
     }
 
-    fn run_line(&mut self, now: Now, line: &str) -> String {
+    fn run_line(&mut self, now: Now, line: &str, bytes_max: usize) -> String {
         let (command, rest) = split(line);
         match command {
             "call" => self.run_call(now, rest),
-            "get" | "list" => self.run_list(rest),
+            "get" | "list" => self.run_list(rest, bytes_max),
             "help" | "usage" => HELP.to_owned(),
             "set" => self.run_set(rest),
             "terminate" => self.run_terminate(now, rest),
@@ -69,13 +79,13 @@ impl Control {
         }
     }
 
-    fn run_list(&self, line: &str) -> String {
+    fn run_list(&self, line: &str, bytes_max: usize) -> String {
         let (what, rest) = split(line);
         let limits = self.limits();
         let config = &self.config;
         match what {
             "numsessions" => self.count_calls(),
-            "sessions" => self.list_calls(rest),
+            "sessions" => self.list_calls(rest, bytes_max),
             "maxsessions" => {
                 let calls = sessions(limits.calls_max);
                 format!("Maximum sessions configured on rtpengine: {calls}\n")
@@ -204,7 +214,8 @@ impl Control {
         )
     }
 
-    fn list_calls(&self, name: &str) -> String {
+    /// Whole lines, as many as there is room for, and how many were left out.
+    fn list_calls(&self, name: &str, bytes_max: usize) -> String {
         match name {
             "" => return MORE_WANTED.to_owned(),
             "all" | "own" | "foreign" | "recording" => {}
@@ -217,10 +228,8 @@ impl Control {
         }
         let mut out = String::new();
         let are_there = matches!(name, "all" | "own");
-        for call in self.running().filter(|_| are_there) {
-            if out.len() > RESPONSE_BYTES_MAX {
-                break;
-            }
+        for (listed, call) in self.running().filter(|_| are_there).enumerate() {
+            let before = out.len();
             let is_deleted = yes(call.state.delete_at_unix_ms.is_some());
             let created = call.state.created_unix_ms / 1_000;
             let _ = writeln!(
@@ -229,6 +238,15 @@ impl Control {
                 call.name(),
                 &is_deleted[..1],
             );
+            if out.len() + LEFT_OUT_BYTES_MAX > bytes_max {
+                out.truncate(before);
+                let left = self.call_count() - listed;
+                let _ = writeln!(
+                    out,
+                    "... and {left} more; tandem calls, or ng over TCP, has room"
+                );
+                break;
+            }
         }
         match (out.is_empty(), name) {
             (false, _) => out,
@@ -284,12 +302,16 @@ impl Control {
     }
 }
 
-/// The first word, and what follows it.
-/// Whether a line changes anything, so that the log is to tell who said it.
-fn is_order(line: &str) -> bool {
-    matches!(split(line).0, "set" | "terminate") || line.ends_with("terminate")
+/// Whether a line of `cli` changes anything, so that the log is to tell who said it, and nobody may
+/// be made to say it unawares.
+#[must_use]
+pub fn is_order(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let first = line.split(|byte| *byte == b' ').next();
+    matches!(first, Some(b"set" | b"terminate")) || line.ends_with(b"terminate")
 }
 
+/// The first word, and what follows it.
 fn split(line: &str) -> (&str, &str) {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     (word, rest.trim())
@@ -376,6 +398,43 @@ mod tests {
         }
         let missing = line(&mut sim, "list sessions c2");
         assert_eq!(missing, "\nCall ID not found (c2).\n\n");
+    }
+
+    #[test]
+    fn a_list_that_fits_no_datagram_ends_with_a_whole_line_and_says_so() {
+        let mut sim = Sim::new();
+        let count = 40;
+        for n in 0..count {
+            let call_id = format!("{n:02}{}", "x".repeat(1_900));
+            sim.offer(&call_id, "alice", &sdp("192.0.2.10", 4_000));
+        }
+        let all = line(&mut sim, "list sessions all");
+        assert!(all.len() <= super::DATAGRAM_RESPONSE_BYTES_MAX);
+        let listed = all.lines().filter(|it| it.ends_with("| rec:n")).count();
+        let left = all.lines().last().unwrap();
+        assert!(listed > 20 && listed < count, "{listed}");
+        assert!(
+            left.starts_with(&format!("... and {} more", count - listed)),
+            "{left}"
+        );
+        assert_eq!(all.lines().count(), listed + 1);
+        // A stream has room for all of them.
+        let client = crate::Client {
+            carrier: crate::Carrier::Stream,
+            ..crate::tests::client(1)
+        };
+        let now = sim.now();
+        let request = Command::Cli(b"list sessions all").encode(b"c");
+        sim.control.handle_request(now, client, &request);
+        let datagram = loop {
+            match sim.control.poll_output() {
+                Some(crate::Output::Send { datagram, .. }) => break datagram,
+                Some(_) => {}
+                None => panic!("no reply"),
+            }
+        };
+        let lines = datagram.split(|byte| *byte == b'\n');
+        assert_eq!(lines.filter(|it| it.ends_with(b"rec:n")).count(), count);
     }
 
     #[test]

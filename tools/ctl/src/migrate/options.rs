@@ -61,6 +61,9 @@ const KEPT: &[(&str, Apply)] = &[
     ("listen-ng", write::listen_ng),
     ("listen-tcp-ng", write::listen_tcp),
     ("listen-http", write::listen_http),
+    ("listen-https", write::listen_https),
+    ("https-cert", write::certificate),
+    ("https-key", write::key),
     ("http-idle-timeout", write::idle),
     ("timeout", write::timeout),
     ("silent-timeout", write::silent),
@@ -327,10 +330,7 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
             "jb-adaptive-max",
         ],
     ),
-    (
-        "requests come without TLS",
-        &["listen-https", "https-cert", "https-key", "janus-secret"],
-    ),
+    ("Janus is not spoken", &["janus-secret"]),
     ("descriptions carry no name of ours", &["software-id"]),
     (
         "settings of codecs are not there",

@@ -36,6 +36,13 @@ fn what_is_written_is_a_settings_file_of_ours() {
 }
 
 #[test]
+fn one_address_may_have_two_names() {
+    let text = toml("-i lan/192.0.2.1 -i wan/192.0.2.1!198.51.100.9");
+    let interfaces = r#"["lan=192.0.2.1", "wan=192.0.2.1!198.51.100.9"]"#;
+    assert!(text.contains(interfaces), "{text}");
+}
+
+#[test]
 fn a_settings_file_says_the_same_as_a_command_line() {
     let file = "# made by hand\n[rtpengine]\ninterface = a/192.0.2.1;b/192.0.2.2\n\
                 listen-ng = localhost:2223\nforeground = false\nlog-stderr = true\n\
@@ -62,6 +69,9 @@ fn requests_come_by_the_same_transports() {
     let words = [
         "--listen-tcp-ng=192.0.2.1:2224",
         "--listen-http=localhost:2225",
+        "--listen-https=192.0.2.1:443",
+        "--https-cert=/etc/rtpengine/cert.pem",
+        "--https-key=/etc/rtpengine/key.pem",
     ];
     let given = read::command_line(&words.map(str::to_owned));
     let text = translate(given).0.to_toml();
@@ -73,6 +83,13 @@ fn requests_come_by_the_same_transports() {
         text.contains(r#"listen_http = ["127.0.0.1:2225"]"#),
         "{text}"
     );
+    let path = std::path::Path::new("tandem.toml");
+    let loaded = tandem_settings::Loaded::parse(path, &text).expect("it can be read");
+    let control = &loaded.file.control;
+    assert_eq!(control.listen_https, ["192.0.2.1:443".parse().unwrap()]);
+    let files = [loaded.tls_certificate(), loaded.tls_key()];
+    let expected = ["/etc/rtpengine/cert.pem", "/etc/rtpengine/key.pem"];
+    assert_eq!(files, expected.map(|it| Some(it.into())));
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub(super) struct Settings {
     listen: Vec<SocketAddr>,
     listen_tcp: Vec<SocketAddr>,
     listen_http: Vec<SocketAddr>,
+    listen_https: Vec<SocketAddr>,
+    tls_certificate: Option<String>,
+    tls_key: Option<String>,
     idle_timeout_s: Option<u32>,
     ports: [Option<u16>; 2],
     dscp: Option<u8>,
@@ -79,11 +82,21 @@ impl Settings {
             ("listen", &self.listen),
             ("listen_tcp", &self.listen_tcp),
             ("listen_http", &self.listen_http),
+            ("listen_https", &self.listen_https),
         ];
         for (key, addresses) in listeners {
             if !addresses.is_empty() {
                 let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
                 line(format!("{key} = {addresses:?}"));
+            }
+        }
+        let files = [
+            ("tls_certificate", &self.tls_certificate),
+            ("tls_key", &self.tls_key),
+        ];
+        for (key, path) in files {
+            if let Some(path) = path {
+                line(format!("{key} = {path:?}"));
             }
         }
         if !self.aliases.is_empty() {
@@ -186,6 +199,23 @@ pub(super) fn listen_tcp(settings: &mut Settings, value: &str) -> Result<String,
 
 pub(super) fn listen_http(settings: &mut Settings, value: &str) -> Result<String, String> {
     listener(&mut settings.listen_http, value, "control.listen_http")
+}
+
+pub(super) fn listen_https(settings: &mut Settings, value: &str) -> Result<String, String> {
+    listener(&mut settings.listen_https, value, "control.listen_https")
+}
+
+pub(super) fn certificate(settings: &mut Settings, value: &str) -> Result<String, String> {
+    settings.tls_certificate = Some(value.to_owned());
+    Ok("control.tls_certificate: read again on SIGHUP".to_owned())
+}
+
+pub(super) fn key(settings: &mut Settings, value: &str) -> Result<String, String> {
+    settings.tls_key = Some(value.to_owned());
+    Ok(
+        "control.tls_key: it must be readable for control's user, and have no passphrase"
+            .to_owned(),
+    )
 }
 
 /// `ADDRESS:PORT`, `PORT`

@@ -2,15 +2,21 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use control_ng::{Dictionary, Framer, Message};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use tungstenite::HandshakeError;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tungstenite::protocol::WebSocketConfig;
 use ureq::Agent;
 
+use super::trust::{self, Trust};
 use super::{CURE, NgClient, Question};
 use crate::failure::Failure;
 
@@ -27,9 +33,9 @@ pub(crate) enum Server {
     Udp(SocketAddr),
     /// `tcp://ADDRESS:PORT`
     Tcp(SocketAddr),
-    /// `http://HOST:PORT/ng`
+    /// `http://HOST:PORT/ng`, or `https:`
     Http(String),
-    /// `ws://HOST:PORT/`
+    /// `ws://HOST:PORT/`, or `wss:`
     WebSocket(String),
 }
 
@@ -42,16 +48,18 @@ impl FromStr for Server {
         match scheme {
             "udp" => Ok(Self::Udp(address()?)),
             "tcp" => Ok(Self::Tcp(address()?)),
-            "http" if has_path(rest) => Ok(Self::Http(text.to_owned())),
-            "http" => Ok(Self::Http(format!("{}/ng", text.trim_end_matches('/')))),
-            "ws" => Ok(Self::WebSocket(text.to_owned())),
+            "http" | "https" if has_path(rest) => Ok(Self::Http(text.to_owned())),
+            "http" | "https" => Ok(Self::Http(format!("{}/ng", text.trim_end_matches('/')))),
+            "ws" | "wss" => Ok(Self::WebSocket(text.to_owned())),
             _ => Err(expected()),
         }
     }
 }
 
 fn expected() -> String {
-    "expected ADDRESS:PORT (UDP), tcp://ADDRESS:PORT, http://HOST:PORT or ws://HOST:PORT".to_owned()
+    "expected ADDRESS:PORT (UDP), tcp://ADDRESS:PORT, http://HOST:PORT or ws://HOST:PORT (or https \
+     and wss)"
+        .to_owned()
 }
 
 fn has_path(authority_and_path: &str) -> bool {
@@ -60,20 +68,34 @@ fn has_path(authority_and_path: &str) -> bool {
 }
 
 impl Server {
-    /// Asks, and waits so long for the body of the reply.
+    /// Asks, and waits so long for the body of the reply. Over TLS, the server must have a
+    /// certificate that `authorities` vouch for: a file, or else what the system trusts.
     pub(crate) fn ask(
         &self,
         request: &Dictionary<'_>,
         timeout: Duration,
+        authorities: Option<&Path>,
     ) -> Result<Vec<u8>, Failure> {
         let question = Question::new(request)?;
+        let trust = self.is_secure().then(|| Trust::read(authorities));
+        let trust = trust.transpose()?;
+        let trust = trust.as_ref();
         let asked = match self {
             Self::Udp(server) => return NgClient::new(*server, timeout)?.exchange(&question),
             Self::Tcp(server) => ask_over_tcp(*server, &question, timeout),
-            Self::Http(url) => ask_over_http(url, &question, timeout),
-            Self::WebSocket(url) => ask_over_websocket(url, &question, timeout),
+            Self::Http(url) => ask_over_http(url, &question, timeout, trust),
+            Self::WebSocket(url) => ask_over_websocket(url, &question, timeout, trust),
         };
         asked.map_err(|error| self.explain(&error, timeout))
+    }
+
+    fn is_secure(&self) -> bool {
+        match self {
+            Self::Udp(_) | Self::Tcp(_) => false,
+            Self::Http(url) | Self::WebSocket(url) => {
+                url.starts_with("https:") || url.starts_with("wss:")
+            }
+        }
     }
 
     fn explain(&self, error: &io::Error, timeout: Duration) -> Failure {
@@ -82,6 +104,9 @@ impl Server {
             Self::Tcp(server) => format!("tcp://{server}"),
             Self::Http(url) | Self::WebSocket(url) => url.clone(),
         };
+        if let Some(cure) = trust::cure(error) {
+            return Failure::unreachable(format!("cannot trust the ng server at {server}: {cure}"));
+        }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => {
                 Failure::unreachable(format!("nothing listens for ng at {server}; {CURE}"))
@@ -128,8 +153,19 @@ fn ask_over_tcp(server: SocketAddr, question: &Question, timeout: Duration) -> i
     Err(io::ErrorKind::TimedOut.into())
 }
 
-fn ask_over_http(url: &str, question: &Question, timeout: Duration) -> io::Result<Vec<u8>> {
+fn ask_over_http(
+    url: &str,
+    question: &Question,
+    timeout: Duration,
+    trust: Option<&Trust>,
+) -> io::Result<Vec<u8>> {
     let config = Agent::config_builder().timeout_global(Some(timeout));
+    // What the environment says is meant for the web.
+    let config = config.proxy(None);
+    let config = match trust {
+        Some(trust) => config.tls_config(trust.tls_config()),
+        None => config,
+    };
     let agent: Agent = config.build().into();
     let reply = agent.post(url).send(&question.message[..]);
     let mut reply = reply.map_err(ureq::Error::into_io)?;
@@ -139,7 +175,12 @@ fn ask_over_http(url: &str, question: &Question, timeout: Duration) -> io::Resul
     question.body_of(&body).ok_or_else(not_ng)
 }
 
-fn ask_over_websocket(url: &str, question: &Question, timeout: Duration) -> io::Result<Vec<u8>> {
+fn ask_over_websocket(
+    url: &str,
+    question: &Question,
+    timeout: Duration,
+    trust: Option<&Trust>,
+) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + timeout;
     let mut request = url.into_client_request().map_err(io::Error::other)?;
     let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
@@ -147,8 +188,15 @@ fn ask_over_websocket(url: &str, question: &Question, timeout: Duration) -> io::
         .headers_mut()
         .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
     let server = address_of(request.uri())?;
-    let stream = connect(server, timeout)?;
-    let (mut socket, _) = tungstenite::client(request, stream).map_err(io::Error::other)?;
+    let stream = Stream::new(connect(server, timeout)?, request.uri(), trust)?;
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(REPLY_BYTES_MAX))
+        .max_frame_size(Some(REPLY_BYTES_MAX));
+    let (mut socket, _) = tungstenite::client::client_with_config(request, stream, Some(config))
+        .map_err(|error| match error {
+            HandshakeError::Failure(error) => to_io(error),
+            HandshakeError::Interrupted(_) => io::ErrorKind::TimedOut.into(),
+        })?;
     let message = question.message.clone();
     socket
         .send(tungstenite::Message::binary(message))
@@ -166,10 +214,66 @@ fn address_of(uri: &tungstenite::http::Uri) -> io::Result<SocketAddr> {
     use std::net::ToSocketAddrs as _;
     let host = uri.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut addresses = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs()?;
+    let port = match uri.scheme_str() {
+        Some("wss") => 443,
+        _ => 80,
+    };
+    let mut addresses = (host, uri.port_u16().unwrap_or(port)).to_socket_addrs()?;
     addresses
         .next()
         .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// What a WebSocket is spoken on.
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn new(
+        mut stream: TcpStream,
+        uri: &tungstenite::http::Uri,
+        trust: Option<&Trust>,
+    ) -> io::Result<Self> {
+        let Some(trust) = trust else {
+            return Ok(Self::Plain(stream));
+        };
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(trust.client_config()?, name);
+        let mut connection = connection.map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(Self::Secure(Box::new(StreamOwned::new(connection, stream))))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Secure(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Secure(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Secure(stream) => stream.flush(),
+        }
+    }
 }
 
 fn to_io(error: tungstenite::Error) -> io::Error {
@@ -209,17 +313,12 @@ mod tests {
             ),
             ("http://pbx/x", Server::Http("http://pbx/x".to_owned())),
             ("ws://pbx:80", Server::WebSocket("ws://pbx:80".to_owned())),
+            ("https://pbx", Server::Http("https://pbx/ng".to_owned())),
+            ("wss://pbx", Server::WebSocket("wss://pbx".to_owned())),
         ] {
             assert_eq!(text.parse(), Ok(server), "{text}");
         }
-        for wrong in [
-            "",
-            "pbx",
-            "tcp://pbx",
-            "https://pbx",
-            "://",
-            "sip://192.0.2.7:5060",
-        ] {
+        for wrong in ["", "pbx", "tcp://pbx", "://", "sip://192.0.2.7:5060"] {
             assert!(wrong.parse::<Server>().is_err(), "{wrong}");
         }
     }
