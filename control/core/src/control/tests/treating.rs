@@ -398,4 +398,12 @@ fn keys_are_looked_for_within_redundant_data() {
     for filter in filters(&mut sim, ports) {
         assert_eq!(filter.unwrap().redundant, [121]);
     }
+    // What is encrypted cannot be divided.
+    let secure = |address, port| with_red(address, port).replace("RTP/AVP", "RTP/SAVP");
+    let to_callee = sim.offer("c1", "alice", &secure("192.0.2.10", 4_000));
+    let to_caller = sim.answer("c1", "alice", "bob", &secure("198.51.100.20", 5_000));
+    let ports = [port(&to_caller, 0), port(&to_callee, 0)];
+    for filter in filters(&mut sim, ports) {
+        assert_eq!(filter.unwrap().redundant, [0; 0]);
+    }
 }
