@@ -14,7 +14,7 @@ mod forwarding;
 mod limits;
 mod link;
 mod process;
-mod rtcp;
 mod reuse;
+mod rtcp;
 mod tos;
 mod transcoding;
