@@ -216,6 +216,12 @@ pub enum RequestError {
     /// The document is no dictionary.
     #[error("Could not decode bencode dictionary")]
     NotDictionary,
+    /// More calls than can be joined.
+    #[error("Too many calls")]
+    TooManyCalls,
+    /// More parties than can be joined.
+    #[error("Too many parties")]
+    TooManyParties,
     /// A command that there is, but this server cannot do.
     #[error("unsupported")]
     Unsupported,

@@ -6,7 +6,7 @@ use relay_wire::CallKey;
 
 use crate::call::{CallState, LegId};
 use crate::codecs::{Exchange, Transcode, routes_between};
-use crate::links::{Group, Member, Refusal, Translating};
+use crate::links::{GROUP_MAX, Group, Member, Refusal, Translating};
 use crate::output::EndReason;
 
 use super::jobs::{Call, Then};
@@ -89,6 +89,11 @@ impl Control {
             let Some(call) = call.filter(|_| is_new) else {
                 continue;
             };
+            if group.calls.len() == GROUP_MAX {
+                let reason = Refusal::TooManyCalls.to_string();
+                self.finish_refused(now, &held, cookie, &reason);
+                return None;
+            }
             let call_id = call.state.call_id.clone();
             let (_, again) = self.ready(now, held, cookie, (&call_id, UNKNOWN_CALLS))?;
             held = again;

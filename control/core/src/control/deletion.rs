@@ -157,8 +157,9 @@ impl Control {
 /// Finds what a delete names.
 ///
 /// Without a from-tag it is the whole call. A via-branch names one fork. Otherwise the from-tag
-/// names a dialogue, and its other party and forks go too; with the flag `to tag`, only the party
-/// of the to-tag, and whoever is left without anyone to talk to.
+/// names a dialogue, and its other party and forks go too, unless that party is connected to
+/// others and the to-tag does not name it; with the flag `to tag`, only the party of the to-tag,
+/// and whoever is left without anyone to talk to.
 fn select(state: &CallState, delete: &Delete<'_>) -> Selection {
     let Some(from_tag) = delete.from_tag else {
         return Selection::All;
@@ -180,7 +181,8 @@ fn select(state: &CallState, delete: &Delete<'_>) -> Selection {
     let mut gone = vec![leg.id];
     if to_tag.is_none() {
         let peer = leg.peer.and_then(|it| state.leg(it));
-        gone.extend(peer.filter(|it| !it.is_linked()).map(|it| it.id));
+        let ends = |it: &&Leg| !it.is_linked() || delete.to_tag.is_some_and(|tag| it.has_tag(tag));
+        gone.extend(peer.filter(ends).map(|it| it.id));
     }
     with_forlorn(state, gone)
 }

@@ -6,6 +6,15 @@ use super::{Keys, RequestError};
 use crate::flags::{Flag, Flags};
 use crate::{Dictionary, Value};
 
+/// Calls that can be named at once: those that can belong together.
+const CALLS_MAX: usize = 16;
+
+/// Parties that can be named as those who send.
+const SENDERS_MAX: usize = 256;
+
+/// Parties that can be named as those who hear them: 16 of each.
+const HEARERS_MAX: usize = 16 * SENDERS_MAX;
+
 /// From whom, and to whom, media goes from now on, or goes no more (`connect`, `unsubscribe`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connect<'a> {
@@ -64,6 +73,19 @@ pub(super) struct Joining<'a> {
 }
 
 impl<'a> Joining<'a> {
+    /// Refuses what would be work without end.
+    fn check(&self) -> Result<(), RequestError> {
+        let hearers: usize = self.flows.iter().map(|flow| flow.to.len()).sum();
+        let senders = self.from_tags.len().max(self.flows.len());
+        if self.call_ids.len() > CALLS_MAX {
+            Err(RequestError::TooManyCalls)
+        } else if senders > SENDERS_MAX || hearers > HEARERS_MAX {
+            Err(RequestError::TooManyParties)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes one key. `None` if it is none of these, `false` if it says nothing.
     pub(super) fn read_key(&mut self, key: &str, value: Given<'a>) -> Option<bool> {
         let bytes = value.as_bytes().filter(|bytes| !bytes.is_empty());
@@ -111,6 +133,7 @@ fn list<'a>(names: &[&'a [u8]]) -> Vec<Value<'a>> {
 impl<'a> Keys<'a> {
     pub(super) fn connect(&self) -> Result<Connect<'a>, RequestError> {
         let flags = self.negotiation.flags;
+        self.joining.check()?;
         Ok(Connect {
             call_id: self.call_id()?,
             from: self.senders()?,
@@ -134,6 +157,7 @@ impl<'a> Keys<'a> {
 
     pub(super) fn mesh(&mut self) -> Result<Mesh<'a>, RequestError> {
         let joining = std::mem::take(&mut self.joining);
+        joining.check()?;
         let mut call_ids = joining.call_ids;
         if call_ids.is_empty() {
             call_ids.push(self.call_id()?);
@@ -252,6 +276,43 @@ mod tests {
             let request = Request::parse(&document).unwrap();
             prop_assert_eq!(request.command, command);
         }
+    }
+
+    #[test]
+    fn more_calls_and_parties_than_can_be_joined_are_refused() {
+        let parsed = |command: &Command<'_>| {
+            let datagram = command.encode(b"c1");
+            let message = Message::split(&datagram).unwrap();
+            let document = Value::parse(message.body).unwrap();
+            Request::parse(&document).map(|_| ())
+        };
+        let mesh = |calls: usize, flows: usize, hearers: usize| {
+            let flow = MeshFlow {
+                from: b"a",
+                to: vec![&b"b"[..]; hearers],
+            };
+            parsed(&Command::Mesh(Mesh {
+                call_ids: vec![&b"c"[..]; calls],
+                flows: vec![flow; flows],
+                ..Mesh::default()
+            }))
+        };
+        assert_eq!(mesh(16, 256, 16), Ok(()));
+        assert_eq!(mesh(17, 1, 1), Err(RequestError::TooManyCalls));
+        assert_eq!(mesh(1, 257, 1), Err(RequestError::TooManyParties));
+        assert_eq!(mesh(1, 256, 17), Err(RequestError::TooManyParties));
+        let connect = |senders: usize| {
+            parsed(&Command::Connect(Connect {
+                call_id: b"c",
+                from: Senders::Parties(vec![Party::Tag(b"a"); senders]),
+                to_tag: b"b",
+                to_call_id: None,
+                is_directional: false,
+                is_bidirectional: false,
+            }))
+        };
+        assert_eq!(connect(256), Ok(()));
+        assert_eq!(connect(257), Err(RequestError::TooManyParties));
     }
 
     #[test]

@@ -248,6 +248,27 @@ fn parties_of_two_calls_talk_and_each_call_has_its_own_end() {
 }
 
 #[test]
+fn a_bye_ends_its_call_though_the_other_party_is_connected_to_another() {
+    for (to_tag, is_gone) in [(Some(&b"b"[..]), true), (None, false)] {
+        let mut sim = sim_of_two_workers();
+        let text = sdp("192.0.2.10", 4_000);
+        two_calls(&mut sim, [&text; 4]);
+        done(&mut sim, &Command::Connect(across("c", "b")));
+        done(
+            &mut sim,
+            &Command::Delete(Delete {
+                call_id: b"c1",
+                from_tag: Some(b"a"),
+                to_tag,
+                delay_s: Some(0),
+                ..Delete::default()
+            }),
+        );
+        assert_eq!(sim.relay.calls.len(), if is_gone { 1 } else { 2 });
+    }
+}
+
+#[test]
 fn a_copy_goes_to_another_call_and_all_else_stays() {
     let mut sim = sim_of_two_workers();
     let text = sdp("192.0.2.10", 4_000);
