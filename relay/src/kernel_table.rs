@@ -5,8 +5,10 @@
 mod cure;
 mod watch;
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +41,13 @@ pub enum KernelTableError {
         /// What the system said.
         source: io::Error,
     },
+    /// Behind the driver a program does not see which VLAN a frame is of.
+    #[error(
+        "{0} is a VLAN or has some. Their calls are for sockets: leave it out of \
+         relay.kernel_table_interfaces, or, if it is not one itself and its driver can, set \
+         relay.kernel_table_xdp = \"native\""
+    )]
+    Vlan(String),
     /// The kernel refuses.
     #[error("{source}. {cure}")]
     Open {
@@ -57,21 +66,40 @@ pub(crate) struct Nic {
     /// A pair of ends within this machine. What a program in its driver sends arrives only if the
     /// other end runs one, too.
     is_virtual: bool,
+    vlan: Vlan,
+}
+
+/// What an interface has to do with VLANs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Vlan {
+    None,
+    /// Others are VLANs on it.
+    Below,
+    /// It is one.
+    Is,
 }
 
 impl Nic {
-    fn interface(&self, config: &Config) -> Interface {
-        let place = match config.kernel_table_xdp {
+    fn interface(&self, wanted: Xdp) -> Result<Interface, KernelTableError> {
+        let wanted = match wanted {
             Xdp::Native => Place::Native,
             Xdp::Generic => Place::Generic,
             Xdp::Auto if self.is_virtual => Place::Generic,
             Xdp::Auto => Place::Any,
         };
-        Interface {
+        let place = match (self.vlan, wanted) {
+            (Vlan::None, wanted) => wanted,
+            // The tag is beside the frame there, and would be on what is sent back.
+            (Vlan::Below, Place::Any | Place::Native) => Place::Native,
+            (Vlan::Below, Place::Generic) | (Vlan::Is, _) => {
+                return Err(KernelTableError::Vlan(self.name.clone()));
+            }
+        };
+        Ok(Interface {
             index: self.index,
             is_virtual: self.is_virtual,
             place,
-        }
+        })
     }
 }
 
@@ -120,10 +148,12 @@ fn try_open(config: &Config) -> Result<Opened, KernelTableError> {
     let ports = first
         .zip(last)
         .map(|(first, last)| *first.start()..=*last.end());
+    let interfaces = nics.iter().map(|it| it.interface(config.kernel_table_xdp));
+    let interfaces: Result<_, _> = interfaces.collect();
     let options = Options {
         addresses,
         ports: ports.ok_or(KernelTableError::NoAddress)?,
-        interfaces: nics.iter().map(|it| it.interface(config)).collect(),
+        interfaces: interfaces?,
         packets_max: config.packets_per_port_max,
     };
     let table = Table::open(&options).map_err(|source| KernelTableError::Open {
@@ -169,11 +199,34 @@ fn nic(name: &str) -> Result<Nic, KernelTableError> {
     };
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
     let index = name_to_index(&socket, name).map_err(|errno| failed(errno.into()))?;
+    // What has no driver is no hardware either; the kernel says what it thinks of it.
+    let driver = relay_xdp::driver_of(name).unwrap_or_default();
     Ok(Nic {
         name: name.to_owned(),
         index,
-        // What has no driver is no hardware either; the kernel says what it thinks of it.
-        is_virtual: relay_xdp::driver_of(name).is_ok_and(|it| it == "veth"),
+        is_virtual: driver == "veth",
+        vlan: match () {
+            () if driver == VLAN_DRIVER => Vlan::Is,
+            () if has_vlans(Path::new("/sys/class/net"), name) => Vlan::Below,
+            () => Vlan::None,
+        },
+    })
+}
+
+/// How the kernel names it.
+const VLAN_DRIVER: &str = "802.1Q VLAN Support";
+
+/// Whether others are VLANs on an interface, by what the kernel shows of interfaces.
+fn has_vlans(interfaces: &Path, name: &str) -> bool {
+    let entries = fs::read_dir(interfaces.join(name));
+    let mut entries = entries.into_iter().flatten().flatten();
+    entries.any(|entry| {
+        let above = entry.file_name();
+        let above = above.to_str().and_then(|it| it.strip_prefix("upper_"));
+        above.is_some_and(|it| {
+            let text = fs::read_to_string(interfaces.join(it).join("uevent"));
+            text.is_ok_and(|it| it.lines().any(|line| line == "DEVTYPE=vlan"))
+        })
     })
 }
 
@@ -225,5 +278,50 @@ impl KernelTable for KernelFlows {
             seen: counts.seen,
             jitter: counts.jitter,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nic(is_virtual: bool, vlan: Vlan) -> Nic {
+        Nic {
+            name: "eth0".to_owned(),
+            index: 2,
+            is_virtual,
+            vlan,
+        }
+    }
+
+    #[test]
+    fn behind_the_driver_nothing_runs_where_frames_have_tags() {
+        let place = |nic: Nic, wanted| nic.interface(wanted).map(|it| it.place).ok();
+        for (is_virtual, wanted, alone, with_vlans) in [
+            (false, Xdp::Auto, Place::Any, Some(Place::Native)),
+            (false, Xdp::Native, Place::Native, Some(Place::Native)),
+            (false, Xdp::Generic, Place::Generic, None),
+            (true, Xdp::Auto, Place::Generic, None),
+            (true, Xdp::Native, Place::Native, Some(Place::Native)),
+        ] {
+            assert_eq!(place(nic(is_virtual, Vlan::None), wanted), Some(alone));
+            assert_eq!(place(nic(is_virtual, Vlan::Below), wanted), with_vlans);
+            assert_eq!(place(nic(is_virtual, Vlan::Is), wanted), None);
+        }
+    }
+
+    #[test]
+    fn vlans_are_seen_by_what_is_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let has = |name: &str| has_vlans(folder.path(), name);
+        for (above, kind) in [("eth0.10", "vlan"), ("br0", "bridge")] {
+            fs::create_dir(folder.path().join(above)).unwrap();
+            let text = format!("DEVTYPE={kind}\nINTERFACE={above}\n");
+            fs::write(folder.path().join(above).join("uevent"), text).unwrap();
+        }
+        fs::create_dir_all(folder.path().join("eth0/upper_br0")).unwrap();
+        assert!(!has("eth0") && !has("eth1"));
+        fs::create_dir(folder.path().join("eth0/upper_eth0.10")).unwrap();
+        assert!(has("eth0"));
     }
 }

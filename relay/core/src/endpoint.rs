@@ -66,7 +66,7 @@ pub(crate) struct Endpoint {
     pub(crate) shortcut: Shortcut,
     /// What becomes of single packets.
     pub(crate) filtering: Option<Box<Filtering>>,
-    sinks: Sinks,
+    sinks: Option<Box<Sinks>>,
     /// What becomes of RTCP that arrives here.
     pub(crate) on_rtcp: Rtcp,
     /// How many of the peer's reports are told.
@@ -160,7 +160,7 @@ impl Endpoint {
             shortcut: Shortcut::default(),
             glance: Glance::NONE,
             filtering: None,
-            sinks: Box::default(),
+            sinks: None,
             on_rtcp: Rtcp::Pass,
             telling: TellingPace::default(),
             loops: None,
@@ -178,13 +178,18 @@ impl Endpoint {
     }
 
     /// Says who gets copies of what arrives here.
-    pub(crate) fn set_sinks(&mut self, sinks: Sinks) {
-        self.is_copied = !sinks.is_empty();
+    pub(crate) fn set_sinks(&mut self, sinks: Option<Box<Sinks>>) {
+        self.is_copied = sinks.is_some();
         self.sinks = sinks;
     }
 
     pub(crate) fn sinks(&self) -> &[Sink] {
-        &self.sinks
+        self.sinks.as_ref().map_or(&[], |it| it.all())
+    }
+
+    /// Whether what arrives here may be copied now.
+    pub(crate) fn may_copy(&mut self, now: Instant) -> bool {
+        self.sinks.as_mut().is_none_or(|it| it.admits(now))
     }
 
     /// Takes in a packet that arrived here; says which way it goes.

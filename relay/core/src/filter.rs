@@ -94,15 +94,16 @@ impl Filtering {
         if kind == Kind::Rtp && self.events(second).is_some() {
             return self.see_events(now, source, second, bytes);
         }
-        if kind == Kind::Rtp
-            && self.filter.redundant.contains(&second)
-            && let Some(seen) = self.see_redundant(now, source, bytes)
-        {
+        let is_redundant = kind == Kind::Rtp && self.filter.redundant.contains(&second);
+        if is_redundant && let Some(seen) = self.see_redundant(now, source, bytes) {
             return seen;
         }
         let key = self.keys.note_other(now.at);
+        // Keys may lie in what cannot be told apart.
+        let may_pass = !is_redundant || self.filter.on_events == OnEvents::Pass;
+        let passes = may_pass && see_media(&self.filter.on_media, kind, bytes);
         Seen {
-            passes: see_media(&self.filter.on_media, kind, bytes).then_some(bytes.len()),
+            passes: passes.then_some(bytes.len()),
             keys: self.told([key, None, None, None]),
         }
     }
@@ -110,6 +111,11 @@ impl Filtering {
     /// Keys of which somebody is to hear.
     fn told(&self, keys: KeysOver) -> KeysOver {
         keys.map(|key| key.filter(|_| self.filter.tells_keys))
+    }
+
+    /// Nothing of what is media goes on.
+    pub(crate) fn drops_media(&self) -> bool {
+        self.filter.on_media == OnMedia::Drop
     }
 
     fn see_events(&mut self, now: Now, source: IpAddr, payload_type: u8, bytes: &mut [u8]) -> Seen {
@@ -173,24 +179,20 @@ impl Filtering {
         let mut packet = Packet::parse(&mut *bytes).ok()?;
         let redundancy = Redundancy::parse(packet.payload())?;
         let mut keys = KeysOver::default();
-        let mut has_keys = false;
+        let (mut has_keys, mut is_changed) = (false, true);
         for block in redundancy.blocks() {
-            has_keys |= self.see_block(now, source, (&mut packet, *block), &mut keys);
+            let is_read = self.see_block(now, source, (&mut packet, *block), &mut keys);
+            has_keys |= is_read;
+            is_changed &= is_read || !self.is_to_change(block.payload_type);
         }
         if !has_keys {
             keys[0] = self.keys.note_other(now.at);
         }
         let keys = self.told(keys);
-        let is_events = |payload_type| self.events(payload_type).is_some();
         // Of what goes no further nothing may be left that came before.
-        let has_media = self.filter.on_media == OnMedia::Pass;
-        let has_events = self.filter.on_events != OnEvents::Drop;
-        let is_unwanted = |payload_type| !match is_events(payload_type) {
-            true => has_events,
-            false => has_media,
-        };
+        let is_unwanted = |payload_type| !self.is_wanted(payload_type);
         let seen = |passes| Some(Seen { passes, keys });
-        if is_unwanted(redundancy.newest().payload_type) {
+        if !is_changed || is_unwanted(redundancy.newest().payload_type) {
             return seen(None);
         }
         if !redundancy
@@ -202,6 +204,25 @@ impl Filtering {
         }
         let left = redundancy.remove_older(packet.payload_mut(), is_unwanted);
         seen(Some(packet.shorten_payload(left)))
+    }
+
+    /// A payload within another is to become a report of another key.
+    fn is_to_change(&self, payload_type: u8) -> bool {
+        let changes = match self.filter.on_events {
+            OnEvents::Pass | OnEvents::Drop => false,
+            OnEvents::Replace(_) | OnEvents::Scramble { .. } => true,
+        };
+        changes && self.events(payload_type).is_some()
+    }
+
+    /// A payload within another goes on. One that has others within it again may hide keys.
+    fn is_wanted(&self, payload_type: u8) -> bool {
+        if self.events(payload_type).is_some() {
+            return self.filter.on_events != OnEvents::Drop;
+        }
+        let may_hide = self.filter.redundant.contains(&payload_type);
+        self.filter.on_media == OnMedia::Pass
+            && (!may_hide || self.filter.on_events == OnEvents::Pass)
     }
 }
 

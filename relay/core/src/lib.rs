@@ -264,6 +264,10 @@ impl Relay {
             }
         }
         if received.is_copied {
+            let copied = self.flows.open(ingress.socket);
+            if copied.is_some_and(|it| !it.may_copy(now.at)) {
+                return Err(DropReason::Loop);
+            }
             self.begin_copies(ingress.socket, kind, false);
         }
         let take = |flow, leaves| Verdict::Take(Taken { flow, kind, leaves });

@@ -12,7 +12,7 @@ use relay_rtp::Ssrc;
 use relay_rtp::rtcp::{self, OwnReport, REPORT_LEN_MAX, ReportBlock, SenderInfo};
 use relay_wire::{Answer, CallKey, OnRtcp, Port, Refusal};
 
-use crate::endpoint::Reported;
+use crate::endpoint::{Endpoint, Reported};
 use crate::quality::Reception;
 use crate::{Egress, Relay, SocketId};
 
@@ -294,11 +294,12 @@ impl Relay {
         };
         // What is remade is reported on by who makes it.
         let is_remade = endpoint.rtcp_of.is_some();
-        let (call, received, sent) = (endpoint.call, reporter.received, reporter.sent);
+        let (call, received_at, sent) = (endpoint.call, reporter.received, reporter.sent);
         let received = self
-            .reception(now, call, Some(received))
+            .reception(now, call, Some(received_at))
             .filter(|_| !is_remade);
-        let sent = self.reception(now, call, sent).filter(|_| !is_remade);
+        let sent = self.sent(now, call, (received_at, sent));
+        let sent = sent.filter(|_| !is_remade);
         let Identity { cname, .. } = self.reports.identity;
         let ntp_time = self.reports.identity.ntp(now);
         let endpoint = self.flows.open(socket)?;
@@ -335,15 +336,41 @@ impl Relay {
         Some(Report { egress, bytes, len })
     }
 
+    /// What leaves from a port for its peer, if that is what arrives at another, and goes on: of a
+    /// stream that pauses nobody knows its timestamp of now, so that who is sent it gets a receiver
+    /// report (RFC 3550 §6.4).
+    fn sent(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        (leaves, arrives): (Port, Option<Port>),
+    ) -> Option<Reception> {
+        let leaves = self.socket_of(call, leaves).ok()?;
+        let found = self.reception(now, call, arrives)?;
+        let socket = self.socket_of(call, arrives?).ok()?;
+        let endpoint = self.flows.endpoint(socket)?;
+        let is_stopped = endpoint.filtering.as_ref();
+        let is_stopped = is_stopped.is_some_and(|it| it.drops_media());
+        // What is made of it has other numbers, and who makes it reports on them.
+        let is_remade = endpoint.is_taken && endpoint.reports.is_some();
+        let is_sent = endpoint.rtp == Some(leaves) && !is_stopped && !is_remade;
+        (is_sent && is_live(endpoint, now)).then_some(found)
+    }
+
     /// What the peer of a port of a call sends.
     fn reception(&mut self, now: Instant, call: CallKey, port: Option<Port>) -> Option<Reception> {
         let socket = self.socket_of(call, port?).ok()?;
         self.absorb(now, socket);
         let now_ns = self.clock.read(now).ns;
         let endpoint = self.flows.endpoint(socket)?;
-        let is_live = endpoint.heard_at.is_some_and(|at| now < at + LIVE);
-        endpoint.quality().reception(is_live.then_some(now_ns))
+        let now_ns = is_live(endpoint, now).then_some(now_ns);
+        endpoint.quality().reception(now_ns)
     }
+}
+
+/// Something of the peer came lately.
+fn is_live(endpoint: &Endpoint, now: Instant) -> bool {
+    endpoint.heard_at.is_some_and(|at| now < at + LIVE)
 }
 
 /// The lower 32 bits, which is all that there is room for.

@@ -9,9 +9,12 @@
 //! belongs to finds it when the copy comes, or throws it away. That takes a hash, and a copy takes
 //! the driver a bounded queue; streams that have no sinks have nothing to do with either.
 
+use std::time::Instant;
+
 use relay_rtp::Kind;
 use relay_wire::{Answer, CallKey, Port, Refusal, SINKS_MAX, Sink, WorkerId};
 
+use crate::allowance::Allowance;
 use crate::{DropReason, Egress, Relay, SocketId, Verdict};
 
 /// A copy that the driver is to make, and to hand to the worker that it names.
@@ -26,7 +29,32 @@ pub struct Copy {
 }
 
 /// Who gets copies of what arrives at an endpoint, and who serves them.
-pub(crate) type Sinks = Box<[Sink]>;
+#[derive(Clone, Debug)]
+pub(crate) struct Sinks {
+    all: Box<[Sink]>,
+    /// Packets that may come: a burst, and then one each millisecond. Parties may have named each
+    /// other's ports of this relay, so that copies go in a circle and become more with each round;
+    /// and each packet that comes takes the room of sixteen.
+    pace: Allowance<500, 1>,
+}
+
+impl Sinks {
+    /// `None`: there are none.
+    pub(crate) fn new(all: Vec<Sink>) -> Option<Box<Self>> {
+        let pace = Allowance::default();
+        let all = all.into_boxed_slice();
+        (!all.is_empty()).then(|| Box::new(Self { all, pace }))
+    }
+
+    pub(crate) fn all(&self) -> &[Sink] {
+        &self.all
+    }
+
+    /// Whether another packet may come now.
+    pub(crate) fn admits(&mut self, now: Instant) -> bool {
+        self.pace.take(now)
+    }
+}
 
 /// The packet at hand, of which copies are made.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +103,7 @@ impl Relay {
             return Err(Refusal::TooLong);
         }
         let endpoint = self.endpoint_of(call, ingress)?;
-        endpoint.set_sinks(sinks.into());
+        endpoint.set_sinks(Sinks::new(sinks));
         Ok(Answer::Done)
     }
 

@@ -93,7 +93,8 @@ pub enum DropReason {
     Filtered,
     /// It arrived at a port whose call is over and whose socket is kept for the next.
     IdlePort,
-    /// It has come again and again, and so goes in a circle.
+    /// It has come again and again, and so goes in a circle; or it would go to several, and more
+    /// came than any stream brings.
     Loop,
     /// Control connected its endpoint to none: the call is on hold, or not answered yet.
     NotConnected,

@@ -149,6 +149,7 @@ mod tests {
             name: "eth7".to_owned(),
             index: 4,
             is_virtual: false,
+            vlan: crate::kernel_table::Vlan::None,
         }];
         let (new, old) = ("6.12.1-amd64", "6.1.0-18-amd64");
         let cases = [

@@ -369,11 +369,61 @@ fn of_media_that_is_stopped_none_is_left_beside_keys() {
 }
 
 #[test]
-fn redundant_data_that_cannot_be_divided_is_media() {
-    let mut bench = redundant_filter(|it| it.on_events = OnEvents::Drop);
+fn redundant_data_that_cannot_be_divided_may_have_keys() {
     let mut cut = redundant(1, &[(EVENTS, KEY), (8, &[])]);
     cut.truncate(19);
+    let mut lying = redundant(1, &[(8, SPEECH)]);
+    lying[0] |= 0x0f;
+    for on_events in [
+        OnEvents::Drop,
+        OnEvents::Replace(0),
+        OnEvents::Scramble { seed: 3 },
+    ] {
+        let mut bench = redundant_filter(|it| it.on_events = on_events);
+        for packet in [&cut, &lying] {
+            let (verdict, _) = arrive(&mut bench, packet.clone());
+            assert_eq!(verdict, Verdict::Drop(DropReason::Filtered));
+        }
+    }
+    let mut bench = redundant_filter(|it| it.tells_keys = true);
     assert_eq!(arrive(&mut bench, cut.clone()), (forward(1, BOB), cut));
     let too_many = filter(|it| it.redundant = vec![121; REDUNDANT_TYPES_MAX + 1]);
     bench.refused(too_many, Refusal::TooLong);
+}
+
+#[test]
+fn redundant_data_within_redundant_data_hides_no_keys() {
+    let hidden = &redundant(1, &[(EVENTS, KEY), (8, SPEECH)])[12..];
+    let older = redundant(1, &[(121, hidden), (8, SPEECH)]);
+    let newest = redundant(2, &[(8, SPEECH), (121, hidden)]);
+    for on_events in [OnEvents::Drop, OnEvents::Replace(0)] {
+        let mut bench = redundant_filter(|it| it.on_events = on_events);
+        let (verdict, packet) = arrive(&mut bench, older.clone());
+        assert!(
+            matches!(verdict, Verdict::ForwardPart { len: 33, .. }),
+            "{verdict:?}"
+        );
+        assert_eq!(packet[..33], redundant(1, &[(8, SPEECH)]));
+        let (verdict, _) = arrive(&mut bench, newest.clone());
+        assert_eq!(verdict, Verdict::Drop(DropReason::Filtered));
+    }
+    let mut bench = redundant_filter(|_| ());
+    for packet in [older, newest] {
+        assert_eq!(
+            arrive(&mut bench, packet.clone()),
+            (forward(1, BOB), packet)
+        );
+    }
+}
+
+#[test]
+fn keys_within_redundant_data_that_cannot_become_others_go_no_further() {
+    let mut bench = redundant_filter(|it| it.on_events = OnEvents::Replace(0));
+    for (number, short) in [
+        (1, [(EVENTS, &KEY[..3]), (8, SPEECH)]),
+        (2, [(8, SPEECH), (EVENTS, &KEY[..3])]),
+    ] {
+        let (verdict, _) = arrive(&mut bench, redundant(number, &short));
+        assert_eq!(verdict, Verdict::Drop(DropReason::Filtered));
+    }
 }

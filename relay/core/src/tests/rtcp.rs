@@ -1,8 +1,10 @@
 //! RTCP that ends here and is answered, or passes in part.
 
+use std::ops::Range;
+
 use relay_rtp::Ssrc;
 use relay_rtp::rtcp::{Body, Compound, ReportBlock};
-use relay_wire::OnRtcp;
+use relay_wire::{Filter, OnMedia, OnRtcp, Transcoding};
 
 use super::*;
 use crate::Report;
@@ -69,6 +71,32 @@ fn reports(bench: &mut Bench, ms: u64) -> Vec<Report> {
     reports
 }
 
+/// Both speak for as long as it takes until each is told once, Alice but for some packets: what
+/// they are told, and the number of the newest packets then.
+fn speak(bench: &mut Bench, numbers: &mut u16, lost: Range<u16>) -> Vec<(Report, u16)> {
+    let mut told = Vec::new();
+    for _ in 0..301 {
+        *numbers += 1;
+        if !lost.contains(numbers) {
+            let _ = bench.packet(0, ALICE, &speech(7, *numbers));
+        }
+        let _ = bench.packet(1, BOB, &speech(9, *numbers));
+        let reports = reports(bench, 20);
+        told.extend(reports.into_iter().map(|it| (it, *numbers)));
+    }
+    told.sort_by_key(|(it, _)| it.egress().socket);
+    told
+}
+
+/// What a receiver report says: whose it is, and the block.
+fn read_receiver(report: &Report) -> (u32, Option<ReportBlock>) {
+    let compound = Compound::parse(report.bytes()).unwrap();
+    let Body::ReceiverReport(report) = compound.packets().next().unwrap().body() else {
+        panic!("something is said of what was sent");
+    };
+    (report.ssrc().value(), report.blocks().next())
+}
+
 /// What a sender report says: who sends, its timestamp, packets, octets; and the block.
 fn read(report: &Report) -> (u32, [u32; 3], Option<ReportBlock>) {
     let compound = Compound::parse(report.bytes()).unwrap();
@@ -93,38 +121,40 @@ fn read(report: &Report) -> (u32, [u32; 3], Option<ReportBlock>) {
 #[test]
 fn each_peer_is_told_what_it_is_sent_and_how_it_is_heard() {
     let mut bench = bench();
-    for sequence in (1..=40).filter(|it| *it != 20) {
-        assert_eq!(
-            bench.packet(0, ALICE, &speech(7, sequence)),
-            forward(1, BOB)
-        );
-        bench.pass(20);
-    }
-    assert_eq!(bench.packet(1, BOB, &speech(9, 5)), forward(0, ALICE));
-    let told = reports(&mut bench, 6_000);
-    let [to_alice, to_bob] = &told[..] else {
+    let mut numbers = 0;
+    let told = speak(&mut bench, &mut numbers, 20..30);
+    let [(to_alice, to_alice_at), (to_bob, to_bob_at)] = &told[..] else {
         panic!("one each: {told:?}");
     };
+    let [to_alice_at, to_bob_at] = [*to_alice_at, *to_bob_at].map(u32::from);
     let rtcp = |socket, destination| Egress {
         socket: SocketId::new(socket),
         destination: address(destination),
     };
     assert_eq!(to_alice.egress(), rtcp(2, "192.0.2.1:4001"));
     assert_eq!(to_bob.egress(), rtcp(3, "192.0.2.2:5001"));
-    let (ssrc, counts, block) = read(to_bob);
-    assert_eq!((ssrc, counts), (7, [40 * 160, 39, 39 * 172]));
+    let (ssrc, [_, packets, octets], block) = read(to_bob);
+    assert_eq!(ssrc, 7);
+    assert_eq!((packets, octets), (to_bob_at - 10, (to_bob_at - 10) * 172));
     let heard = block.unwrap();
-    assert_eq!((heard.ssrc, heard.highest_sequence), (Ssrc::new(9), 5));
-    let (ssrc, counts, block) = read(to_alice);
-    assert_eq!((ssrc, counts), (9, [5 * 160, 1, 172]));
+    assert_eq!(
+        (heard.ssrc, heard.highest_sequence),
+        (Ssrc::new(9), to_bob_at)
+    );
+    let (ssrc, [_, packets, octets], block) = read(to_alice);
+    assert_eq!((ssrc, packets, octets), (9, to_alice_at, to_alice_at * 172));
     let heard = block.unwrap();
-    assert_eq!((heard.ssrc, heard.highest_sequence), (Ssrc::new(7), 40));
-    assert_eq!((heard.lost, heard.fraction_lost), (1, 6), "1 of 40");
+    assert_eq!(
+        (heard.ssrc, heard.highest_sequence),
+        (Ssrc::new(7), to_alice_at)
+    );
+    assert_eq!(heard.lost, 10);
+    assert_eq!(u32::from(heard.fraction_lost), 2_560 / to_alice_at);
     assert_eq!((heard.last_report, heard.delay_since_last_report), (0, 0));
     // Nothing is lost since.
-    let told = reports(&mut bench, 6_000);
-    let again = read(&told[0]).2.unwrap();
-    assert_eq!((again.lost, again.fraction_lost), (1, 0));
+    let told = speak(&mut bench, &mut numbers, 0..0);
+    let again = read(&told[0].0).2.unwrap();
+    assert_eq!((again.lost, again.fraction_lost), (10, 0));
     assert_eq!(bench.counter("reports_made"), 4);
 }
 
@@ -153,10 +183,9 @@ fn a_stream_that_goes_on_has_the_timestamp_of_now() {
 #[test]
 fn reports_of_peers_end_here_and_are_answered() {
     let mut bench = bench();
-    let _ = bench.packet(0, ALICE, &speech(7, 1));
-    let _ = bench.packet(1, BOB, &speech(9, 1));
-    let told = reports(&mut bench, 6_000);
-    let compound = Compound::parse(told[0].bytes()).unwrap();
+    let (begun, mut numbers) = (bench.now, 0);
+    let told = speak(&mut bench, &mut numbers, 0..0);
+    let compound = Compound::parse(told[0].0.bytes()).unwrap();
     let Body::SenderReport(own) = compound.packets().next().unwrap().body() else {
         panic!("Alice is sent something");
     };
@@ -174,7 +203,6 @@ fn reports_of_peers_end_here_and_are_answered() {
     hers.resize(44, 0);
     hers.extend(name.to_be_bytes());
     hers.extend(32_768_u32.to_be_bytes());
-    let begun = bench.now - Duration::from_secs(6);
     let answered = begun + sent_at + Duration::from_millis(620);
     bench.now = bench.now.max(answered);
     let late = bench.now - answered;
@@ -192,16 +220,75 @@ fn reports_of_peers_end_here_and_are_answered() {
     let at = bench.now;
     bench.pass(4_000);
     while bench.relay.poll_report().is_some() {}
-    let told = reports(&mut bench, 2_500);
-    let to_alice = told.iter().find(|it| it.egress().socket.slot() == 2);
-    let block = to_alice.map(|it| read(it).2.unwrap());
-    if let Some(block) = block {
-        assert_eq!(block.last_report, 0xaabb_ccdd);
-        let delay = u128::from(block.delay_since_last_report) * 1_000 / 65_536;
-        assert!(
-            (bench.now - at).as_millis() >= delay && delay > 3_900,
-            "{delay}"
-        );
+    let told = speak(&mut bench, &mut numbers, 0..0);
+    let block = read(&told[0].0).2.unwrap();
+    assert_eq!(block.last_report, 0xaabb_ccdd);
+    let delay = u128::from(block.delay_since_last_report) * 1_000 / 65_536;
+    assert!(
+        (bench.now - at).as_millis() >= delay && delay > 3_900,
+        "{delay}"
+    );
+}
+
+#[test]
+fn of_a_stream_that_pauses_nobody_says_that_it_is_sent() {
+    let mut bench = bench();
+    let _ = bench.packet(0, ALICE, &speech(7, 1));
+    let _ = bench.packet(1, BOB, &speech(9, 1));
+    let told = reports(&mut bench, 6_001);
+    let heard: Vec<_> = told.iter().map(read_receiver).collect();
+    let [(to_alice, of_alice), (to_bob, of_bob)] = heard[..] else {
+        panic!("one each: {heard:?}");
+    };
+    assert_eq!(of_alice.unwrap().ssrc, Ssrc::new(7));
+    assert_eq!(of_bob.unwrap().ssrc, Ssrc::new(9));
+    assert!(to_alice != 9 && to_bob != 7, "sources of its own");
+    let told = speak(&mut bench, &mut 1, 0..0);
+    let senders: Vec<_> = told.iter().map(|(it, _)| read(it).0).collect();
+    assert_eq!(senders, [9, 7], "it goes on");
+}
+
+#[test]
+fn what_does_not_leave_for_a_party_is_not_said_to_be_sent() {
+    let call = CallKey(1);
+    let ingress = port(30_002);
+    let elsewhere = |rtp: Option<u16>| Command::Connect {
+        call,
+        ingress,
+        rtp: rtp.map(port),
+        rtcp: None,
+    };
+    let stopped = Command::SetFilter {
+        call,
+        ingress,
+        filter: Some(Filter {
+            on_media: OnMedia::Drop,
+            ..Filter::default()
+        }),
+    };
+    let remade = Command::SetTranscoding {
+        call,
+        ingress,
+        transcoding: Some(Transcoding {
+            routes: vec![],
+            rtcp: Some(port(30_003)),
+        }),
+    };
+    for change in [elsewhere(None), elsewhere(Some(30_002)), stopped, remade] {
+        let mut bench = bench();
+        let shown = format!("{change:?}");
+        bench.done(change);
+        let told = speak(&mut bench, &mut 0, 0..0);
+        let (to_alice, _) = told.first().unwrap();
+        assert_eq!(to_alice.egress().socket.slot(), 2, "{shown}");
+        let (ssrc, block) = read_receiver(to_alice);
+        assert_ne!(ssrc, 9, "{shown}");
+        assert_eq!(block.unwrap().ssrc, Ssrc::new(7), "{shown}");
+        let to_bob = told.iter().find(|(it, _)| it.egress().socket.slot() == 3);
+        match to_bob {
+            Some((to_bob, _)) => assert_eq!(read(to_bob).0, 7, "{shown}: hers leaves"),
+            None => assert!(shown.starts_with("SetTranscoding"), "{shown}"),
+        }
     }
 }
 

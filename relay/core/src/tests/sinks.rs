@@ -77,6 +77,25 @@ fn who_is_connected_to_nobody_is_copied_all_the_same() {
     assert_eq!(bench.counter("dropped_not_connected"), 0);
 }
 
+/// Copies that go in a circle become more with each round.
+#[test]
+fn who_brings_more_than_a_stream_is_not_copied() {
+    let mut bench = Bench::new();
+    bench.call_between_alice_and_bob(Learning::Off);
+    bench.done(set(vec![sink(2, 30_004)]));
+    let burst = |bench: &mut Bench| {
+        let came = (0..1_000).map(|_| bench.packet(0, ALICE, RTP));
+        let left = came.filter(|it| *it == forward(1, BOB)).count();
+        (left, bench.counter("dropped_loop"))
+    };
+    assert_eq!(burst(&mut bench), (500, 500));
+    bench.pass(20);
+    assert_eq!(burst(&mut bench), (20, 1_480));
+    // Who is copied to nobody brings what he likes.
+    bench.done(set(vec![]));
+    assert_eq!(burst(&mut bench).0, 1_000);
+}
+
 #[test]
 fn a_copy_for_a_port_that_is_anothers_by_now_goes_nowhere() {
     let mut bench = Bench::new();
