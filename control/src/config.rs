@@ -105,6 +105,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks the files that the settings name, as far as a start would read them.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be used; the error names it, its line and the cure.
+    pub fn check_files(&self, loaded: &Loaded) -> Result<(), SettingsError> {
+        self.ng.check_files(loaded)
+    }
+
     fn check_listen(&self, loaded: &Loaded) -> Result<(), SettingsError> {
         let wrong = |index: usize, problem: String| {
             let key = format!("control.listen[{index}]");

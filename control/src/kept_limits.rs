@@ -87,19 +87,35 @@ pub(crate) struct KeptLimits {
     configured: Limits,
     /// What the next control would begin with.
     kept: Limits,
+    /// The file says more than, less than or something else than that.
+    is_stale: bool,
     /// When it may be written again.
     next_write: Option<Instant>,
 }
 
 impl KeptLimits {
-    /// Reads what was kept. A file that makes no sense is as none, and is told.
+    /// Reads what was kept. A file that makes no sense is as none, and is told. One that says
+    /// something else than what differs from `tandem.toml` is replaced or removed at once:
+    /// otherwise it would say something else again when `tandem.toml` changes.
     pub(crate) fn open(path: &Path, configured: Limits) -> Self {
-        let kept = read(path).and_then(|it| it.apply(configured).map_err(io::Error::other));
-        let kept = kept.unwrap_or_else(|error| {
-            let path = path.display();
-            warn!(%path, %error, "limits that were set at run time cannot be read; tandem.toml holds");
-            configured
+        let read = read(path).and_then(|change| {
+            let limits = change.unwrap_or_default().apply(configured);
+            Ok((change, limits.map_err(io::Error::other)?))
         });
+        let (is_stale, kept) = match read {
+            Ok((change, kept)) => {
+                let set = Change::between(configured, kept);
+                (
+                    change.is_some_and(|it| it != set || kept == configured),
+                    kept,
+                )
+            }
+            Err(error) => {
+                let path = path.display();
+                warn!(%path, %error, "limits that were set at run time cannot be read; tandem.toml holds");
+                (true, configured)
+            }
+        };
         if kept != configured {
             let set = Change::between(configured, kept);
             info!(
@@ -107,12 +123,16 @@ impl KeptLimits {
                 "limits that were set at run time hold; `tandem limit reset` goes back to tandem.toml"
             );
         }
-        Self {
+        let mut opened = Self {
             path: path.to_owned(),
             configured,
             kept,
+            is_stale,
             next_write: None,
-        }
+        };
+        // If it fails, the next `keep` tries again.
+        let _ = opened.write(kept);
+        opened
     }
 
     /// What the next control would begin with, and this one does.
@@ -127,39 +147,52 @@ impl KeptLimits {
 
     /// Keeps the limits if they have changed, unless it was done a moment ago.
     pub(crate) fn keep(&mut self, now: Instant, limits: Limits) {
-        if limits != self.kept && self.next_write.is_none_or(|due| due <= now) {
+        if self.differs(limits) && self.next_write.is_none_or(|due| due <= now) {
             self.keep_now(now, limits);
         }
     }
 
     /// Keeps the limits at once; a failure is told, and tried again later.
     pub(crate) fn keep_now(&mut self, now: Instant, limits: Limits) {
-        if limits == self.kept {
-            return;
+        if self.differs(limits) {
+            let pause = self.write(limits).map_or(PAUSE_FAILED, |()| PAUSE);
+            self.next_write = Some(now + pause);
         }
-        let pause = match write(&self.path, Change::between(self.configured, limits)) {
+    }
+
+    /// The next control would begin with something else.
+    fn differs(&self, limits: Limits) -> bool {
+        self.is_stale || limits != self.kept
+    }
+
+    /// Makes the file say these limits, unless it does; `None` if that failed, which is told.
+    fn write(&mut self, limits: Limits) -> Option<()> {
+        if !self.differs(limits) {
+            return Some(());
+        }
+        match write(&self.path, Change::between(self.configured, limits)) {
             Ok(()) => {
                 self.kept = limits;
-                PAUSE
+                self.is_stale = false;
+                Some(())
             }
             Err(error) => {
                 let path = self.path.display();
                 warn!(%path, %error, "limits are not kept for the next control: make the folder writable");
-                PAUSE_FAILED
+                None
             }
-        };
-        self.next_write = Some(now + pause);
+        }
     }
 }
 
-/// What the file says; nothing if there is none.
-fn read(path: &Path) -> io::Result<Change> {
+/// What the file says; `None` if there is none.
+fn read(path: &Path) -> io::Result<Option<Change>> {
     let mut text = Vec::new();
     match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Change::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file?.take(FILE_BYTES_MAX).read_to_end(&mut text)?,
     };
-    Ok(serde_json::from_slice(&text)?)
+    Ok(Some(serde_json::from_slice(&text)?))
 }
 
 /// Replaces the file as a whole, or removes it if there is nothing to keep.
@@ -274,7 +307,39 @@ mod tests {
         ] {
             fs::write(folder.path().join("data/limits.json"), text).unwrap();
             assert_eq!(open(&folder).limits(), CONFIGURED, "{text}");
+            let is_there = folder.path().join("data/limits.json").exists();
+            assert!(!is_there, "{text}: nothing is kept");
         }
+    }
+
+    #[test]
+    fn what_is_kept_no_longer_does_not_come_back_when_the_settings_change_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Instant::now();
+        let set = Limits {
+            calls_max: 7,
+            cpu_percent_max: 60,
+            ..CONFIGURED
+        };
+        open(&folder).keep(now, set);
+        let path = folder.path().join("data/limits.json");
+        // Now the settings say one of them, too.
+        let configured = Limits {
+            calls_max: 7,
+            ..CONFIGURED
+        };
+        let mut second = KeptLimits::open(&path, configured);
+        assert_eq!(second.limits(), set);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.trim(), "{\"cpu_percent_max\":60}");
+        let later = open(&folder).limits();
+        assert_eq!((later.calls_max, later.cpu_percent_max), (100, 60));
+        second.keep_now(now, configured);
+        assert!(!path.exists());
+        // And all of them.
+        open(&folder).keep(now, set);
+        assert_eq!(KeptLimits::open(&path, set).limits(), set);
+        assert_eq!(open(&folder).limits(), CONFIGURED);
     }
 
     #[test]

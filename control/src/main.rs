@@ -45,6 +45,7 @@ fn start(arguments: &Arguments) -> Result<Ending, Failure> {
     let loaded = arguments.daemon.load()?;
     let config = Config::check(&loaded)?;
     if arguments.daemon.check_config {
+        config.check_files(&loaded)?;
         loaded.print_is_fine();
         return Ok(Ending::Signal("none"));
     }

@@ -65,6 +65,23 @@ impl NgConfig {
         Ok(config)
     }
 
+    /// Checks that certificate and key, if TLS is spoken, can be read and belong together.
+    ///
+    /// A start does not ask this: files that are being renewed are no wrong setting, and a start
+    /// that fails because of them is tried again.
+    pub(crate) fn check_files(&self, loaded: &Loaded) -> Result<(), SettingsError> {
+        let Some(files) = &self.tls else {
+            return Ok(());
+        };
+        let key_of = |error: &TlsError| match error {
+            TlsError::Read { path, .. } if *path == files.key => "control.tls_key",
+            TlsError::Key { .. } => "control.tls_key",
+            _ => "control.tls_certificate",
+        };
+        let wrong = |error: TlsError| loaded.wrong(key_of(&error), error.to_string(), "");
+        files.read().map(|_| ()).map_err(wrong)
+    }
+
     /// TCP, HTTP and HTTPS cannot share a port.
     fn check_apart(&self, loaded: &Loaded) -> Result<(), SettingsError> {
         let pairs = [
@@ -99,7 +116,7 @@ impl NgConfig {
     }
 }
 
-/// The files of TLS if it is spoken anywhere: they must be there, and belong together.
+/// The files of TLS if it is spoken anywhere.
 fn tls(loaded: &Loaded) -> Result<Option<TlsFiles>, SettingsError> {
     if loaded.file.control.listen_https.is_empty() {
         return Ok(None);
@@ -110,16 +127,7 @@ fn tls(loaded: &Loaded) -> Result<Option<TlsFiles>, SettingsError> {
         return Err(loaded.wrong("control.listen_https", problem, cure));
     };
     let key = loaded.tls_key().unwrap_or_else(|| certificate.clone());
-    let files = TlsFiles { certificate, key };
-    let key_of = |error: &TlsError| match error {
-        TlsError::Read { path, .. } if *path == files.key => "control.tls_key",
-        TlsError::Key { .. } => "control.tls_key",
-        _ => "control.tls_certificate",
-    };
-    match files.read() {
-        Ok(_) => Ok(Some(files)),
-        Err(error) => Err(loaded.wrong(key_of(&error), error.to_string(), "")),
-    }
+    Ok(Some(TlsFiles { certificate, key }))
 }
 
 fn addresses(
@@ -223,14 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_read_beside_the_file_and_found_wrong_at_once() {
+    fn a_certificate_is_read_beside_the_file_and_found_wrong_by_a_check_but_not_by_a_start() {
         let folder = tempfile::tempdir().unwrap();
         let (files, _) = crate::tls::tests::write(folder.path());
         let check = |more: &str| {
             let text = format!("[control]\nlisten_https = [\"[::1]:443\"]\n{more}");
             let path = folder.path().join("tandem.toml");
             let loaded = Loaded::parse(&path, &text).unwrap();
-            NgConfig::check(&loaded).map_err(|error| error.to_string())
+            let config = NgConfig::check(&loaded).expect("files are no setting");
+            let checked = config.check_files(&loaded);
+            checked.map(|()| config).map_err(|error| error.to_string())
         };
         let both = "tls_certificate = \"cert.pem\"\ntls_key = \"key.pem\"\n";
         assert_eq!(check(both).unwrap().tls, Some(files));
