@@ -196,8 +196,15 @@ impl Waiting {
         &self.message
     }
 
-    fn take(mut self) -> Vec<u8> {
+    /// The bytes, which go on counting until this is dropped.
+    fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.message)
+    }
+}
+
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.message
     }
 }
 

@@ -164,7 +164,7 @@ impl Asker {
             return refusal(StatusCode::BAD_REQUEST, "error\n");
         };
         match self.ask(parts.cookie, message.to_vec()).await {
-            Some(reply) => response(StatusCode::OK, TYPE_NG, reply),
+            Some(reply) => response(StatusCode::OK, TYPE_NG, Bytes::from_owner(reply)),
             None => refusal(StatusCode::GATEWAY_TIMEOUT, "no answer\n"),
         }
     }
@@ -172,9 +172,9 @@ impl Asker {
     async fn ng_plain(&self, document: &[u8]) -> Answer {
         match self.ask_plain(document).await {
             Some(reply) => {
-                let is_json = reply.first() == Some(&b'{');
+                let is_json = reply.bytes().first() == Some(&b'{');
                 let kind = if is_json { TYPE_JSON } else { TYPE_NG };
-                response(StatusCode::OK, kind, reply)
+                response(StatusCode::OK, kind, Bytes::from_owner(reply))
             }
             None => refusal(StatusCode::GATEWAY_TIMEOUT, "no answer\n"),
         }
@@ -182,14 +182,14 @@ impl Asker {
 
     async fn cli(&self, line: &[u8]) -> Answer {
         match self.ask_cli(line).await {
-            Some(Ok(answer)) => response(StatusCode::OK, TYPE_TEXT, answer),
+            Some(Ok(answer)) => response(StatusCode::OK, TYPE_TEXT, Bytes::from_owner(answer)),
             Some(Err(reason)) => refusal(StatusCode::NOT_IMPLEMENTED, &format!("{reason}\n")),
             None => refusal(StatusCode::GATEWAY_TIMEOUT, "no answer\n"),
         }
     }
 
     /// Asks what comes without a cookie, and gives the reply without one.
-    pub(super) async fn ask_plain(&self, document: &[u8]) -> Option<Vec<u8>> {
+    pub(super) async fn ask_plain(&self, document: &[u8]) -> Option<Waiting> {
         let cookie = format!("plain-{}", COOKIES.fetch_add(1, Ordering::Relaxed));
         let cookie = cookie.as_bytes();
         let message = Message {
@@ -197,28 +197,29 @@ impl Asker {
             body: document,
         };
         let mut reply = self.ask(cookie, message.join()).await?;
-        reply.drain(..=cookie.len());
+        reply.message.drain(..=cookie.len());
         Some(reply)
     }
 
     /// What a line of the command line says, or why it says nothing.
-    pub(super) async fn ask_cli(&self, line: &[u8]) -> Option<Result<Vec<u8>, String>> {
+    pub(super) async fn ask_cli(&self, line: &[u8]) -> Option<Result<Waiting, String>> {
         let mut document = Vec::new();
         let line = line.trim_ascii();
         let request = Dictionary::new().with("command", "cli");
         request.with("body", line).encode(&mut document);
-        let reply = self.ask_plain(&document).await?;
-        let reply = Reply::parse(&reply).ok()?;
+        let mut waiting = self.ask_plain(&document).await?;
+        let reply = Reply::parse(waiting.bytes()).ok()?;
         if let Some(reason) = reply.error_reason() {
             return Some(Err(reason.into_owned()));
         }
         let answer = reply.dictionary().get("response");
         let answer = answer.and_then(|it| it.as_bytes());
-        Some(Ok(answer.unwrap_or_default().to_vec()))
+        waiting.message = answer.unwrap_or_default().to_vec();
+        Some(Ok(waiting))
     }
 
     /// Asks, and waits for the reply with this cookie.
-    async fn ask(&self, cookie: &[u8], message: Vec<u8>) -> Option<Vec<u8>> {
+    async fn ask(&self, cookie: &[u8], message: Vec<u8>) -> Option<Waiting> {
         // Requests of a connection come one after the other.
         let mut peer = self.peer.lock().await;
         // What came too late for the request before.
@@ -227,7 +228,7 @@ impl Asker {
         let deadline = Instant::now() + REPLY_TIME;
         while let Ok(Some(reply)) = timeout_at(deadline, peer.replies.recv()).await {
             if Message::split(reply.bytes()).is_some_and(|it| it.cookie == cookie) {
-                return Some(reply.take());
+                return Some(reply);
             }
         }
         None

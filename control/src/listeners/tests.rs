@@ -11,6 +11,7 @@ use std::time::Instant;
 use control_core::{Config, Control, Now, Output};
 use control_ng::{Framer, Message, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, WebSocket};
 
@@ -513,6 +514,9 @@ fn what_changes_something_is_not_done_for_a_picture_of_a_page() {
         "/cli/terminate/all",
         "/cli/+set+maxsessions+0",
         "/cli/call/x/%74erminate",
+        "/cli/%0bterminate/all",
+        "/cli/%C2%A0set/maxsessions/0",
+        "/cli/call/x/terminate%0B",
     ] {
         assert!(ask(path, browser).starts_with("http/1.1 405"), "{path}");
         assert!(ask(path, "").starts_with("http/1.1 200"), "{path}");
@@ -550,9 +554,100 @@ fn replies_that_nobody_reads_take_no_more_memory_than_there_is_for_them() {
     let four: Vec<_> = (0..4).map(|_| one().unwrap()).collect();
     assert!(one().is_none());
     drop(four);
-    let taken = one().unwrap().take();
-    assert_eq!(taken.len(), WAITING_BYTES_MAX / 4);
+    let mut taken = one().unwrap();
+    assert_eq!(taken.take().len(), WAITING_BYTES_MAX / 4);
+    assert_eq!(all.load(Ordering::Relaxed), WAITING_BYTES_MAX / 4);
+    drop(taken);
     assert_eq!(all.load(Ordering::Relaxed), 0);
+}
+
+/// Says something over a connection that holds next to nothing, and checks that the answer counts
+/// from its first byte to its last one.
+async fn check_that_it_counts(link: &Arc<Link>, number: u16, parts: [&[u8]; 2], end: &[u8]) {
+    let client = Client {
+        remote: (Ipv4Addr::LOCALHOST, number).into(),
+        local: (Ipv4Addr::LOCALHOST, 1).into(),
+        carrier: Carrier::Stream,
+        format: control_core::Format::Bencode,
+    };
+    let place = Place::take(link, Access::All).unwrap();
+    let peer = link.join(client, Spoken::Http);
+    let (near, mut far) = tokio::io::duplex(64);
+    let server = tokio::spawn(http::serve(place, peer, near, Access::All, false));
+    let [handshake, request] = parts;
+    if !handshake.is_empty() {
+        far.write_all(handshake).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(read_some(&mut far, 1).await);
+        }
+    }
+    far.write_all(request).await.unwrap();
+    let mut all = read_some(&mut far, 2_000).await;
+    assert!(link.waiting.load(Ordering::Relaxed) > 20_000, "{number}");
+    while !all.ends_with(end) {
+        all.extend(read_some(&mut far, 1).await);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while link.waiting.load(Ordering::Relaxed) > 0 {
+        assert!(Instant::now() < deadline, "{number}");
+        tokio::task::yield_now().await;
+    }
+    drop(far);
+    server.await.unwrap();
+}
+
+async fn read_some(stream: &mut tokio::io::DuplexStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let read = timeout(PATIENCE, stream.read_exact(&mut bytes)).await;
+    read.unwrap().unwrap();
+    bytes
+}
+
+/// A frame of a client, masked with zeros.
+fn frame(message: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0x82, 0xfe][..], &len, &[0; 4], message].concat()
+}
+
+#[test]
+fn a_reply_counts_until_it_is_read_over_http_and_web_socket_too() {
+    let server = Server::start(&config());
+    let name = "x".repeat(30_000);
+    let line = format!("list sessions {name}");
+    let document = format!("d7:command3:cli4:body{}:{line}e", line.len());
+    let message = format!("c1 {document}");
+    let post = |path: &str, body: &str| {
+        let len = body.len();
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}")
+            .into_bytes()
+    };
+    let open = |name: &str| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: {name}.rtpengine.com\r\n\r\n"
+        )
+        .into_bytes()
+    };
+    // The answer names what it did not find, and ng says afterwards that this is a result.
+    let (cli, ng) = (&b").\n\n"[..], &b"6:result2:oke"[..]);
+    let all = [
+        (Vec::new(), post("/cli", &line), cli),
+        (Vec::new(), post("/ng", &message), ng),
+        (Vec::new(), post("/ng-plain", &document), ng),
+        (open("cli"), frame(line.as_bytes()), cli),
+        (open("ng"), frame(message.as_bytes()), ng),
+        (open("ng-plain"), frame(document.as_bytes()), ng),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for (number, (handshake, request, end)) in (1..).zip(&all) {
+        let parts = [&handshake[..], request];
+        runtime.block_on(check_that_it_counts(&server.link, number, parts, end));
+    }
 }
 
 /// A server with TLS, the folder of its certificate, and who trusts that.

@@ -30,7 +30,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tracing::debug;
 
 use super::http::{Answer, Asker, refusal};
-use super::{IN_FLIGHT_MAX, MESSAGE_TIME, REPLY_TIME, REQUEST_BYTES_MAX, WAITING_BYTES_MAX};
+use super::{
+    IN_FLIGHT_MAX, MESSAGE_TIME, REPLY_TIME, REQUEST_BYTES_MAX, WAITING_BYTES_MAX, Waiting,
+};
 use crate::ng_gate::Counts;
 
 /// Bytes that are read at once.
@@ -164,7 +166,7 @@ impl Session {
             let turn = tokio::select! {
                 Some(reply) = self.asker.reply() => {
                     self.in_flight = self.in_flight.saturating_sub(1);
-                    self.send(reply.take()).await
+                    self.send(reply).await
                 }
                 message = self.socket.next(), if may_read => match message {
                     Some(Ok(message)) => self.handle(message).await,
@@ -195,7 +197,7 @@ impl Session {
         };
         match self.speech {
             Speech::Cli => match self.asker.ask_cli(&bytes).await.ok_or(Over)? {
-                Ok(answer) => self.write(Message::Binary(answer.into())).await,
+                Ok(mut answer) => self.write(Message::Binary(answer.take().into())).await,
                 Err(reason) => self.write(Message::Text(reason.into())).await,
             },
             Speech::Echo => self.write(Message::Binary(bytes)).await,
@@ -216,8 +218,9 @@ impl Session {
         }
     }
 
-    /// Sends a message of ng, or a document alone.
-    async fn send(&mut self, reply: Vec<u8>) -> Result<(), Over> {
+    /// Sends a message of ng, or a document alone, which counts as long as it is not written.
+    async fn send(&mut self, mut waiting: Waiting) -> Result<(), Over> {
+        let reply = waiting.take();
         let document = match self.speech {
             Speech::Ng => NgMessage::split(&reply).map_or(&reply[..], |message| message.body),
             _ => &reply,

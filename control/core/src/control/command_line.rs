@@ -302,13 +302,17 @@ impl Control {
     }
 }
 
-/// Whether a line of `cli` changes anything, so that the log is to tell who said it, and nobody may
-/// be made to say it unawares.
+/// Whether a line of `cli` may change anything, so that the log is to tell who said it, and nobody
+/// may be made to say it unawares: whatever is not known to be a question, read as it will be run.
 #[must_use]
 pub fn is_order(line: &[u8]) -> bool {
-    let line = line.trim_ascii();
-    let first = line.split(|byte| *byte == b' ').next();
-    matches!(first, Some(b"set" | b"terminate")) || line.ends_with(b"terminate")
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim();
+    match split(line).0 {
+        "" | "get" | "help" | "list" | "usage" => false,
+        "call" => !line.ends_with("info"),
+        _ => true,
+    }
 }
 
 /// The first word, and what follows it.
@@ -522,6 +526,39 @@ mod tests {
             &long[..200],
         ];
         assert_eq!(told, expected);
+    }
+
+    /// What the core takes for white space is more than ASCII's.
+    #[test]
+    fn an_order_is_one_however_it_is_padded() {
+        let mut sim = Sim::new();
+        let paddings = [
+            "", " ", "\t", "\n", "\x0b", "\x0c", "\u{85}", "\u{a0}", "\u{2003}",
+        ];
+        for padding in paddings {
+            for order in ["terminate all", "set maxsessions 0", "call c1 terminate"] {
+                for text in [format!("{padding}{order}"), format!("{order}{padding}")] {
+                    assert!(super::is_order(text.as_bytes()), "{text:?}");
+                }
+            }
+            let inner = format!("call c1 {padding}terminate");
+            assert!(super::is_order(inner.as_bytes()), "{inner:?}");
+            for question in ["list sessions all", "get maxcpu", "help", "call c1 info"] {
+                let text = format!("{padding}{question}{padding}");
+                assert!(!super::is_order(text.as_bytes()), "{text:?}");
+            }
+            let padded = format!("{padding}set maxsessions 7{padding}");
+            assert!(line(&mut sim, &padded).starts_with("Success"), "{padded:?}");
+        }
+        let told = sim.notices.iter();
+        let told = told.filter(|it| matches!(it, Notice::Commanded { .. }));
+        assert_eq!(told.count(), paddings.len(), "each is told");
+        assert!(
+            super::is_order(b"dance"),
+            "what nobody knows may be anything"
+        );
+        assert!(super::is_order(b"\xfflist"));
+        assert!(!super::is_order(b" "));
     }
 
     #[test]
