@@ -368,7 +368,10 @@ const NOT_SUPPORTED: &[(&str, &[&str])] = &[
             "mqtt-publish-scope",
         ],
     ),
-    ("RTCP of our own is not made", &["rtcp-interval"]),
+    (
+        "the interval of RTCP of our own (`generate RTCP`) is fixed",
+        &["rtcp-interval"],
+    ),
     (
         "codecs are translated here, and not by another host",
         &[TRANSFORM],
