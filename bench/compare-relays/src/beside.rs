@@ -39,6 +39,9 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// Until the codec threads are behind.
 const RAMP: Duration = Duration::from_millis(500);
 
+/// Before each round: a relay that was full refuses such calls for some seconds more.
+const REST: Duration = Duration::from_secs(6);
+
 /// How long packets took, in one round.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Beside {
@@ -56,7 +59,7 @@ pub(crate) struct Beside {
 /// Seconds that all of it is thought to take.
 pub(crate) fn expected_s(plan: &Plan) -> f64 {
     let relays = f64::from(u32::try_from(plan.main().count()).unwrap_or(0));
-    relays * f64::from(plan.rounds) * (2.0 * plan.latency_s() + 3.0)
+    relays * f64::from(plan.rounds) * (2.0 * plan.latency_s() + 3.0 + REST.as_secs_f64())
 }
 
 /// Measures each relay with and without codecs at work, in turns.
@@ -69,7 +72,8 @@ pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, all: &mut Vec<Beside>) -> 
                 return Ok(());
             }
             let beside = place.measure(plan, round, stop)?;
-            plan.clock.tick(2.0 * plan.latency_s() + 3.0);
+            plan.clock
+                .tick(2.0 * plan.latency_s() + 3.0 + REST.as_secs_f64());
             plan.clock.tell(&beside.line());
             all.push(beside);
         }
@@ -98,6 +102,7 @@ impl<'a> Place<'a> {
     }
 
     fn measure(&self, plan: &Plan, round: u32, stop: &AtomicBool) -> Result<Beside> {
+        thread::sleep(REST);
         let options = self.options(plan);
         let talk = || Ok(rtp::run(&options, stop, |_| ())?);
         let quiet = self.hosts.load.within(talk)?;
