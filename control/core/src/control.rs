@@ -23,6 +23,7 @@ use crate::ports::Ports;
 use crate::replies::{Entry, Key, Replies};
 use crate::trace::Traces;
 
+use self::connecting::Step;
 use self::jobs::Call;
 use self::link::Link;
 use self::metrics::Tally;
@@ -171,9 +172,10 @@ pub struct Counters {
 pub struct Control {
     config: Config,
     rng: StdRng,
-    calls: FxHashMap<CallKey, Call>,
+    /// Each by itself, since a table is half empty.
+    calls: FxHashMap<CallKey, Box<Call>>,
     /// Clients choose the Call-ID, so its hash must not be one that they can steer.
-    keys: HashMap<Vec<u8>, CallKey>,
+    keys: HashMap<Arc<[u8]>, CallKey>,
     next_key: u64,
     ended_count: usize,
     link: Link,
@@ -208,6 +210,8 @@ struct Held {
     attempts: u8,
     /// The relay had too much to do for its codecs.
     spares_codecs: bool,
+    /// What it has changed already, of several calls: all of it is undone if the rest cannot be.
+    steps: Vec<Step>,
 }
 
 impl Control {
@@ -457,7 +461,7 @@ impl Control {
             }
             Some(Entry::Sent(reply)) => {
                 self.counters.repeated += 1;
-                let datagram = reply.clone();
+                let datagram = reply.to_vec();
                 self.trace_repeated(now, command);
                 return self.send(client, datagram);
             }
@@ -472,6 +476,7 @@ impl Control {
             deadline: now.instant + WAIT,
             attempts: 0,
             spares_codecs: false,
+            steps: Vec::new(),
         };
         self.count(command);
         if self.link.is_up() {
@@ -518,6 +523,7 @@ impl Control {
         self.count_refused(held.client, reason);
         self.trace_refused(now, held, reason);
         self.finish(now, held, reply::error(reason).encode(cookie));
+        self.take_back(now, &held.steps);
     }
 
     fn send(&mut self, client: Client, mut datagram: Vec<u8>) {

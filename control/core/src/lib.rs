@@ -27,6 +27,7 @@ mod events;
 mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
+mod lean;
 mod limits;
 mod links;
 mod negotiation;

@@ -135,9 +135,9 @@ impl Negotiator<'_> {
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
-        state.key_log = offer.key_log.or(state.key_log);
+        note_key_log(state, offer);
         if offer.supports.has(Support::Events) {
-            state.subscriber = Some(self.client);
+            state.subscriber = Some(Box::new(self.client));
         }
         let sdp = self.write(state, offer, &sdp, receiver, &sections)?;
         Ok(told_to(state, receiver, sdp))
@@ -154,7 +154,7 @@ impl Negotiator<'_> {
         let answerer = answerer(state, answer, offerer).ok_or(Refusal::Dialogue)?;
         associate(state, offerer, answerer);
         if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
-            leg.label = Some(label.to_vec());
+            leg.label = Some(label.into());
         }
         let told = told_by(state, answerer, answer.sdp);
         note_payloads(state, &Sdp::parse(&told)?, answerer);
@@ -169,7 +169,7 @@ impl Negotiator<'_> {
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
-        state.key_log = answer.key_log.or(state.key_log);
+        note_key_log(state, answer);
         if !answer.flags.has(Flag::Provisional) {
             state.is_confirmed = true;
             state.offer_deadline_unix_ms = None;
@@ -201,12 +201,19 @@ fn note_payloads(state: &mut CallState, sdp: &Sdp<'_>, sender: LegId) {
     }
 }
 
+/// Notes where the request wants keys to be told.
+fn note_key_log(state: &mut CallState, negotiation: &Negotiation<'_>) {
+    if let Some(key_log) = negotiation.key_log {
+        state.key_log = Some(Box::new(key_log));
+    }
+}
+
 /// Keeps the sender's keys back, if the request says so.
 fn block_keys(state: &mut CallState, negotiation: &Negotiation<'_>, sender: LegId, seed: u64) {
     let policy = policy_of(negotiation);
     let keys = policy.and_then(|policy| policy_of_keys(policy, seed));
     if let (Some(keys), Some(leg)) = (keys, state.leg_mut(sender)) {
-        leg.treatment.keys = keys;
+        leg.treatment.change(|it| it.keys = keys);
     }
 }
 

@@ -56,8 +56,8 @@ impl<'a> Report<'a> {
         }
         if leg.tags.len() > 1 {
             out.list("tag-aliases", |out| {
-                for tag in &leg.tags[1..] {
-                    out.put(&tag[..]);
+                for tag in leg.tags.others() {
+                    out.put(tag);
                 }
             });
         }
@@ -89,11 +89,20 @@ impl<'a> Report<'a> {
             let Some(port) = leg.port(index) else {
                 return;
             };
-            out.dictionary(|out| self.stream(port, Kind::Rtp, stream.remote, out));
+            out.dictionary(|out| {
+                self.stream(port, Kind::Rtp, stream.remote.map(SocketAddr::from), out)
+            });
             let rtcp = stream.rtcp_port().filter(|number| *number != port.number);
             if let Some(number) = rtcp {
                 let port = Port { number, ..port };
-                out.dictionary(|out| self.stream(port, Kind::Rtcp, stream.remote_rtcp, out));
+                out.dictionary(|out| {
+                    self.stream(
+                        port,
+                        Kind::Rtcp,
+                        stream.remote_rtcp.map(SocketAddr::from),
+                        out,
+                    )
+                });
             }
         });
         out.list("flags", |out| {
@@ -320,13 +329,13 @@ fn sent(stats: &EndpointStats) -> Counts {
 
 fn tag_key(leg: &Leg, number: usize) -> Cow<'_, [u8]> {
     match leg.tags.first() {
-        Some(tag) => tag[..].into(),
+        Some(tag) => tag.into(),
         None => format!("<untagged {number}>").into_bytes().into(),
     }
 }
 
 fn first_tag(leg: &Leg) -> &[u8] {
-    leg.tags.first().map_or(&[], |tag| &tag[..])
+    leg.tags.first().unwrap_or_default()
 }
 
 fn associations<'a>(legs: impl Iterator<Item = &'a Leg>, out: &mut ListWriter<'_>) {

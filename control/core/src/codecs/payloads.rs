@@ -36,8 +36,8 @@ enum Sound {
     Events { clock_khz: u8 },
     /// Comfort noise (RFC 3389) beside codecs of that clock.
     Noise { clock_khz: u8 },
-    /// Something else, known again by this number.
-    Other(u64),
+    /// Something else, known again by these bytes of a hash.
+    Other([u8; 6]),
     /// Several payloads in one (RFC 2198), in a clock of so many thousands.
     Redundant { clock_khz: u8 },
 }
@@ -167,7 +167,8 @@ impl Sound {
             hasher.write(format.name.to_ascii_lowercase().as_bytes());
             hasher.write_u32(format.clock_hz);
             hasher.write_u8(format.channels);
-            Self::Other(hasher.finish())
+            let [_, _, hash @ ..] = hasher.finish().to_be_bytes();
+            Self::Other(hash)
         })
     }
 }

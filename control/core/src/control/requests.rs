@@ -1,5 +1,6 @@
 //! Offers and answers; the list of calls; what is said when the relay stays away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use control_ng::{Command, Message, Negotiation, Request, Support, Value, reply};
@@ -97,12 +98,13 @@ impl Control {
         // The workers tried before come last.
         let tried = usize::from(held.attempts).min(workers.len());
         workers.rotate_left(tried);
+        let call_id: Arc<[u8]> = offer.call_id.into();
         for worker in workers {
-            let mut state = CallState::new(offer.call_id, now.unix_ms);
+            let mut state = CallState::new(Arc::clone(&call_id), now.unix_ms);
             let mut negotiator = self.negotiator(now, &held, worker);
             match negotiator.offer(&mut state, offer) {
                 Ok(sdp) => {
-                    let key = self.add_call(now, worker, offer.call_id);
+                    let key = self.add_call(now, worker, &call_id);
                     self.trace_begun(now, key, &held);
                     return self.agree(now, key, held, cookie, state, &sdp);
                 }
@@ -119,12 +121,12 @@ impl Control {
         self.finish_refused(now, &held, cookie, &Refusal::OutOfPorts.to_string());
     }
 
-    fn add_call(&mut self, now: Now, worker: WorkerId, call_id: &[u8]) -> CallKey {
+    fn add_call(&mut self, now: Now, worker: WorkerId, call_id: &Arc<[u8]>) -> CallKey {
         let key = CallKey(self.next_key);
         self.next_key += 1;
-        self.keys.insert(call_id.to_vec(), key);
-        let state = CallState::new(call_id, now.unix_ms);
-        self.calls.insert(key, Call::new(worker, state));
+        self.keys.insert(Arc::clone(call_id), key);
+        let state = CallState::new(Arc::clone(call_id), now.unix_ms);
+        self.calls.insert(key, Box::new(Call::new(worker, state)));
         self.placement.add(worker);
         key
     }
@@ -156,7 +158,7 @@ impl Control {
         };
         if let Err(error) = result {
             self.release_unused(key, &added);
-            if self.calls.get(&key).is_some_and(Call::is_new) {
+            if self.calls.get(&key).is_some_and(|it| it.is_new()) {
                 self.forget(now, key);
             }
             self.finish_refused(now, &held, cookie, &error.to_string());

@@ -34,7 +34,7 @@ impl Negotiator<'_> {
         let has_origin = replace.has(Replace::Origin) || replace.has(Replace::OriginFull);
         let origin = OriginChange {
             address: Some(address).filter(|_| has_origin),
-            ..origin_kept(leg.origin.as_ref(), replace)
+            ..origin_kept(leg.origin.as_deref(), replace)
         };
         let changes = Rewrite {
             address,
@@ -42,6 +42,7 @@ impl Negotiator<'_> {
             replace_zero: replace.has(Replace::ZeroAddress),
             keeps_direction: flags.has(Flag::OriginalSendrecv),
             strips_extensions: flags.has(Flag::StripExtmap),
+            pads_keys: flags.has(Flag::PadCrypto),
             loop_mark: Some(&self.policy.loop_mark)
                 .filter(|_| flags.has(Flag::LoopProtect))
                 .map(String::as_str),
@@ -127,6 +128,6 @@ fn keep_origin(
         );
         origin.hash = hash(&out);
     }
-    leg.origin = Some(origin);
+    leg.origin = Some(Box::new(origin));
     out
 }
