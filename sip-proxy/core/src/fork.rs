@@ -18,6 +18,8 @@ pub(crate) struct Fork {
     pub(crate) source: Source,
     pub(crate) is_invite: bool,
     pub(crate) way: Way,
+    /// Of what routing depends on.
+    pub(crate) loop_hash: u32,
     pub(crate) kind: Kind,
     pub(crate) call: Option<CallNumber>,
     /// The parties, if the request's SDP and its answers go through the relay.

@@ -25,6 +25,9 @@ pub struct Edits<'m, 'a> {
     body: Option<Range<usize>>,
 }
 
+/// Bytes that a proxy writes into a message: a Via, a Record-Route, a URI.
+const TEXT_LEN_USUAL: usize = 512;
+
 /// Text in place of a part of the message.
 #[derive(Clone, Debug)]
 struct Splice {
@@ -155,7 +158,7 @@ impl<'m, 'a> Edits<'m, 'a> {
     ) -> Result<&mut Self, HeaderError> {
         self.splices.retain(|splice| splice.kind != Kind::Received);
         for (place, text) in received_replacements(self.message, address, port)? {
-            self.splice(place, Kind::Received, |out| push_text(out, text.as_bytes()));
+            self.splice(place, Kind::Received, |out| push_text(out, &text));
         }
         Ok(self)
     }
@@ -222,6 +225,9 @@ impl<'m, 'a> Edits<'m, 'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> &mut Self {
         let text_start = self.text.len();
+        if self.text.is_empty() {
+            self.text.reserve(TEXT_LEN_USUAL);
+        }
         write(&mut self.text);
         let is_in_order = matches!(kind, Kind::Append(_) | Kind::Received);
         let key = (place.start, rank(kind));

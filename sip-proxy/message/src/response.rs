@@ -129,7 +129,7 @@ impl<'m, 'a> Response<'m, 'a> {
                 // All are in the first Via field.
                 if (copied..end).contains(&place.start) {
                     out.extend_from_slice(&bytes[copied..place.start]);
-                    push_text(out, text.as_bytes());
+                    push_text(out, text);
                     copied = place.end;
                 }
             }

@@ -41,14 +41,15 @@ impl Proxy {
     }
 
     fn start_branch(&mut self, now: Now, id: TransactionId, target: Target) {
-        let key = BranchKey {
-            id: self.transactions.reserve(),
-            secret: self.random(),
-            loop_hash: self.fork_loop_hash(id),
-        };
         let token = self.new_token();
+        let secret = self.random();
         let Some(fork) = self.forks.get_mut(&id) else {
             return;
+        };
+        let key = BranchKey {
+            id: self.transactions.reserve(),
+            secret,
+            loop_hash: fork.loop_hash,
         };
         let (destination, state) = match &target.hop {
             Hop::At(destination) => (Some(*destination), BranchState::Sent),
@@ -229,13 +230,6 @@ impl Proxy {
         if is_ours {
             edits.remove(PROXY_CREDENTIALS);
         }
-    }
-
-    fn fork_loop_hash(&self, id: TransactionId) -> u32 {
-        let Some(fork) = self.forks.get(&id) else {
-            return 0;
-        };
-        Message::parse(&fork.request).map_or(0, |message| self.loop_hash(&message, &fork.way))
     }
 
     /// A request that is passed on without a transaction: the ACK for a 2xx.
