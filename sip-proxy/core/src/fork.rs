@@ -128,8 +128,10 @@ pub(crate) enum Again {
     Acknowledge(Vec<u8>),
     /// It is not passed on yet.
     Ignore,
-    /// Pass this on.
+    /// Pass this on, with the SDP that the relay made.
     PassOn(Vec<u8>),
+    /// Pass on what came.
+    PassOnAsItCame,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -157,8 +157,11 @@ impl<'m, 'a> Edits<'m, 'a> {
         port: Option<u16>,
     ) -> Result<&mut Self, HeaderError> {
         self.splices.retain(|splice| splice.kind != Kind::Received);
-        for (place, text) in received_replacements(self.message, address, port)? {
-            self.splice(place, Kind::Received, |out| push_text(out, &text));
+        let replacements = received_replacements(self.message, address, port)?;
+        for (place, text) in replacements.into_iter().flatten() {
+            self.splice(place, Kind::Received, |out| {
+                out.extend_from_slice(text.bytes());
+            });
         }
         Ok(self)
     }

@@ -1,6 +1,6 @@
 //! Writing bytes that cannot become more lines than were meant.
 
-use std::io::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -43,7 +43,45 @@ pub(crate) fn push_body(out: &mut Vec<u8>, body: &[u8]) {
 }
 
 /// What is to stand at a place of a message instead of what stands there.
-pub(crate) type Replacement = (Range<usize>, Vec<u8>);
+pub(crate) type Replacement = (Range<usize>, Text);
+
+/// A parameter of Via, which takes no memory of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text {
+    bytes: [u8; TEXT_LEN_MAX],
+    len: usize,
+}
+
+/// `;received=` and the longest address.
+const TEXT_LEN_MAX: usize = 56;
+
+impl Text {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; TEXT_LEN_MAX],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes[self.len..].get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+}
+
+/// Nothing of ours is longer: an address has 45 characters at most.
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
 
 /// What makes the topmost Via say where the request came from (RFC 3261 §18.2.1, RFC 3581 §4), in
 /// the order of the places.
@@ -51,16 +89,15 @@ pub(crate) fn received_replacements(
     message: &Message<'_>,
     address: IpAddr,
     port: Option<u16>,
-) -> Result<Vec<Replacement>, HeaderError> {
+) -> Result<[Option<Replacement>; 2], HeaderError> {
     let field = message
         .header(HeaderId::Via)
         .ok_or(HeaderError::Missing(HeaderId::Via))?;
     let value = first_value(field);
     let via = message.via()?;
     let value_end = message.position(value) + value.len();
-    // Both of them, and an address of any length.
-    let start_of = |name: &[u8]| {
-        let mut text = Vec::with_capacity(64);
+    let begin = |name: &[u8]| {
+        let mut text = Text::new();
         let place = match via.params.find(name) {
             Some(param) => {
                 let start = message.position(param.name);
@@ -68,53 +105,55 @@ pub(crate) fn received_replacements(
                 start..message.position(last) + last.len()
             }
             None => {
-                text.push(b';');
+                text.push(b";");
                 value_end..value_end
             }
         };
-        text.extend_from_slice(name);
-        text.push(b'=');
+        text.push(name);
+        text.push(b"=");
         (place, text)
     };
-    let mut replacements = Vec::with_capacity(2);
-    let (place, mut text) = start_of(b"received");
-    push_address(&mut text, address);
-    replacements.push((place, text));
-    if let Some(port) = port {
-        let (place, mut text) = start_of(b"rport");
-        push_number(&mut text, port);
-        replacements.push((place, text));
-    }
-    replacements.sort_by_key(|(place, _)| place.start);
-    Ok(replacements)
+    let mut received = begin(b"received");
+    push_address(&mut received.1, address);
+    let Some(port) = port else {
+        return Ok([Some(received), None]);
+    };
+    let mut rport = begin(b"rport");
+    push_number(&mut rport.1, port);
+    // In the order of their places; where both are added, the address comes first.
+    Ok(match rport.0.start < received.0.start {
+        true => [Some(rport), Some(received)],
+        false => [Some(received), Some(rport)],
+    })
 }
 
 /// Without the formatting machinery, which takes ten times as long.
-fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+fn push_address(out: &mut Text, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             for (number, octet) in address.octets().into_iter().enumerate() {
                 if number > 0 {
-                    out.push(b'.');
+                    out.push(b".");
                 }
                 push_number(out, octet.into());
             }
         }
         IpAddr::V6(address) => {
-            // Writing to memory does not fail.
+            // It fits.
             let _ = write!(out, "{address}");
         }
     }
 }
 
-fn push_number(out: &mut Vec<u8>, number: u16) {
+fn push_number(out: &mut Text, number: u16) {
     let mut weight = 10_000;
     while weight > 1 && number < weight {
         weight /= 10;
     }
     while weight > 0 {
-        let digit = number / weight % 10;
-        out.extend(u8::try_from(digit).map(|digit| b'0' + digit));
+        if let Ok(digit) = u8::try_from(number / weight % 10) {
+            out.push(&[b'0' + digit]);
+        }
         weight /= 10;
     }
 }
@@ -126,14 +165,15 @@ mod tests {
     #[test]
     fn numbers_and_addresses_are_written_as_everywhere() {
         for number in [0, 1, 9, 10, 99, 100, 255, 1_000, 5_060, 10_000, u16::MAX] {
-            let mut out = Vec::new();
+            let mut out = Text::new();
             push_number(&mut out, number);
-            assert_eq!(out, number.to_string().as_bytes());
+            assert_eq!(out.bytes(), number.to_string().as_bytes());
         }
-        for address in ["0.0.0.0", "198.51.100.23", "255.255.255.255", "2001:db8::1"] {
-            let mut out = Vec::new();
+        let longest = "2001:db8:1111:2222:3333:4444:5555:6666";
+        for address in ["0.0.0.0", "198.51.100.23", "255.255.255.255", longest] {
+            let mut out = Text::new();
             push_address(&mut out, address.parse().unwrap());
-            assert_eq!(out, address.as_bytes());
+            assert_eq!(out.bytes(), address.as_bytes());
         }
     }
 

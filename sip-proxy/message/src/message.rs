@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use crate::authorization::Credentials;
 use crate::emit::received_replacements;
-use crate::header::scan::{has_control, number, saturating_number, trim};
+use crate::header::scan::{has_control_or_space, number, saturating_number, trim};
 use crate::header::{
     CSeq, Contacts, HeaderError, HeaderId, HeaderValues, NameAddr, NameAddrs, Tokens, Via, Vias,
     first_value,
@@ -276,7 +276,7 @@ impl<'a> Message<'a> {
     /// If there is none, or it is empty or has white space in it.
     pub fn call_id(&self) -> Result<&'a [u8], HeaderError> {
         let value = self.required(HeaderId::CallId)?;
-        if value.is_empty() || has_control(value) || value.contains(&b' ') {
+        if value.is_empty() || has_control_or_space(value) {
             return Err(HeaderError::Malformed(HeaderId::CallId));
         }
         Ok(value)
@@ -392,8 +392,9 @@ impl<'a> Message<'a> {
         out: &'b mut Vec<u8>,
     ) -> Result<Message<'b>, HeaderError> {
         let replacements = received_replacements(self, address, port)?;
-        let inserted = replacements.iter().map(|(_, text)| text.len());
-        let replaced = replacements.iter().map(|(place, _)| place.len());
+        let all = || replacements.iter().flatten();
+        let inserted = all().map(|(_, text)| text.bytes().len());
+        let replaced = all().map(|(place, _)| place.len());
         let len = self.bytes.len() + inserted.sum::<usize>();
         let shift = Shift {
             // All of them are in the value of this field.
@@ -408,9 +409,9 @@ impl<'a> Message<'a> {
         out.clear();
         out.reserve(len);
         let mut copied = 0;
-        for (place, text) in &replacements {
+        for (place, text) in all() {
             out.extend_from_slice(&self.bytes[copied..place.start]);
-            out.extend_from_slice(text);
+            out.extend_from_slice(text.bytes());
             copied = place.end;
         }
         out.extend_from_slice(&self.bytes[copied..]);

@@ -362,23 +362,28 @@ fn parse_ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
     if !(7..=15).contains(&bytes.len()) {
         return None;
     }
-    let mut octets = [0_u8; 4];
-    let mut parts = bytes.split(|byte| *byte == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.is_empty() || part.len() > 3 || (part.len() > 1 && part[0] == b'0') {
-            return None;
-        }
-        let mut value = 0_u16;
-        for digit in part {
-            if !digit.is_ascii_digit() {
+    let (mut address, mut dots, mut octet, mut digits) = (0_u32, 0, 0_u32, 0);
+    for byte in bytes {
+        if *byte == b'.' {
+            if digits == 0 || dots == 3 {
                 return None;
             }
-            value = value * 10 + u16::from(digit - b'0');
+            address = address << 8 | octet;
+            (dots, octet, digits) = (dots + 1, 0, 0);
+            continue;
         }
-        *octet = u8::try_from(value).ok()?;
+        let is_leading_zero = digits > 0 && octet == 0;
+        if !byte.is_ascii_digit() || is_leading_zero {
+            return None;
+        }
+        octet = octet * 10 + u32::from(*byte - b'0');
+        digits += 1;
+        if octet > 255 {
+            return None;
+        }
     }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+    let is_whole = dots == 3 && digits > 0;
+    is_whole.then(|| Ipv4Addr::from_bits(address << 8 | octet))
 }
 
 /// Labels divided by dots, the last of which is not a number: `1.2.3` is a mistake, not a name.

@@ -201,7 +201,7 @@ impl Proxy {
             is_failed: false,
         };
         self.forks.insert(id, fork);
-        self.advance(now, id);
+        self.advance_with(now, id, Some(message));
     }
 }
 
