@@ -98,6 +98,8 @@ pub(crate) struct Leg {
     pub(crate) order: Rare<Vec<u8>>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Box<Origin>>,
+    /// What it takes to tell the party once more what it was told.
+    pub(crate) kept: Name,
     /// What becomes of what the party sends.
     pub(crate) treatment: Rare<Treatment>,
     /// Who else hears the party.
@@ -269,6 +271,7 @@ impl CallState {
             streams: Vec::new(),
             order: Rare::default(),
             origin: None,
+            kept: Name::default(),
             treatment: Rare::default(),
             links: None,
         });

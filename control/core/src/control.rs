@@ -15,7 +15,7 @@ use crate::call::{Carrier, Client, Format};
 use crate::codecs::{OpusPolicy, Preference, Transcode};
 use crate::events::Events;
 use crate::limits::{Admission, HostLoad, Limits, Overload};
-use crate::negotiation::{Policy, not_done};
+use crate::negotiation::{Policy, Turn, not_done};
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
 use crate::plan::Terms;
@@ -212,6 +212,8 @@ struct Held {
     spares_codecs: bool,
     /// What it has changed already, of several calls: all of it is undone if the rest cannot be.
     steps: Vec<Step>,
+    /// A Call-ID and a tag that it did not name.
+    names: Option<Arc<[String; 2]>>,
 }
 
 impl Control {
@@ -477,6 +479,7 @@ impl Control {
             attempts: 0,
             spares_codecs: false,
             steps: Vec::new(),
+            names: None,
         };
         self.count(command);
         if self.link.is_up() {
@@ -499,11 +502,15 @@ impl Control {
 
     fn execute(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
         match command {
-            Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
+            Command::Answer(answer) => self.negotiate(now, held, cookie, Turn::Answer(answer)),
             Command::Connect(connect) => self.connect(now, held, cookie, connect),
+            Command::Create(create) => self.create(now, held, cookie, create),
+            Command::CreateAnswer(answer) => {
+                self.negotiate(now, held, cookie, Turn::CreateAnswer(answer));
+            }
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
             Command::Mesh(mesh) => self.mesh(now, held, cookie, mesh),
-            Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
+            Command::Offer(offer) => self.negotiate(now, held, cookie, Turn::Offer(offer)),
             Command::Query(query) => self.query(now, held, cookie, query),
             Command::Treat(treat) => self.treat(now, held, cookie, treat),
             Command::Unsubscribe(what) => self.unsubscribe(now, held, cookie, what),
@@ -572,7 +579,10 @@ impl Control {
     /// Notes what a request says that is not understood, or not done.
     fn note_unheeded(&mut self, client: Client, request: &Request<'_>) {
         let not_done = match &request.command {
-            Command::Answer(negotiation) | Command::Offer(negotiation) => not_done(negotiation),
+            Command::Answer(negotiation)
+            | Command::CreateAnswer(negotiation)
+            | Command::Offer(negotiation) => not_done(negotiation),
+            Command::Create(create) => not_done(&create.party),
             _ => Vec::new(),
         };
         let unheeded = &request.unheeded;

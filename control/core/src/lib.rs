@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod associations;
 mod call;
 mod codecs;
 mod control;

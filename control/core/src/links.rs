@@ -91,6 +91,16 @@ impl Leg {
         self.links.as_ref().is_some_and(|it| !it.to.is_empty())
     }
 
+    /// Those who hear the party besides its peer, or instead of it.
+    pub(crate) fn hearers(&self) -> impl Iterator<Item = (CallKey, LegId)> {
+        self.links().iter().map(|link| (link.call, link.leg))
+    }
+
+    /// Whether one of these is this party of that call.
+    pub(crate) fn is_linked_to(&self, call: CallKey, leg: LegId) -> bool {
+        self.hearers().any(|it| it == (call, leg))
+    }
+
     fn links(&self) -> &[Link] {
         self.links.as_ref().map_or(&[], |it| &it.to)
     }

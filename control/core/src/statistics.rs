@@ -9,6 +9,7 @@ use control_ng::reply::write_ok;
 use control_ng::{Counts, DictionaryWriter, ListWriter, Totals};
 use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 
+use crate::associations::{self, Calls};
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Format};
 use crate::control::Now;
@@ -21,6 +22,8 @@ use crate::sdp::Transport;
 pub(crate) struct Report<'a> {
     pub(crate) now: Now,
     pub(crate) state: &'a CallState,
+    /// The call, and those whose parties it may have to do with.
+    pub(crate) calls: &'a Calls<'a>,
     /// `None`: the relay could not be asked.
     pub(crate) stats: Option<&'a CallStats>,
     pub(crate) interfaces: &'a [Interface],
@@ -65,10 +68,10 @@ impl<'a> Report<'a> {
             out.put("label", &label[..]);
         }
         out.put("created", leg.created_unix_ms / 1_000);
-        let peer = leg.peer.and_then(|peer| self.state.leg(peer));
-        out.list("subscriptions", |out| associations(peer.into_iter(), out));
-        let peers = self.state.legs_towards(leg.id);
-        out.list("subscribers", |out| associations(peers, out));
+        let heard = associations::subscriptions(self.calls, leg);
+        out.list("subscriptions", |out| associations::write(&heard, out));
+        let hearing = associations::subscribers(self.calls, leg);
+        out.list("subscribers", |out| associations::write(&hearing, out));
         out.list("medias", |out| {
             for (index, stream) in leg.streams.iter().enumerate() {
                 out.dictionary(|out| self.media(leg, (index, stream), out));
@@ -336,15 +339,6 @@ fn tag_key(leg: &Leg, number: usize) -> Cow<'_, [u8]> {
 
 fn first_tag(leg: &Leg) -> &[u8] {
     leg.tags.first().unwrap_or_default()
-}
-
-fn associations<'a>(legs: impl Iterator<Item = &'a Leg>, out: &mut ListWriter<'_>) {
-    for leg in legs {
-        out.dictionary(|out| {
-            out.put("tag", first_tag(leg));
-            out.put("type", "offer/answer");
-        });
-    }
 }
 
 fn source_counts(source: &SourceStats, out: &mut DictionaryWriter<'_>) {

@@ -70,18 +70,28 @@ impl Exchange {
         (one, other): (LegId, LegId),
         [from_one, from_other]: [Vec<Route>; 2],
     ) {
-        if find(state, index, (one, other)).is_some() {
-            return;
+        if find(state, index, (one, other)).is_none() {
+            Self::reroute(state, index, (one, other), [from_one, from_other]);
         }
+    }
+
+    /// Two legs need these routes from now on, whatever they agreed on: one of them has other codecs.
+    pub(crate) fn reroute(
+        state: &mut CallState,
+        index: usize,
+        (one, other): (LegId, LegId),
+        [from_one, from_other]: [Vec<Route>; 2],
+    ) {
         let (elder, younger) = sorted((one, other));
         let (from_elder, from_younger) = if one == elder {
             (from_one, from_other)
         } else {
             (from_other, from_one)
         };
+        let known = find(state, index, (one, other));
         let exchange = Self {
             elder,
-            memory: Name::default(),
+            memory: known.map(|it| it.memory.clone()).unwrap_or_default(),
             from_elder: from_elder.into(),
             from_younger: from_younger.into(),
         };

@@ -110,7 +110,10 @@ impl Control {
 /// The call that a command changes, if it does.
 fn changed_by<'a>(command: &Command<'a>) -> Option<&'a [u8]> {
     match command {
-        Command::Answer(negotiation) | Command::Offer(negotiation) => Some(negotiation.call_id),
+        Command::Answer(negotiation)
+        | Command::CreateAnswer(negotiation)
+        | Command::Offer(negotiation) => Some(negotiation.call_id),
+        Command::Create(create) => Some(create.party.call_id),
         Command::Delete(delete) => Some(delete.call_id),
         _ => None,
     }

@@ -159,7 +159,7 @@ impl Negotiator<'_> {
     }
 
     /// Notes what the sender of an SDP says of one medium.
-    fn learn<'s>(
+    pub(super) fn learn<'s>(
         &self,
         state: &'s mut CallState,
         negotiation: &Negotiation<'_>,
@@ -194,7 +194,7 @@ impl Negotiator<'_> {
 
     /// The port of a stream, taken if it has none; what leaves there then has the type of service
     /// that is asked for.
-    fn ensure_port(
+    pub(super) fn ensure_port(
         &mut self,
         state: &mut CallState,
         leg: LegId,
@@ -234,7 +234,7 @@ fn refuse(state: &mut CallState, index: usize, (offerer, answerer): (LegId, LegI
     }
 }
 
-fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
+pub(super) fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
     let leg = state.leg_mut(leg);
     if let Some(stream) = leg.and_then(|leg| leg.streams.get_mut(index)) {
         (stream.port, stream.former) = (None, Rare::default());

@@ -85,7 +85,7 @@ impl Negotiator<'_> {
         Ok(id)
     }
 
-    fn add_leg(
+    pub(super) fn add_leg(
         &self,
         state: &mut CallState,
         name: Option<&[u8]>,

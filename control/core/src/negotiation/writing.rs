@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use control_ng::{Flag, Negotiation, Replace, Words};
 use relay_wire::InterfaceId;
 
-use super::{Negotiator, Refusal, hash};
+use super::{Negotiator, Refusal, hash, keepsake};
 use crate::call::{CallState, Leg, LegId, Origin};
 use crate::sdp::{Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, rewrite};
 
@@ -51,7 +51,9 @@ impl Negotiator<'_> {
             sections,
         };
         let out = rewrite(sdp, &changes);
-        Ok(keep_origin(leg, sdp, &changes, replace, out))
+        let out = keep_origin(leg, sdp, &changes, replace, out);
+        keepsake::note_told(leg, &out);
+        Ok(out)
     }
 
     fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {
