@@ -215,7 +215,10 @@ impl<'m, 'a> Edits<'m, 'a> {
     /// The changed message.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.message.bytes().len() + self.text.len());
+        let removed = self.splices.iter().map(|splice| splice.place.len());
+        let longest = self.message.bytes().len() + self.text.len();
+        // Exact, since messages are kept, but for what is removed twice.
+        let mut out = Vec::with_capacity(longest.saturating_sub(removed.sum()));
         self.emit(&mut out);
         out
     }

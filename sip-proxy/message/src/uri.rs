@@ -141,6 +141,10 @@ impl<'a> Uri<'a> {
     fn read_sip(&mut self, rest: &'a [u8], marks: Marks) -> Result<(), UriError> {
         let rest = match marks.at {
             None => rest,
+            Some(at) if marks.is_user_plain && at > 0 => {
+                self.user = Some(&rest[..at]);
+                &rest[at + 1..]
+            }
             Some(at) => {
                 self.read_user(&rest[..at])?;
                 &rest[at + 1..]
@@ -305,6 +309,8 @@ impl fmt::Display for Host<'_> {
 struct Marks {
     /// The first `@`.
     at: Option<usize>,
+    /// What stands before it is a user and no more.
+    is_user_plain: bool,
     has_second_at: bool,
     has_question: bool,
 }
@@ -315,6 +321,7 @@ impl Marks {
     fn find(rest: &[u8]) -> Option<Self> {
         let mut marks = Self::default();
         let mut has_escape = false;
+        let mut is_user_so_far = true;
         for (at, byte) in rest.iter().enumerate() {
             if !is_uri(*byte) {
                 return None;
@@ -322,11 +329,15 @@ impl Marks {
             if is_uri_mark(*byte) {
                 match byte {
                     b'@' if marks.at.is_some() => marks.has_second_at = true,
-                    b'@' => marks.at = Some(at),
+                    b'@' => {
+                        marks.at = Some(at);
+                        marks.is_user_plain = is_user_so_far;
+                    }
                     b'?' => marks.has_question = true,
                     _ => has_escape = true,
                 }
             }
+            is_user_so_far &= is_user(*byte);
         }
         let is_sound = !rest.is_empty() && (!has_escape || escape::is_sound(rest));
         is_sound.then_some(marks)

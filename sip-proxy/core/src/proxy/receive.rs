@@ -33,11 +33,11 @@ impl Proxy {
             self.counters.limited += 1;
             return;
         }
-        match parsed {
+        match &parsed {
             Ok(message) if message.status().is_some() => {
-                self.receive_response(now, source, &message);
+                self.receive_response(now, source, message);
             }
-            Ok(message) => self.receive_request(now, source, &message),
+            Ok(message) => self.receive_request(now, source, message),
             Err(_) => self.receive_junk(source, bytes),
         }
     }
