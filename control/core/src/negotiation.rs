@@ -169,10 +169,11 @@ impl Negotiator<'_> {
         alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
         let told = aligned(state, (offerer, receiver), offer.sdp);
-        match &told {
-            None => note_payloads(state, &sdp, offerer),
-            Some(told) => note_payloads(state, &Sdp::parse(told)?, offerer),
-        }
+        let read = match &told {
+            None => sdp,
+            Some(told) => Sdp::parse(told)?,
+        };
+        note_payloads(state, &read, offerer);
         let told = told.as_deref().unwrap_or(offer.sdp);
         block_keys(state, offer, offerer, self.rng.random());
         let wishes = Wishes::new(offer, &self.policy.codecs);
@@ -181,7 +182,7 @@ impl Negotiator<'_> {
         let text = self
             .passage(&wishes, offerer, receiver)
             .offer(state, &whole);
-        let sdp = Sdp::parse(&text)?;
+        let sdp = read.or_parse(&text)?;
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
@@ -206,14 +207,15 @@ impl Negotiator<'_> {
             leg.label = Some(label.into());
         }
         let told = told_by(state, answerer, answer.sdp);
-        note_payloads(state, &Sdp::parse(&told)?, answerer);
+        let read = Sdp::parse(&told)?;
+        note_payloads(state, &read, answerer);
         block_keys(state, answer, answerer, self.rng.random());
         let wishes = Wishes::new(answer, &self.policy.codecs);
         let whole = completed(state, answerer, &told);
         let text = self
             .passage(&wishes, answerer, offerer)
             .answer(state, &whole);
-        let sdp = Sdp::parse(&text)?;
+        let sdp = read.or_parse(&text)?;
         alias::note(state, answerer, alias::key(answer, &sdp));
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;

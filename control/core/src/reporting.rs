@@ -8,11 +8,13 @@ use crate::plan::Endpoint;
 use crate::profile;
 use crate::sdp::Transport;
 
-/// Says it of each endpoint where RTCP arrives. The endpoints are in order of their ports.
+/// Says it of each endpoint where RTCP arrives and does not just pass. The endpoints are in order of
+/// their ports.
 pub(crate) fn decide(state: &CallState, endpoints: &mut [Endpoint]) {
     for leg in &state.legs {
         for (index, stream) in leg.streams.iter().enumerate() {
-            if stream.transport == Transport::Rtp && !stream.is_secure() {
+            let is_usual = !stream.makes_reports && !profile::has_feedback(&stream.protocol);
+            if !is_usual && stream.transport == Transport::Rtp && !stream.is_secure() {
                 decide_stream((state, leg), (index, stream), endpoints);
             }
         }

@@ -127,8 +127,8 @@ impl Exchange {
 
     /// Whether the length of packets between two legs is what the proxy wants.
     pub(crate) fn is_ptime_forced(state: &CallState, index: usize, pair: (LegId, LegId)) -> bool {
-        let memory = find(state, index, pair).and_then(Self::memory);
-        match memory {
+        let exchange = find(state, index, pair).filter(|it| it.is_directed());
+        match exchange.and_then(Self::memory) {
             Some(Memory::Directed(ledger)) => ledger.elder.is_ptime_forced(),
             _ => false,
         }
@@ -136,6 +136,11 @@ impl Exchange {
 
     fn memory(&self) -> Option<Memory> {
         postcard::from_bytes(&self.memory).ok()
+    }
+
+    /// Whether a [`Memory::Directed`] is remembered, as its first byte says.
+    fn is_directed(&self) -> bool {
+        self.memory.first() == Some(&1)
     }
 
     fn is_empty(&self) -> bool {
@@ -227,13 +232,15 @@ impl Passage<'_> {
         let mut listings = Vec::new();
         for (index, section) in listing::sections(sdp).into_iter().enumerate() {
             let memory = find(state, index, pair).and_then(Exchange::memory);
-            let (listing, routes, memory) = match section {
+            let (listing, routes, ledger) = match section {
                 Some(section) => self.answer_section(&section, memory),
-                None => (None, super::Routes::default(), memory),
+                None => (None, super::Routes::default(), None),
             };
             let elder = self.sender.min(self.receiver);
             self.change(state, index, |exchange| {
-                exchange.memory = memory.map(|it| pack(&it)).unwrap_or_default();
+                if let Some(ledger) = ledger {
+                    exchange.memory = pack(&Memory::Directed(ledger));
+                }
                 let routes = [routes.from_answerer, routes.from_offerer];
                 let [sender, receiver] = routes.map(Rare::from);
                 (exchange.from_elder, exchange.from_younger) = if elder == self.sender {
@@ -247,21 +254,23 @@ impl Passage<'_> {
         relisted(sdp, &listings)
     }
 
+    /// What the other party is told, what becomes of media, and what is to be remembered if that is
+    /// something new.
     fn answer_section(
         &self,
         section: &Section,
         memory: Option<Memory>,
-    ) -> (Option<Listing>, super::Routes, Option<Memory>) {
+    ) -> (Option<Listing>, super::Routes, Option<Box<Ledger>>) {
         match memory {
             Some(Memory::Directed(mut ledger)) => {
                 let mut dialogue = self.dialogue(&mut ledger);
                 let (listing, routes) = dialogue.answer(self.wishes, section, self.spares);
-                (listing, routes, Some(Memory::Directed(ledger)))
+                (listing, routes, Some(ledger))
             }
             memory => {
                 let offered = memory.and_then(Memory::offered);
                 let (listing, routes) = answer(self.wishes, section, offered.as_ref(), self.spares);
-                (listing, routes, offered.map(Memory::Chosen))
+                (listing, routes, None)
             }
         }
     }
@@ -278,21 +287,22 @@ impl Passage<'_> {
     /// Changes what is remembered of a stream; what would say nothing is not kept.
     fn change(&self, state: &mut CallState, index: usize, change: impl FnOnce(&mut Exchange)) {
         let (elder, younger) = sorted(self.pair());
-        let known = find(state, index, (elder, younger)).cloned();
-        let was_known = known.is_some();
-        let mut exchange = known.unwrap_or_else(|| Exchange {
-            elder,
-            memory: Name::default(),
-            from_elder: Rare::default(),
-            from_younger: Rare::default(),
+        let Some(leg) = state.leg_mut(younger) else {
+            return;
+        };
+        let place = leg.streams.get_mut(index).map(|it| &mut it.exchange);
+        let known = place.and_then(|it| it.take_if(|it| it.elder == elder));
+        let mut exchange = known.unwrap_or_else(|| {
+            Box::new(Exchange {
+                elder,
+                memory: Name::default(),
+                from_elder: Rare::default(),
+                from_younger: Rare::default(),
+            })
         });
         change(&mut exchange);
-        let exchange = (!exchange.is_empty()).then(|| Box::new(exchange));
-        if !was_known && exchange.is_none() {
-            return;
-        }
-        if let Some(leg) = state.leg_mut(younger) {
-            leg.stream_mut(index).exchange = exchange;
+        if !exchange.is_empty() {
+            leg.stream_mut(index).exchange = Some(exchange);
         }
     }
 

@@ -262,13 +262,10 @@ impl Control {
         held: Option<Held>,
         (reason, is_fast): (Option<EndReason>, bool),
     ) {
-        let Some(call) = self.calls.get(&key) else {
-            return;
-        };
-        let stands = self.installed(call);
         let commands = vec![Command::RemoveCall { call: key }];
         let kind = Kind::Remove { reason, is_fast };
-        self.start(key, Job::new(held, kind, stands, commands));
+        // Whether it can be done or not, the call is over then.
+        self.start(key, Job::new(held, kind, Plan::default(), commands));
     }
 
     /// Has the relay do again what the state of a call says.

@@ -211,6 +211,15 @@ impl<'a> Sdp<'a> {
         Ok(sdp)
     }
 
+    /// Reads a description, unless it is this one.
+    pub(crate) fn or_parse(self, bytes: &'a [u8]) -> Result<Self, SdpError> {
+        if self.bytes == bytes {
+            Ok(self)
+        } else {
+            Self::parse(bytes)
+        }
+    }
+
     /// The media sections.
     pub(crate) fn media(&self) -> &[Media] {
         &self.media
