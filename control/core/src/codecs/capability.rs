@@ -79,7 +79,7 @@ pub(super) fn all() -> impl Iterator<Item = Format> {
 }
 
 /// Keys 0 to 9, `*`, `#`, A to D (RFC 4733 §3.2).
-pub(super) const EVENTS: &str = "0-15";
+const EVENTS: &str = "0-15";
 
 /// What can be offered beside codecs, in the usual clock.
 pub(super) fn companions() -> impl Iterator<Item = Format> {

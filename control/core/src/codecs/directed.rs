@@ -20,7 +20,7 @@ mod ways;
 use serde::{Deserialize, Serialize};
 
 use self::list::{Entry, List};
-use super::answer::Routes;
+use super::answer::{Onward, Routes};
 use super::format::Format;
 use super::listing::{self, Listed, Listing, Ptime, Section};
 use super::wishes::Wishes;
@@ -51,9 +51,6 @@ pub(super) struct Dialogue<'a> {
     pub(super) sender: &'a mut Party,
     pub(super) receiver: &'a mut Party,
 }
-
-/// What a message says to the party that it is for; `None`: what it said.
-pub(super) type Onward = (Option<Listing>, Routes);
 
 impl Dialogue<'_> {
     /// An offer of the sender.

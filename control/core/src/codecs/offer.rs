@@ -142,8 +142,8 @@ impl Draft {
     /// Keys have the clock of the codec beside them (RFC 4733 §2.1).
     fn add_events(&mut self, before: Option<&Offered>) {
         let clocks: Vec<_> = self.added.iter().map(|it| it.clock_hz).collect();
-        for clock_hz in clocks {
-            let format = events(clock_hz);
+        let events = |clock_hz| capability::companion("telephone-event", clock_hz);
+        for format in clocks.into_iter().filter_map(events) {
             let mut listed = self.kept.iter().chain(&self.added);
             if !listed.any(|it| it.is_same_codec(&format)) {
                 self.push(format, before);
@@ -265,15 +265,6 @@ impl Draft {
             gone: 0,
         })
     }
-}
-
-/// Keys as events, in a clock.
-fn events(clock_hz: u32) -> Format {
-    let mut format = Format::of_payload_type(u8::MAX);
-    format.name = Cow::Borrowed("telephone-event");
-    format.clock_hz = clock_hz;
-    format.parameters = Cow::Borrowed(capability::EVENTS);
-    format
 }
 
 /// How the proxy wants Opus to be encoded, as far as it says.

@@ -166,7 +166,7 @@ impl Pairing<'_> {
 }
 
 /// Adds a route, if there is none for what arrives and room for one more.
-fn push(routes: &mut Vec<Route>, route: Route) {
+pub(super) fn push(routes: &mut Vec<Route>, route: Route) {
     let number = route.from.payload_type;
     let is_new = routes.iter().all(|it| it.from.payload_type != number);
     if is_new && routes.len() < ROUTES_MAX {
@@ -175,7 +175,10 @@ fn push(routes: &mut Vec<Route>, route: Route) {
 }
 
 /// Keys beside a codec: in its clock, or in the one that there is (RFC 7160 speaks of the mess).
-fn events<'a>(formats: impl Iterator<Item = &'a Format> + Clone, codec: &Format) -> Option<Events> {
+pub(super) fn events<'a>(
+    formats: impl Iterator<Item = &'a Format> + Clone,
+    codec: &Format,
+) -> Option<Events> {
     let mut events = formats.filter(|it| it.is_events() && (8_000..=48_000).contains(&it.clock_hz));
     let mut others = events.clone();
     let found = events.find(|it| it.clock_hz == codec.clock_hz);

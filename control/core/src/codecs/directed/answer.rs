@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use relay_wire::{Codec, Events, ROUTES_MAX, Route};
+use relay_wire::{Codec, Route};
 
 use super::list::{Entry, List, is_heard};
 use super::offer::{offer, restore_if_empty};
@@ -12,6 +12,7 @@ use crate::codecs::answer::Routes;
 use crate::codecs::capability;
 use crate::codecs::format::Format;
 use crate::codecs::listing::Section;
+use crate::codecs::routes;
 use crate::codecs::wishes::Wishes;
 
 pub(super) fn carry_out(
@@ -207,15 +208,9 @@ fn routes_along(terms: &Terms<'_>, ways: &[Way]) -> Vec<Route> {
         .iter()
         .filter(|it| is_heard(&it.from.format) && is_heard(&it.to.format))
     {
-        for route in [
-            route(terms, way, way.from.number()),
-            route(terms, way, way.from.own_number),
-        ] {
-            let Some(route) = route else { continue };
-            let number = route.from.payload_type;
-            let is_new = routes.iter().all(|it| it.from.payload_type != number);
-            if is_new && routes.len() < ROUTES_MAX {
-                routes.push(route);
+        for number in [way.from.number(), way.from.own_number] {
+            if let Some(route) = route(terms, way, number) {
+                routes::push(&mut routes, route);
             }
         }
     }
@@ -241,13 +236,9 @@ fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
         }
     };
     let (source, sink) = (&terms.source.codecs, &terms.sink.codecs);
-    let events = |list, format| {
-        let found = beside_any(list, format, "telephone-event")?;
-        let clock_hz = found.format.clock_hz;
-        (8_000..=48_000).contains(&clock_hz).then_some(Events {
-            payload_type: found.number(),
-            clock_hz,
-        })
+    let events = |list: &List, format| {
+        let formats = list.entries.iter().map(|it| &it.format);
+        routes::events(formats, format)
     };
     let noise = |list: &List| {
         let number = beside_any(list, from, "CN").map(Entry::number);
