@@ -82,7 +82,7 @@ pub use command::Outcome;
 pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
 pub use rtcp::Report;
-pub use sinks::Copy;
+pub use sinks::{COPIED_BURST, Copy};
 pub use transcoding::{Target, Treatment};
 pub use verdict::{DropReason, Egress, Ingress, SocketId, Taken, Verdict};
 

@@ -17,6 +17,9 @@ use relay_wire::{Answer, CallKey, Port, Refusal, SINKS_MAX, Sink, WorkerId};
 use crate::allowance::Allowance;
 use crate::{DropReason, Egress, Relay, SocketId, Verdict};
 
+/// Packets of one endpoint that may be copied at once; beyond that, one each millisecond.
+pub const COPIED_BURST: u32 = 500;
+
 /// A copy that the driver is to make, and to hand to the worker that it names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Copy {
@@ -35,7 +38,7 @@ pub(crate) struct Sinks {
     /// Packets that may come: a burst, and then one each millisecond. Parties may have named each
     /// other's ports of this relay, so that copies go in a circle and become more with each round;
     /// and each packet that comes takes the room of sixteen.
-    pace: Allowance<500, 1>,
+    pace: Allowance<COPIED_BURST, 1>,
 }
 
 impl Sinks {

@@ -13,7 +13,8 @@ use crate::io::SEND_BYTES_MAX;
 /// Bytes of the longest packet.
 pub(super) const PARCEL_BYTES_MAX: usize = SEND_BYTES_MAX;
 
-/// Packets under way at most: tens of milliseconds of a codec thread's work.
+/// Packets under way at most: tens of milliseconds of a codec thread's work. Of a courier that has
+/// more, so many stay in memory when they are not under way.
 const PARCELS_MAX: usize = 1_024;
 
 /// A packet under way.
@@ -54,7 +55,7 @@ pub(crate) struct Label {
 }
 
 /// A bounded queue of packets. Nobody waits for it, and when as many packets were under way as
-/// ever are, nobody allocates.
+/// ever are, nobody allocates. Where that is more than is ordinary, memory beyond goes back.
 #[derive(Debug)]
 pub(crate) struct Courier<L = Label> {
     full: Queue<Parcel<L>>,
@@ -62,6 +63,8 @@ pub(crate) struct Courier<L = Label> {
     /// Parcels there are, full, empty and in hand.
     made: AtomicUsize,
     parcels_max: usize,
+    /// Of these, how many are not given back to the system.
+    kept_max: usize,
 }
 
 impl<L: Copy> Courier<L> {
@@ -69,12 +72,18 @@ impl<L: Copy> Courier<L> {
         Self::with_room(PARCELS_MAX)
     }
 
-    fn with_room(parcels_max: usize) -> Self {
+    /// One for so many packets.
+    pub(crate) fn with_room(parcels_max: usize) -> Self {
+        Self::of(parcels_max, parcels_max.min(PARCELS_MAX))
+    }
+
+    fn of(parcels_max: usize, kept_max: usize) -> Self {
         Self {
             full: Queue::new(parcels_max),
-            empty: Queue::new(parcels_max),
+            empty: Queue::new(kept_max),
             made: AtomicUsize::new(0),
             parcels_max,
+            kept_max,
         }
     }
 
@@ -99,7 +108,12 @@ impl<L: Copy> Courier<L> {
     }
 
     pub(crate) fn give_back(&self, parcel: Box<Parcel<L>>) {
-        self.empty.push(parcel);
+        let is_one_less = |made| (made > self.kept_max).then_some(made - 1);
+        let order = Ordering::Relaxed;
+        match self.made.fetch_update(order, order, is_one_less) {
+            Ok(_) => drop(parcel),
+            Err(_) => self.empty.push(parcel),
+        }
     }
 
     /// Packets that wait at most.
@@ -169,5 +183,22 @@ mod tests {
         assert!(!courier.send(label(2), &[]));
         courier.give_back(parcel);
         assert!(courier.send(label(2), &[]));
+    }
+
+    #[test]
+    fn memory_beyond_the_ordinary_goes_back() {
+        let courier = Courier::of(6, 2);
+        for _ in 0..3 {
+            for flow in 0..6 {
+                assert!(courier.send(label(flow), &[1]));
+            }
+            assert!(!courier.send(label(6), &[1]));
+            for flow in 0..6 {
+                let parcel = courier.take().unwrap();
+                assert_eq!(parcel.flow(), SocketId::new(flow));
+                courier.give_back(parcel);
+            }
+            assert_eq!(courier.made.load(Ordering::Relaxed), 2);
+        }
     }
 }
