@@ -106,7 +106,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{CodecDirective, Command, Message, Request};
+    use crate::request::tests::reread;
+    use crate::{CodecDirective, Command, Request};
 
     fn create<T>(document: &Value<'_>, check: impl FnOnce(&Create<'_>) -> T) -> T {
         let request = Request::parse(document).unwrap();
@@ -203,12 +204,12 @@ mod tests {
                 media,
                 interface,
             });
-            let datagram = command.encode(b"c1");
-            let message = Message::split(&datagram).unwrap();
-            let document = Value::parse(message.body).unwrap();
-            let request = Request::parse(&document).unwrap();
-            prop_assert_eq!(request.unheeded.count, 0);
-            prop_assert_eq!(request.command, command);
+            reread(&command, |request| {
+                let request = request.unwrap();
+                prop_assert_eq!(request.unheeded.count, 0);
+                prop_assert_eq!(&request.command, &command);
+                Ok(())
+            })?;
         }
     }
 }
