@@ -134,6 +134,18 @@ impl Payload {
         formats.collect()
     }
 
+    /// What a party has that the other one has, too, by whatever number; all of it, if they share no
+    /// codec.
+    pub(crate) fn shared(own: &[Self], other: &[Self]) -> Vec<Self> {
+        let is_shared = |it: &&Self| other.iter().any(|other| other.sound == it.sound);
+        let shared = own.iter().filter(is_shared);
+        let shared: Vec<_> = shared.copied().collect();
+        if shared.iter().all(Self::is_companion) {
+            return own.to_vec();
+        }
+        shared
+    }
+
     /// What must be kept of a medium so that [`Self::formats`] knows all of it.
     pub(crate) fn keep(payloads: &[Self], sdp: &Sdp<'_>, media: &Media) -> Vec<Format> {
         let others = payloads.iter().filter(|it| it.is_other());

@@ -318,9 +318,15 @@ fn formats_of_stream(
         let is_fax = *stream.kind == *b"image" && *stream.protocol == *b"udptl";
         return is_fax.then_some(Formats::Fax).ok_or(Refusal::Unsupported);
     }
+    let payloads = |leg: &Leg| {
+        let stream = leg.streams.get(index);
+        stream.map_or_else(Vec::new, |stream| stream.payloads.to_vec())
+    };
+    let others = peer.map_or_else(Vec::new, payloads);
     let of = |leg: &Leg| {
-        let stream = leg.streams.get(index)?;
-        let formats = Payload::formats(&stream.payloads, &keepsake::formats(leg, index));
+        // What one has alone was not agreed on.
+        let shared = Payload::shared(&payloads(leg), &others);
+        let formats = Payload::formats(&shared, &keepsake::formats(leg, index));
         Some(formats).filter(|it| !it.is_empty())
     };
     // Who has said nothing yet was offered what its peer has.

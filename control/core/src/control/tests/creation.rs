@@ -291,6 +291,17 @@ fn who_is_there_is_told_again_what_it_was_told() {
 }
 
 #[test]
+fn only_codecs_that_were_agreed_on_come_again() {
+    let mut sim = Sim::new();
+    let answered = sdp(BOB, 5_000).replace("0 8 101", "8 101");
+    call(&mut sim, [&sdp(ALICE, 4_000), &answered]);
+    for tag in ["a", "b"] {
+        let text = created(&mut sim, create(tag));
+        assert!(line(&text, "m=").ends_with(" 8 101"), "{tag}: {text}");
+    }
+}
+
+#[test]
 fn sections_that_nobody_uses_stay_unused() {
     let mut sim = Sim::new();
     let more = |port| format!("m=text {port} RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n");
