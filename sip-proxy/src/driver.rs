@@ -8,6 +8,9 @@
 //! timers, accounts, admin                 └─► admin
 //! ```
 //!
+//! Waking up costs as much as a message, so there is no more of it than messages need: sockets
+//! are watched for what can be read only, and timers that are due within [`TIMER_GRAIN`] are one.
+//!
 //! One thread, and nothing in it waits: order within a call is kept by construction. A turn takes
 //! a bounded number of messages from each source, so that no source starves another.
 
@@ -16,7 +19,7 @@ mod report;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -24,7 +27,9 @@ use std::time::{Duration, Instant};
 use sip_proxy_core::{
     Account, ConnectionId, Destination, Listener, ListenerId, MediaError, Now, Proxy, Source, Token,
 };
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
@@ -35,7 +40,7 @@ use crate::media::{MediaClient, MediaEvent};
 use crate::resolve::{Resolved, Resolver};
 use crate::store::StoreWriter;
 use crate::transport::tcp::{Connections, Event};
-use crate::transport::udp::{READ_BATCH_MAX, Read, UdpListener};
+use crate::transport::udp::{READ_BATCH_MAX, Read, UdpListener, watched};
 
 /// Bytes of the longest datagram.
 const DATAGRAM_LEN_MAX: usize = 65_535;
@@ -54,6 +59,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of a message's first line that are logged.
 const LINE_LEN_MAX: usize = 200;
+
+/// How late timers may be. Each transaction has some that are to find that all went well.
+const TIMER_GRAIN: Duration = Duration::from_millis(10);
 
 /// The timer, when nothing is due.
 const FOREVER: Duration = Duration::from_secs(86_400);
@@ -98,7 +106,7 @@ enum Socket {
 #[derive(Debug)]
 struct MediaLink {
     client: MediaClient,
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
 }
 
 /// Something that is already known when the core asks for it.
@@ -147,7 +155,7 @@ impl Driver {
     }
 
     /// Lets media go through the relay that `control` directs.
-    pub(crate) async fn link_media(
+    pub(crate) fn link_media(
         &mut self,
         control: SocketAddr,
         client: MediaClient,
@@ -156,11 +164,11 @@ impl Driver {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let socket = UdpSocket::bind((any, 0)).await?;
+        let socket = UdpSocket::bind((any, 0))?;
         // Connected: nobody else's datagrams arrive.
-        socket.connect(control).await?;
-        // The runtime does not try before it knows: the first request would be lost.
-        socket.writable().await?;
+        socket.connect(control)?;
+        socket.set_nonblocking(true)?;
+        let socket = watched(socket, Interest::READABLE)?;
         self.media = Some(MediaLink { client, socket });
         Ok(())
     }
@@ -211,20 +219,28 @@ impl Driver {
 
     /// One turn: rounds until nothing is left to do. `Ready` if there may be more.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = clock::now();
         for _ in 0..ROUNDS_MAX {
-            let now = clock::now();
             let mut is_busy = self.poll_sockets(context, now);
-            is_busy |= self.poll_media(context, now);
             is_busy |= self.poll_tcp(context, now);
             is_busy |= self.poll_resolved(context, now);
             is_busy |= self.poll_operator(context, now);
             is_busy |= self.poll_echoes(now);
+            is_busy |= self.poll_media(context, now);
             is_busy |= self.poll_timer(context, now);
+            is_busy |= self.must_wait_for_room();
             if !is_busy {
                 return Poll::Pending;
             }
         }
         Poll::Ready(())
+    }
+
+    /// Whether messages began to wait for room in a socket in this round.
+    fn must_wait_for_room(&self) -> bool {
+        self.sockets
+            .iter()
+            .any(|socket| matches!(socket, Socket::Udp(udp) if udp.must_wait_for_room()))
     }
 
     fn poll_sockets(&mut self, context: &mut Context<'_>, now: Now) -> bool {
@@ -252,16 +268,14 @@ impl Driver {
         while let Some(destination) = listener.poll_flush(context) {
             self.echoes.push(Echo::NotSent(destination));
         }
-        if !listener.poll_readable(context) {
-            return false;
-        }
         for _ in 0..READ_BATCH_MAX {
             let Socket::Udp(listener) = &mut self.sockets[index] else {
                 return false;
             };
-            match listener.read(&mut self.buffer) {
-                Read::Empty => break,
-                Read::Message(len, address) => {
+            match listener.poll_read(context, &mut self.buffer) {
+                // Whoever sends next wakes the loop.
+                Poll::Pending => return false,
+                Poll::Ready(Read::Message(len, address)) => {
                     let source = Source {
                         listener: id,
                         address,
@@ -271,7 +285,7 @@ impl Driver {
                     self.proxy.handle_message(now, source, &self.buffer[..len]);
                     self.drain(now);
                 }
-                Read::Nothing => {}
+                Poll::Ready(Read::Nothing) => {}
             }
         }
         true
@@ -306,9 +320,9 @@ impl Driver {
     }
 
     fn poll_tcp(&mut self, context: &mut Context<'_>, now: Now) -> bool {
-        for taken in 0..BATCH_MAX {
+        for _ in 0..BATCH_MAX {
             let Poll::Ready(Some(event)) = self.inputs.tcp.poll_recv(context) else {
-                return taken > 0;
+                return false;
             };
             match event {
                 Event::Closed(closed) => {
@@ -343,16 +357,12 @@ impl Driver {
         let Some(link) = &mut self.media else {
             return false;
         };
-        let is_ready = matches!(link.socket.poll_recv_ready(context), Poll::Ready(Ok(())));
-        if is_ready {
-            link.read(&mut self.buffer);
-        }
+        let mut is_busy = link.poll_read(context, &mut self.buffer);
         let is_due = |due: Instant| due <= now.instant;
         if link.client.poll_timeout().is_some_and(is_due) {
             link.client.handle_timeout(now.instant);
         }
         link.write();
-        let mut is_busy = is_ready;
         while let Some(event) = self
             .media
             .as_mut()
@@ -377,9 +387,9 @@ impl Driver {
     }
 
     fn poll_resolved(&mut self, context: &mut Context<'_>, now: Now) -> bool {
-        for taken in 0..BATCH_MAX {
+        for _ in 0..BATCH_MAX {
             let Poll::Ready(Some(answer)) = self.inputs.resolved.poll_recv(context) else {
-                return taken > 0;
+                return false;
             };
             self.proxy
                 .handle_resolved(now, answer.token, &answer.addresses);
@@ -440,31 +450,46 @@ impl Driver {
             .and_then(|link| link.client.poll_timeout());
         let due = [self.proxy.poll_timeout(), media, self.accept_after];
         let due = due.into_iter().flatten().min();
-        let due = due.unwrap_or_else(|| now.instant + FOREVER);
+        let due = due.map_or_else(|| now.instant + FOREVER, |due| self.grain_after(due));
         if self.sleep.deadline().into_std() != due {
             self.sleep.as_mut().reset(due.into());
         }
         self.sleep.as_mut().poll(context).is_ready()
     }
+
+    /// When timers that are due at `due` are looked at: of all moments that are a whole number of
+    /// grains after the start, the next.
+    fn grain_after(&self, due: Instant) -> Instant {
+        let grain_us = TIMER_GRAIN.as_micros();
+        let grains = due.duration_since(self.started).as_micros() / grain_us + 1;
+        let after_us = u64::try_from(grains * grain_us).unwrap_or(u64::MAX);
+        self.started + Duration::from_micros(after_us)
+    }
 }
 
 impl MediaLink {
-    fn read(&mut self, buffer: &mut [u8]) {
+    /// Reads what there is; whether there may be more.
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> bool {
         for _ in 0..BATCH_MAX {
-            match self.socket.try_recv(buffer) {
-                Ok(len) => self.client.handle_datagram(&buffer[..len]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(context) else {
+                return false;
+            };
+            match guard.try_io(|socket| socket.get_ref().recv(buffer)) {
+                Ok(Ok(len)) => self.client.handle_datagram(&buffer[..len]),
                 // Nobody listens there at the moment. Requests are sent again until their
                 // deadline, since control may be starting.
-                Err(_) => {}
+                Ok(Err(_)) => {}
+                // Asked again, the runtime says when there is more.
+                Err(_would_block) => {}
             }
         }
+        true
     }
 
     /// Sends what there is. A datagram that cannot be sent is as good as lost on the way.
     fn write(&mut self) {
         while let Some(datagram) = self.client.poll_datagram() {
-            let _ = self.socket.try_send(&datagram);
+            let _ = self.socket.get_ref().send(&datagram);
         }
     }
 }

@@ -117,7 +117,7 @@ impl Server {
         let listeners: Vec<Listener> = bound.iter().map(|it| it.listener.clone()).collect();
         let config = settings.proxy_config(listeners.clone(), store.secret()?);
         let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
-        let driver = assemble(settings, store, bound, Proxy::new(config), asked).await?;
+        let driver = assemble(settings, store, bound, Proxy::new(config), asked)?;
         // Last, since its presence says that the daemon serves.
         let admin = bind_admin(&settings.admin_socket)?;
         for listener in &listeners {
@@ -150,7 +150,7 @@ impl Server {
     }
 }
 
-async fn assemble(
+fn assemble(
     settings: &Settings,
     store: Store,
     bound: Vec<Bound>,
@@ -191,7 +191,7 @@ async fn assemble(
     }
     if let Some(control) = settings.control {
         let client = MediaClient::new(settings.control_timeout, random());
-        driver.link_media(control, client).await?;
+        driver.link_media(control, client)?;
     }
     Ok(driver)
 }

@@ -5,16 +5,19 @@
 //!    ◄── accounts, when somebody changed them (looked at once a second)
 //! ```
 //!
+//! What comes within a fifth of a second is written together: a wake-up of the thread and a
+//! transaction for each change would cost more than a registration otherwise takes.
+//!
 //! If the database is locked or the disk is full, the batch is kept and tried again, the queue
 //! fills up, and what does not fit is dropped, counted and said. Calls go on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel,
 };
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use sip_proxy_core::{Account, Listener};
@@ -27,6 +30,10 @@ const QUEUE_LEN_MAX: usize = 16_384;
 
 /// Changes of one transaction at most.
 const BATCH_LEN_MAX: usize = 1_024;
+
+/// How long changes are gathered before they are written. If the process is killed, those are
+/// lost; if it is stopped, they are not.
+const GATHER_TIME: Duration = Duration::from_millis(200);
 
 /// How long one attempt waits for another process's transaction. Short, since the attempt is
 /// repeated.
@@ -44,12 +51,14 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct StoreWriter {
     queue: SyncSender<Change>,
     done: Receiver<()>,
+    thread: Thread,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     depth: AtomicUsize,
+    is_stopping: AtomicBool,
     written: AtomicU64,
     dropped: AtomicU64,
     failures: AtomicU64,
@@ -86,7 +95,7 @@ impl StoreWriter {
             batch: Batch::default(),
             shared: Arc::clone(&shared),
         };
-        thread::Builder::new()
+        let handle = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
                 writer.run();
@@ -96,6 +105,7 @@ impl StoreWriter {
         let writer = Self {
             queue,
             done,
+            thread: handle.thread().clone(),
             shared,
         };
         Ok((writer, receiver))
@@ -130,9 +140,12 @@ impl StoreWriter {
         let Self {
             queue,
             done,
+            thread,
             shared,
         } = self;
+        shared.is_stopping.store(true, Ordering::Relaxed);
         drop(queue);
+        thread.unpark();
         let _ = done.recv_timeout(FLUSH_DEADLINE + BUSY_TIMEOUT);
         let left = shared.depth.load(Ordering::Relaxed);
         if left > 0 {
@@ -191,13 +204,32 @@ impl Writer {
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         }
+        self.gather();
+        self.fill_batch();
+        true
+    }
+
+    /// Lets more changes come, without being woken for each. Not if there is a batch of them
+    /// already, so that the time bounds no rate.
+    fn gather(&self) {
+        let due = Instant::now() + GATHER_TIME;
+        loop {
+            let left = due.saturating_duration_since(Instant::now());
+            let is_batch = self.shared.depth.load(Ordering::Relaxed) >= BATCH_LEN_MAX;
+            if left.is_zero() || is_batch || self.shared.is_stopping.load(Ordering::Relaxed) {
+                return;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
+    fn fill_batch(&mut self) {
         while !self.batch.is_full() {
             let Ok(change) = self.changes.try_recv() else {
-                break;
+                return;
             };
             self.batch.push(change);
         }
-        true
     }
 
     /// Writes the batch if it can be written now.
@@ -249,12 +281,7 @@ impl Writer {
     fn flush(mut self) {
         let deadline = Instant::now() + FLUSH_DEADLINE;
         loop {
-            while !self.batch.is_full() {
-                let Ok(change) = self.changes.try_recv() else {
-                    break;
-                };
-                self.batch.push(change);
-            }
+            self.fill_batch();
             if self.batch.is_empty() || Instant::now() >= deadline {
                 return;
             }

@@ -15,12 +15,14 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use relay_wire::{CallKey, InterfaceId, Learning, Port, SourceRules};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
+use crate::lean::{Address, Name, Names, Rare, Word};
 use crate::links::Links;
 use crate::sdp::{self, Direction, Transport};
 use crate::treatment::{Flow, Treatment};
@@ -47,8 +49,11 @@ pub(crate) struct LegId(pub(crate) u16);
 /// All that is known of a call.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct CallState {
-    #[serde(with = "relay_wire::bytes")]
-    pub(crate) call_id: Vec<u8>,
+    #[serde(
+        serialize_with = "relay_wire::bytes::serialize",
+        deserialize_with = "deserialize_call_id"
+    )]
+    pub(crate) call_id: Arc<[u8]>,
     pub(crate) created_unix_ms: u64,
     pub(crate) last_signal_unix_ms: u64,
     pub(crate) legs: Vec<Leg>,
@@ -59,17 +64,17 @@ pub(crate) struct CallState {
     /// When it really ends, having been deleted.
     pub(crate) delete_at_unix_ms: Option<u64>,
     /// Where keys are told, if not where those of all calls are.
-    pub(crate) key_log: Option<SocketAddr>,
+    pub(crate) key_log: Option<Box<SocketAddr>>,
     /// Who wants to know if media ends.
-    pub(crate) subscriber: Option<Client>,
-    deleted_branches: Vec<Vec<u8>>,
+    pub(crate) subscriber: Option<Box<Client>>,
+    deleted_branches: Rare<Vec<Name>>,
     legs_created: u16,
     /// What becomes of what everybody sends.
-    pub(crate) treatment: Treatment,
+    pub(crate) treatment: Rare<Treatment>,
     /// And of what one party sends another, where that was said.
-    pub(crate) flows: Vec<Flow>,
+    pub(crate) flows: Rare<Vec<Flow>>,
     /// Other calls, whose parties may hear those of this one.
-    pub(crate) group: Vec<CallKey>,
+    pub(crate) group: Rare<Vec<CallKey>>,
 }
 
 /// One participant.
@@ -77,10 +82,9 @@ pub(crate) struct CallState {
 pub(crate) struct Leg {
     pub(crate) id: LegId,
     /// Empty until the party has answered; then its tag, and other tags it is known by.
-    #[serde(serialize_with = "serialize_names")]
-    pub(crate) tags: Vec<Vec<u8>>,
-    pub(crate) via_branch: Option<Vec<u8>>,
-    pub(crate) label: Option<Vec<u8>>,
+    pub(crate) tags: Names,
+    pub(crate) via_branch: Option<Name>,
+    pub(crate) label: Option<Name>,
     pub(crate) interface: InterfaceId,
     pub(crate) created_unix_ms: u64,
     /// What stands for the party's last description, if it may come back under another tag.
@@ -91,11 +95,13 @@ pub(crate) struct Leg {
     pub(crate) is_settled: bool,
     pub(crate) streams: Vec<Stream>,
     /// The place that each stream has in what the party says and is told. Empty: its own.
-    pub(crate) order: Box<[u8]>,
+    pub(crate) order: Rare<Vec<u8>>,
     /// What `o=` said to the party, if it was asked to be kept.
-    pub(crate) origin: Option<Origin>,
+    pub(crate) origin: Option<Box<Origin>>,
+    /// What it takes to tell the party once more what it was told.
+    pub(crate) kept: Name,
     /// What becomes of what the party sends.
-    pub(crate) treatment: Treatment,
+    pub(crate) treatment: Rare<Treatment>,
     /// Who else hears the party.
     pub(crate) links: Option<Box<Links>>,
 }
@@ -116,25 +122,23 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Stream {
     /// Such as `audio`.
-    #[serde(with = "relay_wire::bytes")]
-    pub(crate) kind: Vec<u8>,
+    pub(crate) kind: Word,
     /// Such as `RTP/AVP`.
-    #[serde(with = "relay_wire::bytes")]
-    pub(crate) protocol: Vec<u8>,
+    pub(crate) protocol: Word,
     pub(crate) transport: Transport,
     /// The relay's port that faces the party; that of RTCP is the next one.
     pub(crate) port: Option<u16>,
     /// The same, of before.
-    pub(crate) former: Box<[Former]>,
+    pub(crate) former: Rare<Vec<Former>>,
     /// Where the party was when the other one was told of a port: told of the same, that takes it
     /// for there still.
-    pub(crate) chosen_for: Option<SocketAddr>,
+    pub(crate) chosen_for: Option<Address>,
     /// Type of service of what leaves there, if the proxy said when the port was taken.
     pub(crate) tos: Option<u8>,
     /// Where the party wants RTP.
-    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) remote: Option<Address>,
     /// Where the party wants RTCP that has a port of its own.
-    pub(crate) remote_rtcp: Option<SocketAddr>,
+    pub(crate) remote_rtcp: Option<Address>,
     pub(crate) learning: Learning,
     pub(crate) source_rules: SourceRules,
     pub(crate) rtcp_mux: Mux,
@@ -150,7 +154,7 @@ pub(crate) struct Stream {
     /// Not refused by the party.
     pub(crate) is_active: bool,
     /// The line by which the party would refuse the stream, of which it was not told.
-    pub(crate) hidden: Option<Vec<u8>>,
+    pub(crate) hidden: Option<Box<Name>>,
     /// The relay reports to the party by itself.
     pub(crate) makes_reports: bool,
     /// The party has named feedback (RFC 4585) that it knows, whatever its profile is.
@@ -167,7 +171,7 @@ pub(crate) struct Stream {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Former {
     /// Where the other party was then.
-    pub(crate) of: SocketAddr,
+    pub(crate) of: Address,
     /// That of RTP.
     pub(crate) port: u16,
 }
@@ -228,9 +232,9 @@ impl Client {
 }
 
 impl CallState {
-    pub(crate) fn new(call_id: &[u8], unix_ms: u64) -> Self {
+    pub(crate) fn new(call_id: impl Into<Arc<[u8]>>, unix_ms: u64) -> Self {
         Self {
-            call_id: call_id.to_vec(),
+            call_id: call_id.into(),
             created_unix_ms: unix_ms,
             last_signal_unix_ms: unix_ms,
             legs: Vec::new(),
@@ -239,11 +243,11 @@ impl CallState {
             delete_at_unix_ms: None,
             key_log: None,
             subscriber: None,
-            deleted_branches: Vec::new(),
+            deleted_branches: Rare::default(),
             legs_created: 0,
-            treatment: Treatment::default(),
-            flows: Vec::new(),
-            group: Vec::new(),
+            treatment: Rare::default(),
+            flows: Rare::default(),
+            group: Rare::default(),
         }
     }
 
@@ -256,7 +260,7 @@ impl CallState {
         }
         self.legs.push(Leg {
             id,
-            tags: Vec::new(),
+            tags: Names::default(),
             via_branch: None,
             label: None,
             interface,
@@ -265,9 +269,10 @@ impl CallState {
             peer: None,
             is_settled: false,
             streams: Vec::new(),
-            order: Box::default(),
+            order: Rare::default(),
             origin: None,
-            treatment: Treatment::default(),
+            kept: Name::default(),
+            treatment: Rare::default(),
             links: None,
         });
         id
@@ -321,19 +326,17 @@ impl CallState {
 
     /// Takes legs away. A caller whose peer is gone gets another fork, if there is one.
     pub(crate) fn remove_legs(&mut self, gone: &[LegId]) {
-        for leg in self.legs.iter().filter(|leg| gone.contains(&leg.id)) {
-            if let Some(branch) = &leg.via_branch {
-                self.deleted_branches.push(branch.clone());
-            }
-        }
-        let excess = self
-            .deleted_branches
-            .len()
-            .saturating_sub(DELETED_BRANCHES_MAX);
-        self.deleted_branches.drain(..excess);
+        let leaving = self.legs.iter().filter(|leg| gone.contains(&leg.id));
+        let branches = leaving.filter_map(|leg| leg.via_branch.clone());
+        self.deleted_branches.change(|deleted| {
+            deleted.extend(branches);
+            let excess = deleted.len().saturating_sub(DELETED_BRANCHES_MAX);
+            deleted.drain(..excess);
+        });
         self.legs.retain(|leg| !gone.contains(&leg.id));
-        self.flows
-            .retain(|flow| !gone.contains(&flow.from) && !gone.contains(&flow.to));
+        self.flows.change(|flows| {
+            flows.retain(|flow| !gone.contains(&flow.from) && !gone.contains(&flow.to));
+        });
         for index in 0..self.legs.len() {
             let leg = &self.legs[index];
             if leg.peer.is_some_and(|peer| gone.contains(&peer)) {
@@ -347,7 +350,7 @@ impl CallState {
     pub(crate) fn is_branch_deleted(&self, branch: &[u8]) -> bool {
         self.deleted_branches
             .iter()
-            .any(|deleted| deleted == branch)
+            .any(|deleted| **deleted == *branch)
     }
 
     /// All pairs of ports in use, by the port of RTP.
@@ -365,8 +368,7 @@ impl CallState {
 impl Leg {
     /// One more name of the party.
     pub(crate) fn add_tag(&mut self, tag: &[u8]) {
-        self.tags.reserve_exact(1);
-        self.tags.push(tag.to_vec());
+        self.tags.push(tag);
     }
 
     pub(crate) fn has_tag(&self, tag: &[u8]) -> bool {
@@ -385,7 +387,7 @@ impl Leg {
     /// What the party says, with the streams that it was not told of.
     pub(crate) fn completed<'a>(&self, sdp: &'a [u8]) -> Cow<'a, [u8]> {
         let streams = self.streams.iter().enumerate();
-        let hidden = streams.filter_map(|(index, it)| Some((index, it.hidden.as_deref()?)));
+        let hidden = streams.filter_map(|(index, it)| Some((index, &***it.hidden.as_ref()?)));
         sdp::completed(sdp, &hidden.collect::<Vec<_>>())
     }
 
@@ -422,22 +424,18 @@ impl Stream {
     }
 }
 
-/// Each name as one piece: byte by byte it would take longer than all the rest.
-fn serialize_names<S: Serializer>(names: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    #[serde(transparent)]
-    struct Name<'a>(#[serde(serialize_with = "relay_wire::bytes::serialize")] &'a [u8]);
-    serializer.collect_seq(names.iter().map(|name| Name(name)))
+fn deserialize_call_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[u8]>, D::Error> {
+    relay_wire::bytes::deserialize(deserializer).map(Arc::from)
 }
 
 impl Default for Stream {
     fn default() -> Self {
         Self {
-            kind: Vec::new(),
-            protocol: Vec::new(),
+            kind: Word::default(),
+            protocol: Word::default(),
             transport: Transport::Rtp,
             port: None,
-            former: Box::default(),
+            former: Rare::default(),
             chosen_for: None,
             tos: None,
             remote: None,

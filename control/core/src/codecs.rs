@@ -13,6 +13,7 @@
 
 mod answer;
 mod capability;
+mod creation;
 mod directed;
 mod exchange;
 mod format;
@@ -27,6 +28,7 @@ mod wishes;
 use std::sync::Arc;
 
 use answer::{Routes, onward as answer};
+pub(crate) use creation::{formats_again, formats_of};
 pub(crate) use exchange::{Exchange, Passage};
 pub(crate) use format::Format;
 use offer::onward as offer;
@@ -53,6 +55,14 @@ pub(crate) struct CodecPolicy {
     /// Which codec is made of which, where the proxy directs.
     pub(crate) preferences: Arc<[Preference]>,
     pub(crate) opus: OpusPolicy,
+}
+
+/// What the payload types of each section are said to be.
+pub(crate) fn formats_of_sections(sdp: &[u8]) -> Vec<Vec<Format>> {
+    let sections = listing::sections(sdp).into_iter();
+    sections
+        .map(|section| section.map_or_else(Vec::new, |it| it.formats))
+        .collect()
 }
 
 /// The body of a fuzz target: an offer, `--`, and its answer.

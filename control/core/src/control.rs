@@ -15,7 +15,7 @@ use crate::call::{Carrier, Client, Format};
 use crate::codecs::{OpusPolicy, Preference, Transcode};
 use crate::events::Events;
 use crate::limits::{Admission, HostLoad, Limits, Overload};
-use crate::negotiation::{Policy, not_done};
+use crate::negotiation::{Policy, Turn, not_done};
 use crate::output::{Notice, Output};
 use crate::placement::Placement;
 use crate::plan::Terms;
@@ -23,6 +23,7 @@ use crate::ports::Ports;
 use crate::replies::{Entry, Key, Replies};
 use crate::trace::Traces;
 
+use self::connecting::Step;
 use self::jobs::Call;
 use self::link::Link;
 use self::metrics::Tally;
@@ -171,9 +172,10 @@ pub struct Counters {
 pub struct Control {
     config: Config,
     rng: StdRng,
-    calls: FxHashMap<CallKey, Call>,
+    /// Each by itself, since a table is half empty.
+    calls: FxHashMap<CallKey, Box<Call>>,
     /// Clients choose the Call-ID, so its hash must not be one that they can steer.
-    keys: HashMap<Vec<u8>, CallKey>,
+    keys: HashMap<Arc<[u8]>, CallKey>,
     next_key: u64,
     ended_count: usize,
     link: Link,
@@ -208,6 +210,10 @@ struct Held {
     attempts: u8,
     /// The relay had too much to do for its codecs.
     spares_codecs: bool,
+    /// What it has changed already, of several calls: all of it is undone if the rest cannot be.
+    steps: Vec<Step>,
+    /// A Call-ID and a tag that it did not name.
+    names: Option<Arc<[String; 2]>>,
 }
 
 impl Control {
@@ -457,7 +463,7 @@ impl Control {
             }
             Some(Entry::Sent(reply)) => {
                 self.counters.repeated += 1;
-                let datagram = reply.clone();
+                let datagram = reply.to_vec();
                 self.trace_repeated(now, command);
                 return self.send(client, datagram);
             }
@@ -472,6 +478,8 @@ impl Control {
             deadline: now.instant + WAIT,
             attempts: 0,
             spares_codecs: false,
+            steps: Vec::new(),
+            names: None,
         };
         self.count(command);
         if self.link.is_up() {
@@ -494,11 +502,15 @@ impl Control {
 
     fn execute(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
         match command {
-            Command::Answer(answer) => self.negotiate(now, held, cookie, answer, false),
+            Command::Answer(answer) => self.negotiate(now, held, cookie, Turn::Answer(answer)),
             Command::Connect(connect) => self.connect(now, held, cookie, connect),
+            Command::Create(create) => self.create(now, held, cookie, create),
+            Command::CreateAnswer(answer) => {
+                self.negotiate(now, held, cookie, Turn::CreateAnswer(answer));
+            }
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
             Command::Mesh(mesh) => self.mesh(now, held, cookie, mesh),
-            Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
+            Command::Offer(offer) => self.negotiate(now, held, cookie, Turn::Offer(offer)),
             Command::Query(query) => self.query(now, held, cookie, query),
             Command::Treat(treat) => self.treat(now, held, cookie, treat),
             Command::Unsubscribe(what) => self.unsubscribe(now, held, cookie, what),
@@ -518,6 +530,7 @@ impl Control {
         self.count_refused(held.client, reason);
         self.trace_refused(now, held, reason);
         self.finish(now, held, reply::error(reason).encode(cookie));
+        self.take_back(now, &held.steps);
     }
 
     fn send(&mut self, client: Client, mut datagram: Vec<u8>) {
@@ -566,7 +579,10 @@ impl Control {
     /// Notes what a request says that is not understood, or not done.
     fn note_unheeded(&mut self, client: Client, request: &Request<'_>) {
         let not_done = match &request.command {
-            Command::Answer(negotiation) | Command::Offer(negotiation) => not_done(negotiation),
+            Command::Answer(negotiation)
+            | Command::CreateAnswer(negotiation)
+            | Command::Offer(negotiation) => not_done(negotiation),
+            Command::Create(create) => not_done(&create.party),
             _ => Vec::new(),
         };
         let unheeded = &request.unheeded;

@@ -38,6 +38,7 @@ pub fn sdp(data: &[u8]) {
         replace_zero: false,
         keeps_direction: false,
         strips_extensions: false,
+        pads_keys: false,
         loop_mark: None,
         manipulation: Manipulation::default(),
         rtcp_attribute: RtcpAttribute::Port,

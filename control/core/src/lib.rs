@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod associations;
 mod call;
 mod codecs;
 mod control;
@@ -27,6 +28,7 @@ mod events;
 mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
+mod lean;
 mod limits;
 mod links;
 mod negotiation;

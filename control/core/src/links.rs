@@ -91,6 +91,16 @@ impl Leg {
         self.links.as_ref().is_some_and(|it| !it.to.is_empty())
     }
 
+    /// Those who hear the party besides its peer, or instead of it.
+    pub(crate) fn hearers(&self) -> impl Iterator<Item = (CallKey, LegId)> {
+        self.links().iter().map(|link| (link.call, link.leg))
+    }
+
+    /// Whether one of these is this party of that call.
+    pub(crate) fn is_linked_to(&self, call: CallKey, leg: LegId) -> bool {
+        self.hearers().any(|it| it == (call, leg))
+    }
+
     fn links(&self) -> &[Link] {
         self.links.as_ref().map_or(&[], |it| &it.to)
     }
@@ -164,6 +174,15 @@ impl CallState {
         !self.group.is_empty() || self.legs.iter().any(|leg| leg.links.is_some())
     }
 
+    /// Makes the same parties hear the same ones as in another state of the call.
+    pub(crate) fn copy_links(&mut self, other: &Self) {
+        self.group.clone_from(&other.group);
+        for leg in &mut self.legs {
+            let like = other.leg(leg.id);
+            leg.links = like.and_then(|like| like.links.clone());
+        }
+    }
+
     /// Who hears a party by offer and answer, unless it is diverted. A fork that lost is not heard
     /// any more.
     pub(crate) fn listener(&self, leg: &Leg) -> Option<&Leg> {
@@ -181,7 +200,7 @@ impl Group {
         }
         for (key, state) in &mut self.calls {
             let others = keys.iter().copied().filter(|it| it != key);
-            state.group = others.collect();
+            state.group = others.collect::<Vec<_>>().into();
         }
         Ok(())
     }
@@ -336,37 +355,53 @@ impl Group {
     /// Brings up to date who is there, and at which ports.
     pub(crate) fn relink(&mut self, translating: Translating) {
         for call in 0..self.calls.len() {
-            let mut state = self.calls[call].1.clone();
-            let is_there = |key: &CallKey| self.calls.iter().any(|(it, _)| it == key);
-            state.group.retain(is_there);
-            for leg in &mut state.legs {
-                let Some(links) = &leg.links else {
-                    continue;
-                };
-                let mut links = links.clone();
-                links.to.retain_mut(|link| {
-                    let calls = self.calls.iter().find(|(key, _)| *key == link.call);
-                    let to = calls.and_then(|(_, state)| state.leg(link.leg));
-                    let translates = match translating {
-                        Translating::Anew(translates) => translates,
-                        Translating::AsBefore => link.is_translated(),
-                    };
-                    link.media = to.map_or_else(Vec::new, |to| media(leg, to, translates));
-                    to.is_some()
-                });
-                let own = &self.calls[call];
-                let peer = own.1.leg(leg.id).and_then(|leg| own.1.listener(leg));
-                let peer = peer.filter(|_| !links.is_diverted && !links.to.is_empty());
-                links.peer = peer.map(|peer| Link {
-                    call: own.0,
-                    leg: peer.id,
-                    media: media(leg, peer, false),
-                });
-                leg.change_links(|it| *it = *links);
+            let (key, state) = &self.calls[call];
+            if let Some(next) = relinked((*key, state), |key| self.state(key), translating) {
+                self.calls[call].1 = next;
             }
-            self.calls[call].1 = state;
         }
     }
+
+    fn state(&self, key: CallKey) -> Option<&CallState> {
+        let mut calls = self.calls.iter();
+        calls.find(|(it, _)| *it == key).map(|(_, state)| state)
+    }
+}
+
+/// What a call is to be, as far as it has to do with the calls of its group, each of which `find`
+/// finds that is there. `None`: what it is.
+pub(crate) fn relinked<'s>(
+    (key, state): (CallKey, &'s CallState),
+    find: impl Fn(CallKey) -> Option<&'s CallState>,
+    translating: Translating,
+) -> Option<CallState> {
+    let mut next = state.clone();
+    next.group
+        .change(|group| group.retain(|key| find(*key).is_some()));
+    for leg in &mut next.legs {
+        let Some(links) = &leg.links else {
+            continue;
+        };
+        let mut links = links.clone();
+        links.to.retain_mut(|link| {
+            let to = find(link.call).and_then(|state| state.leg(link.leg));
+            let translates = match translating {
+                Translating::Anew(translates) => translates,
+                Translating::AsBefore => link.is_translated(),
+            };
+            link.media = to.map_or_else(Vec::new, |to| media(leg, to, translates));
+            to.is_some()
+        });
+        let peer = state.leg(leg.id).and_then(|leg| state.listener(leg));
+        let peer = peer.filter(|_| !links.is_diverted && !links.to.is_empty());
+        links.peer = peer.map(|peer| Link {
+            call: key,
+            leg: peer.id,
+            media: media(leg, peer, false),
+        });
+        leg.change_links(|it| *it = *links);
+    }
+    (next != *state).then_some(next)
 }
 
 /// What of one party's media goes where, if another is to hear it: the first audio to the first

@@ -5,6 +5,8 @@
 //! ports that face the other party.
 
 mod alias;
+mod creation;
+mod keepsake;
 mod media;
 mod moves;
 mod order;
@@ -15,7 +17,7 @@ mod writing;
 use std::borrow::Cow;
 use std::hash::Hasher;
 
-use control_ng::{DtmfSecurity, Flag, Ice, KeyPolicy, Negotiation, Support};
+use control_ng::{Create, DtmfSecurity, Flag, Ice, KeyPolicy, Negotiation, Support};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use relay_wire::{Interface, Learning, Port, WorkerId};
@@ -37,6 +39,9 @@ pub(crate) enum Refusal {
     /// The tags name no parties that talk to one another.
     #[error("Invalid dialogue association")]
     Dialogue,
+    /// Nobody has the tag.
+    #[error("from-tag not found")]
+    FromTag,
     /// No port is left.
     #[error("Ran out of ports")]
     OutOfPorts,
@@ -49,6 +54,37 @@ pub(crate) enum Refusal {
     /// There is no such call.
     #[error("Unknown call-id")]
     UnknownCall,
+    /// What is asked for is not there.
+    #[error("unsupported")]
+    Unsupported,
+}
+
+/// One turn of a negotiation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn<'a> {
+    /// The answerer's word to the offerer.
+    Answer(&'a Negotiation<'a>),
+    /// Our word to a party.
+    Create(&'a Create<'a>),
+    /// A party's word to us.
+    CreateAnswer(&'a Negotiation<'a>),
+    /// The offerer's word to whoever will answer.
+    Offer(&'a Negotiation<'a>),
+}
+
+impl<'a> Turn<'a> {
+    /// Who is concerned, and how media is to be carried.
+    pub(crate) fn said(self) -> &'a Negotiation<'a> {
+        match self {
+            Self::Answer(said) | Self::CreateAnswer(said) | Self::Offer(said) => said,
+            Self::Create(create) => &create.party,
+        }
+    }
+
+    /// Whether a call that is not there begins.
+    pub(crate) fn begins(self) -> bool {
+        matches!(self, Self::Create(_) | Self::Offer(_))
+    }
 }
 
 /// What holds for all negotiations.
@@ -107,9 +143,23 @@ pub(crate) struct Negotiator<'a> {
 }
 
 impl Negotiator<'_> {
-    /// Carries an offer out on a call, which is new if it has no legs, and returns the SDP for
-    /// the receiver. After an error the state is not to be used, but ports in it are taken.
-    pub(crate) fn offer(
+    /// Carries a turn out on a call, which is new if it has no legs, and returns the SDP for the
+    /// party that it is for; of an answer to us there is none. After an error the state is not to be
+    /// used, but ports in it are taken.
+    pub(crate) fn carry_out(
+        &mut self,
+        state: &mut CallState,
+        turn: Turn<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        match turn {
+            Turn::Answer(answer) => self.answer(state, answer),
+            Turn::Create(create) => self.create(state, create),
+            Turn::CreateAnswer(answer) => self.create_answer(state, answer).map(|()| Vec::new()),
+            Turn::Offer(offer) => self.offer(state, offer),
+        }
+    }
+
+    fn offer(
         &mut self,
         state: &mut CallState,
         offer: &Negotiation<'_>,
@@ -135,16 +185,15 @@ impl Negotiator<'_> {
         let sections = self.offer_sections(state, offer, &sdp, (offerer, receiver))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
-        state.key_log = offer.key_log.or(state.key_log);
+        note_key_log(state, offer);
         if offer.supports.has(Support::Events) {
-            state.subscriber = Some(self.client);
+            state.subscriber = Some(Box::new(self.client));
         }
         let sdp = self.write(state, offer, &sdp, receiver, &sections)?;
         Ok(told_to(state, receiver, sdp))
     }
 
-    /// Carries an answer out on a call and returns the SDP for the offerer.
-    pub(crate) fn answer(
+    fn answer(
         &mut self,
         state: &mut CallState,
         answer: &Negotiation<'_>,
@@ -154,7 +203,7 @@ impl Negotiator<'_> {
         let answerer = answerer(state, answer, offerer).ok_or(Refusal::Dialogue)?;
         associate(state, offerer, answerer);
         if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
-            leg.label = Some(label.to_vec());
+            leg.label = Some(label.into());
         }
         let told = told_by(state, answerer, answer.sdp);
         note_payloads(state, &Sdp::parse(&told)?, answerer);
@@ -169,7 +218,7 @@ impl Negotiator<'_> {
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
-        state.key_log = answer.key_log.or(state.key_log);
+        note_key_log(state, answer);
         if !answer.flags.has(Flag::Provisional) {
             state.is_confirmed = true;
             state.offer_deadline_unix_ms = None;
@@ -199,6 +248,14 @@ fn note_payloads(state: &mut CallState, sdp: &Sdp<'_>, sender: LegId) {
             leg.stream_mut(index).payloads = Payload::read(sdp, media);
         }
     }
+    keepsake::note_said(leg, sdp);
+}
+
+/// Notes where the request wants keys to be told.
+fn note_key_log(state: &mut CallState, negotiation: &Negotiation<'_>) {
+    if let Some(key_log) = negotiation.key_log {
+        state.key_log = Some(Box::new(key_log));
+    }
 }
 
 /// Keeps the sender's keys back, if the request says so.
@@ -206,7 +263,7 @@ fn block_keys(state: &mut CallState, negotiation: &Negotiation<'_>, sender: LegI
     let policy = policy_of(negotiation);
     let keys = policy.and_then(|policy| policy_of_keys(policy, seed));
     if let (Some(keys), Some(leg)) = (keys, state.leg_mut(sender)) {
-        leg.treatment.keys = keys;
+        leg.treatment.change(|it| it.keys = keys);
     }
 }
 

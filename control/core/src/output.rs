@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use control_ng::{Dictionary, Value};
 use relay_wire::{CommandError, Report, Request};
+use serde::{Deserialize, Serialize};
 
 use crate::call::Client;
 use crate::summary::CallSummary;
@@ -176,7 +177,7 @@ pub enum Notice {
 }
 
 /// Why a call is over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum EndReason {
     /// The proxy said so.
     Deleted,

@@ -364,7 +364,7 @@ fn endpoints_of(
     let filter = filter_of(state, (leg, heard_by), index, terms.tells_keys);
     endpoints.push(Endpoint {
         port,
-        remote: Some((stream.remote, learning)),
+        remote: Some((stream.remote.map(SocketAddr::from), learning)),
         rules: stream.source_rules,
         tos: stream.tos,
         rtcp: OnRtcp::Pass,
@@ -382,7 +382,7 @@ fn endpoints_of(
     if let Some(number) = rtcp_port {
         endpoints.push(Endpoint {
             port: Port { number, ..port },
-            remote: Some((stream.remote_rtcp, learning)),
+            remote: Some((stream.remote_rtcp.map(SocketAddr::from), learning)),
             rules: stream.source_rules,
             tos: stream.tos,
             rtcp: OnRtcp::Pass,
@@ -406,7 +406,7 @@ fn endpoints_of(
 fn push_former(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
     let new = endpoints.iter().rposition(|it| it.port == port);
     let new = new.unwrap_or(endpoints.len())..endpoints.len();
-    for former in &stream.former {
+    for former in stream.former.iter() {
         for at in new.clone() {
             let endpoint = endpoints[at].clone();
             let passes = endpoint.transcoding.is_none();

@@ -53,43 +53,51 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<CallState, RecordError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use relay_wire::{CallKey, InterfaceId, Learning, SourceRules};
 
     use super::*;
     use crate::call::{Former, LegId, Mux, Stream};
     use crate::echo::Reflection;
+    use crate::lean::Address;
     use crate::links::Links;
     use crate::sdp::{Direction, Transport};
     use crate::tests::client;
 
+    fn address(text: &str) -> Address {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
     fn state() -> CallState {
-        let mut state = CallState::new(b"c1", 1_000);
-        state.subscriber = Some(client(1));
-        state.group = vec![CallKey(9)];
-        state.key_log = Some("192.0.2.9:9999".parse().unwrap());
+        let mut state = CallState::new(&b"c1"[..], 1_000);
+        state.subscriber = Some(Box::new(client(1)));
+        state.group = vec![CallKey(9)].into();
+        state.key_log = Some(Box::new("192.0.2.9:9999".parse().unwrap()));
         let id = state.add_leg(InterfaceId(1), 2_000);
         let leg = state.leg_mut(id).unwrap();
-        leg.tags.push(b"alice".to_vec());
-        leg.via_branch = Some(b"z9".to_vec());
+        leg.tags.push(b"alice");
+        leg.via_branch = Some(b"z9"[..].into());
         leg.alias = Some(7);
         leg.peer = Some(LegId(7));
+        leg.kept = b"s=x\r\n"[..].into();
         leg.links = Some(Box::new(Links {
             is_diverted: true,
             ..Links::default()
         }));
         let former = Former {
-            of: "192.0.2.2:4000".parse().unwrap(),
+            of: address("192.0.2.2:4000"),
             port: 30_002,
         };
         *leg.stream_mut(0) = Stream {
-            kind: b"audio".to_vec(),
-            protocol: b"RTP/AVP".to_vec(),
+            kind: b"audio"[..].into(),
+            protocol: b"RTP/AVP"[..].into(),
             transport: Transport::Rtp,
             port: Some(30_000),
-            former: [former].into(),
+            former: vec![former].into(),
             chosen_for: None,
             tos: Some(136),
-            remote: Some("192.0.2.1:4000".parse().unwrap()),
+            remote: Some(address("192.0.2.1:4000")),
             remote_rtcp: None,
             learning: Learning::Immediate,
             source_rules: SourceRules {
@@ -134,12 +142,12 @@ mod tests {
     fn the_form_of_version_2_is_fixed() {
         assert_eq!(VERSION, 2);
         let golden = [
-            2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 1, 2, 122, 57, 0, 1,
-            208, 15, 1, 7, 1, 7, 0, 1, 5, 97, 117, 100, 105, 111, 7, 82, 84, 80, 47, 65, 86, 80, 1,
-            1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160, 31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2,
-            1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0,
-            0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 192, 0, 2, 9, 143, 78, 1, 0, 127, 0, 0, 1, 161, 156,
-            1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 1, 9,
+            2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 0, 1, 2, 122, 57, 0,
+            1, 208, 15, 1, 7, 1, 7, 0, 1, 0, 1, 0, 7, 1, 1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160,
+            31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0,
+            1, 1, 1, 0, 2, 1, 0, 1, 0, 1, 0, 0, 0, 0, 5, 115, 61, 120, 13, 10, 0, 0, 0, 1, 1, 0, 0,
+            0, 0, 0, 1, 0, 192, 0, 2, 9, 143, 78, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1,
+            175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 1, 9,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn a_call_of_many_words_is_refused_rather_than_cut() {
         let mut state = state();
-        state.call_id = vec![b'x'; RECORD_BYTES_MAX];
+        state.call_id = vec![b'x'; RECORD_BYTES_MAX].into();
         assert_eq!(encode(&state), Err(RecordError::TooLong));
     }
 }

@@ -9,6 +9,7 @@ use control_ng::reply::write_ok;
 use control_ng::{Counts, DictionaryWriter, ListWriter, Totals};
 use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 
+use crate::associations::{self, Calls};
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Format};
 use crate::control::Now;
@@ -21,6 +22,8 @@ use crate::sdp::Transport;
 pub(crate) struct Report<'a> {
     pub(crate) now: Now,
     pub(crate) state: &'a CallState,
+    /// The call, and those whose parties it may have to do with.
+    pub(crate) calls: &'a Calls<'a>,
     /// `None`: the relay could not be asked.
     pub(crate) stats: Option<&'a CallStats>,
     pub(crate) interfaces: &'a [Interface],
@@ -56,8 +59,8 @@ impl<'a> Report<'a> {
         }
         if leg.tags.len() > 1 {
             out.list("tag-aliases", |out| {
-                for tag in &leg.tags[1..] {
-                    out.put(&tag[..]);
+                for tag in leg.tags.others() {
+                    out.put(tag);
                 }
             });
         }
@@ -65,10 +68,10 @@ impl<'a> Report<'a> {
             out.put("label", &label[..]);
         }
         out.put("created", leg.created_unix_ms / 1_000);
-        let peer = leg.peer.and_then(|peer| self.state.leg(peer));
-        out.list("subscriptions", |out| associations(peer.into_iter(), out));
-        let peers = self.state.legs_towards(leg.id);
-        out.list("subscribers", |out| associations(peers, out));
+        let heard = associations::subscriptions(self.calls, leg);
+        out.list("subscriptions", |out| associations::write(&heard, out));
+        let hearing = associations::subscribers(self.calls, leg);
+        out.list("subscribers", |out| associations::write(&hearing, out));
         out.list("medias", |out| {
             for (index, stream) in leg.streams.iter().enumerate() {
                 out.dictionary(|out| self.media(leg, (index, stream), out));
@@ -89,11 +92,20 @@ impl<'a> Report<'a> {
             let Some(port) = leg.port(index) else {
                 return;
             };
-            out.dictionary(|out| self.stream(port, Kind::Rtp, stream.remote, out));
+            out.dictionary(|out| {
+                self.stream(port, Kind::Rtp, stream.remote.map(SocketAddr::from), out)
+            });
             let rtcp = stream.rtcp_port().filter(|number| *number != port.number);
             if let Some(number) = rtcp {
                 let port = Port { number, ..port };
-                out.dictionary(|out| self.stream(port, Kind::Rtcp, stream.remote_rtcp, out));
+                out.dictionary(|out| {
+                    self.stream(
+                        port,
+                        Kind::Rtcp,
+                        stream.remote_rtcp.map(SocketAddr::from),
+                        out,
+                    )
+                });
             }
         });
         out.list("flags", |out| {
@@ -320,22 +332,13 @@ fn sent(stats: &EndpointStats) -> Counts {
 
 fn tag_key(leg: &Leg, number: usize) -> Cow<'_, [u8]> {
     match leg.tags.first() {
-        Some(tag) => tag[..].into(),
+        Some(tag) => tag.into(),
         None => format!("<untagged {number}>").into_bytes().into(),
     }
 }
 
 fn first_tag(leg: &Leg) -> &[u8] {
-    leg.tags.first().map_or(&[], |tag| &tag[..])
-}
-
-fn associations<'a>(legs: impl Iterator<Item = &'a Leg>, out: &mut ListWriter<'_>) {
-    for leg in legs {
-        out.dictionary(|out| {
-            out.put("tag", first_tag(leg));
-            out.put("type", "offer/answer");
-        });
-    }
+    leg.tags.first().unwrap_or_default()
 }
 
 fn source_counts(source: &SourceStats, out: &mut DictionaryWriter<'_>) {

@@ -105,7 +105,7 @@ fn side(
 ) -> Side {
     let interface = interfaces.get(usize::from(leg.interface.0));
     let mut side = Side {
-        tag: leg.tags.first().map(|tag| text(tag)).unwrap_or_default(),
+        tag: leg.tags.first().map(text).unwrap_or_default(),
         interface: interface.map(|it| it.name.clone()).unwrap_or_default(),
         ..Side::default()
     };
@@ -114,7 +114,8 @@ fn side(
             continue;
         };
         let Some(endpoint) = at(endpoints, port) else {
-            side.remote = side.remote.or(leg.streams[index].remote);
+            let said = leg.streams[index].remote.map(SocketAddr::from);
+            side.remote = side.remote.or(said);
             continue;
         };
         let near = round_trip_us(endpoints, port);
@@ -166,20 +167,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use control_ng::{Command, Delete};
-
     use crate::CallSummary;
     use crate::output::Notice;
-    use crate::tests::{Sim, port, sdp};
-
-    fn delete(sim: &mut Sim) {
-        sim.request(&Command::Delete(Delete {
-            call_id: b"c1",
-            from_tag: Some(b"a"),
-            delay_s: Some(0),
-            ..Delete::default()
-        }));
-    }
+    use crate::tests::{Sim, delete, port, sdp};
 
     fn records(sim: &Sim) -> Vec<&CallSummary> {
         let notices = sim.notices.iter();
@@ -199,7 +189,7 @@ mod tests {
         sim.relay.at(port(&to_alice, 0)).packets = 300;
         sim.relay.at(port(&to_bob, 0)).packets = 100;
         sim.sleep(std::time::Duration::from_secs(6));
-        delete(&mut sim);
+        sim.request(&delete(b"c1"));
         let records = records(&sim);
         let [record] = &records[..] else {
             panic!("one call, one record: {records:?}");
@@ -228,7 +218,7 @@ mod tests {
         let mut sim = Sim::new();
         sim.control.want_call_records(true);
         sim.offer("c1", "a", &sdp("192.0.2.1", 4000));
-        delete(&mut sim);
+        sim.request(&delete(b"c1"));
         let records = records(&sim);
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].packets(), records[0].mos_tenths()), (0, None));

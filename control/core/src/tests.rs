@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::{Carrier, Client};
 
-pub(crate) use sim::{CONFIG, Sim, SimCall, SimRelay, on, port, sdp};
+pub(crate) use sim::{CONFIG, Sim, SimCall, SimRelay, delete, on, port, sdp};
 
 /// An instant to count from.
 #[expect(

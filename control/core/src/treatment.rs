@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{CallState, Leg, LegId, Stream};
 use crate::codecs::{Exchange, Payload};
+use crate::lean::Usual;
 use crate::output::KeyReport;
 use crate::sdp::Transport;
 
@@ -21,6 +22,14 @@ pub(crate) struct Treatment {
     pub(crate) is_silenced: bool,
     /// What becomes of keys.
     pub(crate) keys: OnEvents,
+}
+
+impl Usual for Treatment {
+    const USUAL: &'static Self = &Self {
+        is_blocked: false,
+        is_silenced: false,
+        keys: OnEvents::Pass,
+    };
 }
 
 /// What becomes of what one party sends another.
@@ -38,7 +47,7 @@ impl CallState {
         let is_meant = |it: &&Flow| it.from == from.id && Some(it.to) == to.map(|it| it.id);
         let flow = flows.find(is_meant);
         let flow = flow.map(|it| it.treatment).unwrap_or_default();
-        let all = [self.treatment, from.treatment, flow];
+        let all = [*self.treatment, *from.treatment, flow];
         Treatment {
             is_blocked: all.iter().any(|it| it.is_blocked),
             is_silenced: all.iter().any(|it| it.is_silenced),
@@ -53,36 +62,39 @@ impl CallState {
     pub(crate) fn key_report(&self, ingress: Port, key: Key, unix_ms: u64) -> Option<KeyReport> {
         let is_there = |leg: &&Leg| (0..leg.streams.len()).any(|it| leg.port(it) == Some(ingress));
         let leg = self.legs.iter().find(is_there)?;
-        let tags = self.legs.iter().flat_map(|leg| &leg.tags);
+        let tags = self.legs.iter().flat_map(|leg| leg.tags.iter());
         Some(KeyReport {
-            call_id: self.call_id.clone(),
-            source_tag: leg.tags.first().cloned().unwrap_or_default(),
-            source_label: leg.label.clone(),
-            tags: tags.cloned().collect(),
+            call_id: self.call_id.to_vec(),
+            source_tag: leg.tags.first().unwrap_or_default().to_vec(),
+            source_label: leg.label.as_deref().map(<[u8]>::to_vec),
+            tags: tags.map(<[u8]>::to_vec).collect(),
             unix_s: unix_ms / 1_000,
             source: key.source,
             code: key.code,
             duration_ms: key.duration_ms,
             volume: key.volume,
-            destination: self.key_log,
+            destination: self.key_log.as_deref().copied(),
         })
     }
 
-    /// The treatment of what goes from one leg to another, to be changed.
-    pub(crate) fn flow_mut(&mut self, from: LegId, to: LegId) -> &mut Treatment {
-        let known = self
-            .flows
-            .iter()
-            .position(|it| (it.from, it.to) == (from, to));
-        let at = known.unwrap_or_else(|| {
-            self.flows.push(Flow {
-                from,
-                to,
-                treatment: Treatment::default(),
+    /// Changes the treatment of what goes from one leg to another.
+    pub(crate) fn change_flow<R>(
+        &mut self,
+        (from, to): (LegId, LegId),
+        change: impl FnOnce(&mut Treatment) -> R,
+    ) -> R {
+        self.flows.change(|flows| {
+            let known = flows.iter().position(|it| (it.from, it.to) == (from, to));
+            let at = known.unwrap_or_else(|| {
+                flows.push(Flow {
+                    from,
+                    to,
+                    treatment: Treatment::default(),
+                });
+                flows.len() - 1
             });
-            self.flows.len() - 1
-        });
-        &mut self.flows[at].treatment
+            change(&mut flows[at].treatment)
+        })
     }
 }
 
@@ -133,7 +145,7 @@ pub(crate) fn filter_of(
 }
 
 fn on_media(treatment: Treatment, stream: &Stream, sent: &[Payload]) -> OnMedia {
-    let is_speech = stream.kind == b"audio" && stream.transport == Transport::Rtp;
+    let is_speech = *stream.kind == *b"audio" && stream.transport == Transport::Rtp;
     if treatment.is_blocked {
         OnMedia::Drop
     } else if !treatment.is_silenced || !is_speech {

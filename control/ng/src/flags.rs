@@ -149,6 +149,8 @@ words! {
         NoRtcpAttribute = "no rtcp attribute",
         /// Leave the direction attribute of media alone.
         OriginalSendrecv = "original sendrecv",
+        /// Leave `=` at the end of keys of SRTP.
+        PadCrypto = "pad crypto",
         /// Send empty packets until something is received.
         PierceNat = "pierce NAT",
         /// Keep the ports when the peer's change.

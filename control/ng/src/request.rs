@@ -12,6 +12,7 @@ use crate::{Dictionary, Value, reply};
 
 mod codecs;
 mod connect;
+mod create;
 mod encode;
 mod given;
 mod treat;
@@ -21,6 +22,8 @@ use given::{Given, Script, Word as ScriptWord};
 pub use codecs::{CODEC_DIRECTIVES_MAX, Codecs};
 use connect::Joining;
 pub use connect::{Connect, Mesh, MeshFlow, Senders};
+use create::Creating;
+pub use create::{Create, Medium};
 use treat::Selection;
 pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 
@@ -28,9 +31,7 @@ pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Commands of the peer that are not there.
-const UNSUPPORTED: [&str; 14] = [
-    "create",
-    "create-answer",
+const UNSUPPORTED: [&str; 12] = [
     "inject-start",
     "inject-stop",
     "pause-recording",
@@ -72,6 +73,10 @@ pub enum Command<'a> {
     Cli(&'a [u8]),
     /// Let two parties talk to one another.
     Connect(Connect<'a>),
+    /// Offer a party something of the relay's own, or what it was told before.
+    Create(Create<'a>),
+    /// What a party answered to that; [`Negotiation::from_tag`] is its own.
+    CreateAnswer(Negotiation<'a>),
     /// End a call, or a part of it.
     Delete(Delete<'a>),
     /// Name the calls there are.
@@ -287,6 +292,7 @@ struct Keys<'a> {
     body: Option<&'a [u8]>,
     selection: Selection<'a>,
     joining: Joining<'a>,
+    creating: Creating<'a>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -318,7 +324,8 @@ impl<'a> Keys<'a> {
             "rtpp-flags" => self.flag_string(value),
             _ => {
                 let selected = self.selection.read_key(key, value);
-                let read = selected.or_else(|| self.joining.read_key(key, value));
+                let joined = selected.or_else(|| self.joining.read_key(key, value));
+                let read = joined.or_else(|| self.creating.read_key(key, value));
                 read.unwrap_or_else(|| self.negotiation.read_key(key, value, &mut self.unheeded))
             }
         }
@@ -390,6 +397,8 @@ impl<'a> Keys<'a> {
             "block-media" => Command::Treat(self.treat(Change::Block(true))?),
             "cli" => Command::Cli(self.body.ok_or(RequestError::NoBody)?),
             "connect" => Command::Connect(self.connect()?),
+            "create" => Command::Create(self.create()),
+            "create-answer" => Command::CreateAnswer(self.negotiation(false)?),
             "delete" => Command::Delete(self.delete()?),
             "list" => Command::List {
                 limit: self.limit.unwrap_or(LIST_LIMIT_DEFAULT),
@@ -411,10 +420,17 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// All that is said of a party and its media.
+    fn said(&mut self) -> Negotiation<'a> {
+        Negotiation {
+            dtmf_security: self.selection.security,
+            digit: self.selection.digit,
+            ..std::mem::take(&mut self.negotiation)
+        }
+    }
+
     fn negotiation(&mut self, is_answer: bool) -> Result<Negotiation<'a>, RequestError> {
-        let mut negotiation = std::mem::take(&mut self.negotiation);
-        negotiation.dtmf_security = self.selection.security;
-        negotiation.digit = self.selection.digit;
+        let negotiation = self.said();
         if negotiation.sdp.is_empty() {
             return Err(RequestError::NoSdp);
         }
@@ -480,6 +496,7 @@ impl<'a> Negotiation<'a> {
             "received-from" => set(&mut self.received_from, received_from(value)),
             "replace" => collect(&mut self.replace, value, unheeded),
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
+            "sdes" => self.keys_of_srtp(value),
             "sdp" => fill(&mut self.sdp, value),
             "sdp-attr" => self.attributes(value, unheeded),
             "sdp-media-remove" => collect(&mut self.media_removed, value, unheeded),
@@ -516,8 +533,24 @@ impl<'a> Negotiation<'a> {
             "endpoint-learning-" => set(&mut self.endpoint_learning, EndpointLearning::find(rest)),
             "ice-" => set(&mut self.ice, Ice::find(rest)),
             "replace-" => insert(&mut self.replace, rest),
+            "sdes-" => self.key_of_srtp(rest),
             _ => insert(&mut self.rtcp_mux, rest),
         }
+    }
+
+    /// `SDES`: keys are the parties' affair, but how they are written is not.
+    fn keys_of_srtp(&mut self, value: Given<'a>) -> bool {
+        let mut words = value.words();
+        words.next().is_some_and(|word| self.key_of_srtp(word))
+            && words.all(|word| self.key_of_srtp(word))
+    }
+
+    fn key_of_srtp(&mut self, word: &[u8]) -> bool {
+        let is_padding = Normal::new(word).as_str() == "pad";
+        if is_padding {
+            self.flags.insert(Flag::PadCrypto);
+        }
+        is_padding
     }
 
     /// Takes `codec-mask=opus` and the like.
@@ -581,9 +614,15 @@ impl<'a> Negotiation<'a> {
 }
 
 fn split_prefix(flag: &str) -> Option<(&'static str, &[u8])> {
-    ["endpoint-learning-", "ice-", "replace-", "rtcp-mux-"]
-        .into_iter()
-        .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
+    [
+        "endpoint-learning-",
+        "ice-",
+        "replace-",
+        "rtcp-mux-",
+        "sdes-",
+    ]
+    .into_iter()
+    .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
 }
 
 /// Sets a value that could be read. `false` if it could not, and then it stays as it was.

@@ -11,16 +11,16 @@
 mod nonce;
 mod replay;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use md5::Md5;
+use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 use sip_proxy_message::{Algorithm, Credentials, Method, Qop};
 use subtle::ConstantTimeEq;
 
 use crate::interface::Account;
-use crate::secret::{Secret, hex};
+use crate::secret::{Secret, hex, write_hex};
 use nonce::{Nonces, Validity};
 use replay::Replays;
 
@@ -28,10 +28,12 @@ use replay::Replays;
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     realm: String,
-    secret: Secret,
     nonces: Nonces,
     replays: Replays,
-    accounts: HashMap<String, Account>,
+    /// By user. The operator chose the names, so they cannot be made to collide.
+    accounts: FxHashMap<String, Account>,
+    /// Stands for the HA1 of users that are not there.
+    nobody: String,
 }
 
 /// What credentials are worth.
@@ -58,10 +60,10 @@ impl Authenticator {
     pub(crate) fn new(realm: String, secret: Secret) -> Self {
         Self {
             realm,
-            nonces: Nonces::new(secret.clone()),
-            secret,
+            nobody: hex(&secret.long_code("nobody", &[])),
+            nonces: Nonces::new(secret),
             replays: Replays::default(),
-            accounts: HashMap::new(),
+            accounts: FxHashMap::default(),
         }
     }
 
@@ -127,10 +129,17 @@ impl Authenticator {
         offered(user_agent)
             .iter()
             .map(|algorithm| {
-                format!(
-                    "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, \
-                     qop=\"auth\"{stale}"
-                )
+                [
+                    "Digest realm=\"",
+                    realm,
+                    "\", nonce=\"",
+                    &nonce,
+                    "\", algorithm=",
+                    algorithm,
+                    ", qop=\"auth\"",
+                    stale,
+                ]
+                .concat()
             })
             .collect()
     }
@@ -141,23 +150,51 @@ impl Authenticator {
         method: Method<'_>,
         credentials: &Credentials<'_>,
     ) -> Option<String> {
-        let user = String::from_utf8_lossy(&credentials.username).into_owned();
-        let account = self.accounts.get(&user);
-        let nobody = hex(&self.secret.long_code("nobody", &[user.as_bytes()]));
+        let user = str::from_utf8(&credentials.username);
+        let account = user.ok().and_then(|user| self.accounts.get(user));
         let (ha1, hash): (_, Hash) = match credentials.algorithm {
             Algorithm::Md5 => (account.map(|account| &account.ha1_md5), md5_hex),
             Algorithm::Sha256 => (account.map(|account| &account.ha1_sha256), sha256_hex),
             Algorithm::Md5Sess | Algorithm::Sha256Sess | Algorithm::Other => return None,
         };
-        let expected = response(ha1.unwrap_or(&nobody), hash, method, credentials)?;
-        let given = credentials.response.to_ascii_lowercase();
-        let is_right: bool = expected.as_bytes().ct_eq(&given).into();
-        (is_right && account.is_some()).then_some(user)
+        let expected = response(ha1.unwrap_or(&self.nobody), hash, method, credentials)?;
+        let mut given = [0; HASH_LEN_MAX * 2];
+        let given = given.get_mut(..credentials.response.len())?;
+        given.copy_from_slice(&credentials.response);
+        given.make_ascii_lowercase();
+        let is_right: bool = expected.digits().ct_eq(given).into();
+        account
+            .filter(|_| is_right)
+            .map(|account| account.user.clone())
     }
 }
 
 /// Hashes parts with colons between them, to hex.
-type Hash = fn(&[&[u8]]) -> String;
+type Hash = fn(&[&[u8]]) -> HexHash;
+
+/// Bytes of the longest hash.
+const HASH_LEN_MAX: usize = 32;
+
+/// A hash in hex.
+struct HexHash {
+    digits: [u8; HASH_LEN_MAX * 2],
+    len: usize,
+}
+
+impl HexHash {
+    fn new(hash: &[u8]) -> Self {
+        let mut digits = [0; HASH_LEN_MAX * 2];
+        write_hex(hash, &mut digits);
+        Self {
+            digits,
+            len: hash.len() * 2,
+        }
+    }
+
+    fn digits(&self) -> &[u8] {
+        &self.digits[..self.len]
+    }
+}
 
 /// RFC 7616 §3.4.1 with `qop=auth`.
 fn response(
@@ -165,7 +202,7 @@ fn response(
     hash: Hash,
     method: Method<'_>,
     credentials: &Credentials<'_>,
-) -> Option<String> {
+) -> Option<HexHash> {
     let ha2 = hash(&[method.name(), &credentials.uri]);
     Some(hash(&[
         ha1.as_bytes(),
@@ -173,7 +210,7 @@ fn response(
         credentials.nc?,
         credentials.cnonce.as_ref()?,
         b"auth",
-        ha2.as_bytes(),
+        ha2.digits(),
     ]))
 }
 
@@ -189,12 +226,22 @@ fn offered(user_agent: Option<&[u8]>) -> &'static [&'static str] {
     }
 }
 
-fn md5_hex(parts: &[&[u8]]) -> String {
-    hex(&Md5::digest(parts.join(&b':')))
+fn md5_hex(parts: &[&[u8]]) -> HexHash {
+    HexHash::new(&joined(Md5::new(), parts))
 }
 
-fn sha256_hex(parts: &[&[u8]]) -> String {
-    hex(&Sha256::digest(parts.join(&b':')))
+fn sha256_hex(parts: &[&[u8]]) -> HexHash {
+    HexHash::new(&joined(Sha256::new(), parts))
+}
+
+fn joined<D: Digest>(mut hash: D, parts: &[&[u8]]) -> sha2::digest::Output<D> {
+    for (number, part) in parts.iter().enumerate() {
+        if number > 0 {
+            hash.update(b":");
+        }
+        hash.update(part);
+    }
+    hash.finalize()
 }
 
 #[cfg(test)]

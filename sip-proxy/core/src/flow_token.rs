@@ -30,8 +30,7 @@ impl FlowToken {
         write_end(&mut bytes, self.callee);
         let code = secret.code("flow", &[call_id, caller_tag, &bytes]);
         bytes.extend_from_slice(&code);
-        let prefix = str::from_utf8(PREFIX).unwrap_or_default();
-        format!("{prefix}{}", hex(&bytes))
+        [str::from_utf8(PREFIX).unwrap_or_default(), &hex(&bytes)].concat()
     }
 
     /// Reads a token, if it was made for this dialog.
@@ -57,7 +56,7 @@ impl FlowToken {
 }
 
 /// Begins the user part.
-const PREFIX: &[u8] = b"tan";
+pub(crate) const PREFIX: &[u8] = b"tan";
 
 /// Characters of the shortest token: the run, two IPv4 ends, the code.
 const USER_LEN_MIN: usize = PREFIX.len() + 2 * (4 + 2 * 9 + CODE_LEN);

@@ -18,6 +18,8 @@ pub(crate) struct Fork {
     pub(crate) source: Source,
     pub(crate) is_invite: bool,
     pub(crate) way: Way,
+    /// Of what routing depends on.
+    pub(crate) loop_hash: u32,
     pub(crate) kind: Kind,
     pub(crate) call: Option<CallNumber>,
     /// The parties, if the request's SDP and its answers go through the relay.
@@ -126,8 +128,10 @@ pub(crate) enum Again {
     Acknowledge(Vec<u8>),
     /// It is not passed on yet.
     Ignore,
-    /// Pass this on.
+    /// Pass this on, with the SDP that the relay made.
     PassOn(Vec<u8>),
+    /// Pass on what came.
+    PassOnAsItCame,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

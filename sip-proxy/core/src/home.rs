@@ -10,14 +10,26 @@ use crate::interface::{Listener, ListenerId, Transport};
 #[derive(Debug)]
 pub(crate) struct Home {
     listeners: Vec<Listener>,
+    /// Of each listener, written once.
+    names: Vec<Names>,
     domains: Vec<String>,
     realm: String,
+}
+
+/// How a listener is named in headers.
+#[derive(Debug)]
+struct Names {
+    /// What stands before the branch in Via.
+    via: String,
+    /// What stands after the token in Record-Route.
+    record_route: String,
 }
 
 impl Home {
     pub(crate) fn new(listeners: Vec<Listener>, domains: Vec<String>) -> Self {
         let realm = domains.first().map_or("tandem", String::as_str).to_owned();
         Self {
+            names: listeners.iter().map(Names::new).collect(),
             listeners,
             domains,
             realm,
@@ -41,18 +53,18 @@ impl Home {
 
     /// The listener to send from: in the destination's network, or else any of its family.
     pub(crate) fn listener_for(&self, transport: Transport, to: IpAddr) -> Option<ListenerId> {
-        let suitable = |listener: &&(usize, &Listener)| {
-            let (_, listener) = listener;
+        let is_suitable = |listener: &Listener| {
             listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4()
         };
-        let listeners: Vec<_> = self.listeners.iter().enumerate().collect();
-        let best = listeners
-            .iter()
-            .filter(suitable)
+        let suitable = || {
+            let numbered = self.listeners.iter().enumerate();
+            numbered.filter(|(_, listener)| is_suitable(listener))
+        };
+        let (best, _) = suitable()
             .filter(|(_, listener)| is_in_network(listener, to))
             .max_by_key(|(_, listener)| listener.prefix_len)
-            .or_else(|| listeners.iter().find(suitable))?;
-        u16::try_from(best.0).ok().map(ListenerId)
+            .or_else(|| suitable().next())?;
+        u16::try_from(best).ok().map(ListenerId)
     }
 
     /// Whether a request for this URI ends here: a domain of ours, or an address of ours with a
@@ -75,33 +87,18 @@ impl Home {
         self.has_host(host, |listener| listener.address.port() == port)
     }
 
-    /// `host:port`, as others are to see it.
-    pub(crate) fn host_port(&self, id: ListenerId) -> String {
-        self.listener(id).map_or_else(String::new, |listener| {
-            let mut address = listener.address;
-            if let Some(advertised) = listener.advertised {
-                address.set_ip(advertised);
-            }
-            address.to_string()
-        })
-    }
-
     /// A value of Via.
     pub(crate) fn via(&self, id: ListenerId, branch: &str) -> String {
-        let transport = match self.transport(id) {
-            Transport::Tcp => "TCP",
-            Transport::Udp => "UDP",
-        };
-        format!("SIP/2.0/{transport} {};branch={branch}", self.host_port(id))
+        let names = self.names.get(usize::from(id.0));
+        let before = names.map_or("", |names| names.via.as_str());
+        [before, branch].concat()
     }
 
     /// A value of Record-Route that leads back here with `token`.
     pub(crate) fn record_route(&self, id: ListenerId, token: &str) -> String {
-        let transport = match self.transport(id) {
-            Transport::Tcp => ";transport=tcp",
-            Transport::Udp => "",
-        };
-        format!("<sip:{token}@{}{transport};lr>", self.host_port(id))
+        let names = self.names.get(usize::from(id.0));
+        let after = names.map_or("", |names| names.record_route.as_str());
+        ["<sip:", token, after].concat()
     }
 
     fn has_host(&self, host: Host<'_>, is_port: impl Fn(&Listener) -> bool) -> bool {
@@ -119,6 +116,23 @@ impl Home {
                     .any(|domain| domain.as_bytes().eq_ignore_ascii_case(name));
                 is_domain && self.listeners.iter().any(is_port)
             }
+        }
+    }
+}
+
+impl Names {
+    fn new(listener: &Listener) -> Self {
+        let mut address = listener.address;
+        if let Some(advertised) = listener.advertised {
+            address.set_ip(advertised);
+        }
+        let (transport, param) = match listener.transport {
+            Transport::Tcp => ("TCP", ";transport=tcp"),
+            Transport::Udp => ("UDP", ""),
+        };
+        Self {
+            via: format!("SIP/2.0/{transport} {address};branch="),
+            record_route: format!("@{address}{param};lr>"),
         }
     }
 }
@@ -206,6 +220,9 @@ mod tests {
             home.record_route(ListenerId(2), "t"),
             "<sip:t@10.1.0.1:5070;transport=tcp;lr>"
         );
-        assert_eq!(home.host_port(ListenerId(3)), "[2001:db8::1]:5060");
+        assert_eq!(
+            home.via(ListenerId(3), "x"),
+            "SIP/2.0/UDP [2001:db8::1]:5060;branch=x"
+        );
     }
 }

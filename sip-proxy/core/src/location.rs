@@ -2,6 +2,7 @@
 //!
 //! Memory is the truth; every change is handed to the driver to be stored behind it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(86_400);
 /// All contacts. Only accounts have any, so their number is bounded by that of the accounts.
 #[derive(Debug)]
 pub(crate) struct Location {
-    users: HashMap<String, UserId>,
+    /// By name. The operator chose the names, so they cannot be made to collide.
+    users: FxHashMap<String, UserId>,
     records: FxHashMap<UserId, Record>,
     /// Whose contacts a connection carries.
     connections: FxHashMap<ConnectionId, Vec<UserId>>,
@@ -43,7 +45,7 @@ struct Record {
 impl Location {
     pub(crate) fn new() -> Self {
         Self {
-            users: HashMap::new(),
+            users: FxHashMap::default(),
             records: FxHashMap::default(),
             connections: FxHashMap::default(),
             sources: HashMap::new(),
@@ -54,18 +56,14 @@ impl Location {
     }
 
     /// The contacts of an account that have not ended.
-    pub(crate) fn bindings(&self, unix_ms: u64, user: &str) -> Vec<Binding> {
-        self.users
-            .get(user)
-            .and_then(|id| self.records.get(id))
-            .map(|record| {
-                let bindings = record.bindings.iter();
-                bindings
-                    .filter(|binding| binding.expires_unix_ms > unix_ms)
-                    .cloned()
-                    .collect()
-            })
-            .unwrap_or_default()
+    pub(crate) fn bindings(&self, unix_ms: u64, user: &str) -> Cow<'_, [Binding]> {
+        let record = self.users.get(user).and_then(|id| self.records.get(id));
+        let bindings = record.map_or(&[][..], |record| &record.bindings);
+        let is_live = |binding: &&Binding| binding.expires_unix_ms > unix_ms;
+        if bindings.iter().all(|binding| is_live(&binding)) {
+            return Cow::Borrowed(bindings);
+        }
+        Cow::Owned(bindings.iter().filter(is_live).cloned().collect())
     }
 
     /// Accounts with contacts, by name.

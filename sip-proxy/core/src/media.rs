@@ -103,22 +103,28 @@ impl Proxy {
     }
 
     /// Sends a branch, after the relay was asked if its request holds SDP.
-    pub(crate) fn offer_or_send(&mut self, now: Now, id: TransactionId, branch_id: TransactionId) {
+    pub(crate) fn offer_or_send(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        branch_id: TransactionId,
+        request: Option<&Message<'_>>,
+    ) {
         let Some(fork) = self.forks.get(&id) else {
             return;
         };
         let Some(branch) = fork.branch(branch_id) else {
             return;
         };
-        let Some(request) = request_question(fork, branch) else {
-            self.send_branch(now, id, branch_id, None);
+        let Some(question) = request_question(fork, branch) else {
+            self.send_branch(now, id, branch_id, request, None);
             return;
         };
         let waiter = Waiter::Request {
             fork: id,
             branch: branch_id,
         };
-        match self.ask_media(request, waiter) {
+        match self.ask_media(question, waiter) {
             Ok(token) => self.note_asked(id, branch_id, Some(token)),
             Err(error) => self.fail_branch(now, id, branch_id, final_for(&error)),
         }
@@ -214,7 +220,7 @@ impl Proxy {
             return;
         }
         match sdp {
-            Ok(sdp) => self.send_branch(now, id, branch_id, Some(&sdp)),
+            Ok(sdp) => self.send_branch(now, id, branch_id, None, Some(&sdp)),
             Err(error) => self.fail_branch(now, id, branch_id, final_for(&error)),
         }
     }

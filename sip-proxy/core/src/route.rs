@@ -2,7 +2,7 @@
 
 use sip_proxy_message::{HeaderError, Message, NameAddr, Uri};
 
-use crate::flow_token::looks_like_token;
+use crate::flow_token::{PREFIX, looks_like_token};
 use crate::home::Home;
 
 /// Routes of one request. A longer list is a spiral or a joke.
@@ -61,6 +61,10 @@ impl Way {
     /// placed into a Record-Route header field, the proxy MUST replace the Request-URI with the
     /// last value from the Route header field" (RFC 3261 §16.4).
     fn undo_strict_routing(&mut self, home: &Home) {
+        // Most have none of our names, which is seen at once.
+        if !may_be_ours(&self.uri) {
+            return;
+        }
         let Ok(uri) = Uri::parse(&self.uri) else {
             return;
         };
@@ -99,6 +103,12 @@ impl Way {
             .first()
             .map_or_else(|| self.uri.clone(), |first| bare_uri(first))
     }
+}
+
+/// Whether the user of a URI may be a token: as a token begins, so does the user.
+fn may_be_ours(uri: &[u8]) -> bool {
+    let colon = uri.iter().position(|byte| *byte == b':');
+    colon.is_some_and(|colon| uri[colon + 1..].starts_with(PREFIX))
 }
 
 /// `Some` if the route leads to us, with its token if it has one.

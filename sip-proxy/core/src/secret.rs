@@ -10,18 +10,18 @@ pub(crate) const CODE_LEN: usize = 12;
 
 /// The secret, kept from `Debug`.
 #[derive(Clone)]
-pub(crate) struct Secret([u8; 32]);
+pub(crate) struct Secret(Hmac<Sha256>);
 
 impl Secret {
-    pub(crate) const fn new(key: [u8; 32]) -> Self {
-        Self(key)
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        let mac = Hmac::new_from_slice(&key);
+        Self(mac.expect("HMAC takes keys of any length (RFC 2104 §2)"))
     }
 
     /// The whole code over `parts`, for one `purpose`; the lengths are part of it, so that no
     /// two lists of parts look the same.
     pub(crate) fn long_code(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
-            .expect("HMAC takes keys of any length (RFC 2104 §2)");
+        let mut mac = self.0.clone();
         for part in std::iter::once(&purpose.as_bytes()).chain(parts) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -46,28 +46,39 @@ impl fmt::Debug for Secret {
 
 /// Small letters, as digest authentication wants them.
 pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut digits = vec![0; bytes.len() * 2];
+    write_hex(bytes, &mut digits);
+    String::from_utf8(digits).expect("digits are ASCII")
+}
+
+/// In hex, into twice as many bytes.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    text
 }
 
 /// The bytes that [`hex`] wrote; `None` if it did not.
 pub(crate) fn unhex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 2);
+    for pair in text.chunks_exact(2) {
+        bytes.push(unhex_digit(pair[0])? << 4 | unhex_digit(pair[1])?);
+    }
+    Some(bytes)
+}
+
+/// Lower case only, so that a code has one spelling.
+pub(crate) const fn unhex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
-    };
-    text.chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(digit(high)? << 4 | digit(low)?),
-            _ => None,
-        })
-        .collect()
+    }
 }
 
 #[cfg(test)]

@@ -207,8 +207,10 @@ impl Transactions {
             Machine::Client(_) | Machine::InviteClient(_) => false,
         };
         if goes_out {
-            out.send(entry.peer, bytes.clone());
-            entry.bytes = bytes;
+            if entry.keeps_response() {
+                entry.bytes.clone_from(&bytes);
+            }
+            out.send(entry.peer, bytes);
             self.settle(id);
         }
         goes_out
@@ -415,9 +417,7 @@ impl Transactions {
             self.remove(id);
             return;
         }
-        if let Machine::InviteServer(machine) = &entry.machine
-            && !machine.keeps_response()
-        {
+        if !entry.keeps_response() {
             entry.bytes = Vec::new();
         }
         let deadline = entry.poll_timeout();

@@ -25,6 +25,9 @@ pub struct Edits<'m, 'a> {
     body: Option<Range<usize>>,
 }
 
+/// Bytes that a proxy writes into a message: a Via, a Record-Route, a URI.
+const TEXT_LEN_USUAL: usize = 512;
+
 /// Text in place of a part of the message.
 #[derive(Clone, Debug)]
 struct Splice {
@@ -154,8 +157,11 @@ impl<'m, 'a> Edits<'m, 'a> {
         port: Option<u16>,
     ) -> Result<&mut Self, HeaderError> {
         self.splices.retain(|splice| splice.kind != Kind::Received);
-        for (place, text) in received_replacements(self.message, address, port)? {
-            self.splice(place, Kind::Received, |out| push_text(out, text.as_bytes()));
+        let replacements = received_replacements(self.message, address, port)?;
+        for (place, text) in replacements.into_iter().flatten() {
+            self.splice(place, Kind::Received, |out| {
+                out.extend_from_slice(text.bytes());
+            });
         }
         Ok(self)
     }
@@ -209,7 +215,10 @@ impl<'m, 'a> Edits<'m, 'a> {
     /// The changed message.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.message.bytes().len() + self.text.len());
+        let removed = self.splices.iter().map(|splice| splice.place.len());
+        let longest = self.message.bytes().len() + self.text.len();
+        // Exact, since messages are kept, but for what is removed twice.
+        let mut out = Vec::with_capacity(longest.saturating_sub(removed.sum()));
         self.emit(&mut out);
         out
     }
@@ -222,6 +231,9 @@ impl<'m, 'a> Edits<'m, 'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> &mut Self {
         let text_start = self.text.len();
+        if self.text.is_empty() {
+            self.text.reserve(TEXT_LEN_USUAL);
+        }
         write(&mut self.text);
         let is_in_order = matches!(kind, Kind::Append(_) | Kind::Received);
         let key = (place.start, rank(kind));

@@ -22,6 +22,7 @@ pub fn datagram(data: &[u8]) {
         &Message::parse(message.bytes()).expect("its own bytes"),
     );
     read_everything(&message);
+    assert_stamps(&message);
     if validate_request(&message).is_ok() {
         let _ = validate_forward(&message, &[b"timer"]);
         let _ = validate_local(&message, &[]);
@@ -210,6 +211,28 @@ fn assert_adds_up(message: &Message<'_>) {
     );
 }
 
+/// A message that says where it came from is what one would read from its bytes, and what edits
+/// make of it.
+fn assert_stamps(message: &Message<'_>) {
+    for (address, port) in [("192.0.2.1", None), ("2001:db8::1", Some(65_535))] {
+        let address = address.parse().expect("an address");
+        let mut bytes = Vec::new();
+        let mut edits = Edits::new(message);
+        let Ok(stamped) = message.stamped(address, port, &mut bytes) else {
+            let is_too_long = message.bytes().len() + 100 > MESSAGE_LEN_MAX;
+            assert!(is_too_long || edits.set_received(address, port).is_err());
+            continue;
+        };
+        edits.set_received(address, port).expect("a sound Via");
+        assert_eq!(stamped.bytes(), edits.to_vec());
+        assert_adds_up(&stamped);
+        assert_same(
+            &stamped,
+            &Message::parse(stamped.bytes()).expect("still sound"),
+        );
+    }
+}
+
 fn assert_folds(line: &[u8]) {
     for (at, byte) in line.iter().enumerate() {
         match byte {
@@ -226,7 +249,8 @@ fn assert_folds(line: &[u8]) {
 
 fn assert_same(one: &Message<'_>, other: &Message<'_>) {
     assert_eq!(one.start_line(), other.start_line());
-    assert!(one.fields().eq(other.fields()));
+    let (fields, others): (Vec<_>, Vec<_>) = (one.fields().collect(), other.fields().collect());
+    assert_eq!(fields, others);
     assert_eq!(one.body(), other.body());
 }
 

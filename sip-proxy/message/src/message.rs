@@ -3,15 +3,20 @@
 pub(crate) mod parse;
 mod table;
 
+use std::cell::OnceCell;
+use std::net::IpAddr;
+
 use crate::authorization::Credentials;
-use crate::header::scan::{has_control, number, saturating_number, trim};
+use crate::emit::received_replacements;
+use crate::header::scan::{has_control_or_space, number, saturating_number, trim};
 use crate::header::{
     CSeq, Contacts, HeaderError, HeaderId, HeaderValues, NameAddr, NameAddrs, Tokens, Via, Vias,
     first_value,
 };
+use crate::limits::MESSAGE_LEN_MAX;
 use crate::method::Method;
 
-pub(crate) use table::{Entry, Table};
+pub(crate) use table::{Entry, Shift, Table};
 
 /// A message whose structure is sound: lines, names and lengths. Header values are looked at when
 /// somebody asks for them.
@@ -22,6 +27,15 @@ pub struct Message<'a> {
     is_version_supported: bool,
     body_start: usize,
     table: Table,
+    /// What many ask for is read when somebody first does.
+    read: Read<'a>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Read<'a> {
+    via: OnceCell<Result<Via<'a>, HeaderError>>,
+    from: OnceCell<Result<NameAddr<'a>, HeaderError>>,
+    to: OnceCell<Result<NameAddr<'a>, HeaderError>>,
 }
 
 /// The first line.
@@ -220,13 +234,16 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn via(&self) -> Result<Via<'a>, HeaderError> {
-        Via::parse(first_value(self.required(HeaderId::Via)?))
+        *self
+            .read
+            .via
+            .get_or_init(|| Via::parse(first_value(self.required(HeaderId::Via)?)))
     }
 
     /// All Vias, topmost first.
     #[must_use]
     pub fn vias(&self) -> Vias<'_, 'a> {
-        Vias(self.headers(HeaderId::Via))
+        Vias::new(self)
     }
 
     /// From.
@@ -234,7 +251,11 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn from(&self) -> Result<NameAddr<'a>, HeaderError> {
-        NameAddr::parse(HeaderId::From, self.required(HeaderId::From)?)
+        let id = HeaderId::From;
+        *self
+            .read
+            .from
+            .get_or_init(|| NameAddr::parse(id, self.required(id)?))
     }
 
     /// To.
@@ -242,7 +263,11 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn to(&self) -> Result<NameAddr<'a>, HeaderError> {
-        NameAddr::parse(HeaderId::To, self.required(HeaderId::To)?)
+        let id = HeaderId::To;
+        *self
+            .read
+            .to
+            .get_or_init(|| NameAddr::parse(id, self.required(id)?))
     }
 
     /// Call-ID, compared byte by byte.
@@ -251,7 +276,7 @@ impl<'a> Message<'a> {
     /// If there is none, or it is empty or has white space in it.
     pub fn call_id(&self) -> Result<&'a [u8], HeaderError> {
         let value = self.required(HeaderId::CallId)?;
-        if value.is_empty() || has_control(value) || value.contains(&b' ') {
+        if value.is_empty() || has_control_or_space(value) {
             return Err(HeaderError::Malformed(HeaderId::CallId));
         }
         Ok(value)
@@ -352,6 +377,75 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
         &self.bytes[self.body_start..]
+    }
+
+    /// The message with where it came from in its topmost Via (RFC 3261 §18.2.1, RFC 3581 §4),
+    /// written into `out`, which is emptied before. What was found out about this one is not
+    /// found out again.
+    ///
+    /// # Errors
+    /// If there is no Via that can be parsed.
+    pub fn stamped<'b>(
+        &self,
+        address: IpAddr,
+        port: Option<u16>,
+        out: &'b mut Vec<u8>,
+    ) -> Result<Message<'b>, HeaderError> {
+        let replacements = received_replacements(self, address, port)?;
+        let all = || replacements.iter().flatten();
+        let inserted = all().map(|(_, text)| text.bytes().len());
+        let replaced = all().map(|(place, _)| place.len());
+        let len = self.bytes.len() + inserted.sum::<usize>();
+        let shift = Shift {
+            // All of them are in the value of this field.
+            after: self.table.first_number(HeaderId::Via),
+            added: len - self.bytes.len(),
+            removed: replaced.sum(),
+        };
+        let len = len - shift.removed;
+        if len > MESSAGE_LEN_MAX {
+            return Err(HeaderError::TooMany(HeaderId::Via));
+        }
+        out.clear();
+        out.reserve(len);
+        let mut copied = 0;
+        for (place, text) in all() {
+            out.extend_from_slice(&self.bytes[copied..place.start]);
+            out.extend_from_slice(text.bytes());
+            copied = place.end;
+        }
+        out.extend_from_slice(&self.bytes[copied..]);
+        Ok(self.moved(out, &shift))
+    }
+
+    /// What was read of this message, for bytes that differ from it in one field.
+    fn moved<'b>(&self, bytes: &'b [u8], shift: &Shift) -> Message<'b> {
+        let again = |part: &[u8]| {
+            // Of nothing there is no telling where it stands.
+            if part.is_empty() {
+                return &bytes[..0];
+            }
+            let start = self.position(part);
+            &bytes[start..start + part.len()]
+        };
+        Message {
+            bytes,
+            start_line: match self.start_line {
+                // The method is what the bytes begin with.
+                StartLine::Request { method, uri } => StartLine::Request {
+                    method: Method::from_name(&bytes[..method.name().len()]),
+                    uri: again(uri),
+                },
+                StartLine::Status { code, reason } => StartLine::Status {
+                    code,
+                    reason: again(reason),
+                },
+            },
+            is_version_supported: self.is_version_supported,
+            body_start: self.body_start + shift.added - shift.removed,
+            table: self.table.shifted(shift),
+            read: Read::default(),
+        }
     }
 
     pub(crate) const fn table(&self) -> &Table {

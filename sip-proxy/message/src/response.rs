@@ -125,11 +125,11 @@ impl<'m, 'a> Response<'m, 'a> {
             .filter(|entry| entry.id == HeaderId::Via)
         {
             let (mut copied, end) = (usize::from(entry.start), usize::from(entry.end));
-            for (place, text) in &replacements {
+            for (place, text) in replacements.iter().flatten() {
                 // All are in the first Via field.
                 if (copied..end).contains(&place.start) {
                     out.extend_from_slice(&bytes[copied..place.start]);
-                    push_text(out, text.as_bytes());
+                    out.extend_from_slice(text.bytes());
                     copied = place.end;
                 }
             }

@@ -141,6 +141,10 @@ impl<'a> Uri<'a> {
     fn read_sip(&mut self, rest: &'a [u8], marks: Marks) -> Result<(), UriError> {
         let rest = match marks.at {
             None => rest,
+            Some(at) if marks.is_user_plain && at > 0 => {
+                self.user = Some(&rest[..at]);
+                &rest[at + 1..]
+            }
             Some(at) => {
                 self.read_user(&rest[..at])?;
                 &rest[at + 1..]
@@ -305,6 +309,8 @@ impl fmt::Display for Host<'_> {
 struct Marks {
     /// The first `@`.
     at: Option<usize>,
+    /// What stands before it is a user and no more.
+    is_user_plain: bool,
     has_second_at: bool,
     has_question: bool,
 }
@@ -315,6 +321,7 @@ impl Marks {
     fn find(rest: &[u8]) -> Option<Self> {
         let mut marks = Self::default();
         let mut has_escape = false;
+        let mut is_user_so_far = true;
         for (at, byte) in rest.iter().enumerate() {
             if !is_uri(*byte) {
                 return None;
@@ -322,11 +329,15 @@ impl Marks {
             if is_uri_mark(*byte) {
                 match byte {
                     b'@' if marks.at.is_some() => marks.has_second_at = true,
-                    b'@' => marks.at = Some(at),
+                    b'@' => {
+                        marks.at = Some(at);
+                        marks.is_user_plain = is_user_so_far;
+                    }
                     b'?' => marks.has_question = true,
                     _ => has_escape = true,
                 }
             }
+            is_user_so_far &= is_user(*byte);
         }
         let is_sound = !rest.is_empty() && (!has_escape || escape::is_sound(rest));
         is_sound.then_some(marks)
@@ -362,23 +373,28 @@ fn parse_ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
     if !(7..=15).contains(&bytes.len()) {
         return None;
     }
-    let mut octets = [0_u8; 4];
-    let mut parts = bytes.split(|byte| *byte == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.is_empty() || part.len() > 3 || (part.len() > 1 && part[0] == b'0') {
-            return None;
-        }
-        let mut value = 0_u16;
-        for digit in part {
-            if !digit.is_ascii_digit() {
+    let (mut address, mut dots, mut octet, mut digits) = (0_u32, 0, 0_u32, 0);
+    for byte in bytes {
+        if *byte == b'.' {
+            if digits == 0 || dots == 3 {
                 return None;
             }
-            value = value * 10 + u16::from(digit - b'0');
+            address = address << 8 | octet;
+            (dots, octet, digits) = (dots + 1, 0, 0);
+            continue;
         }
-        *octet = u8::try_from(value).ok()?;
+        let is_leading_zero = digits > 0 && octet == 0;
+        if !byte.is_ascii_digit() || is_leading_zero {
+            return None;
+        }
+        octet = octet * 10 + u32::from(*byte - b'0');
+        digits += 1;
+        if octet > 255 {
+            return None;
+        }
     }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+    let is_whole = dots == 3 && digits > 0;
+    is_whole.then(|| Ipv4Addr::from_bits(address << 8 | octet))
 }
 
 /// Labels divided by dots, the last of which is not a number: `1.2.3` is a mistake, not a name.

@@ -1,12 +1,16 @@
 //! One UDP listener: reads in batches, and sends without ever waiting.
+//!
+//! The runtime watches the socket for what can be read only: watched for room as well, each
+//! datagram that left it would wake the loop once more. Room is waited for when there is none.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 
 use sip_proxy_core::Destination;
-use tokio::net::UdpSocket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Datagrams that wait because the socket's buffer is full, at most. Beyond that they are dropped:
 /// SIP repeats over UDP what is not answered.
@@ -29,7 +33,9 @@ pub(crate) struct UdpCounters {
 /// A socket and what waits to be sent by it, in order.
 #[derive(Debug)]
 pub(crate) struct UdpListener {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
+    /// The same socket, watched for room while messages wait.
+    room: Option<AsyncFd<UdpSocket>>,
     waiting: VecDeque<(Destination, Vec<u8>)>,
     pub counters: UdpCounters,
 }
@@ -41,38 +47,40 @@ pub(crate) enum Read {
     Message(usize, SocketAddr),
     /// Something that is no message: a phone keeping its NAT open, or an error of the network.
     Nothing,
-    /// No more is there.
-    Empty,
 }
 
 impl UdpListener {
-    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+    /// `socket` must not block.
+    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
+            socket: watched(socket, Interest::READABLE)?,
+            room: None,
             waiting: VecDeque::new(),
             counters: UdpCounters::default(),
         })
     }
 
-    /// Whether there is something to read.
-    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> bool {
-        matches!(self.socket.poll_recv_ready(context), Poll::Ready(Ok(())))
-    }
-
-    /// Reads one datagram.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Read {
-        match self.socket.try_recv_from(buffer) {
-            Ok((len, _)) if is_keepalive(&buffer[..len]) => {
-                self.counters.keepalives += 1;
-                Read::Nothing
+    /// Reads one datagram. If there is none, `context` is woken by the next.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Read> {
+        loop {
+            let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(context) else {
+                return Poll::Pending;
+            };
+            let read = guard.try_io(|socket| socket.get_ref().recv_from(buffer));
+            match read {
+                Ok(Ok((len, _))) if is_keepalive(&buffer[..len]) => {
+                    self.counters.keepalives += 1;
+                    return Poll::Ready(Read::Nothing);
+                }
+                Ok(Ok((len, source))) => {
+                    self.counters.received += 1;
+                    return Poll::Ready(Read::Message(len, source));
+                }
+                // An answer by ICMP to something sent before, or a signal.
+                Ok(Err(_)) => return Poll::Ready(Read::Nothing),
+                // Asked again, the runtime says when there is more.
+                Err(_would_block) => {}
             }
-            Ok((len, source)) => {
-                self.counters.received += 1;
-                Read::Message(len, source)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Empty,
-            // An answer by ICMP to something sent before, or a signal.
-            Err(_) => Read::Nothing,
         }
     }
 
@@ -83,7 +91,7 @@ impl UdpListener {
     /// datagram and a dropped one are the same.
     pub(crate) fn send(&mut self, destination: Destination, bytes: Vec<u8>) -> io::Result<()> {
         if self.waiting.is_empty() {
-            match self.socket.try_send_to(&bytes, destination.address) {
+            match self.socket.get_ref().send_to(&bytes, destination.address) {
                 Ok(_) => {
                     self.counters.sent += 1;
                     return Ok(());
@@ -108,27 +116,61 @@ impl UdpListener {
     /// not be sent at all; call again then.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Option<Destination> {
         while let Some((destination, bytes)) = self.waiting.front() {
-            if !matches!(self.socket.poll_send_ready(context), Poll::Ready(Ok(()))) {
-                return None;
-            }
             let destination = *destination;
-            match self.socket.try_send_to(bytes, destination.address) {
-                Ok(_) => self.counters.sent += 1,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(_) => {
+            let Ok(room) = room(&mut self.room, &self.socket) else {
+                self.counters.send_errors += 1;
+                self.waiting.pop_front();
+                return Some(destination);
+            };
+            let Poll::Ready(Ok(mut guard)) = room.poll_write_ready(context) else {
+                return None;
+            };
+            match guard.try_io(|socket| socket.get_ref().send_to(bytes, destination.address)) {
+                Ok(Ok(_)) => self.counters.sent += 1,
+                Ok(Err(_)) => {
                     self.counters.send_errors += 1;
                     self.waiting.pop_front();
                     return Some(destination);
                 }
+                Err(_would_block) => continue,
             }
             self.waiting.pop_front();
         }
+        self.room = None;
         None
+    }
+
+    /// Whether messages wait, but nobody yet for room.
+    pub(crate) fn must_wait_for_room(&self) -> bool {
+        !self.waiting.is_empty() && self.room.is_none()
     }
 
     /// Messages that wait to be sent.
     pub(crate) fn waiting_len(&self) -> usize {
         self.waiting.len()
+    }
+}
+
+/// Has the runtime watch a socket, which must not block, for one thing only.
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe, for owners whose descriptor may change: a socket's does not"
+)]
+pub(crate) fn watched(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
+    AsyncFd::with_interest(socket, interest)
+}
+
+/// The socket, watched for room from now on.
+fn room<'a>(
+    room: &'a mut Option<AsyncFd<UdpSocket>>,
+    socket: &AsyncFd<UdpSocket>,
+) -> io::Result<&'a AsyncFd<UdpSocket>> {
+    match room {
+        Some(room) => Ok(room),
+        none => {
+            let again = socket.get_ref().try_clone()?;
+            Ok(none.insert(watched(again, Interest::WRITABLE)?))
+        }
     }
 }
 
@@ -139,6 +181,8 @@ fn is_keepalive(datagram: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use sip_proxy_core::ListenerId;
 
     use super::*;
@@ -151,8 +195,8 @@ mod tests {
         }
     }
 
-    fn bound() -> std::net::UdpSocket {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    fn bound() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         socket
     }
@@ -170,7 +214,6 @@ mod tests {
     #[tokio::test]
     async fn what_the_system_refuses_is_told() {
         let mut listener = UdpListener::new(bound()).unwrap();
-        listener.socket.writable().await.unwrap();
         let too_long = vec![0; 70_000];
         let to = destination("127.0.0.1:9".parse().unwrap());
         assert!(listener.send(to, too_long).is_err());
@@ -182,18 +225,44 @@ mod tests {
         let socket = bound();
         let address = socket.local_addr().unwrap();
         let mut listener = UdpListener::new(socket).unwrap();
-        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.send_to(b"\r\n\r\n", address).unwrap();
         peer.send_to(b"hello", address).unwrap();
-        listener.socket.readable().await.unwrap();
         let mut buffer = [0; 100];
-        assert_eq!(listener.read(&mut buffer), Read::Nothing);
+        let mut read = async || poll_fn(|context| listener.poll_read(context, &mut buffer)).await;
+        assert_eq!(read().await, Read::Nothing);
         let from = peer.local_addr().unwrap();
-        assert_eq!(listener.read(&mut buffer), Read::Message(5, from));
-        assert_eq!(listener.read(&mut buffer), Read::Empty);
+        assert_eq!(read().await, Read::Message(5, from));
         assert_eq!(
             (listener.counters.received, listener.counters.keepalives),
             (1, 1)
         );
+    }
+
+    /// What a socket did not take at once leaves later, and in order.
+    #[tokio::test]
+    async fn what_waits_for_room_is_sent_when_there_is_some() {
+        let mut listener = UdpListener::new(bound()).unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = destination(peer.local_addr().unwrap());
+        listener.waiting.push_back((to, b"first".to_vec()));
+        assert!(listener.must_wait_for_room());
+        listener.send(to, b"second".to_vec()).unwrap();
+        assert_eq!(listener.counters.sent, 0);
+        poll_fn(|context| {
+            assert_eq!(listener.poll_flush(context), None);
+            match listener.waiting_len() {
+                0 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        assert!(!listener.must_wait_for_room() && listener.room.is_none());
+        for expected in [&b"first"[..], b"second"] {
+            let mut buffer = [0; 100];
+            let len = peer.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], expected);
+        }
+        assert_eq!(listener.counters.sent, 2);
     }
 }

@@ -132,6 +132,19 @@ pub(super) fn codec(format: &Format, rate: SampleRate) -> Option<Codec> {
     })
 }
 
+/// A codec as SDP names it, without a number. Where it has modes it says the one.
+pub(super) fn format(of: Codec) -> Option<Format> {
+    let is_it = |format: &Format| match (of, codec(format, SampleRate::Wide)) {
+        (Codec::Ilbc(_), Some(Codec::Ilbc(_))) | (Codec::Opus(_), Some(Codec::Opus(_))) => true,
+        (_, other) => other == Some(of),
+    };
+    let mut format = all().find(is_it)?;
+    if let Codec::Ilbc(IlbcMode::Ms30) = of {
+        format.parameters = Cow::Borrowed("");
+    }
+    Some(format)
+}
+
 /// What one side says of iLBC: 30 ms where nothing is said (RFC 3952 §5).
 pub(super) fn ilbc_mode(format: &Format) -> IlbcMode {
     match format.parameter("mode") {

@@ -10,9 +10,10 @@ use super::listing::{self, Listing, Section};
 use super::offer::Offered;
 use super::{Transcode, Wishes, answer, offer};
 use crate::call::{CallState, LegId};
+use crate::lean::{Name, Rare};
 
 /// Bytes of what is remembered of most offers; others grow.
-const OFFERED_BYTES_USUAL: usize = 320;
+const OFFERED_BYTES_USUAL: usize = 192;
 
 /// What two parties said of the codecs of one stream, and what the relay does for it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -21,12 +22,11 @@ pub(crate) struct Exchange {
     elder: LegId,
     /// The last offer, for its answers and for the next offer: a [`Memory`] as bytes, since there
     /// is one for almost each stream. Empty: there was nothing special about it.
-    #[serde(with = "relay_wire::bytes")]
-    memory: Vec<u8>,
+    memory: Name,
     /// What becomes of what arrives from the older leg. None: it passes as it is.
-    from_elder: Vec<Route>,
+    from_elder: Rare<Vec<Route>>,
     /// And from the younger one.
-    from_younger: Vec<Route>,
+    from_younger: Rare<Vec<Route>>,
 }
 
 /// What is remembered of the codecs that were spoken of.
@@ -56,7 +56,7 @@ impl Exchange {
             return &[];
         };
         if from == exchange.elder {
-            &exchange.from_elder
+            &exchange.from_elder[..]
         } else {
             &exchange.from_younger
         }
@@ -70,20 +70,30 @@ impl Exchange {
         (one, other): (LegId, LegId),
         [from_one, from_other]: [Vec<Route>; 2],
     ) {
-        if find(state, index, (one, other)).is_some() {
-            return;
+        if find(state, index, (one, other)).is_none() {
+            Self::reroute(state, index, (one, other), [from_one, from_other]);
         }
+    }
+
+    /// Two legs need these routes from now on, whatever they agreed on: one of them has other codecs.
+    pub(crate) fn reroute(
+        state: &mut CallState,
+        index: usize,
+        (one, other): (LegId, LegId),
+        [from_one, from_other]: [Vec<Route>; 2],
+    ) {
         let (elder, younger) = sorted((one, other));
         let (from_elder, from_younger) = if one == elder {
             (from_one, from_other)
         } else {
             (from_other, from_one)
         };
+        let known = find(state, index, (one, other));
         let exchange = Self {
             elder,
-            memory: Vec::new(),
-            from_elder,
-            from_younger,
+            memory: known.map(|it| it.memory.clone()).unwrap_or_default(),
+            from_elder: from_elder.into(),
+            from_younger: from_younger.into(),
         };
         let stream = state.leg_mut(younger);
         if let Some(stream) = stream.and_then(|leg| leg.streams.get_mut(index)) {
@@ -224,7 +234,8 @@ impl Passage<'_> {
             let elder = self.sender.min(self.receiver);
             self.change(state, index, |exchange| {
                 exchange.memory = memory.map(|it| pack(&it)).unwrap_or_default();
-                let (sender, receiver) = (routes.from_answerer, routes.from_offerer);
+                let routes = [routes.from_answerer, routes.from_offerer];
+                let [sender, receiver] = routes.map(Rare::from);
                 (exchange.from_elder, exchange.from_younger) = if elder == self.sender {
                     (sender, receiver)
                 } else {
@@ -259,7 +270,7 @@ impl Passage<'_> {
     fn forget_offers(&self, state: &mut CallState) {
         for index in 0..crate::MEDIA_MAX {
             if find(state, index, self.pair()).is_some() {
-                self.change(state, index, |exchange| exchange.memory = Vec::new());
+                self.change(state, index, |exchange| exchange.memory = Name::default());
             }
         }
     }
@@ -269,11 +280,11 @@ impl Passage<'_> {
         let (elder, younger) = sorted(self.pair());
         let known = find(state, index, (elder, younger)).cloned();
         let was_known = known.is_some();
-        let mut exchange = known.unwrap_or(Exchange {
+        let mut exchange = known.unwrap_or_else(|| Exchange {
             elder,
-            memory: Vec::new(),
-            from_elder: Vec::new(),
-            from_younger: Vec::new(),
+            memory: Name::default(),
+            from_elder: Rare::default(),
+            from_younger: Rare::default(),
         });
         change(&mut exchange);
         let exchange = (!exchange.is_empty()).then(|| Box::new(exchange));
@@ -300,11 +311,10 @@ fn sorted((one, other): (LegId, LegId)) -> (LegId, LegId) {
     (one.min(other), one.max(other))
 }
 
-fn pack(memory: &Memory) -> Vec<u8> {
+fn pack(memory: &Memory) -> Name {
     let mut bytes = Vec::with_capacity(OFFERED_BYTES_USUAL);
     relay_wire::append(memory, &mut bytes);
-    bytes.shrink_to_fit();
-    bytes
+    bytes.into()
 }
 
 fn relisted<'s>(sdp: &'s [u8], listings: &[Option<Listing>]) -> Cow<'s, [u8]> {
@@ -327,7 +337,7 @@ mod tests {
             ptime_ms: Some(40),
             ..Wishes::default()
         };
-        let mut state = CallState::new(b"c1", 0);
+        let mut state = CallState::new(&b"c1"[..], 0);
         let legs = [0; 2].map(|_| state.add_leg(relay_wire::InterfaceId(0), 0));
         let passage = |sender: usize| Passage {
             transcode: Transcode::Directives,
@@ -347,11 +357,11 @@ mod tests {
         let mut bytes = Vec::new();
         relay_wire::append(exchange, &mut bytes);
         let golden = [
-            0, 90, 1, 1, 3, 3, 71, 83, 77, 192, 62, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3,
-            71, 83, 77, 192, 62, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 3, 3, 71, 83, 77,
-            192, 62, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 71, 83, 77, 192, 62, 1, 0, 3,
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 40, 1, 1, 2, 3, 20, 0, 0, 2, 3, 40, 0, 0, 0, 0, 1, 2,
-            3, 40, 0, 0, 2, 3, 20, 0, 0, 0, 0,
+            0, 86, 1, 1, 3, 0, 11, 192, 62, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 11,
+            192, 62, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 3, 0, 11, 192, 62, 1, 0, 0,
+            3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 11, 192, 62, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 1, 40, 1, 1, 2, 3, 20, 0, 0, 2, 3, 40, 0, 0, 0, 0, 1, 2, 3, 40, 0, 0, 2, 3,
+            20, 0, 0, 0, 0,
         ];
         assert_eq!(bytes, golden);
         assert_eq!(postcard::from_bytes(&bytes), Ok(exchange.clone()));
@@ -361,7 +371,7 @@ mod tests {
     fn what_says_nothing_is_not_kept() {
         let sdp = b"v=0\r\nm=audio 4000 RTP/AVP 18\r\n";
         let wishes = Wishes::default();
-        let mut state = CallState::new(b"c1", 0);
+        let mut state = CallState::new(&b"c1"[..], 0);
         let legs = [0; 2].map(|_| state.add_leg(relay_wire::InterfaceId(0), 0));
         let passage = Passage {
             transcode: Transcode::WhenNeeded,

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use codec_catalog::Descriptor;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digits::push_number;
 
@@ -22,20 +23,27 @@ pub(crate) struct Format {
     /// 0 to 127.
     pub(crate) payload_type: u8,
     /// Empty if nobody says what it is.
-    #[serde(deserialize_with = "deserialize_text")]
+    #[serde(
+        serialize_with = "serialize_text",
+        deserialize_with = "deserialize_text"
+    )]
     pub(crate) name: Text,
     pub(crate) clock_hz: u32,
     /// 1 where none are written.
     pub(crate) channels: u8,
     /// What `a=fmtp` says of it.
-    #[serde(deserialize_with = "deserialize_text")]
+    #[serde(
+        serialize_with = "serialize_text",
+        deserialize_with = "deserialize_text"
+    )]
     pub(crate) parameters: Text,
 }
 
 /// Of a name or of parameters. Nearly always it is one of a few, which take no memory.
 pub(crate) type Text = Cow<'static, str>;
 
-/// What nearly all payload types are called, and nearly all parameters.
+/// What nearly all payload types are called, and nearly all parameters. Their places stand in the
+/// records of calls.
 const USUAL: [&str; 16] = [
     "",
     "PCMU",
@@ -63,8 +71,30 @@ pub(crate) fn kept(text: &str) -> Text {
     }
 }
 
+/// A text as it is written.
+#[derive(Deserialize, Serialize)]
+enum Spelling<'a> {
+    /// By its place in [`USUAL`].
+    Usual(u8),
+    Other(&'a str),
+}
+
+fn serialize_text<S: Serializer>(text: &Text, serializer: S) -> Result<S::Ok, S::Error> {
+    let place = USUAL.iter().position(|usual| usual == text);
+    let place = place.and_then(|place| u8::try_from(place).ok());
+    let spelling = place.map_or(Spelling::Other(text), Spelling::Usual);
+    spelling.serialize(serializer)
+}
+
 fn deserialize_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-    <&str>::deserialize(deserializer).map(kept)
+    match Spelling::deserialize(deserializer)? {
+        Spelling::Usual(place) => {
+            let usual = USUAL.get(usize::from(place)).copied();
+            let usual = usual.ok_or_else(|| Error::custom("no text has this number"))?;
+            Ok(Cow::Borrowed(usual))
+        }
+        Spelling::Other(text) => Ok(kept(text)),
+    }
 }
 
 impl Format {

@@ -13,7 +13,7 @@ use super::wishes::{Fate, Spec, Wishes};
 
 /// Payload types that are free for whatever SDP says (RFC 3551 §6), in the order they are used in:
 /// those below 96 only when the others are used up, as RFC 5761 §4 leaves 64 to 95 to RTCP.
-const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
+pub(super) const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 
 /// What Opus says where it is offered by the relay: what the others hear.
 const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";

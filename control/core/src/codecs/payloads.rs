@@ -36,8 +36,8 @@ enum Sound {
     Events { clock_khz: u8 },
     /// Comfort noise (RFC 3389) beside codecs of that clock.
     Noise { clock_khz: u8 },
-    /// Something else, known again by this number.
-    Other(u64),
+    /// Something else, known again by these bytes of a hash.
+    Other([u8; 6]),
     /// Several payloads in one (RFC 2198), in a clock of so many thousands.
     Redundant { clock_khz: u8 },
 }
@@ -51,18 +51,8 @@ impl Payload {
         let numbers = sdp.formats(media).split(|&b| b == b' ');
         let numbers = numbers.filter_map(payload_type).take(PAYLOADS_MAX);
         let payloads = numbers.filter_map(|number| {
-            let mut format = Format::of_payload_type(number);
-            for (name, text) in sdp.format_lines(media, number) {
-                match name {
-                    b"rtpmap" => format.read_rtpmap(&String::from_utf8_lossy(text)),
-                    b"fmtp" => format.read_fmtp(&String::from_utf8_lossy(text)),
-                    _ => {}
-                }
-            }
-            Some(Self {
-                number,
-                sound: Sound::of(&format)?,
-            })
+            let sound = Sound::of(&format_of(sdp, media, number))?;
+            Some(Self { number, sound })
         });
         payloads.collect()
     }
@@ -136,6 +126,42 @@ impl Payload {
         silences.take(relay_wire::SILENCES_MAX).collect()
     }
 
+    /// Says what payload types stand for, as a description does. `kept` is what was kept of those
+    /// of which their party must say more than can be told from here; what nobody knows any more is
+    /// left out.
+    pub(crate) fn formats(payloads: &[Self], kept: &[Format]) -> Vec<Format> {
+        let formats = payloads.iter().filter_map(|it| it.format(kept));
+        formats.collect()
+    }
+
+    /// What must be kept of a medium so that [`Self::formats`] knows all of it.
+    pub(crate) fn keep(payloads: &[Self], sdp: &Sdp<'_>, media: &Media) -> Vec<Format> {
+        let others = payloads.iter().filter(|it| it.is_other());
+        let formats = others.map(|it| format_of(sdp, media, it.number));
+        let is_special = |it: &Format| *it != Format::of_payload_type(it.payload_type);
+        formats.filter(is_special).collect()
+    }
+
+    fn is_other(&self) -> bool {
+        matches!(self.sound, Sound::Other(_) | Sound::Redundant { .. })
+    }
+
+    fn format(&self, kept: &[Format]) -> Option<Format> {
+        let mut format = match self.sound {
+            Sound::Codec(codec) => capability::format(codec)?,
+            Sound::Events { clock_khz } => companion("telephone-event", clock_khz)?,
+            Sound::Noise { clock_khz } => companion("CN", clock_khz)?,
+            Sound::Other(_) | Sound::Redundant { .. } => {
+                let mut kept = kept.iter().filter(|it| it.payload_type == self.number);
+                let format = kept.next().cloned();
+                let format = format.unwrap_or_else(|| Format::of_payload_type(self.number));
+                Some(format).filter(|it| Sound::of(it) == Some(self.sound))?
+            }
+        };
+        format.payload_type = self.number;
+        Some(format)
+    }
+
     fn codec(&self) -> Option<Codec> {
         match self.sound {
             Sound::Codec(codec) => Some(codec),
@@ -167,9 +193,27 @@ impl Sound {
             hasher.write(format.name.to_ascii_lowercase().as_bytes());
             hasher.write_u32(format.clock_hz);
             hasher.write_u8(format.channels);
-            Self::Other(hasher.finish())
+            let [_, _, hash @ ..] = hasher.finish().to_be_bytes();
+            Self::Other(hash)
         })
     }
+}
+
+/// What a description says of a payload type.
+fn format_of(sdp: &Sdp<'_>, media: &Media, number: u8) -> Format {
+    let mut format = Format::of_payload_type(number);
+    for (name, text) in sdp.format_lines(media, number) {
+        match name {
+            b"rtpmap" => format.read_rtpmap(&String::from_utf8_lossy(text)),
+            b"fmtp" => format.read_fmtp(&String::from_utf8_lossy(text)),
+            _ => {}
+        }
+    }
+    format
+}
+
+fn companion(name: &str, clock_khz: u8) -> Option<Format> {
+    capability::companion(name, u32::from(clock_khz) * 1_000)
 }
 
 /// The nearest number of thousands.

@@ -229,6 +229,28 @@ impl Spec {
         }
     }
 
+    /// A codec by this name that nobody has to know, with the clock that is named, or a usual one. It
+    /// has no number.
+    pub(super) fn format(&self, usual_hz: Option<u32>) -> Option<Format> {
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-_.+".contains(&b);
+        let is_name = !self.name.is_empty() && self.name.bytes().all(is_token);
+        let clock_hz = self.clock_hz.or(usual_hz).filter(|_| is_name)?;
+        let mut format = Format::of_payload_type(u8::MAX);
+        format.read_rtpmap(&format!("{}/{clock_hz}", self.name));
+        format.channels = self.channels.unwrap_or(1).max(1);
+        let parameters = self.parameters.as_deref().unwrap_or_default();
+        if parameters.contains(char::is_control) {
+            return None;
+        }
+        format.read_fmtp(parameters);
+        Some(format).filter(|it| !it.name.is_empty())
+    }
+
+    /// Whether a payload type is meant by its number.
+    pub(super) fn is_number(&self, format: &Format) -> bool {
+        !format.name.is_empty() && self.name.parse() == Ok(format.payload_type)
+    }
+
     pub(super) fn is_nameless(&self) -> bool {
         self.name.is_empty()
     }

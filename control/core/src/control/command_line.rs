@@ -3,6 +3,7 @@
 //! `tandem` is our own.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use control_ng::reply;
 use relay_wire::CallKey;
@@ -185,7 +186,8 @@ impl Control {
     }
 
     fn running(&self) -> impl Iterator<Item = &Call> {
-        self.calls.values().filter(|call| call.ended.is_none())
+        let calls = self.calls.values().map(|call| &**call);
+        calls.filter(|call| call.ended.is_none())
     }
 
     fn count_calls(&self) -> String {
@@ -265,7 +267,7 @@ impl Control {
             state.last_signal_unix_ms / 1_000,
         );
         for leg in &state.legs {
-            let text = |name: Option<&Vec<u8>>| {
+            let text = |name: Option<&[u8]>| {
                 let name = name.map(|it| String::from_utf8_lossy(it).into_owned());
                 name.unwrap_or_default()
             };
@@ -282,11 +284,12 @@ impl Control {
                 } else {
                     "party"
                 },
-                text(leg.label.as_ref()),
-                text(leg.via_branch.as_ref()),
+                text(leg.label.as_deref()),
+                text(leg.via_branch.as_deref()),
             );
             for (index, stream) in leg.streams.iter().enumerate() {
-                let remote = stream.remote.map(|it| it.to_string()).unwrap_or_default();
+                let remote = stream.remote.map(|it| SocketAddr::from(it).to_string());
+                let remote = remote.unwrap_or_default();
                 let _ = writeln!(
                     out,
                     "------ Media #{} ({} over {}): {address}:{} <> {remote}",

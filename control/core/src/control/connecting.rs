@@ -1,12 +1,15 @@
 //! Parties that hear one another from now on, or do not any more, without having offered one
 //! another anything: of one call, or of several.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use control_ng::{Connect, Mesh, Party, Senders, reply};
 use relay_wire::CallKey;
 
 use crate::call::{CallState, LegId};
 use crate::codecs::{Exchange, Transcode, routes_between};
-use crate::links::{GROUP_MAX, Group, Member, Refusal, Translating};
+use crate::links::{GROUP_MAX, Group, Member, Refusal, Translating, relinked};
 use crate::output::EndReason;
 
 use super::jobs::{Call, Then};
@@ -22,6 +25,28 @@ const NO_SINK: &str = "To-tag not found";
 /// A reason to refuse, as it is said.
 type Reason = String;
 
+/// What a request for several calls has made of one of them.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    key: CallKey,
+    before: Arc<CallState>,
+    after: Arc<CallState>,
+}
+
+impl Step {
+    /// What a call was. If another request has changed it since then, only who hears whom is as it
+    /// was.
+    fn undone(&self, mut state: CallState) -> CallState {
+        let mut like = state.clone();
+        like.copy_links(&self.after);
+        if like == *self.after {
+            return CallState::clone(&self.before);
+        }
+        state.copy_links(&self.before);
+        state
+    }
+}
+
 impl Control {
     /// Carries `connect` out.
     pub(super) fn connect(&mut self, now: Now, held: Held, cookie: &[u8], connect: &Connect<'_>) {
@@ -32,7 +57,7 @@ impl Control {
         };
         let translates = self.translates(&held);
         let result = join(&mut group, connect, translates);
-        let result = result.map(|()| relinked(group, translates));
+        let result = result.map(|()| looked_over(group, translates));
         self.regroup(now, held, cookie, result);
     }
 
@@ -43,7 +68,7 @@ impl Control {
         };
         let result = weave(&mut group, mesh);
         let translates = self.translates(&held);
-        let result = result.map(|()| relinked(group, translates));
+        let result = result.map(|()| looked_over(group, translates));
         self.regroup(now, held, cookie, result);
     }
 
@@ -80,7 +105,9 @@ impl Control {
             held = again;
             keys.push(key);
         }
-        let others = keys.iter().flat_map(|key| &self.calls[key].state.group);
+        let others = keys
+            .iter()
+            .flat_map(|key| self.calls[key].state.group.iter());
         keys.extend(others.copied().collect::<Vec<_>>());
         let mut group = Group::default();
         for key in keys {
@@ -115,6 +142,13 @@ impl Control {
             call.is_some_and(|call| call.state != *next)
         };
         let mut changed: Vec<_> = group.calls.into_iter().filter(is_changed).collect();
+        // None is changed if another one cannot be.
+        let mut refused = changed.iter().map(|(_, next)| self.wanted(next).err());
+        if changed.len() > 1
+            && let Some(error) = refused.find_map(|it| it)
+        {
+            return self.finish_refused(now, &held, cookie, &error.to_string());
+        }
         let Some((key, mut next)) = changed.pop() else {
             return self.finish(now, &held, reply::ok().encode(cookie));
         };
@@ -122,13 +156,61 @@ impl Control {
             return self.remove(key, Some(held), (Some(EndReason::Deleted), true));
         }
         next.last_signal_unix_ms = now.unix_ms;
+        let mut held = held;
         let then = if changed.is_empty() {
             Then::Reply(reply::ok().encode(cookie))
         } else {
+            held.steps.push(Step {
+                key,
+                before: Arc::new(self.calls[&key].state.clone()),
+                after: Arc::new(next.clone()),
+            });
             Then::Again
         };
         if let Err(error) = self.change(key, held.clone(), (next, then), Vec::new()) {
             self.finish_refused(now, &held, cookie, &error.to_string());
+        }
+    }
+
+    /// Undoes what a request has made of several calls.
+    pub(super) fn take_back(&mut self, now: Now, steps: &[Step]) {
+        let keys: BTreeSet<_> = steps.iter().map(|step| step.key).collect();
+        for key in keys {
+            let of_call = steps.iter().filter(|step| step.key == key);
+            if let Some(call) = self.calls.get_mut(&key) {
+                let later = call.later.get_or_insert_default();
+                later.taken_back.extend(of_call.cloned());
+                self.take_back_now(now, key);
+            }
+        }
+    }
+
+    /// Undoes what is to be undone of a call, as soon as it has time.
+    pub(super) fn take_back_now(&mut self, now: Now, key: CallKey) {
+        let is_up = self.link.is_up();
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if call.is_busy() {
+            return;
+        }
+        let Some(later) = &mut call.later else {
+            return;
+        };
+        let steps = std::mem::take(&mut later.taken_back);
+        let state = call.state.clone();
+        let next = steps.iter().rev();
+        let next = next.fold(state, |state, step| step.undone(state));
+        if call.ended.is_some() || next == call.state {
+            return;
+        }
+        if !is_up || call.must_restore {
+            // It is installed anew when the relay is there.
+            (call.state, call.must_restore) = (next, true);
+        } else {
+            // What was agreed on before is no more than the relay takes.
+            let _ = self.change(key, None, (next, Then::Nothing), Vec::new());
+            self.schedule(now, key);
         }
     }
 
@@ -139,7 +221,7 @@ impl Control {
     /// Looks over a call that has changed, and the others of its group.
     pub(super) fn relink_group(&mut self, now: Now, key: CallKey) {
         let call = self.calls.get(&key);
-        let group = call.map_or_else(Vec::new, |call| call.state.group.clone());
+        let group = call.map_or_else(Vec::new, |call| call.state.group.to_vec());
         self.relink_all(now, group.into_iter().chain([key]));
     }
 
@@ -150,32 +232,28 @@ impl Control {
         }
     }
 
-    /// What a call is to be, as far as others have to do with it.
+    /// What a call is to be, as far as others have to do with it. `None`: what it is.
     fn relinked(&self, key: CallKey) -> Option<CallState> {
-        let call = self.calls.get(&key)?;
-        let keys = [key].into_iter().chain(call.state.group.iter().copied());
-        let calls = keys.filter_map(|key| {
-            let call = self.calls.get(&key).filter(|it| it.ended.is_none())?;
-            Some((key, call.state.clone()))
-        });
-        let mut group = Group {
-            calls: calls.collect(),
+        let state = &self.calls.get(&key)?.state;
+        let find = |other: CallKey| {
+            let is_ours = other == key || state.group.contains(&other);
+            let call = self.calls.get(&other).filter(|it| it.ended.is_none());
+            call.filter(|_| is_ours).map(|call| &call.state)
         };
-        group.relink(Translating::AsBefore);
-        group.calls.into_iter().next().map(|(_, state)| state)
+        relinked((key, state), find, Translating::AsBefore)
     }
 
     pub(super) fn relink(&mut self, now: Now, key: CallKey) {
         let is_there =
             |call: &&Call| call.state.is_joined() && call.ended.is_none() && !call.must_restore;
-        let Some(call) = self.calls.get(&key).filter(is_there) else {
+        let call = self.calls.get(&key).map(|call| &**call);
+        let Some(call) = call.filter(is_there) else {
             return;
         };
         if call.is_busy() || !self.link.is_up() {
             return self.mark_stale(key);
         }
-        let next = self.relinked(key);
-        let Some(next) = next.filter(|next| *next != call.state) else {
+        let Some(next) = self.relinked(key) else {
             return;
         };
         // Without it the relay drops what goes to ports that are closed: no harm is done.
@@ -259,7 +337,7 @@ fn join(group: &mut Group, connect: &Connect<'_>, translates: bool) -> Result<()
 fn receiver(group: &Group, connect: &Connect<'_>) -> Result<Member, Reason> {
     let is_named = |state: &CallState| {
         let call_id = connect.to_call_id.unwrap_or(connect.call_id);
-        state.call_id == call_id
+        *state.call_id == *call_id
     };
     let party = Party::Tag(connect.to_tag);
     let named = group.find(&party, |state, party| {
@@ -313,7 +391,7 @@ fn part(group: &mut Group, what: &Connect<'_>) -> Result<Option<CallKey>, Reason
     Ok(None)
 }
 
-fn relinked(mut group: Group, translates: bool) -> Group {
+fn looked_over(mut group: Group, translates: bool) -> Group {
     group.relink(Translating::Anew(translates));
     group
 }

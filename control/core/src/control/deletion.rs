@@ -133,9 +133,15 @@ impl Control {
             return;
         };
         let message = Message::split(&held.datagram).expect("it was divided before");
+        let others = call.state.group.iter().filter_map(|key| {
+            let call = self.calls.get(key).filter(|it| it.ended.is_none())?;
+            Some((*key, &call.state))
+        });
+        let calls: Vec<_> = [(key, &call.state)].into_iter().chain(others).collect();
         let report = Report {
             now,
             state: &call.state,
+            calls: &calls,
             stats,
             interfaces: &self.link.interfaces,
         };
@@ -195,7 +201,9 @@ fn with_forlorn(state: &CallState, mut gone: Vec<LegId>) -> Selection {
         let forlorn = left.find(|leg| {
             let mut others = state.legs.iter().filter(is_there);
             let has_other = others.any(|it| it.peer == Some(leg.id) || leg.peer == Some(it.id));
-            !has_other && !leg.is_linked()
+            // Who never had anyone waits for somebody to be connected to.
+            let had_other = leg.peer.is_some() || state.legs_towards(leg.id).next().is_some();
+            had_other && !has_other && !leg.is_linked()
         });
         match forlorn.map(|leg| leg.id) {
             Some(id) => gone.push(id),

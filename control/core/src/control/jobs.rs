@@ -18,8 +18,9 @@ use crate::negotiation::ports_added;
 use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
 use crate::record;
-use crate::trace::What;
+use crate::trace::{History, What};
 
+use super::connecting::Step;
 use super::deletion::Scope;
 use super::link::Purpose;
 use super::{Control, Held, Now};
@@ -37,9 +38,10 @@ pub(super) struct Call {
     /// As agreed with the relay. Without legs: nothing is, yet.
     pub(super) state: CallState,
     /// What the relay does, if it is not what the state says.
-    pub(super) installed: Option<Plan>,
+    pub(super) installed: Option<Box<Plan>>,
     pub(super) job: Option<Box<Job>>,
-    pub(super) queue: VecDeque<Held>,
+    /// What waits until it has time.
+    pub(super) later: Option<Box<Later>>,
     /// It must be installed again before anything else.
     pub(super) must_restore: bool,
     /// It ended by itself: the relay knows it no more, but its counts may still be asked for.
@@ -52,6 +54,17 @@ pub(super) struct Call {
     pub(super) is_stale: bool,
     /// When it is next looked at.
     pub(super) timer: Option<Instant>,
+    /// What happened to it.
+    pub(super) history: History,
+}
+
+/// What waits until a call has time.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    /// Requests.
+    pub(super) queue: VecDeque<Held>,
+    /// What is to be undone.
+    pub(super) taken_back: Vec<Step>,
 }
 
 /// What the relay says of a call that it does not hear.
@@ -122,13 +135,14 @@ impl Call {
             state,
             installed: None,
             job: None,
-            queue: VecDeque::new(),
+            later: None,
             must_restore: false,
             ended: None,
             silence: None,
             is_doomed: false,
             is_stale: false,
             timer: None,
+            history: History::default(),
         }
     }
 
@@ -140,6 +154,16 @@ impl Call {
     /// A request must wait for the one before it.
     pub(super) fn is_busy(&self) -> bool {
         self.job.is_some()
+    }
+
+    /// Takes the request that has waited the longest.
+    pub(super) fn next_queued(&mut self) -> Option<Held> {
+        let later = self.later.as_mut()?;
+        let held = later.queue.pop_front();
+        if later.queue.is_empty() && later.taken_back.is_empty() {
+            self.later = None;
+        }
+        held
     }
 
     pub(super) fn name(&self) -> String {
@@ -189,7 +213,7 @@ impl Control {
     /// What the relay does for a call now.
     pub(super) fn installed(&self, call: &Call) -> Plan {
         match &call.installed {
-            Some(plan) => plan.clone(),
+            Some(plan) => Plan::clone(plan),
             None if call.is_new() => Plan::default(),
             None => Plan::of(&call.state, self.terms()),
         }
@@ -203,12 +227,7 @@ impl Control {
         (next, then): (CallState, Then),
         before: Vec<Command>,
     ) -> Result<(), CommandError> {
-        let too_long = CommandError::Refused(Refusal::TooLong);
-        let record = record::encode(&next).map_err(|_| too_long)?;
-        let plan = Plan::of(&next, self.terms());
-        if plan.endpoints.len() > relay_wire::ENDPOINTS_PER_CALL_MAX {
-            return Err(CommandError::Refused(Refusal::TableFull));
-        }
+        let (record, plan) = self.wanted(&next)?;
         let Some(call) = self.calls.get(&key) else {
             return Err(CommandError::Refused(Refusal::UnknownCall));
         };
@@ -223,6 +242,17 @@ impl Control {
         };
         self.start(key, Job::new(held.into(), kind, stands, commands));
         Ok(())
+    }
+
+    /// What a call comes to for the relay, if that takes it at all.
+    pub(super) fn wanted(&self, next: &CallState) -> Result<(Vec<u8>, Plan), CommandError> {
+        let too_long = CommandError::Refused(Refusal::TooLong);
+        let record = record::encode(next).map_err(|_| too_long)?;
+        let plan = Plan::of(next, self.terms());
+        if plan.endpoints.len() > relay_wire::ENDPOINTS_PER_CALL_MAX {
+            return Err(CommandError::Refused(Refusal::TableFull));
+        }
+        Ok((record, plan))
     }
 
     /// Has the relay end a call.
@@ -318,6 +348,7 @@ impl Control {
             Some(failure) => self.fail(now, key, *job, failure),
         }
         self.handle_silence(now, key, is_change);
+        self.take_back_now(now, key);
         self.relink_stale(now, key);
         self.schedule(now, key);
         self.handle_queue(now, key);
@@ -390,10 +421,10 @@ impl Control {
         let command = job.sent.get(usize::from(failure.index)).cloned();
         let error = failure.error;
         if let Some(call) = self.calls.get_mut(&key) {
-            call.installed = Some(job.stands.clone());
+            call.installed = Some(Box::new(job.stands.clone()));
             // What the relay does not know does not stand there, whatever we thought.
             if error == CommandError::Refused(Refusal::UnknownCall) {
-                call.installed = Some(Plan::default());
+                call.installed = Some(Box::default());
             }
         }
         match job.kind {
@@ -456,7 +487,7 @@ impl Control {
             return self.resume(now, held);
         }
         self.counters.relay_refusals += 1;
-        let call_id = self.calls.get(&key).map(Call::name).unwrap_or_default();
+        let call_id = self.calls.get(&key).map(|it| it.name()).unwrap_or_default();
         self.trace(now, key, What::relay_refused(&error.to_string()));
         self.notice(Notice::RelayRefused { call_id, error });
         self.refuse_overloaded(now, &held);
@@ -512,7 +543,7 @@ impl Control {
 
     /// Has the relay go back to what the state of a call says, or forget it if there is nothing.
     fn undo(&mut self, now: Now, key: CallKey) {
-        if self.calls.get(&key).is_some_and(Call::is_new) {
+        if self.calls.get(&key).is_some_and(|it| it.is_new()) {
             self.abandon(now, key);
         } else {
             self.restore(now, key);

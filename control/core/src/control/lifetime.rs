@@ -57,19 +57,19 @@ impl Control {
         };
         self.placement.remove(call.worker);
         self.ended_count += 1;
-        call.installed = Some(Plan::default());
+        call.installed = Some(Box::default());
         call.ended = Some(Box::new(Ended {
             stats,
             until_unix_ms: now.unix_ms + ENDED_KEEP_MS,
         }));
         let group = std::mem::take(&mut call.state.group);
-        if let Some(client) = call.state.subscriber {
+        if let Some(client) = call.state.subscriber.as_deref().copied() {
             let call_id = &call.state.call_id[..];
             let event = Event::MediaTimeout { call_id };
             self.events.push(now.instant, client, &event, reason.name());
         }
         self.schedule(now, key);
-        self.relink_all(now, group);
+        self.relink_all(now, group.into_inner());
     }
 
     /// Strikes a call out. Its queue is handled by the caller.
@@ -90,9 +90,10 @@ impl Control {
             self.placement.remove(call.worker);
         }
         self.keys.remove(&call.state.call_id);
-        self.traces.close(key, &call.state.call_id);
-        self.relink_all(now, call.state.group);
-        for held in call.queue {
+        self.traces.close(&call.state.call_id, call.history);
+        let Call { state, later, .. } = *call;
+        self.relink_all(now, state.group.into_inner());
+        for held in later.into_iter().flat_map(|later| later.queue) {
             self.resume(now, held);
         }
     }
@@ -122,8 +123,10 @@ impl Control {
 
     /// Keeps a request until the call has time for it.
     pub(super) fn enqueue(&mut self, key: CallKey, held: Held) {
-        match self.calls.get_mut(&key) {
-            Some(call) if call.queue.len() < QUEUE_MAX => call.queue.push_back(held),
+        let call = self.calls.get_mut(&key);
+        let queue = call.map(|call| &mut call.later.get_or_insert_default().queue);
+        match queue {
+            Some(queue) if queue.len() < QUEUE_MAX => queue.push_back(held),
             _ => self.drop_request(&held),
         }
     }
@@ -132,7 +135,7 @@ impl Control {
     pub(super) fn handle_queue(&mut self, now: Now, key: CallKey) {
         while let Some(call) = self.calls.get_mut(&key)
             && !call.is_busy()
-            && let Some(held) = call.queue.pop_front()
+            && let Some(held) = call.next_queued()
         {
             self.resume(now, held);
         }
@@ -216,7 +219,7 @@ impl Control {
         let mut plan = Plan::of(&call.state, timeouts);
         plan.media_timeout_ms = 0;
         plan.first_packet_timeout_ms = 0;
-        call.installed = Some(plan);
+        call.installed = Some(Box::new(plan));
         self.restore(now, key);
     }
 

@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use relay_wire::{
     Answer, CallKey, Command, Event, Hello, Interface, InterfaceId, Key, Port, Reply, Report,
@@ -23,7 +24,6 @@ use rustc_hash::FxHashMap;
 use crate::call::{CallState, LEGS_MAX};
 use crate::output::{EndReason, Notice, Output, QualityReport};
 use crate::placement::Placement;
-use crate::plan::Plan;
 use crate::ports::Ports;
 use crate::record;
 use crate::trace::What;
@@ -192,7 +192,7 @@ impl Control {
             return;
         };
         let report = QualityReport {
-            call_id: call.state.call_id.clone(),
+            call_id: call.state.call_id.to_vec(),
             unix_ms: now.unix_ms,
             destination: SocketAddr::new(interface.address, ingress.number),
             report,
@@ -249,7 +249,9 @@ impl Control {
         let Some(job) = call.job.take() else {
             return;
         };
-        let queue = std::mem::take(&mut call.queue);
+        let later = call.later.as_mut();
+        let queue = later.map(|later| std::mem::take(&mut later.queue));
+        let queue = queue.unwrap_or_default();
         let mut is_over = call.is_new();
         let mut reason = None;
         match &job.kind {
@@ -295,7 +297,7 @@ impl Control {
         misplaced.dedup();
         for key in misplaced {
             if let Some(call) = self.calls.get_mut(&key) {
-                call.installed = Some(Plan::default());
+                call.installed = Some(Box::default());
             }
             self.lose(now, key, "the relay's ports are others now");
         }
@@ -375,7 +377,7 @@ impl Control {
     fn must_restore(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(&key) {
             call.must_restore = true;
-            call.installed = Some(Plan::default());
+            call.installed = Some(Box::default());
             call.is_stale = call.state.is_joined();
             self.link.restores.push_back(key);
         }
@@ -422,7 +424,7 @@ impl Control {
             }
         };
         let name = String::from_utf8_lossy(&state.call_id).into_owned();
-        if self.link.doomed.contains(&state.call_id) {
+        if self.link.doomed.iter().any(|it| **it == *state.call_id) {
             let reason = EndReason::Deleted;
             self.notice(Notice::CallEnded {
                 call_id: name,
@@ -438,8 +440,8 @@ impl Control {
             return false;
         }
         self.placement.add(worker);
-        self.keys.insert(state.call_id.clone(), key);
-        self.calls.insert(key, Call::new(worker, state));
+        self.keys.insert(Arc::clone(&state.call_id), key);
+        self.calls.insert(key, Box::new(Call::new(worker, state)));
         self.trace(now, key, What::Adopted);
         true
     }

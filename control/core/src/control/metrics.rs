@@ -186,6 +186,8 @@ impl InterfaceTally {
 pub(super) fn name(command: &Command<'_>) -> &'static str {
     match command {
         Command::Answer(_) => "answer",
+        Command::Create(_) => "create",
+        Command::CreateAnswer(_) => "create answer",
         Command::Delete(_) => "delete",
         Command::Offer(_) => "offer",
         Command::Query(_) => "query",

@@ -1,12 +1,15 @@
-//! Offers and answers; the list of calls; what is said when the relay stays away.
+//! Offers and answers, be they of parties or of the relay's own; the list of calls; what is said when
+//! the relay stays away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use control_ng::{Command, Message, Negotiation, Request, Support, Value, reply};
+use control_ng::{Command, Create, Message, Negotiation, Request, Support, Value, reply};
+use rand::RngExt;
 use relay_wire::{CallKey, CommandError, Refusal as RelayRefusal, WorkerId};
 
 use crate::call::{CallState, Client};
-use crate::negotiation::{Negotiator, Refusal, is_loop};
+use crate::negotiation::{Negotiator, Refusal, Turn, is_loop};
 
 use super::jobs::{Call, Then};
 use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
@@ -24,20 +27,39 @@ const LIST_BYTES_MAX: usize = 60_000;
 const DOOMED_MAX: usize = 4_096;
 
 impl Control {
+    /// Carries a description of our own out, and makes up what it does not name.
+    pub(super) fn create(&mut self, now: Now, mut held: Held, cookie: &[u8], create: &Create<'_>) {
+        let party = &create.party;
+        if !party.call_id.is_empty() && !party.from_tag.is_empty() {
+            return self.negotiate(now, held, cookie, Turn::Create(create));
+        }
+        // They stay the same if it has to be tried again.
+        let mut name = || format!("{:032x}", self.rng.random::<u128>());
+        let made_up = held.names.get_or_insert_with(|| [name(), name()].into());
+        let made_up = Arc::clone(made_up);
+        let [call_id, from_tag] = [0, 1].map(|it| made_up[it].as_bytes());
+        let or = |given, made_up| if given == b"" { made_up } else { given };
+        let party = Negotiation {
+            call_id: or(party.call_id, call_id),
+            from_tag: or(party.from_tag, from_tag),
+            ..party.clone()
+        };
+        let named = Create {
+            party,
+            ..create.clone()
+        };
+        self.negotiate(now, held, cookie, Turn::Create(&named));
+    }
+
     /// Carries an offer or an answer out.
-    pub(super) fn negotiate(
-        &mut self,
-        now: Now,
-        held: Held,
-        cookie: &[u8],
-        negotiation: &Negotiation<'_>,
-        is_offer: bool,
-    ) {
-        if is_loop(&self.policy, negotiation) {
-            let reply = reply::ok().with("sdp", negotiation.sdp).encode(cookie);
+    pub(super) fn negotiate(&mut self, now: Now, held: Held, cookie: &[u8], turn: Turn<'_>) {
+        if let Turn::Answer(passed) | Turn::Offer(passed) = turn
+            && is_loop(&self.policy, passed)
+        {
+            let reply = reply::ok().with("sdp", passed.sdp).encode(cookie);
             return self.finish(now, &held, reply);
         }
-        let mut key = self.keys.get(negotiation.call_id).copied();
+        let mut key = self.keys.get(turn.said().call_id).copied();
         if let Some(known) = key
             && let Some(call) = self.calls.get(&known)
         {
@@ -53,10 +75,10 @@ impl Control {
                 return self.restore(now, known);
             }
         }
-        match (key, is_offer) {
-            (Some(key), _) => self.negotiate_known(now, key, held, (cookie, negotiation), is_offer),
-            (None, true) => self.offer_new(now, held, cookie, negotiation),
-            (None, false) => {
+        match key {
+            Some(key) => self.negotiate_known(now, key, held, cookie, turn),
+            None if turn.begins() => self.begin(now, held, cookie, turn),
+            None => {
                 let reason = Refusal::UnknownCall.to_string();
                 self.finish_refused(now, &held, cookie, &reason);
             }
@@ -68,19 +90,17 @@ impl Control {
         now: Now,
         key: CallKey,
         held: Held,
-        (cookie, negotiation): (&[u8], &Negotiation<'_>),
-        is_offer: bool,
+        cookie: &[u8],
+        turn: Turn<'_>,
     ) {
         let call = &self.calls[&key];
         let (worker, mut next) = (call.worker, call.state.clone());
         let mut negotiator = self.negotiator(now, &held, worker);
-        let sdp = if is_offer {
-            negotiator.offer(&mut next, negotiation)
-        } else {
-            negotiator.answer(&mut next, negotiation)
-        };
-        match sdp {
-            Ok(sdp) => self.agree(now, key, held, cookie, next, &sdp),
+        match negotiator.carry_out(&mut next, turn) {
+            Ok(sdp) => {
+                let reply = reply_to(cookie, turn, &sdp);
+                self.agree(now, key, held, cookie, (next, reply));
+            }
             Err(refusal) => {
                 self.release_added(now, key, &next, None);
                 self.finish_refused(now, &held, cookie, &refusal.to_string());
@@ -89,22 +109,24 @@ impl Control {
     }
 
     /// Begins a call, on the first worker that has ports for it.
-    fn offer_new(&mut self, now: Now, held: Held, cookie: &[u8], offer: &Negotiation<'_>) {
+    fn begin(&mut self, now: Now, held: Held, cookie: &[u8], turn: Turn<'_>) {
         if let Some(overload) = self.admission.refuse(self.keys.len()) {
-            return self.refuse_load(now, &held, cookie, offer, overload.text());
+            return self.refuse_load(now, &held, cookie, turn.said(), overload.text());
         }
         let mut workers = self.placement.order();
         // The workers tried before come last.
         let tried = usize::from(held.attempts).min(workers.len());
         workers.rotate_left(tried);
+        let call_id: Arc<[u8]> = turn.said().call_id.into();
         for worker in workers {
-            let mut state = CallState::new(offer.call_id, now.unix_ms);
+            let mut state = CallState::new(Arc::clone(&call_id), now.unix_ms);
             let mut negotiator = self.negotiator(now, &held, worker);
-            match negotiator.offer(&mut state, offer) {
+            match negotiator.carry_out(&mut state, turn) {
                 Ok(sdp) => {
-                    let key = self.add_call(now, worker, offer.call_id);
+                    let key = self.add_call(now, worker, &call_id);
                     self.trace_begun(now, key, &held);
-                    return self.agree(now, key, held, cookie, state, &sdp);
+                    let reply = reply_to(cookie, turn, &sdp);
+                    return self.agree(now, key, held, cookie, (state, reply));
                 }
                 Err(refusal) => {
                     for port in state.ports() {
@@ -119,12 +141,12 @@ impl Control {
         self.finish_refused(now, &held, cookie, &Refusal::OutOfPorts.to_string());
     }
 
-    fn add_call(&mut self, now: Now, worker: WorkerId, call_id: &[u8]) -> CallKey {
+    fn add_call(&mut self, now: Now, worker: WorkerId, call_id: &Arc<[u8]>) -> CallKey {
         let key = CallKey(self.next_key);
         self.next_key += 1;
-        self.keys.insert(call_id.to_vec(), key);
-        let state = CallState::new(call_id, now.unix_ms);
-        self.calls.insert(key, Call::new(worker, state));
+        self.keys.insert(Arc::clone(call_id), key);
+        let state = CallState::new(Arc::clone(call_id), now.unix_ms);
+        self.calls.insert(key, Box::new(Call::new(worker, state)));
         self.placement.add(worker);
         key
     }
@@ -137,15 +159,13 @@ impl Control {
         key: CallKey,
         held: Held,
         cookie: &[u8],
-        mut next: CallState,
-        sdp: &[u8],
+        (mut next, reply): (CallState, Vec<u8>),
     ) {
         if !next.is_confirmed && self.config.offer_timeout_s > 0 {
             let wait = Duration::from_secs(u64::from(self.config.offer_timeout_s));
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             next.offer_deadline_unix_ms = Some(now.unix_ms.saturating_add(wait_ms));
         }
-        let reply = reply::write_ok(cookie, |document| document.put("sdp", sdp));
         let added = self.ports_added(key, &next);
         let too_long = CommandError::Refused(RelayRefusal::TooLong);
         let result = if reply.len() > DATAGRAM_BYTES_MAX {
@@ -156,7 +176,7 @@ impl Control {
         };
         if let Err(error) = result {
             self.release_unused(key, &added);
-            if self.calls.get(&key).is_some_and(Call::is_new) {
+            if self.calls.get(&key).is_some_and(|it| it.is_new()) {
                 self.forget(now, key);
             }
             self.finish_refused(now, &held, cookie, &error.to_string());
@@ -203,8 +223,8 @@ impl Control {
         let document = Value::parse(message.body).expect("it was parsed before");
         let request = Request::parse(&document).expect("it was understood before");
         match request.command {
-            Command::Offer(offer) => {
-                self.refuse_load(now, held, message.cookie, &offer, NO_RELAY);
+            Command::Create(Create { party: said, .. }) | Command::Offer(said) => {
+                self.refuse_load(now, held, message.cookie, &said, NO_RELAY);
             }
             Command::Delete(delete) => {
                 self.delete_unseen(now, delete.call_id);
@@ -238,4 +258,17 @@ impl Control {
         let datagram = reply::ok().with("calls", calls).encode(cookie);
         self.send(client, datagram);
     }
+}
+
+/// The reply to a turn that came to this description.
+fn reply_to(cookie: &[u8], turn: Turn<'_>, sdp: &[u8]) -> Vec<u8> {
+    reply::write_ok(cookie, |document| match turn {
+        Turn::Answer(_) | Turn::Offer(_) => document.put("sdp", sdp),
+        Turn::Create(Create { party, .. }) => {
+            document.put("call-id", party.call_id);
+            document.put("from-tag", party.from_tag);
+            document.put("sdp", sdp);
+        }
+        Turn::CreateAnswer(_) => {}
+    })
 }

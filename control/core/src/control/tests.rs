@@ -1,6 +1,8 @@
 //! Scenarios: requests in, replies and a simulated relay's tables out.
 
+mod associations;
 mod connecting;
+mod creation;
 mod deletion;
 mod descriptions;
 mod formats;

@@ -17,13 +17,14 @@ impl Control {
     /// What happened to the calls of a Call-ID, as far as it is remembered.
     #[must_use]
     pub fn trace_of(&self, call_id: &[u8]) -> Trace {
-        self.traces.find(call_id, self.keys.get(call_id).copied())
+        let call = self.keys.get(call_id).and_then(|key| self.calls.get(key));
+        self.traces.find(call_id, call.map(|call| &call.history))
     }
 
     /// Something happened to a call.
     pub(super) fn trace(&mut self, now: Now, key: CallKey, what: What) {
-        if self.calls.contains_key(&key) {
-            self.traces.note(key, now.unix_ms, what);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.history.note(now.unix_ms, what);
         }
     }
 
@@ -109,7 +110,10 @@ impl Control {
 /// The call that a command changes, if it does.
 fn changed_by<'a>(command: &Command<'a>) -> Option<&'a [u8]> {
     match command {
-        Command::Answer(negotiation) | Command::Offer(negotiation) => Some(negotiation.call_id),
+        Command::Answer(negotiation)
+        | Command::CreateAnswer(negotiation)
+        | Command::Offer(negotiation) => Some(negotiation.call_id),
+        Command::Create(create) => Some(create.party.call_id),
         Command::Delete(delete) => Some(delete.call_id),
         _ => None,
     }
@@ -117,21 +121,13 @@ fn changed_by<'a>(command: &Command<'a>) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use control_ng::{Command, Delete, Negotiation};
+    use control_ng::{Command, Negotiation};
 
-    use crate::tests::{CONFIG, Sim, SimRelay, sdp};
+    use crate::tests::{CONFIG, Sim, SimRelay, delete, sdp};
 
     fn texts(sim: &Sim, call_id: &str) -> Vec<String> {
         let trace = sim.control.trace_of(call_id.as_bytes());
         trace.events.iter().map(|it| it.what.to_string()).collect()
-    }
-
-    fn delete(call_id: &[u8]) -> Command<'_> {
-        Command::Delete(Delete {
-            call_id,
-            delay_s: Some(0),
-            ..Delete::default()
-        })
     }
 
     #[test]

@@ -82,19 +82,20 @@ fn apply(state: &mut CallState, treat: &Treat<'_>, seed: u64) -> Result<(), &'st
     match &treat.whose {
         Whose::Call => {
             check(state, None, change)?;
-            set(&mut state.treatment, change, seed)
+            state.treatment.change(|it| set(it, change, seed))
         }
         Whose::Everybody => {
             check(state, None, change)?;
-            set(&mut state.treatment, change, seed)?;
+            state.treatment.change(|it| set(it, change, seed))?;
             // To stop the call is enough; it goes on only where nothing else stops it.
             if goes_on(change) {
                 for leg in &mut state.legs {
-                    set(&mut leg.treatment, change, seed)?;
+                    leg.treatment.change(|it| set(it, change, seed))?;
                 }
-                for flow in &mut state.flows {
-                    set(&mut flow.treatment, change, seed)?;
-                }
+                state.flows.change(|flows| {
+                    let mut flows = flows.iter_mut();
+                    flows.try_for_each(|flow| set(&mut flow.treatment, change, seed))
+                })?;
             }
             Ok(())
         }
@@ -102,12 +103,12 @@ fn apply(state: &mut CallState, treat: &Treat<'_>, seed: u64) -> Result<(), &'st
             let id = find(state, party)?;
             check(state, Some(id), change)?;
             let leg = state.leg_mut(id).ok_or(NO_TAG)?;
-            set(&mut leg.treatment, change, seed)
+            leg.treatment.change(|it| set(it, change, seed))
         }
         Whose::Flow(party, sink) => {
             let from = find(state, party)?;
             let to = sink_of(state, from, *sink)?;
-            set(state.flow_mut(from, to), change, seed)
+            state.change_flow((from, to), |it| set(it, change, seed))
         }
     }
 }

@@ -35,7 +35,7 @@ enum Step {
 
 /// The call whose number it is, with pairs of parties that have offered and answered.
 fn call(number: usize) -> (CallKey, CallState) {
-    let mut state = CallState::new(b"c", 0);
+    let mut state = CallState::new(&b"c"[..], 0);
     for party in 0..PARTIES {
         let id = state.add_leg(InterfaceId(0), 0);
         let leg = state.leg_mut(id).unwrap();
@@ -43,7 +43,7 @@ fn call(number: usize) -> (CallKey, CallState) {
         (leg.peer, leg.is_settled) = (Some(LegId(peer)), true);
         let port = 30_000 + 100 * number + 2 * party;
         *leg.stream_mut(0) = Stream {
-            kind: b"audio".to_vec(),
+            kind: b"audio"[..].into(),
             transport: Transport::Rtp,
             port: u16::try_from(port).ok(),
             is_active: true,

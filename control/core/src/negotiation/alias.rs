@@ -31,6 +31,6 @@ pub(super) fn back(state: &mut CallState, key: Option<u64>, tag: &[u8]) -> Optio
     let key = key?;
     let mut legs = state.legs.iter_mut();
     let leg = legs.find(|leg| leg.alias == Some(key) && leg.tags.len() < ALIASES_MAX)?;
-    leg.tags.insert(0, tag.to_vec());
+    leg.tags.put_first(tag);
     Some(leg.id)
 }

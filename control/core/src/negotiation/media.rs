@@ -11,6 +11,7 @@ use super::wanted::{
 };
 use super::{Negotiator, Refusal};
 use crate::call::{self, CallState, Leg, LegId, Stream};
+use crate::lean::{Address, Rare};
 use crate::profile;
 use crate::sdp::{Direction, Media, Sdp, Section, Transport};
 
@@ -60,7 +61,7 @@ impl Negotiator<'_> {
         let port = self.port_told(state, offer, sdp, (offerer, receiver), (index, media))?;
         let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
         let before = state.leg(offerer).and_then(|it| it.streams.get(index));
-        let is_same = before.is_some_and(|it| it.protocol == sdp.text(&media.protocol));
+        let is_same = before.is_some_and(|it| *it.protocol == *sdp.text(&media.protocol));
         let sender = self.learn(state, offer, sdp, (offerer, index, media));
         let sender = sender.ok_or(Refusal::Dialogue)?;
         sender.rtcp_mux.is_offered = mux.is_offered;
@@ -73,7 +74,7 @@ impl Negotiator<'_> {
         // What it was told before goes on unless the offerer itself changes.
         let told = Some(&receiver.protocol[..]).filter(|_| is_same && !is_new);
         let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
-        receiver.protocol = profile::rewritten(&protocol, feedback);
+        receiver.protocol = profile::rewritten(&protocol, feedback)[..].into();
         receiver.transport = media.transport;
         receiver.makes_reports = makes_reports(offer, receiver.makes_reports);
         receiver.rtcp_mux.is_offered = mux.pass_on;
@@ -158,7 +159,7 @@ impl Negotiator<'_> {
     }
 
     /// Notes what the sender of an SDP says of one medium.
-    fn learn<'s>(
+    pub(super) fn learn<'s>(
         &self,
         state: &'s mut CallState,
         negotiation: &Negotiation<'_>,
@@ -173,11 +174,12 @@ impl Negotiator<'_> {
         let is_zero = sdp.is_zero(media);
         let is_ours = sdp.signalled(media).is_some_and(|it| self.is_ours(it));
         let stream = leg.stream_mut(index);
-        stream.kind = sdp.text(&media.kind).to_vec();
-        stream.protocol = sdp.text(&media.protocol).to_vec();
+        stream.kind = sdp.text(&media.kind).into();
+        stream.protocol = sdp.text(&media.protocol).into();
         stream.transport = media.transport;
-        stream.remote = remote.rtp.filter(|remote| remote.is_ipv6() == is_ip6);
-        stream.remote_rtcp = remote.rtcp.filter(|remote| remote.is_ipv6() == is_ip6);
+        let within_reach = |it: Option<SocketAddr>| it.filter(|it| it.is_ipv6() == is_ip6);
+        stream.remote = within_reach(remote.rtp).map(Address::from);
+        stream.remote_rtcp = within_reach(remote.rtcp).map(Address::from);
         stream.learning = learning(negotiation, self.policy.learning);
         stream.source_rules = source_rules(negotiation.flags, self.policy.forwards_others);
         stream.source_rules.checks_loops = is_ours;
@@ -192,7 +194,7 @@ impl Negotiator<'_> {
 
     /// The port of a stream, taken if it has none; what leaves there then has the type of service
     /// that is asked for.
-    fn ensure_port(
+    pub(super) fn ensure_port(
         &mut self,
         state: &mut CallState,
         leg: LegId,
@@ -232,10 +234,10 @@ fn refuse(state: &mut CallState, index: usize, (offerer, answerer): (LegId, LegI
     }
 }
 
-fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
+pub(super) fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
     let leg = state.leg_mut(leg);
     if let Some(stream) = leg.and_then(|leg| leg.streams.get_mut(index)) {
-        (stream.port, stream.former) = (None, Box::default());
+        (stream.port, stream.former) = (None, Rare::default());
         stream.chosen_for = None;
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
@@ -267,7 +269,7 @@ pub(super) fn hide(
     let leg = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
     for (index, media) in sdp.media().iter().enumerate() {
         if leg.streams.len() <= index && is_unwanted(offer, &sdp, media) {
-            leg.stream_mut(index).hidden = Some(sdp.refusal(media));
+            leg.stream_mut(index).hidden = Some(Box::new(sdp.refusal(media)[..].into()));
         }
     }
     Ok(())

@@ -32,18 +32,18 @@ impl Negotiator<'_> {
         };
         let leg = state.leg_mut(sender).ok_or(Refusal::Dialogue)?;
         let chosen_for = &mut leg.stream_mut(index).chosen_for;
-        let Some(before) = *chosen_for else {
-            *chosen_for = Some(signalled);
+        let Some(before) = chosen_for.map(SocketAddr::from) else {
+            *chosen_for = Some(signalled.into());
             return Ok(told.number);
         };
         let has_moved = !is_same(before, signalled) && !is_latched(negotiation, sdp, media);
         if before.ip().is_unspecified() || has_moved {
-            *chosen_for = Some(signalled);
+            *chosen_for = Some(signalled.into());
         }
         if !has_moved {
             return Ok(told.number);
         }
-        let (of, port) = (before, told.number);
+        let (of, port) = (before.into(), told.number);
         let stream = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
         let stream = stream.stream_mut(index);
         let taken = move || {
@@ -62,18 +62,16 @@ impl Negotiator<'_> {
 impl Stream {
     /// The port that was told when the other party was somewhere before.
     fn recall(&mut self, of: SocketAddr) -> Option<u16> {
-        let at = self.former.iter().position(|it| is_same(it.of, of))?;
-        let mut former = std::mem::take(&mut self.former).into_vec();
-        let found = former.remove(at);
-        self.former = former.into();
-        Some(found.port)
+        let mut former = self.former.iter();
+        let at = former.position(|it| is_same(it.of.into(), of))?;
+        Some(self.former.change(|former| former.remove(at)).port)
     }
 
     fn remember(&mut self, port: Former) {
-        let mut former = std::mem::take(&mut self.former).into_vec();
-        former.drain(..(former.len() + 1).saturating_sub(FORMER_MAX));
-        former.push(port);
-        self.former = former.into();
+        self.former.change(|former| {
+            former.drain(..(former.len() + 1).saturating_sub(FORMER_MAX));
+            former.push(port);
+        });
     }
 }
 

@@ -31,10 +31,11 @@ pub(super) fn aligned(
         });
         leg.streams = moved.collect();
         let before = |place: &u8| *leg.order.get(usize::from(*place)).unwrap_or(place);
-        leg.order = order.iter().map(before).collect();
-        if is_usual(&leg.order) {
-            leg.order = Box::default();
-        }
+        let places: Vec<_> = order.iter().map(before).collect();
+        leg.order = Some(places)
+            .filter(|it| !is_usual(it))
+            .unwrap_or_default()
+            .into();
     }
     Some(reordered(&text, &order).into_owned())
 }
@@ -42,7 +43,7 @@ pub(super) fn aligned(
 /// What a party says, in the order of the call.
 pub(super) fn told_by<'a>(state: &CallState, sender: LegId, sdp: &'a [u8]) -> Cow<'a, [u8]> {
     let leg = state.leg(sender);
-    reordered(sdp, leg.map_or(&[], |leg| &leg.order))
+    reordered(sdp, leg.map_or(&[], |leg| &leg.order[..]))
 }
 
 /// What a party is told, in its own order.

@@ -5,6 +5,7 @@ use relay_wire::{Interface, InterfaceId};
 
 use super::{Negotiator, Refusal, alias};
 use crate::call::{ALIASES_MAX, CallState, LEGS_MAX, LegId};
+use crate::lean::Name;
 use crate::sdp::Sdp;
 
 impl Negotiator<'_> {
@@ -38,7 +39,7 @@ impl Negotiator<'_> {
         let leg = state.leg_mut(id).ok_or(Refusal::Dialogue)?;
         leg.add_tag(offer.from_tag);
         if let Some(label) = offer.label {
-            leg.label = Some(label.to_vec());
+            leg.label = Some(label.into());
         }
         Ok(id)
     }
@@ -74,7 +75,7 @@ impl Negotiator<'_> {
             leg.add_tag(tag);
         }
         if leg.via_branch.is_none() && leg.tags.is_empty() {
-            leg.via_branch = offer.via_branch.map(<[u8]>::to_vec);
+            leg.via_branch = offer.via_branch.map(Name::from);
         }
         let offerer = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
         // A further fork must not cut off the one that has answered, before it answers itself.
@@ -84,7 +85,7 @@ impl Negotiator<'_> {
         Ok(id)
     }
 
-    fn add_leg(
+    pub(super) fn add_leg(
         &self,
         state: &mut CallState,
         name: Option<&[u8]>,
@@ -192,7 +193,7 @@ pub(super) fn answerer(
             stream.chosen_for = None;
         }
         // The newest is the party's name; the others are still known.
-        leg.tags.insert(0, tag.to_vec());
+        leg.tags.put_first(tag);
     }
     Some(id)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use control_ng::{Flag, Negotiation, Replace, Words};
 use relay_wire::InterfaceId;
 
-use super::{Negotiator, Refusal, hash};
+use super::{Negotiator, Refusal, hash, keepsake};
 use crate::call::{CallState, Leg, LegId, Origin};
 use crate::sdp::{Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, rewrite};
 
@@ -34,7 +34,7 @@ impl Negotiator<'_> {
         let has_origin = replace.has(Replace::Origin) || replace.has(Replace::OriginFull);
         let origin = OriginChange {
             address: Some(address).filter(|_| has_origin),
-            ..origin_kept(leg.origin.as_ref(), replace)
+            ..origin_kept(leg.origin.as_deref(), replace)
         };
         let changes = Rewrite {
             address,
@@ -42,6 +42,7 @@ impl Negotiator<'_> {
             replace_zero: replace.has(Replace::ZeroAddress),
             keeps_direction: flags.has(Flag::OriginalSendrecv),
             strips_extensions: flags.has(Flag::StripExtmap),
+            pads_keys: flags.has(Flag::PadCrypto),
             loop_mark: Some(&self.policy.loop_mark)
                 .filter(|_| flags.has(Flag::LoopProtect))
                 .map(String::as_str),
@@ -50,7 +51,9 @@ impl Negotiator<'_> {
             sections,
         };
         let out = rewrite(sdp, &changes);
-        Ok(keep_origin(leg, sdp, &changes, replace, out))
+        let out = keep_origin(leg, sdp, &changes, replace, out);
+        keepsake::note_told(leg, &out);
+        Ok(out)
     }
 
     fn advertised(&self, interface: InterfaceId, instead: Option<IpAddr>) -> Option<IpAddr> {
@@ -127,6 +130,6 @@ fn keep_origin(
         );
         origin.hash = hash(&out);
     }
-    leg.origin = Some(origin);
+    leg.origin = Some(Box::new(origin));
     out
 }

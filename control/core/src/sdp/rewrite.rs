@@ -29,6 +29,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) keeps_direction: bool,
     /// Say nothing of header extensions (RFC 8285).
     pub(crate) strips_extensions: bool,
+    /// Leave `=` at the end of keys (RFC 4568 §6.1).
+    pub(crate) pads_keys: bool,
     /// What `a=rtcp` is to say.
     pub(crate) rtcp_attribute: RtcpAttribute,
     /// Leave this mark, by which we know the description if it comes by again.
@@ -223,7 +225,8 @@ impl<'a> Writer<'a> {
             self.text(&[b"a=", direction.as_bytes()]);
         }
         self.rtcp(rtcp_port, is_mux);
-        self.places(block, Place::Crypto..=Place::PtimeMax);
+        self.keys(block);
+        self.places(block, Place::Setup..=Place::PtimeMax);
         self.added();
     }
 
@@ -341,8 +344,19 @@ impl<'a> Writer<'a> {
             }
             if let (b"a=rtpmap", false) = (word, any)
                 && let Some(descriptor) = Descriptor::of_payload_type(payload_type)
+                && self.is_of_kind(descriptor)
             {
                 self.static_rtpmap(payload_type, descriptor);
+            }
+        }
+    }
+
+    /// A number stands for another codec, or for none, where media are of another kind.
+    fn is_of_kind(&self, descriptor: &Descriptor) -> bool {
+        match descriptor.media {
+            codec_catalog::Media::Audio => self.kind != Some(b"video"),
+            codec_catalog::Media::AudioVideo | codec_catalog::Media::Video => {
+                self.kind != Some(b"audio")
             }
         }
     }
@@ -395,6 +409,17 @@ impl<'a> Writer<'a> {
         }
         if is_mux {
             self.text(&[b"a=rtcp-mux"]);
+        }
+    }
+
+    /// Keys of SRTP. What fills their last octets up says nothing, and the peer leaves it out.
+    fn keys(&mut self, block: &Block) {
+        if self.rewrite.pads_keys || !block.has(Place::Crypto) {
+            return self.places(block, Place::Crypto..=Place::Crypto);
+        }
+        for line in block.lines.iter().filter(|it| it.place == Place::Crypto) {
+            let text = self.sdp.text(&line.text);
+            self.text(&[&without_padding(text)]);
         }
     }
 
@@ -456,6 +481,19 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// `a=crypto:1 SUITE inline:KEY==|2^20;inline:KEY== PARAMETERS` without the `=` behind keys.
+fn without_padding(line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    let mut is_key = false;
+    for (at, &byte) in line.iter().enumerate() {
+        is_key = (is_key && !b"|; ".contains(&byte)) || line[..at].ends_with(b"inline:");
+        if !(is_key && byte == b'=') {
+            out.push(byte);
+        }
+    }
+    out
+}
+
 /// `a=rtpmap` as rtpengine has it: one channel is not said (RFC 8866 §6.6).
 fn without_one_channel<'t>(word: &[u8], text: &'t [u8]) -> &'t [u8] {
     let has_channels = word == b"a=rtpmap" && text.iter().filter(|&&b| b == b'/').count() == 2;
@@ -470,7 +508,7 @@ impl Block {
 }
 
 impl Direction {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
             Self::RecvOnly => "recvonly",

@@ -30,6 +30,7 @@ fn plain() -> Rewrite<'static> {
         replace_zero: false,
         keeps_direction: false,
         strips_extensions: false,
+        pads_keys: false,
         rtcp_attribute: RtcpAttribute::Port,
         loop_mark: None,
         manipulation: Manipulation::default(),
@@ -182,6 +183,48 @@ fn what_is_said_of_payload_types_follows_their_order() {
     let out = rewrite_all(&text, &[relay(30_000)]);
     let attributes: Vec<_> = out.lines().filter(|line| line.starts_with("a=")).collect();
     assert_eq!(attributes, expected);
+}
+
+#[test]
+fn what_fills_keys_up_is_left_out_unless_it_is_asked_for() {
+    let suite = "a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:";
+    let said = [
+        format!("{suite}YQ==|2^20|1:4;inline:Yg=|2^20|2:4 KDR=1 UNENCRYPTED_SRTCP"),
+        format!("{suite}YQ=="),
+        "a=crypto:3 = =|=".to_owned(),
+    ];
+    let expected = [
+        format!("{suite}YQ|2^20|1:4;inline:Yg|2^20|2:4 KDR=1 UNENCRYPTED_SRTCP"),
+        format!("{suite}YQ"),
+        "a=crypto:3 = =|=".to_owned(),
+    ];
+    let head = ["v=0", "s=-", "m=audio 4000 RTP/SAVP 0"].map(str::to_owned);
+    let text: Vec<_> = head.iter().chain(&said).map(String::as_str).collect();
+    let text = lines(&text);
+    let sdp = Sdp::parse(text.as_bytes()).unwrap();
+    for (pads_keys, expected) in [(false, &expected), (true, &said)] {
+        let changes = Rewrite {
+            pads_keys,
+            sections: &[relay(30_000)],
+            ..plain()
+        };
+        let out = String::from_utf8(rewrite(&sdp, &changes)).unwrap();
+        let keys = out.lines().filter(|it| it.starts_with("a=crypto:"));
+        assert!(keys.eq(expected), "{out}");
+    }
+}
+
+#[test]
+fn a_static_number_stands_for_a_codec_of_its_kind_only() {
+    let text = lines(&[
+        "v=0",
+        "m=video 4000 RTP/AVP 0 31",
+        "m=audio 4002 RTP/AVP 0 31",
+    ]);
+    let out = rewrite_all(&text, &[relay(30_000), relay(30_002)]);
+    let names = out.lines().filter(|it| it.starts_with("a=rtpmap:"));
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, ["a=rtpmap:31 H261/90000", "a=rtpmap:0 PCMU/8000"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use control_ng::{Command as Ng, Message, Negotiation, Reply as NgReply};
+use control_ng::{Command as Ng, Delete, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
     Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Port, PortPartition,
@@ -47,6 +47,8 @@ pub(crate) struct SimRelay {
     pub(crate) calls: BTreeMap<CallKey, SimCall>,
     /// Ports that someone else on the host uses.
     pub(crate) foreign: BTreeSet<u16>,
+    /// Calls of which nobody else may hear.
+    pub(crate) private: BTreeSet<CallKey>,
     /// Its codecs have too much to do.
     pub(crate) is_overloaded: bool,
     /// Workers whose table is full.
@@ -79,6 +81,7 @@ impl SimRelay {
             },
             calls: BTreeMap::new(),
             foreign: BTreeSet::new(),
+            private: BTreeSet::new(),
             is_overloaded: false,
             full: BTreeSet::new(),
             page: 2,
@@ -189,7 +192,12 @@ impl SimRelay {
                 call,
                 ingress,
                 sinks,
-            } => self.endpoint(call, ingress)?.sinks = sinks,
+            } => {
+                if self.private.contains(&call) && !sinks.is_empty() {
+                    return refused(Refusal::TableFull);
+                }
+                self.endpoint(call, ingress)?.sinks = sinks;
+            }
             Command::Connect {
                 call,
                 ingress,
@@ -568,6 +576,15 @@ pub(crate) fn sdp(address: &str, port: u16) -> String {
         "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
          m=audio {port} RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
     )
+}
+
+/// Ends a call at once.
+pub(crate) fn delete<T: AsRef<[u8]> + ?Sized>(call_id: &T) -> Ng<'_> {
+    Ng::Delete(Delete {
+        call_id: call_id.as_ref(),
+        delay_s: Some(0),
+        ..Delete::default()
+    })
 }
 
 /// The port of the `n`th m-line.

@@ -219,7 +219,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Command, Message, Request};
+    use crate::request::tests::reread;
+    use crate::{Command, Request};
 
     const TAGS: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
 
@@ -270,22 +271,16 @@ mod tests {
     proptest! {
         #[test]
         fn the_server_understands_what_the_client_wrote(command in any_command()) {
-            let datagram = command.encode(b"c1");
-            let message = Message::split(&datagram).unwrap();
-            let document = Value::parse(message.body).unwrap();
-            let request = Request::parse(&document).unwrap();
-            prop_assert_eq!(request.command, command);
+            reread(&command, |request| {
+                prop_assert_eq!(&request.unwrap().command, &command);
+                Ok(())
+            })?;
         }
     }
 
     #[test]
     fn more_calls_and_parties_than_can_be_joined_are_refused() {
-        let parsed = |command: &Command<'_>| {
-            let datagram = command.encode(b"c1");
-            let message = Message::split(&datagram).unwrap();
-            let document = Value::parse(message.body).unwrap();
-            Request::parse(&document).map(|_| ())
-        };
+        let parsed = |command: &Command<'_>| reread(command, |request| request.map(|_| ()));
         let mesh = |calls: usize, flows: usize, hearers: usize| {
             let flow = MeshFlow {
                 from: b"a",

@@ -68,7 +68,7 @@ impl<'a> Negotiation<'a> {
         }
     }
 
-    fn write(&self, to: &mut Dictionary<'a>) {
+    pub(super) fn write(&self, to: &mut Dictionary<'a>) {
         to.push(&b"call-id"[..], self.call_id);
         to.push(&b"from-tag"[..], self.from_tag);
         optional(to, "to-tag", self.to_tag);
@@ -144,6 +144,8 @@ impl Command<'_> {
             Self::Answer(_) => "answer",
             Self::Cli(_) => "cli",
             Self::Connect(_) => "connect",
+            Self::Create(_) => "create",
+            Self::CreateAnswer(_) => "create answer",
             Self::Delete(_) => "delete",
             Self::List { .. } => "list",
             Self::Mesh(_) => "mesh",
@@ -160,7 +162,10 @@ impl Command<'_> {
 impl<'a> Command<'a> {
     fn write(&self, to: &mut Dictionary<'a>) {
         match self {
-            Self::Answer(negotiation) | Self::Offer(negotiation) => negotiation.write(to),
+            Self::Answer(negotiation)
+            | Self::CreateAnswer(negotiation)
+            | Self::Offer(negotiation) => negotiation.write(to),
+            Self::Create(create) => create.write(to),
             Self::Cli(line) => to.push(&b"body"[..], *line),
             Self::Connect(connect) | Self::Unsubscribe(connect) => connect.write(to),
             Self::Delete(delete) => delete.write(to),

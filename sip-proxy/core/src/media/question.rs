@@ -8,6 +8,9 @@ use crate::interface::{MediaError, MediaRequest, MediaSdp, Source};
 /// What to ask before a branch is sent.
 pub(super) fn request_question(fork: &Fork, branch: &Branch) -> Option<MediaRequest> {
     let parties = fork.media.as_ref()?;
+    if parties.request_sdp == SdpRole::None {
+        return None;
+    }
     let message = Message::parse(&fork.request).ok()?;
     let sdp = |from_tag: String, to_tag: Option<String>| MediaSdp {
         call_id: parties.call_id.clone(),

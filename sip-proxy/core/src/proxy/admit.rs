@@ -159,10 +159,11 @@ impl Proxy {
         if !self.auth.is_account(user) {
             return Err(Final::local(404));
         }
-        let mut bindings = self.location.bindings(now.unix_ms, user);
+        let bindings = self.location.bindings(now.unix_ms, user);
         if bindings.is_empty() {
             return Err(Final::local(480));
         }
+        let mut bindings: Vec<&Binding> = bindings.iter().collect();
         bindings.sort_by_key(|binding| Reverse(binding.q));
         Ok(bindings
             .chunk_by(|one, other| one.q == other.q)

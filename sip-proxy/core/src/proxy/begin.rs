@@ -178,6 +178,7 @@ impl Proxy {
             self.transactions
                 .respond(now.instant, id, 100, trying, &mut self.out);
         }
+        let loop_hash = self.loop_hash(message, &plan.way);
         let (groups, best) = match plan.targets {
             Ok(groups) => (groups.into(), None),
             Err(failure) => (std::collections::VecDeque::new(), Some(failure)),
@@ -187,6 +188,7 @@ impl Proxy {
             source,
             is_invite,
             way: plan.way,
+            loop_hash,
             kind: plan.kind,
             call: plan.call,
             media: plan.media,
@@ -199,7 +201,7 @@ impl Proxy {
             is_failed: false,
         };
         self.forks.insert(id, fork);
-        self.advance(now, id);
+        self.advance_with(now, id, Some(message));
     }
 }
 

@@ -84,7 +84,7 @@ impl Proxy {
         };
         let to_tag = tag_of(message);
         if is_invite && branch.accepted.iter().any(|known| known.to_tag == to_tag) {
-            self.accepted_again(now, id, branch_id, &to_tag, status);
+            self.accepted_again(now, id, branch_id, message, &to_tag);
             return;
         }
         if !is_invite {
@@ -123,8 +123,8 @@ impl Proxy {
         now: Now,
         id: TransactionId,
         branch_id: TransactionId,
+        message: &Message<'_>,
         to_tag: &[u8],
-        status: u16,
     ) {
         let Some(branch) = self.forks.get(&id).and_then(|fork| fork.branch(branch_id)) else {
             return;
@@ -132,16 +132,20 @@ impl Proxy {
         let Some(known) = branch.accepted.iter().find(|known| known.to_tag == to_tag) else {
             return;
         };
-        match (&known.again, branch.destination) {
-            (Again::Acknowledge(ack), Some(destination)) => self.out.send(destination, ack.clone()),
-            (Again::PassOn(bytes), _) => {
-                let bytes = bytes.clone();
-                let out = &mut self.out;
-                self.transactions
-                    .respond(now.instant, id, status, bytes, out);
+        let bytes = match &known.again {
+            Again::Acknowledge(ack) => {
+                if let Some(destination) = branch.destination {
+                    self.out.send(destination, ack.clone());
+                }
+                return;
             }
-            (Again::Acknowledge(_) | Again::Ignore, _) => {}
-        }
+            Again::Ignore => return,
+            Again::PassOn(bytes) => bytes.clone(),
+            Again::PassOnAsItCame => without_our_via(message),
+        };
+        let (status, out) = (message.status().unwrap_or(200), &mut self.out);
+        self.transactions
+            .respond(now.instant, id, status, bytes, out);
     }
 
     /// A branch has its final response, which is no 2xx, or never will.

@@ -239,7 +239,7 @@ impl Proxy {
 }
 
 /// The sender's tag and the other's.
-fn tags<'a>(message: &Message<'a>) -> (&'a [u8], &'a [u8]) {
+pub(crate) fn tags<'a>(message: &Message<'a>) -> (&'a [u8], &'a [u8]) {
     let tag = |address: Option<sip_proxy_message::NameAddr<'a>>| {
         address.and_then(|address| address.tag).unwrap_or_default()
     };

@@ -1,12 +1,13 @@
 //! Messages as they come in: what each one is, and who deals with it.
 
 use sip_proxy_message::{
-    Edits, HeaderId, Message, Method, Refusal, Rport, Uri, salvage, validate_forward,
-    validate_local, validate_request, validate_response,
+    HeaderId, Message, Method, Refusal, Rport, Uri, salvage, validate_forward, validate_local,
+    validate_request, validate_response,
 };
 
 use crate::Proxy;
 use crate::interface::{Now, Source};
+use crate::proxy::in_dialog::tags;
 use crate::proxy::reply::Reply;
 use crate::route::Way;
 use crate::transaction::Arrived;
@@ -25,22 +26,29 @@ impl Proxy {
             return;
         };
         let is_response = bytes[start..].starts_with(b"SIP/");
-        let ip = source.address.ip();
-        let is_registered = self.location.is_registered_source(ip);
-        let is_over = !is_response && !self.limits.accept(now.instant, ip, is_registered);
+        let is_over = !is_response && self.is_over_limit(now, source);
         let parsed = Message::parse(bytes);
         // A call that was let in must also be able to end.
         if is_over && !parsed.as_ref().is_ok_and(|it| self.is_of_known_call(it)) {
             self.counters.limited += 1;
             return;
         }
-        match parsed {
+        match &parsed {
             Ok(message) if message.status().is_some() => {
-                self.receive_response(now, source, &message);
+                self.receive_response(now, source, message);
             }
-            Ok(message) => self.receive_request(now, source, &message),
+            Ok(message) => self.receive_request(now, source, message),
             Err(_) => self.receive_junk(source, bytes),
         }
+    }
+
+    fn is_over_limit(&mut self, now: Now, source: Source) -> bool {
+        if self.config.requests_per_second_max == 0 {
+            return false;
+        }
+        let ip = source.address.ip();
+        let is_registered = self.location.is_registered_source(ip);
+        !self.limits.accept(now.instant, ip, is_registered)
     }
 
     /// Whether a request belongs to a call or a transaction that is there already. A stranger
@@ -96,15 +104,24 @@ impl Proxy {
 
     fn receive_request(&mut self, now: Now, source: Source, message: &Message<'_>) {
         self.counters.requests += 1;
-        // Without a usable Via it is not valid either, and answered without `received`.
-        let stamped = stamp(source, message).unwrap_or_else(|| message.bytes().to_vec());
-        let Ok(message) = Message::parse(&stamped) else {
-            self.counters.invalid += 1;
+        let Ok(via) = message.via() else {
+            // It is not valid without, and answered as it is.
+            self.check_request(now, source, message);
             return;
         };
-        match validate_request(&message) {
-            Ok(()) => self.handle_request(now, source, &message),
-            Err(refusal) => self.refuse(source, &message, refusal),
+        let port = (via.rport != Rport::Absent).then_some(source.address.port());
+        let address = source.address.ip().to_canonical();
+        let mut bytes = Vec::new();
+        match message.stamped(address, port, &mut bytes) {
+            Ok(stamped) => self.check_request(now, source, &stamped),
+            Err(_) => self.counters.invalid += 1,
+        }
+    }
+
+    fn check_request(&mut self, now: Now, source: Source, message: &Message<'_>) {
+        match validate_request(message) {
+            Ok(()) => self.handle_request(now, source, message),
+            Err(refusal) => self.refuse(source, message, refusal),
         }
     }
 
@@ -234,33 +251,17 @@ impl Proxy {
 
     pub(crate) fn loop_hash(&self, message: &Message<'_>, way: &Way) -> u32 {
         use std::hash::BuildHasher;
-        let tag = |address: Option<sip_proxy_message::NameAddr<'_>>| {
-            address
-                .and_then(|address| address.tag)
-                .unwrap_or_default()
-                .to_vec()
-        };
+        let (from_tag, to_tag) = tags(message);
         let hash = self.loop_hasher.hash_one((
             &way.uri,
             &way.routes,
             message.call_id().unwrap_or_default(),
-            tag(message.from().ok()),
-            tag(message.to().ok()),
+            from_tag,
+            to_tag,
             message.cseq().map_or(0, |cseq| cseq.number),
             message.method().map(Method::name),
         ));
         // Half of it is enough: a false alarm needs an accident within one request's Vias.
         u32::try_from(hash >> 32).unwrap_or_default()
     }
-}
-
-/// The request with where it came from in its topmost Via (RFC 3261 §18.2.1, RFC 3581 §4).
-fn stamp(source: Source, message: &Message<'_>) -> Option<Vec<u8>> {
-    let via = message.via().ok()?;
-    let port = (via.rport != Rport::Absent).then_some(source.address.port());
-    let mut edits = Edits::new(message);
-    edits
-        .set_received(source.address.ip().to_canonical(), port)
-        .ok()?;
-    Some(edits.to_vec())
 }

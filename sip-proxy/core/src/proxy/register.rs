@@ -67,12 +67,15 @@ impl Proxy {
             rules,
         };
         let current = self.location.bindings(now.unix_ms, user);
-        match registration.apply(&current) {
+        let applied = registration.apply(&current);
+        let is_changed = applied.as_ref().is_ok_and(|after| **after != *current);
+        drop(current);
+        match applied {
             Ok(bindings) => {
                 self.counters.registered += 1;
                 let tag = self.local_tag(message);
                 let bytes = registration.accepted(&bindings, tag.as_bytes());
-                if bindings != current {
+                if is_changed {
                     self.location.replace(now, user, bindings, &mut self.out);
                 }
                 (200, bytes)

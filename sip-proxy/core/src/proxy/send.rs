@@ -18,6 +18,16 @@ impl Proxy {
     /// Goes on with a request whose branches may all be over: tries the next group of targets, or
     /// decides which response the sender gets.
     pub(crate) fn advance(&mut self, now: Now, id: TransactionId) {
+        self.advance_with(now, id, None);
+    }
+
+    /// As [`Self::advance`]; who has the request at hand says so, and it is not parsed again.
+    pub(crate) fn advance_with(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        request: Option<&Message<'_>>,
+    ) {
         let Some(fork) = self.forks.get_mut(&id) else {
             return;
         };
@@ -31,24 +41,31 @@ impl Proxy {
         match fork.groups.pop_front() {
             Some(group) => {
                 for target in group {
-                    self.start_branch(now, id, target);
+                    self.start_branch(now, id, target, request);
                 }
                 // All of them may have failed already.
-                self.advance(now, id);
+                self.advance_with(now, id, request);
             }
             None => self.decide(now, id),
         }
     }
 
-    fn start_branch(&mut self, now: Now, id: TransactionId, target: Target) {
-        let key = BranchKey {
-            id: self.transactions.reserve(),
-            secret: self.random(),
-            loop_hash: self.fork_loop_hash(id),
-        };
+    fn start_branch(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        target: Target,
+        request: Option<&Message<'_>>,
+    ) {
         let token = self.new_token();
+        let secret = self.random();
         let Some(fork) = self.forks.get_mut(&id) else {
             return;
+        };
+        let key = BranchKey {
+            id: self.transactions.reserve(),
+            secret,
+            loop_hash: fork.loop_hash,
         };
         let (destination, state) = match &target.hop {
             Hop::At(destination) => (Some(*destination), BranchState::Sent),
@@ -74,7 +91,7 @@ impl Proxy {
             accepted: Vec::new(),
         });
         if destination.is_some() {
-            self.offer_or_send(now, id, key.id);
+            self.offer_or_send(now, id, key.id, request);
         }
     }
 
@@ -106,7 +123,7 @@ impl Proxy {
         });
         branch.destination = destination;
         if destination.is_some() {
-            self.offer_or_send(now, id, branch_id);
+            self.offer_or_send(now, id, branch_id, None);
         } else {
             self.counters.unresolved += 1;
             self.fail_branch(now, id, branch_id, Final::local(480));
@@ -119,6 +136,7 @@ impl Proxy {
         now: Now,
         id: TransactionId,
         branch_id: TransactionId,
+        request: Option<&Message<'_>>,
         sdp: Option<&[u8]>,
     ) {
         let Some(fork) = self.forks.get(&id) else {
@@ -130,10 +148,12 @@ impl Proxy {
         let Some(destination) = branch.destination else {
             return;
         };
-        let request = fork.request.clone();
-        let bytes = Message::parse(&request)
-            .ok()
-            .map(|message| self.rewrite(&message, fork, branch, destination, sdp));
+        let bytes = match request {
+            Some(message) => Some(self.rewrite(message, fork, branch, destination, sdp)),
+            None => Message::parse(&fork.request)
+                .ok()
+                .map(|message| self.rewrite(&message, fork, branch, destination, sdp)),
+        };
         let Some(bytes) = bytes else {
             self.fail_branch(now, id, branch_id, Final::local(500));
             return;
@@ -229,13 +249,6 @@ impl Proxy {
         if is_ours {
             edits.remove(PROXY_CREDENTIALS);
         }
-    }
-
-    fn fork_loop_hash(&self, id: TransactionId) -> u32 {
-        let Some(fork) = self.forks.get(&id) else {
-            return 0;
-        };
-        Message::parse(&fork.request).map_or(0, |message| self.loop_hash(&message, &fork.way))
     }
 
     /// A request that is passed on without a transaction: the ACK for a 2xx.

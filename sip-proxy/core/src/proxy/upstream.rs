@@ -121,6 +121,7 @@ impl Proxy {
         let Some(fork) = self.forks.get_mut(&id) else {
             return;
         };
+        let has_media = fork.media.is_some();
         if (200..300).contains(&status)
             && let Some(branch_id) = passing.branch
             && let Some(branch) = fork.branch_mut(branch_id)
@@ -129,7 +130,10 @@ impl Proxy {
                 .iter_mut()
                 .find(|known| known.to_tag == passing.to_tag)
         {
-            known.again = Again::PassOn(passing.bytes.clone());
+            known.again = match has_media {
+                true => Again::PassOn(passing.bytes.clone()),
+                false => Again::PassOnAsItCame,
+            };
             branch.sdp = None;
         }
         if status >= 200 && fork.groups.is_empty() && !fork.is_pending() {

@@ -93,6 +93,15 @@ impl Entry {
         }
     }
 
+    /// Whether the last response may have to be sent again. Not asked of clients, which keep
+    /// their request.
+    pub(super) const fn keeps_response(&self) -> bool {
+        match &self.machine {
+            Machine::InviteServer(machine) => machine.keeps_response(),
+            Machine::Client(_) | Machine::InviteClient(_) | Machine::Server(_) => true,
+        }
+    }
+
     pub(super) const fn is_reliable(&self) -> bool {
         match &self.machine {
             Machine::Client(machine) => machine.is_reliable(),

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use sip_proxy_message::{HeaderError, Message, Method};
+use std::net::IpAddr;
+
+use sip_proxy_message::{HeaderError, Host, Message, Method};
 
 use super::TransactionId;
+use crate::secret::{unhex_digit, write_hex};
 
 /// Names a server transaction: the client's branch and sent-by, and the method. Chosen by
 /// strangers, so it is hashed with a secret and never used unhashed.
@@ -21,15 +24,39 @@ impl ServerKey {
         let via = message.via()?;
         let mut key = Vec::with_capacity(96);
         key.extend_from_slice(method.name());
-        key.push(b' ');
-        key.extend_from_slice(via.host.to_string().to_ascii_lowercase().as_bytes());
-        key.extend_from_slice(format!(":{} ", via.port.unwrap_or(5060)).as_bytes());
+        append_host(via.host, &mut key);
+        key.extend_from_slice(&via.port.unwrap_or(5060).to_be_bytes());
         match via.unique_branch() {
-            Some(branch) => key.extend_from_slice(&branch.to_ascii_lowercase()),
+            Some(branch) => append_lowercase(branch, &mut key),
             None => append_rfc2543(message, &mut key)?,
         }
         Ok(Self(key.into()))
     }
+}
+
+/// The kind of host, which no method's name has in it, and the host.
+fn append_host(host: Host<'_>, key: &mut Vec<u8>) {
+    match host {
+        Host::Address(IpAddr::V4(address)) => {
+            key.push(4);
+            key.extend_from_slice(&address.octets());
+        }
+        Host::Address(IpAddr::V6(address)) => {
+            key.push(6);
+            key.extend_from_slice(&address.octets());
+        }
+        Host::Name(name) => {
+            key.push(b' ');
+            append_lowercase(name, key);
+            key.push(b' ');
+        }
+    }
+}
+
+fn append_lowercase(text: &[u8], key: &mut Vec<u8>) {
+    let start = key.len();
+    key.extend_from_slice(text);
+    key[start..].make_ascii_lowercase();
 }
 
 /// Without a unique branch, the request itself names the transaction. The To tag is left out,
@@ -61,27 +88,34 @@ const BRANCH_LEN: usize = PREFIX.len() + 16 + 16 + 8;
 
 impl Branch {
     pub(crate) fn emit(self) -> String {
-        let prefix = str::from_utf8(PREFIX).unwrap_or_default();
-        format!(
-            "{prefix}{:016x}{:016x}{:08x}",
-            self.id.0, self.secret, self.loop_hash
-        )
+        let mut branch = vec![0; BRANCH_LEN];
+        let (prefix, digits) = branch.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX);
+        write_hex(&self.id.0.to_be_bytes(), &mut digits[..16]);
+        write_hex(&self.secret.to_be_bytes(), &mut digits[16..32]);
+        write_hex(&self.loop_hash.to_be_bytes(), &mut digits[32..]);
+        String::from_utf8(branch).expect("prefix and digits are ASCII")
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() != BRANCH_LEN || !bytes.starts_with(PREFIX) {
             return None;
         }
-        let digits = str::from_utf8(&bytes[PREFIX.len()..]).ok()?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
+        let digits = &bytes[PREFIX.len()..];
         Some(Self {
-            id: TransactionId(u64::from_str_radix(&digits[..16], 16).ok()?),
-            secret: u64::from_str_radix(&digits[16..32], 16).ok()?,
-            loop_hash: u32::from_str_radix(&digits[32..], 16).ok()?,
+            id: TransactionId(number(&digits[..16])?),
+            secret: number(&digits[16..32])?,
+            loop_hash: u32::try_from(number(&digits[32..])?).ok()?,
         })
     }
+}
+
+/// At most sixteen digits, in either case: branches are compared without it.
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = unhex_digit(digit.to_ascii_lowercase())?;
+        Some(number << 4 | u64::from(digit))
+    })
 }
 
 #[cfg(test)]

@@ -75,13 +75,30 @@ fn dividing_comma(field: &[u8]) -> Option<usize> {
 
 /// The Via values, topmost first.
 #[derive(Clone, Debug)]
-pub struct Vias<'m, 'a>(pub(crate) HeaderValues<'m, 'a>);
+pub struct Vias<'m, 'a> {
+    values: HeaderValues<'m, 'a>,
+    /// The next one is the topmost, which the message has read already.
+    is_at_top: bool,
+}
+
+impl<'m, 'a> Vias<'m, 'a> {
+    pub(crate) fn new(message: &'m Message<'a>) -> Self {
+        Self {
+            values: message.headers(HeaderId::Via),
+            is_at_top: true,
+        }
+    }
+}
 
 impl<'a> Iterator for Vias<'_, 'a> {
     type Item = Result<Via<'a>, HeaderError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(Via::parse)
+        let value = self.values.next()?;
+        Some(match std::mem::take(&mut self.is_at_top) {
+            true => self.values.message.via(),
+            false => Via::parse(value),
+        })
     }
 }
 

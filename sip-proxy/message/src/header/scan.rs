@@ -94,6 +94,14 @@ pub(crate) fn has_control(bytes: &[u8]) -> bool {
         .fold(false, |found, byte| found | is_control(byte))
 }
 
+/// As [`has_control`], and of spaces.
+pub(crate) fn has_control_or_space(bytes: &[u8]) -> bool {
+    let is_either = |byte: &u8| (*byte <= b' ') | (*byte == 0x7f);
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | is_either(byte))
+}
+
 /// Without white space at either end.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes

@@ -7,7 +7,7 @@
 use memchr::memchr3;
 
 use super::table::{Entry, Table};
-use super::{Message, ParseError, StartLine};
+use super::{Message, ParseError, Read, StartLine};
 use crate::header::HeaderId;
 use crate::header::scan::{has_control, is_lws, is_token, number, trim};
 use crate::limits::{HEADER_NAME_LEN_MAX, MESSAGE_LEN_MAX, START_LINE_LEN_MAX, URI_LEN_MAX};
@@ -37,6 +37,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
         is_version_supported,
         body_start,
         table,
+        read: Read::default(),
     })
 }
 
@@ -58,6 +59,7 @@ pub(super) fn parse_broken(bytes: &[u8]) -> Option<Message<'_>> {
         is_version_supported: true,
         body_start: at,
         table,
+        read: Read::default(),
     })
 }
 

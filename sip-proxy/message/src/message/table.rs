@@ -28,6 +28,23 @@ impl Entry {
     };
 }
 
+/// By how much what stands behind a field moves when its value changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shift {
+    /// The number of the field.
+    pub(crate) after: usize,
+    pub(crate) added: usize,
+    pub(crate) removed: usize,
+}
+
+impl Shift {
+    /// Where a position is now. The whole message fits, so that each position does.
+    fn of(&self, position: u16) -> u16 {
+        let moved = usize::from(position) + self.added - self.removed;
+        u16::try_from(moved).unwrap_or(u16::MAX)
+    }
+}
+
 /// All header fields in order. Allocates only beyond [`HEADER_COUNT_INLINE`].
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -76,6 +93,23 @@ impl Table {
     pub(crate) fn first(&self, id: HeaderId) -> Option<&Entry> {
         let number = usize::from(self.first[id as usize]).checked_sub(1)?;
         self.at(number)
+    }
+
+    /// The same fields of a message in which the value of one has another length.
+    pub(crate) fn shifted(&self, shift: &Shift) -> Self {
+        let mut table = self.clone();
+        let inline = table.inline.iter_mut().take(usize::from(self.count));
+        let entries = inline.chain(&mut table.spill).enumerate();
+        for (number, entry) in entries.skip(shift.after) {
+            if number > shift.after {
+                entry.start = shift.of(entry.start);
+                entry.name_end = shift.of(entry.name_end);
+                entry.value_start = shift.of(entry.value_start);
+            }
+            entry.value_end = shift.of(entry.value_end);
+            entry.end = shift.of(entry.end);
+        }
+        table
     }
 
     /// Number of the first such field, or the number of fields if there is none.

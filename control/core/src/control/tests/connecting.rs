@@ -5,7 +5,7 @@ use control_ng::{
 };
 use relay_wire::{CallKey, Codec, Sink};
 
-use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
+use crate::tests::{CONFIG, Sim, SimRelay, delete, port, sdp};
 use crate::{Config, Transcode};
 
 fn connect<'a>(from: &'a str, to: &'a str) -> Connect<'a> {
@@ -210,14 +210,6 @@ const ALL: [(&str, &[&str]); 4] = [
     ("d", &["a", "b", "c"]),
 ];
 
-fn delete(call_id: &[u8]) -> Command<'_> {
-    Command::Delete(Delete {
-        call_id,
-        delay_s: Some(0),
-        ..Delete::default()
-    })
-}
-
 #[test]
 fn parties_of_two_calls_talk_and_each_call_has_its_own_end() {
     let mut sim = sim_of_two_workers();
@@ -245,6 +237,64 @@ fn parties_of_two_calls_talk_and_each_call_has_its_own_end() {
     sim.reoffer("c1", "a", "b", &text);
     sim.answer("c1", "a", "b", &text);
     assert_eq!(sim.relay.at(a).rtp.map(|it| it.number), Some(b));
+}
+
+#[test]
+fn what_cannot_be_made_of_one_call_is_made_of_none() {
+    for private in 0..2 {
+        let mut sim = sim_of_two_workers();
+        let text = sdp("192.0.2.10", 4_000);
+        let ports = two_calls(&mut sim, [&text; 4]);
+        let before = listeners(&mut sim, ports);
+        let key = *sim.relay.calls.keys().nth(private).unwrap();
+        sim.relay.private.insert(key);
+        let all = Command::Mesh(mesh(&ALL));
+        assert_eq!(sim.refusal(&all), "Ran out of ports");
+        assert_eq!(listeners(&mut sim, ports), before);
+        sim.restart_control();
+        sim.restart_relay();
+        assert_eq!(listeners(&mut sim, ports), before, "nor in the records");
+        sim.relay.private.clear();
+        done(&mut sim, &all);
+        assert_ne!(listeners(&mut sim, ports), before);
+    }
+}
+
+#[test]
+fn a_call_that_has_no_time_is_undone_later_and_keeps_what_was_agreed_on_meanwhile() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let ports = two_calls(&mut sim, [&text; 4]);
+    let [a, ..] = ports;
+    let before = listeners(&mut sim, ports);
+    // The call that is named last is changed first.
+    let mut keys = sim.relay.calls.keys().copied();
+    let (first, second) = (keys.next().unwrap(), keys.next().unwrap());
+    sim.relay.private.insert(second);
+    sim.is_slow = true;
+    sim.request(&Command::Mesh(mesh(&ALL)));
+    sim.deliver();
+    assert!(
+        !sim.relay.at(a).sinks.is_empty(),
+        "the first one is changed"
+    );
+    let moved = sdp("192.0.2.11", 6_000);
+    let offer = Negotiation::new(b"c1", b"a", moved.as_bytes());
+    sim.request(&Command::Offer(offer.to_tag(b"b")));
+    sim.deliver_all();
+    sim.is_slow = false;
+    assert_eq!(sim.sent.len(), 2, "both are answered");
+    let refused = (0..2).filter(|_| !sim.reply(|reply| reply.is_ok())).count();
+    assert_eq!(refused, 1);
+    let left = sim.relay.calls[&first].endpoints.values();
+    assert!(left.clone().all(|it| it.sinks.is_empty()));
+    let remotes = left.filter_map(|it| it.remote);
+    assert!(
+        remotes
+            .clone()
+            .any(|it| it.to_string() == "192.0.2.11:6000")
+    );
+    assert_eq!(listeners(&mut sim, ports)[2..], before[2..]);
 }
 
 #[test]

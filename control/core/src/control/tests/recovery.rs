@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use control_ng::{Command, Delete, Negotiation, Support};
+use control_ng::{Command, Negotiation, Support};
 use relay_wire::CallKey;
 
 use crate::Notice;
-use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
+use crate::tests::{CONFIG, Sim, SimRelay, delete, port, sdp};
 
 const CALLER: &str = "192.0.2.10";
 const CALLEE: &str = "198.51.100.20";
@@ -15,13 +15,6 @@ fn call(sim: &mut Sim, name: &str) -> (u16, u16) {
     let to_callee = sim.offer(name, "alice", &sdp(CALLER, 4_000));
     let to_caller = sim.answer(name, "alice", "bob", &sdp(CALLEE, 5_000));
     (port(&to_callee, 0), port(&to_caller, 0))
-}
-
-fn delete(name: &str) -> Command<'_> {
-    Command::Delete(Delete {
-        call_id: name.as_bytes(),
-        ..Delete::default()
-    })
 }
 
 #[test]

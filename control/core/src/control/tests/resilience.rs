@@ -5,18 +5,11 @@ use std::time::Duration;
 use control_ng::{Command, Delete, Negotiation};
 use proptest::prelude::*;
 
-use crate::tests::{CONFIG, Sim, SimRelay, client, port, sdp};
+use crate::tests::{CONFIG, Sim, SimRelay, client, delete, port, sdp};
 use crate::{Config, Notice};
 
 const CALLER: &str = "192.0.2.10";
 const CALLEE: &str = "198.51.100.20";
-
-fn delete(name: &str) -> Command<'_> {
-    Command::Delete(Delete {
-        call_id: name.as_bytes(),
-        ..Delete::default()
-    })
-}
 
 #[test]
 fn a_request_sent_again_gets_the_same_reply_and_is_not_done_again() {

@@ -69,7 +69,7 @@ fn keys_are_understood_or_counted_as_the_manual_says() {
             };
             dictionary.push(key.as_bytes(), inner);
         } else if example == "list" {
-            let row = Dictionary::new().with("from", "x");
+            let row = Dictionary::new().with("from", "x").with("type", "x");
             dictionary.push(key.as_bytes(), vec![Value::from(row)]);
         } else {
             dictionary.push(key.as_bytes(), name(example));

@@ -58,7 +58,10 @@ fn example(row: &[&'static str]) -> Value<'static> {
             let audio = Dictionary::new().with("remove", vec![Value::from("x")]);
             Dictionary::new().with("audio", audio).into()
         }
-        ("tags", _) => vec![Value::from(Dictionary::new().with("from", "x"))].into(),
+        (_, "list") => {
+            let row = Dictionary::new().with("from", "x").with("type", "x");
+            vec![Value::from(row)].into()
+        }
         (_, "dictionary") => Dictionary::new().into(),
         (_, text) => Value::from(name(text)),
     }
