@@ -36,6 +36,8 @@ pub(crate) enum Rtcp {
     Pass,
     PassReports,
     Answer(Box<Reporter>),
+    /// It ends here, and is answered elsewhere.
+    End,
 }
 
 /// Makes the reports of one endpoint.
@@ -215,6 +217,7 @@ impl Relay {
         let rtcp = match rtcp {
             OnRtcp::Pass => Rtcp::Pass,
             OnRtcp::PassReports => Rtcp::PassReports,
+            OnRtcp::End => Rtcp::End,
             OnRtcp::Answer { received, sent } => {
                 let endpoint = self.endpoint_of(call, port)?;
                 let rare = endpoint.rare_if(false);
@@ -257,6 +260,7 @@ impl Relay {
             Rtcp::PassReports if whole => (reported, Some(packet.len())),
             Rtcp::PassReports => (reported, Some(rtcp::remove_feedback(packet))),
             Rtcp::Answer(reporter) => (reporter.own, None),
+            Rtcp::End => (None, None),
         };
         let seen = &packet[..len.unwrap_or(packet.len())];
         endpoint.note_reports(now, seen, own);
