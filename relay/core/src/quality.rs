@@ -212,10 +212,8 @@ impl Quality {
 
     /// All RTP so far.
     pub(crate) fn count(&self) -> Count {
-        let mut count = self
-            .past
-            .as_ref()
-            .map_or(Count::default(), |it| it.forgotten);
+        let past = self.past.as_ref();
+        let mut count = past.map(|it| it.forgotten).unwrap_or_default();
         for source in self.sources() {
             count.add_all(source.count);
         }
