@@ -46,7 +46,7 @@ fn decide_stream(
     };
     endpoints[at].rtcp = now;
     let above = number.saturating_sub(received.number);
-    for former in &stream.former {
+    for former in stream.former.iter() {
         let number = former.port.saturating_add(above);
         if let Some(at) = place(endpoints, Port { number, ..received }) {
             endpoints[at].rtcp = formerly;
