@@ -28,6 +28,7 @@ mod hosts;
 mod idle;
 mod namespace;
 mod napi;
+mod pace;
 mod plan;
 mod process;
 mod ratios;
@@ -52,6 +53,7 @@ use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use contestants::{Choice, Contestant, PEER, PEER_NEWER};
+use pace::Pace;
 use plan::{Effort, HOSTS_STREAMS, Plan};
 use results::Results;
 use world::Cores;
@@ -212,6 +214,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .for_each(|part| plan.clock.expect(expected_s(*part, &plan, &arguments.at)));
     // What one part cannot do does not keep the others from it.
+    results.paces.extend(Pace::of(plan.cores.relay));
     for part in parts {
         if !plan.is_stopped(&stop)
             && let Err(error) = measure(part, &plan, &arguments.at, &stop, &mut results)
@@ -220,6 +223,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             plan.clock.tell(&format!("SKIPPED: {reason}"));
             results.skipped.push(reason);
         }
+        results.paces.extend(Pace::of(plan.cores.relay));
     }
     results.is_stopped = stop.load(Ordering::Relaxed);
     let text = write::write(&results, &ratios(&plan, &results), &arguments.out)?;

@@ -10,6 +10,7 @@ use tandem_load::{Machine, Percentiles};
 use crate::asked::Asked;
 use crate::beside::Beside;
 use crate::crowd::Crowd;
+use crate::pace::Pace;
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,8 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// When it began, in UTC.
     pub(crate) date: String,
+    /// How fast the relay's core was: at the start, and after each part.
+    pub(crate) paces: Vec<Pace>,
     /// Versions of the contestants, by name.
     pub(crate) contestants: Vec<(String, String)>,
     pub(crate) costs: Vec<Cost>,
@@ -376,6 +379,7 @@ impl Results {
         Self {
             machine: Machine::read(),
             date: date(),
+            paces: Vec::new(),
             contestants,
             costs: Vec::new(),
             capacities: Vec::new(),

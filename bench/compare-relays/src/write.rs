@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tandem_load::plot::{Curve, Plot};
 
+use crate::pace::Pace;
 use crate::plan::RATE_OF_STREAMS;
 use crate::ratios::Ratio;
 use crate::results::{Latency, Results, SipWork, median};
@@ -138,6 +139,7 @@ fn markdown(results: &Results, ratios: &[Ratio]) -> String {
         },
         machine.load_average
     );
+    pace_line(&mut out, &results.paces);
     if results.is_stopped {
         out.push_str("Stopped before the end: what follows is not complete.\n\n");
     }
@@ -155,6 +157,23 @@ fn markdown(results: &Results, ratios: &[Ratio]) -> String {
     idle_table(&mut out, results);
     sip_table(&mut out, results);
     out
+}
+
+fn pace_line(out: &mut String, paces: &[Pace]) {
+    if paces.is_empty() {
+        return;
+    }
+    let list = |of: fn(&Pace) -> f64| {
+        let all: Vec<String> = paces.iter().map(|it| format!("{:.0}", of(it))).collect();
+        all.join(", ")
+    };
+    let _ = writeln!(
+        out,
+        "The relay's core, at the start and after each part: a load from far memory (4 MiB in random order) takes {} ns, \
+         an empty system call {} ns.\n",
+        list(|it| it.load_ns),
+        list(|it| it.system_call_ns)
+    );
 }
 
 fn ratio_table(out: &mut String, ratios: &[Ratio]) {

@@ -37,14 +37,23 @@ fn decide_stream(
     let (Some(at), Some(sent)) = (place(endpoints, Port { number, ..received }), sent) else {
         return;
     };
-    endpoints[at].rtcp = if stream.makes_reports {
+    // Where the party sent before it was told of another port, RTCP goes no further either.
+    let (now, formerly) = if stream.makes_reports {
         let sent = Some(sent);
-        OnRtcp::Answer { received, sent }
+        (OnRtcp::Answer { received, sent }, OnRtcp::End)
     } else if hears_no_feedback(state, stream, (index, sent)) {
-        OnRtcp::PassReports
+        (OnRtcp::PassReports, OnRtcp::PassReports)
     } else {
-        OnRtcp::Pass
+        (OnRtcp::Pass, OnRtcp::Pass)
     };
+    endpoints[at].rtcp = now;
+    let above = number.saturating_sub(received.number);
+    for former in stream.former.iter() {
+        let number = former.port.saturating_add(above);
+        if let Some(at) = place(endpoints, Port { number, ..received }) {
+            endpoints[at].rtcp = formerly;
+        }
+    }
 }
 
 /// Whether the party behind a port knows no feedback, which who sends to it does.

@@ -13,7 +13,7 @@ use relay_wire::{
     Answer, CallStats, Command, Hello, Interface, Learning, PROTOCOL_VERSION, PortPartition, Reply,
     Request,
 };
-use tandem_allocations::{Counting, held_by_thread};
+use tandem_allocations::{Counting, bytes_of_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -171,7 +171,7 @@ fn agree(request: &Request) -> Reply {
 
 /// Bytes that are held for each of `CALLS` calls since then.
 fn each_since(before: i64) -> i64 {
-    (held_by_thread() - before) / i64::from(CALLS)
+    (bytes_of_thread() - before) / i64::from(CALLS)
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_call_takes_no_more_memory_than_it_may() {
     let mut world = World::new();
     world.call(0..10);
     world.end(0..10);
-    let before = held_by_thread();
+    let before = bytes_of_thread();
     world.call(0..CALLS);
     let at_once = each_since(before);
     world.rest();

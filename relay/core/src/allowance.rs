@@ -12,6 +12,9 @@ pub(crate) struct Allowance<const BURST: u32, const INTERVAL_MS: u64> {
 impl<const BURST: u32, const INTERVAL_MS: u64> Allowance<BURST, INTERVAL_MS> {
     const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
 
+    /// Nothing of it is taken.
+    pub(crate) const FULL: Self = Self { full_at: None };
+
     /// Says whether it may happen now; then it has.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.map_or(now, |it| it.max(now));

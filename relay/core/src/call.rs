@@ -1,6 +1,7 @@
 //! The calls of a worker, and when each is next looked at for silence.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,15 @@ use crate::SocketId;
 #[derive(Debug)]
 pub(crate) struct Call {
     /// Control's; opaque.
-    pub(crate) record: Vec<u8>,
+    pub(crate) record: Box<[u8]>,
     /// Its open endpoints, in the order they were opened.
     pub(crate) endpoints: Vec<SocketId>,
     /// Silence is counted from here, or from the newest packet.
     silent_since: Instant,
     /// Silence that is reported; `None`: none is.
-    timeout: Option<Duration>,
+    timeout_ms: Option<NonZeroU32>,
     /// What is reported if nothing was ever heard, and since when that is waited for.
-    first_packet: Option<(Instant, Duration)>,
+    first_packet: Option<(Instant, NonZeroU32)>,
     /// An endpoint that is gone was heard.
     was_heard: bool,
     /// When silence was reported, if that still holds.
@@ -47,7 +48,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// its deadline comes, which moves on if something was heard in between.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    by_key: BTreeMap<CallKey, Call>,
+    /// Boxed, since half of what a tree has room for is empty when keys come in their order.
+    by_key: BTreeMap<CallKey, Box<Call>>,
     deadlines: BTreeSet<(Instant, CallKey)>,
     record_bytes: usize,
 }
@@ -63,11 +65,11 @@ impl Calls {
     }
 
     pub(crate) fn get(&self, key: CallKey) -> Option<&Call> {
-        self.by_key.get(&key)
+        self.by_key.get(&key).map(|it| &**it)
     }
 
     pub(crate) fn get_mut(&mut self, key: CallKey) -> Option<&mut Call> {
-        self.by_key.get_mut(&key)
+        self.by_key.get_mut(&key).map(|it| &mut **it)
     }
 
     /// The calls after `after`, in order.
@@ -75,27 +77,27 @@ impl Calls {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_key
             .range((from, Bound::Unbounded))
-            .map(|(key, call)| (*key, call))
+            .map(|(key, call)| (*key, &**call))
     }
 
     /// Adds a call whose key is not taken.
     pub(crate) fn insert(&mut self, now: Instant, key: CallKey, record: Vec<u8>, timeout_ms: u32) {
         self.record_bytes += record.len();
         let call = Call {
-            record,
+            record: record.into_boxed_slice(),
             endpoints: Vec::new(),
             silent_since: now,
-            timeout: None,
+            timeout_ms: None,
             first_packet: None,
             was_heard: false,
             reported_at: None,
             deadline: None,
         };
-        self.by_key.insert(key, call);
+        self.by_key.insert(key, Box::new(call));
         self.set_timeout(now, key, timeout_ms);
     }
 
-    pub(crate) fn remove(&mut self, key: CallKey) -> Option<Call> {
+    pub(crate) fn remove(&mut self, key: CallKey) -> Option<Box<Call>> {
         self.set_deadline(key, None);
         let call = self.by_key.remove(&key)?;
         self.record_bytes -= call.record.len();
@@ -106,18 +108,17 @@ impl Calls {
         if let Some(call) = self.by_key.get_mut(&key) {
             self.record_bytes += record.len();
             self.record_bytes -= call.record.len();
-            call.record = record;
+            call.record = record.into_boxed_slice();
         }
     }
 
     /// Counts silence from now, and reports it after so long; 0 is never.
     pub(crate) fn set_timeout(&mut self, now: Instant, key: CallKey, timeout_ms: u32) {
-        let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
         let Some(call) = self.by_key.get_mut(&key) else {
             return;
         };
         call.silent_since = now;
-        call.timeout = timeout;
+        call.timeout_ms = NonZeroU32::new(timeout_ms);
         call.reported_at = None;
         let deadline = call.due(None).map(|(at, _)| at);
         self.set_deadline(key, deadline);
@@ -126,11 +127,10 @@ impl Calls {
     /// Waits from now for something to be heard for the first time, and reports that nothing is
     /// after so long; 0 is never.
     pub(crate) fn set_first_packet_timeout(&mut self, now: Instant, key: CallKey, timeout_ms: u32) {
-        let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
         let Some(call) = self.by_key.get_mut(&key) else {
             return;
         };
-        call.first_packet = timeout.map(|it| (now, it));
+        call.first_packet = NonZeroU32::new(timeout_ms).map(|it| (now, it));
         // Who was heard is known when it is looked at.
         let deadline = call.due(None).map(|(at, _)| at);
         self.set_deadline(key, deadline);
@@ -177,8 +177,10 @@ impl Calls {
         if is_news {
             call.reported_at = Some(now);
         }
-        let timeout = call.timeout.or_else(|| call.first_packet.map(|(_, it)| it));
-        let again = now + timeout.unwrap_or(LOOK_AGAIN);
+        let timeout_ms = call
+            .timeout_ms
+            .or_else(|| call.first_packet.map(|(_, it)| it));
+        let again = now + timeout_ms.map_or(LOOK_AGAIN, duration);
         let next = if is_silent { again } else { due };
         self.set_deadline(key, Some(next));
         is_news.then_some(silence)
@@ -202,10 +204,11 @@ impl Call {
     /// When its silence is due to be reported, if it was last heard at `heard_at`, and as what.
     fn due(&self, heard_at: Option<Instant>) -> Option<(Instant, Silence)> {
         let silent_since = heard_at.map_or(self.silent_since, |it| it.max(self.silent_since));
-        let long = self.timeout.map(|it| (silent_since + it, Silence::ForLong));
+        let long = self.timeout_ms.map(duration);
+        let long = long.map(|it| (silent_since + it, Silence::ForLong));
         let is_unheard = heard_at.is_none() && !self.was_heard;
         let first = self.first_packet.filter(|_| is_unheard);
-        let first = first.map(|(since, it)| (since + it, Silence::FromTheFirst));
+        let first = first.map(|(since, it)| (since + duration(it), Silence::FromTheFirst));
         [first, long]
             .into_iter()
             .flatten()
@@ -219,4 +222,8 @@ impl Call {
             self.was_heard = true;
         }
     }
+}
+
+fn duration(ms: NonZeroU32) -> Duration {
+    Duration::from_millis(ms.get().into())
 }

@@ -335,7 +335,7 @@ impl Relay {
                 break;
             };
             room = rest;
-            let record = record.clone();
+            let record = record.to_vec();
             calls.push(CallRecord { call, record });
         }
         if more && calls.is_empty() {

@@ -1,6 +1,7 @@
 //! One open port and its peer: the unit of the flow table.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use relay_rtp::rtcp::{self, Body, ReportBlock};
@@ -10,13 +11,10 @@ use relay_wire::{CallKey, EndpointStats, Learning, Port, Sink, SourceRules};
 use crate::clock::Now;
 use crate::filter::{Filtering, Glance};
 use crate::flow_table::Reservation;
-use crate::kernel::Shortcut;
 use crate::latch::{HANDOVER_SILENCE, Heard, Latch};
-use crate::loops::Loops;
 use crate::probation::Evidence;
 use crate::quality::{Count, Quality};
-use crate::reports::TellingPace;
-use crate::rtcp::Rtcp;
+use crate::rare::Rare;
 use crate::sinks::Sinks;
 use crate::{DropReason, SocketId};
 
@@ -24,7 +22,7 @@ use crate::{DropReason, SocketId};
 ///
 /// What a packet reads and writes comes first, on three cache lines: who the peer is; where
 /// packets leave, and how many did; the source of RTP. A packet that leaves here needs the first
-/// two.
+/// two. A call has four of these at least, so what few of them need is [`Rare`].
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Endpoint {
@@ -36,46 +34,35 @@ pub(crate) struct Endpoint {
     /// When the newest packet from the peer arrived.
     pub(crate) heard_at: Option<Instant>,
     out: Count,
+    /// Nothing is done with RTP that arrives here but to send it on.
+    is_plain: bool,
     /// The family of the socket, and so of everything that can be sent from it.
     is_ipv4: bool,
     /// Empty datagrams go out until the peer is heard.
     is_piercing: bool,
     /// RTP that arrives here is taken out to be changed.
-    pub(crate) is_taken: bool,
+    is_taken: bool,
     /// Others get copies of what arrives here.
     is_copied: bool,
     /// Which packets that arrive here the filter must see.
-    pub(crate) glance: Glance,
+    glance: Glance,
 
     quality: Quality,
 
     pub(crate) call: CallKey,
+    rare: Option<Box<Rare>>,
     pub(crate) port: Port,
+    round_trip_us: Option<NonZeroU32>,
     /// The newest sender report of the peer, to know it again when others answer it.
     pub(crate) reported: Option<Reported>,
-    round_trip: Option<Duration>,
     /// Neither RTP, which [`Quality`] counts, nor RTCP.
     other_in: Count,
     rtcp_in: Count,
     dropped: u64,
-    /// RTCP that arrives here is about what arrives there, and is taken out.
-    pub(crate) rtcp_of: Option<SocketId>,
-    /// Where reports to this peer leave, if its RTP is taken out.
-    pub(crate) reports: Option<SocketId>,
-    /// What of this is in the kernel's table.
-    pub(crate) shortcut: Shortcut,
-    /// What becomes of single packets.
-    pub(crate) filtering: Option<Box<Filtering>>,
-    sinks: Option<Box<Sinks>>,
-    /// What becomes of RTCP that arrives here.
-    pub(crate) on_rtcp: Rtcp,
-    /// How many of the peer's reports are told.
-    pub(crate) telling: TellingPace,
-    /// Looks for packets that go in a circle.
-    loops: Option<Box<Loops>>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
+const _: () = assert!(size_of::<Endpoint>() == 5 * 64);
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug)]
@@ -147,49 +134,120 @@ impl Endpoint {
             heard_at: None,
             quality: Quality::new(),
             reported: None,
-            round_trip: None,
+            round_trip_us: None,
             other_in: Count::default(),
             rtcp_in: Count::default(),
             out: Count::default(),
             dropped: 0,
+            is_plain: true,
             is_piercing: false,
             is_taken: false,
             is_copied: false,
-            rtcp_of: None,
-            reports: None,
-            shortcut: Shortcut::default(),
             glance: Glance::NONE,
-            filtering: None,
-            sinks: None,
-            on_rtcp: Rtcp::Pass,
-            telling: TellingPace::default(),
-            loops: None,
+            rare: None,
+        }
+    }
+
+    /// What few endpoints have.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(Rare::NOTHING)
+    }
+
+    /// The same, to be changed. It takes memory, if there is none of it.
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The same where it may have to be there; if it need not and is not, there is nothing to
+    /// change.
+    pub(crate) fn rare_if(&mut self, is_needed: bool) -> Option<&mut Rare> {
+        match is_needed {
+            true => Some(self.rare_mut()),
+            false => self.rare.as_deref_mut(),
         }
     }
 
     /// Says what holds for the source of what arrives here.
     pub(crate) fn set_rules(&mut self, rules: SourceRules) {
         self.latch.set_rules(rules);
-        if !rules.checks_loops {
-            self.loops = None;
-        } else if self.loops.is_none() {
-            self.loops = Some(Box::default());
+        if let Some(rare) = self.rare_if(rules.checks_loops) {
+            let loops = rare.loops.take();
+            rare.loops = rules.checks_loops.then(|| loops.unwrap_or_default());
         }
+        self.settle();
     }
 
     /// Says who gets copies of what arrives here.
     pub(crate) fn set_sinks(&mut self, sinks: Option<Box<Sinks>>) {
         self.is_copied = sinks.is_some();
-        self.sinks = sinks;
+        if let Some(rare) = self.rare_if(sinks.is_some()) {
+            rare.sinks = sinks;
+        }
+        self.settle();
+    }
+
+    /// Says whether RTP that arrives here is taken out.
+    pub(crate) fn set_taken(&mut self, is_taken: bool) {
+        self.is_taken = is_taken;
+        self.settle();
+    }
+
+    /// Says what becomes of single packets that arrive here.
+    pub(crate) fn set_filtering(&mut self, filtering: Option<Box<Filtering>>) {
+        if let Some(rare) = self.rare_if(filtering.is_some()) {
+            rare.filtering = filtering;
+        }
+        self.look_at_filter();
+        self.settle();
+    }
+
+    /// The filter may want to see other packets from now on.
+    pub(crate) fn look_at_filter(&mut self) {
+        let filtering = self.rare().filtering.as_ref();
+        self.glance = filtering.map_or(Glance::NONE, |it| it.glance());
+    }
+
+    /// Whatever is done with packets one day must be told here, or it will not be done with
+    /// those that pass at once, nor with those that the kernel forwards.
+    fn settle(&mut self) {
+        self.is_plain = !self.is_taken
+            && !self.is_copied
+            && self.rare().filtering.is_none()
+            && self.rare().loops.is_none();
+    }
+
+    /// Nothing is done with RTP that arrives here but to send it on.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// RTP that arrives here is taken out to be changed.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.is_taken
     }
 
     pub(crate) fn sinks(&self) -> &[Sink] {
-        self.sinks.as_ref().map_or(&[], |it| it.all())
+        self.rare().sinks.as_ref().map_or(&[], |it| it.all())
     }
 
     /// Whether what arrives here may be copied now.
     pub(crate) fn may_copy(&mut self, now: Instant) -> bool {
-        self.sinks.as_mut().is_none_or(|it| it.admits(now))
+        let sinks = self.rare_if(false).and_then(|it| it.sinks.as_mut());
+        sinks.is_none_or(|it| it.admits(now))
+    }
+
+    /// Takes in what nearly all packets are: RTP of the peer, with which nothing is done but to
+    /// send it on. Says where it leaves. `None`: it is something else, and nothing has been done.
+    #[inline]
+    pub(crate) fn pass(&mut self, now: Now, source: SocketAddr, packet: &[u8]) -> Option<SocketId> {
+        if !self.is_plain || !self.latch.is_peer(source) || Kind::of(packet) != Kind::Rtp {
+            return None;
+        }
+        let leaves = self.rtp?;
+        let header = FixedHeader::read(packet)?;
+        self.heard_at = Some(now.at);
+        self.quality.note(now.ns, header, packet.len());
+        Some(leaves)
     }
 
     /// Takes in a packet that arrived here; says which way it goes.
@@ -204,17 +262,15 @@ impl Endpoint {
             let evidence = Evidence::of(kind, packet);
             self.latch.judge(now.at, source, evidence, self.heard())?;
         }
-        if self.latch.rules().checks_loops
-            && let Some(loops) = &mut self.loops
-            && loops.note(now.at, packet)
-        {
+        let loops = self.rare_if(false).and_then(|it| it.loops.as_mut());
+        if loops.is_some_and(|it| it.note(now.at, packet)) {
             return Err(DropReason::Loop);
         }
         self.heard_at = Some(now.at);
         let egress = match kind {
             Kind::Rtcp => {
                 self.rtcp_in.add(packet.len());
-                if let Some(flow) = self.rtcp_of {
+                if let Some(flow) = self.rare().rtcp_of {
                     return Ok(Received {
                         way: Way::TakeRtcp { flow },
                         is_filtered: false,
@@ -252,23 +308,14 @@ impl Endpoint {
     }
 
     /// Counts a packet that is about to leave here; says who gets it.
-    pub(crate) fn send(&mut self, packet: &[u8]) -> Result<SocketAddr, DropReason> {
+    #[inline]
+    pub(crate) fn send(&mut self, len: usize) -> Result<SocketAddr, DropReason> {
         let remote = self.latch.remote().ok_or(DropReason::NoRemote)?;
         if remote.is_ipv4() != self.is_ipv4 {
             return Err(DropReason::AddressFamily);
         }
-        self.out.add(packet.len());
+        self.out.add(len);
         Ok(remote)
-    }
-
-    /// Nothing is done with RTP that arrives here but to send it on. Whatever else is done with
-    /// packets one day must be told here, or it will not be done with those that the kernel
-    /// forwards.
-    pub(crate) fn is_plain(&self) -> bool {
-        !self.is_taken
-            && !self.is_copied
-            && self.filtering.is_none()
-            && !self.latch.rules().checks_loops
     }
 
     pub(crate) fn quality(&self) -> &Quality {
@@ -310,8 +357,10 @@ impl Endpoint {
     pub(crate) fn disconnect(&mut self, socket: SocketId) {
         self.rtp.take_if(|it| *it == socket);
         self.rtcp.take_if(|it| *it == socket);
-        self.rtcp_of.take_if(|it| *it == socket);
-        self.reports.take_if(|it| *it == socket);
+        if let Some(rare) = self.rare_if(false) {
+            rare.rtcp_of.take_if(|it| *it == socket);
+            rare.reports.take_if(|it| *it == socket);
+        }
     }
 
     pub(crate) fn stats(&self, now: Instant) -> EndpointStats {
@@ -335,9 +384,7 @@ impl Endpoint {
             bytes_out: self.out.bytes,
             dropped: self.dropped,
             sources: self.quality.stats(),
-            round_trip_us: self
-                .round_trip
-                .map(|it| u32::try_from(it.as_micros()).unwrap_or(u32::MAX)),
+            round_trip_us: self.round_trip_us.map(NonZeroU32::get),
             transcoding: None,
         }
     }
@@ -367,7 +414,8 @@ impl Endpoint {
     ) {
         let round_trip = |block| reported?.round_trip(now, &block);
         if let Some(round_trip) = blocks.find_map(round_trip) {
-            self.round_trip = Some(round_trip);
+            let us = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+            self.round_trip_us = Some(NonZeroU32::MIN.saturating_add(us.saturating_sub(1)));
         }
     }
 

@@ -65,7 +65,7 @@ impl Filtering {
         }
     }
 
-    fn glance(&self) -> Glance {
+    pub(crate) fn glance(&self) -> Glance {
         let events = self.filter.events.iter().map(|it| it.payload_type);
         let types = || events.clone().chain(self.filter.redundant.iter().copied());
         let sees_media = self.filter.on_media != OnMedia::Pass;
@@ -283,13 +283,11 @@ impl Relay {
             return Err(Refusal::TooLong);
         }
         let endpoint = self.endpoint_of(call, ingress)?;
-        let before = endpoint.filtering.take();
-        endpoint.filtering = filter.map(|filter| match before {
+        let before = endpoint.rare_if(false).and_then(|it| it.filtering.take());
+        endpoint.set_filtering(filter.map(|filter| match before {
             Some(before) => Box::new(Filtering { filter, ..*before }),
             None => Box::new(Filtering::new(filter)),
-        });
-        let glance = endpoint.filtering.as_ref().map(|it| it.glance());
-        endpoint.glance = glance.unwrap_or(Glance::NONE);
+        }));
         Ok(Answer::Done)
     }
 
@@ -305,11 +303,12 @@ impl Relay {
         let endpoint = self.flows.open(ingress.socket);
         let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
         let (call, port) = (endpoint.call, endpoint.port);
-        let Some(filtering) = &mut endpoint.filtering else {
+        let filtering = endpoint.rare_if(false).and_then(|it| it.filtering.as_mut());
+        let Some(filtering) = filtering else {
             return Ok(packet.len());
         };
         let seen = filtering.see(now, ingress.source.ip(), kind, packet);
-        endpoint.glance = filtering.glance();
+        endpoint.look_at_filter();
         for key in seen.keys.into_iter().flatten() {
             let is_told = self.tell(Event::Key {
                 call,

@@ -375,6 +375,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             rtcp: match next()? % 4 {
                 0 => OnRtcp::Pass,
                 1 => OnRtcp::PassReports,
+                2 => OnRtcp::End,
                 _ => OnRtcp::Answer {
                     received: port(next()?),
                     sent: Some(port(next()?)).filter(|it| it.number % 5 != 4),

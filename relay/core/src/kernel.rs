@@ -77,10 +77,10 @@ pub struct KernelCounts {
 }
 
 /// What an endpoint has to do with the table.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Shortcut {
     /// The flow that arrives here.
-    pub(crate) installed: Option<Installed>,
+    pub(crate) installed: Option<Box<Installed>>,
     /// Where the flow arrives that leaves from here.
     pub(crate) fed_by: Option<SocketId>,
     /// RTP that came to the socket and could have been forwarded without, since the table last
@@ -94,6 +94,16 @@ pub(crate) struct Shortcut {
 }
 
 impl Shortcut {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self {
+        installed: None,
+        fed_by: None,
+        plain: 0,
+        attempts: 0,
+        attempts_in_turn: 0,
+        turn_began: None,
+    };
+
     /// Notes RTP that the table could have forwarded. Says whether it is to be put there now.
     fn note_plain(&mut self, now: Instant) -> bool {
         self.plain = self.plain.saturating_add(1);
@@ -184,14 +194,14 @@ impl Relay {
         let fed_by = self
             .flows
             .endpoint(socket)
-            .and_then(|it| it.shortcut.fed_by);
+            .and_then(|it| it.rare().shortcut.fed_by);
         if let Some(fed_by) = fed_by {
             self.review_arriving(now, fed_by);
         }
         let Some(endpoint) = self.flows.open(socket).filter(|_| is_plain) else {
             return;
         };
-        if endpoint.shortcut.note_plain(now) {
+        if endpoint.rare_mut().shortcut.note_plain(now) {
             // If it is there, it forwards nothing: the stream is of another type, say.
             self.take_out(now, socket);
             self.install(now, socket);
@@ -200,7 +210,7 @@ impl Relay {
 
     fn review_arriving(&mut self, now: Instant, socket: SocketId) {
         let endpoint = self.flows.endpoint(socket);
-        let installed = endpoint.and_then(|it| it.shortcut.installed);
+        let installed = endpoint.and_then(|it| it.rare().shortcut.installed.as_ref());
         if installed.is_some_and(|it| self.wanted(now, socket) != Some(it.wanted)) {
             self.take_out(now, socket);
         }
@@ -212,7 +222,11 @@ impl Relay {
         let endpoint = self.flows.endpoint(socket).filter(|it| it.is_plain())?;
         let leaves = endpoint.rtp?;
         let leaves_from = self.flows.endpoint(leaves)?;
-        let is_free = leaves_from.shortcut.fed_by.is_none_or(|it| it == socket);
+        let is_free = leaves_from
+            .rare()
+            .shortcut
+            .fed_by
+            .is_none_or(|it| it == socket);
         let peer = endpoint.latch.locked(now).filter(|_| is_free)?;
         let to = leaves_from.latch.remote()?;
         let (ssrc, ..) = endpoint.quality().newest()?;
@@ -243,16 +257,16 @@ impl Relay {
         self.kernel.installed += 1;
         self.kernel.flows += 1;
         if let Some(endpoint) = self.flows.open(socket) {
-            endpoint.shortcut.installed = Some(Installed {
+            endpoint.rare_mut().shortcut.installed = Some(Box::new(Installed {
                 slot,
                 wanted,
                 payload_type: flow.payload_type,
                 tick: flow.tick,
                 counted: Count::default(),
-            });
+            }));
         }
         if let Some(leaves_from) = self.flows.open(wanted.leaves) {
-            leaves_from.shortcut.fed_by = Some(socket);
+            leaves_from.rare_mut().shortcut.fed_by = Some(socket);
         }
     }
 
@@ -276,7 +290,8 @@ impl Relay {
     /// Takes what arrives at an endpoint out of the table, if it is there.
     pub(crate) fn take_out(&mut self, now: Instant, socket: SocketId) {
         let endpoint = self.flows.endpoint(socket);
-        let Some(installed) = endpoint.and_then(|it| it.shortcut.installed) else {
+        let installed = endpoint.and_then(|it| it.rare().shortcut.installed.as_deref());
+        let Some(installed) = installed.copied() else {
             return;
         };
         if let Some(table) = &mut self.kernel.table {
@@ -285,10 +300,11 @@ impl Relay {
         self.absorb(now, socket);
         self.kernel.flows -= 1;
         if let Some(endpoint) = self.flows.open(socket) {
-            endpoint.shortcut.installed = None;
+            endpoint.rare_mut().shortcut.installed = None;
         }
         if let Some(leaves_from) = self.flows.open(installed.wanted.leaves) {
-            leaves_from.shortcut.fed_by.take_if(|it| *it == socket);
+            let shortcut = &mut leaves_from.rare_mut().shortcut;
+            shortcut.fed_by.take_if(|it| *it == socket);
         }
     }
 
@@ -326,7 +342,10 @@ impl Relay {
         let Some(endpoint) = self.flows.open(socket) else {
             return;
         };
-        let Some(installed) = &mut endpoint.shortcut.installed else {
+        let Some(shortcut) = endpoint.rare_if(false).map(|it| &mut it.shortcut) else {
+            return;
+        };
+        let Some(installed) = &mut shortcut.installed else {
             return;
         };
         let counts = table.read(installed.slot);
@@ -340,6 +359,7 @@ impl Relay {
         installed.counted.add_all(new);
         let Wanted { leaves, ssrc, .. } = installed.wanted;
         let (payload_type, tick) = (installed.payload_type, installed.tick);
+        (shortcut.plain, shortcut.attempts) = (0, 0);
         let heard_at = counts.idle.and_then(|it| now.checked_sub(it));
         endpoint.heard_at = endpoint.heard_at.max(heard_at);
         let stream = Stream {
@@ -350,7 +370,6 @@ impl Relay {
             tick,
         };
         endpoint.quality_mut().absorb(ssrc, new, stream);
-        (endpoint.shortcut.plain, endpoint.shortcut.attempts) = (0, 0);
         if let Some(leaves_from) = self.flows.open(leaves) {
             leaves_from.count_out(new);
         }

@@ -88,7 +88,17 @@ const _: () = assert!(std::mem::offset_of!(Latch, rest) == 64);
 #[derive(Debug)]
 struct Rest {
     signalled: Option<SocketAddr>,
-    probation: Probation,
+    /// While strangers are heard out: most endpoints never do.
+    probation: Option<Box<Probation>>,
+}
+
+impl Rest {
+    /// Hears a stranger out; says whether it has shown enough.
+    #[cold]
+    fn hear(&mut self, now: Instant, source: SocketAddr, evidence: Evidence) -> bool {
+        let probation = self.probation.get_or_insert_default();
+        probation.hear(now, source, evidence)
+    }
 }
 
 /// A source that is believed.
@@ -126,7 +136,7 @@ impl Latch {
             learning,
             rest: Box::new(Rest {
                 signalled: signalled.filter(is_unicast),
-                probation: Probation::default(),
+                probation: None,
             }),
         }
     }
@@ -153,6 +163,7 @@ impl Latch {
     }
 
     /// The packet is from the peer: what there is to say about nearly all of them.
+    #[inline]
     pub(crate) fn is_peer(&self, source: SocketAddr) -> bool {
         self.peer.is_some_and(|peer| peer.source == source)
     }
@@ -184,9 +195,7 @@ impl Latch {
         if !may_come {
             return Err(DropReason::SourceMismatch);
         }
-        if self.must_prove(fit, now, evidence, heard)
-            && !self.rest.probation.hear(now, source, evidence)
-        {
+        if self.must_prove(fit, now, evidence, heard) && !self.rest.hear(now, source, evidence) {
             return Err(DropReason::Unproven);
         }
         self.learn(now, source, fit);
@@ -235,7 +244,7 @@ impl Latch {
     ) -> bool {
         self.rules.handover == Handover::AnyStream
             && self.may_have_moved(now, evidence, heard)
-            && self.rest.probation.hear(now, source, evidence)
+            && self.rest.hear(now, source, evidence)
     }
 
     /// Believes a source of RTCP whose address the endpoint of RTP has learnt. Says whether
@@ -253,7 +262,9 @@ impl Latch {
 
     /// Takes back what a source has shown, and the belief that rests on nothing else.
     pub(crate) fn disbelieve(&mut self, source: SocketAddr) {
-        self.rest.probation.forget(source);
+        if let Some(probation) = &mut self.rest.probation {
+            probation.forget(source);
+        }
         if self.learning == Learning::Heuristic {
             self.peer
                 .take_if(|it| it.source == source && it.fit < Fit::Address);
@@ -277,6 +288,7 @@ impl Latch {
     }
 
     /// Where to send: what was learnt, or else what was signalled.
+    #[inline]
     pub(crate) fn remote(&self) -> Option<SocketAddr> {
         match self.peer {
             Some(_) if self.rules.is_asymmetric => self.rest.signalled,
@@ -351,7 +363,7 @@ impl Latch {
             fit,
             open_until,
         });
-        self.rest.probation.clear();
+        self.rest.probation = None;
     }
 
     fn fit(&self, source: SocketAddr) -> Fit {

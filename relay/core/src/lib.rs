@@ -8,7 +8,9 @@
 //!  packet ─►           (slot)     (whose?)        └─ RTCP ─► Egress
 //! ```
 //!
-//! Nothing is allocated, locked, logged or hashed for a packet. Time is an argument.
+//! Nothing is allocated, locked, logged or hashed for a packet; but once for an endpoint whose peer
+//! has to prove itself, sends from a second source, or is put into the kernel's table, since most
+//! never do. Time is an argument.
 //!
 //! ```
 //! use std::time::Instant;
@@ -68,6 +70,7 @@ mod loops;
 mod piercing;
 mod probation;
 mod quality;
+mod rare;
 mod reports;
 mod rtcp;
 mod sinks;
@@ -188,6 +191,24 @@ impl Relay {
     }
 
     fn decide(&mut self, now: Now, ingress: Ingress, packet: &mut [u8]) -> Verdict {
+        let arrived_at = self.flows.open(ingress.socket);
+        let leaves = arrived_at.and_then(|it| it.pass(now, ingress.source, packet));
+        let Some(socket) = leaves else {
+            return self.decide_rest(now, ingress, packet);
+        };
+        match self.leave(socket, packet.len()) {
+            Ok(egress) => {
+                self.packets_out += 1;
+                self.bytes_out += packet.len() as u64;
+                Verdict::Forward(egress)
+            }
+            Err(reason) => self.refuse(now, ingress, reason),
+        }
+    }
+
+    /// The same for what does not pass at once.
+    #[inline(never)]
+    fn decide_rest(&mut self, now: Now, ingress: Ingress, packet: &mut [u8]) -> Verdict {
         match self.route(now, ingress, packet) {
             Ok(Verdict::Take(taken)) => {
                 self.packets_taken += 1;
@@ -209,21 +230,39 @@ impl Relay {
                 };
                 verdict
             }
-            Err(DropReason::UnknownFlow) if self.flows.is_idle(ingress.socket) => {
-                self.drops[DropReason::IdlePort.index()] += 1;
-                Verdict::Drop(DropReason::IdlePort)
-            }
-            Err(reason) => {
-                self.drops[reason.index()] += 1;
-                if let Some(endpoint) = self.flows.open(ingress.socket) {
-                    endpoint.count_drop();
-                }
-                if matches!(reason, DropReason::SourceMismatch | DropReason::Unproven) {
-                    self.note_stranger(now.at, ingress);
-                }
-                Verdict::Drop(reason)
-            }
+            Err(reason) => self.refuse(now, ingress, reason),
         }
+    }
+
+    /// A packet goes no further.
+    #[cold]
+    fn refuse(&mut self, now: Now, ingress: Ingress, reason: DropReason) -> Verdict {
+        let is_idle = reason == DropReason::UnknownFlow && self.flows.is_idle(ingress.socket);
+        let reason = if is_idle {
+            DropReason::IdlePort
+        } else {
+            reason
+        };
+        self.drops[reason.index()] += 1;
+        if let Some(endpoint) = self.flows.open(ingress.socket) {
+            endpoint.count_drop();
+        }
+        if matches!(reason, DropReason::SourceMismatch | DropReason::Unproven) {
+            self.note_stranger(now.at, ingress);
+        }
+        Verdict::Drop(reason)
+    }
+
+    /// A packet is about to leave through a socket: says who gets it.
+    #[inline]
+    fn leave(&mut self, socket: SocketId, len: usize) -> Result<Egress, DropReason> {
+        let leaves_from = self.flows.open(socket);
+        let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
+        let destination = leaves_from.send(len)?;
+        Ok(Egress {
+            socket,
+            destination,
+        })
     }
 
     /// Counts datagrams that the driver has thrown away, since they had come to an idle port
@@ -285,13 +324,7 @@ impl Relay {
                 Some(left) => len = left,
             }
         }
-        let leaves_from = self.flows.open(socket);
-        let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
-        let destination = leaves_from.send(&packet[..len])?;
-        let egress = Egress {
-            socket,
-            destination,
-        };
+        let egress = self.leave(socket, len)?;
         Ok(match u16::try_from(len) {
             Ok(len) if usize::from(len) < packet.len() => Verdict::ForwardPart { egress, len },
             _ => Verdict::Forward(egress),

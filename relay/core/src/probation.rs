@@ -123,11 +123,6 @@ impl Probation {
         false
     }
 
-    /// Forgets all that was heard.
-    pub(crate) fn clear(&mut self) {
-        self.strangers = [None; STRANGERS_MAX];
-    }
-
     /// Forgets what was heard from one source.
     pub(crate) fn forget(&mut self, source: SocketAddr) {
         for stranger in &mut self.strangers {

@@ -8,15 +8,21 @@
 use relay_rtp::{ExtendedSequence, FixedHeader, Sequence};
 use relay_wire::{SOURCES_PER_ENDPOINT_MAX, SourceStats};
 
-/// The sources of one endpoint. The one that speaks is at hand, in the endpoint's own memory;
-/// the memory of the others is taken when the endpoint is made. A new source takes the place of
-/// the one that was silent for longest.
+/// The sources of one endpoint. The one that speaks is at hand, in the endpoint's own memory; that
+/// of the others is taken when there is a second one, which most endpoints never have. A new source
+/// takes the place of the one that was silent for longest.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Quality {
     /// The source of the newest packet; without packets if there was none.
     current: Source,
-    /// The others, the newest last.
+    past: Option<Box<Past>>,
+}
+
+/// Sources that spoke before.
+#[derive(Debug)]
+struct Past {
+    /// The newest last; there is room for all.
     others: Vec<Source>,
     /// What came from sources that are forgotten.
     forgotten: Count,
@@ -81,8 +87,8 @@ struct Source {
     payload_type: u8,
 
     first: ExtendedSequence,
-    duplicates: u64,
-    reordered: u64,
+    duplicates: u32,
+    reordered: u32,
     /// Where the pace of the timestamps is measured from.
     pace_began_ns: u64,
     pace_began_timestamp: u32,
@@ -105,12 +111,37 @@ const PACE_NS_MIN: u64 = SECOND_NS;
 /// A gap in the timestamps that is no pause in speech any more.
 const MADE_NS_MAX: u64 = 60 * SECOND_NS;
 
+impl Default for Past {
+    fn default() -> Self {
+        Self {
+            others: Vec::with_capacity(OTHERS_MAX),
+            forgotten: Count::default(),
+        }
+    }
+}
+
+impl Past {
+    /// Takes a source that speaks again.
+    fn take(&mut self, ssrc: u32) -> Option<Source> {
+        let known = self.others.iter().rposition(|it| it.ssrc == ssrc);
+        known.map(|index| self.others.remove(index))
+    }
+
+    /// Adds a source that spoke.
+    fn push(&mut self, source: Source) {
+        if self.others.len() == OTHERS_MAX {
+            let silent = self.others.remove(0).count;
+            self.forgotten.add_all(silent);
+        }
+        self.others.push(source);
+    }
+}
+
 impl Quality {
     pub(crate) fn new() -> Self {
         Self {
             current: Source::none(),
-            others: Vec::with_capacity(OTHERS_MAX),
-            forgotten: Count::default(),
+            past: None,
         }
     }
 
@@ -126,16 +157,11 @@ impl Quality {
     /// A packet of another source than the one before.
     #[cold]
     fn note_other(&mut self, now_ns: u64, header: FixedHeader, len: usize) {
-        let ssrc = header.ssrc.value();
-        let known = self.others.iter().rposition(|it| it.ssrc == ssrc);
-        let known = known.map(|index| self.others.remove(index));
+        let past = self.past.as_mut();
+        let known = past.and_then(|it| it.take(header.ssrc.value()));
         if self.current.count.packets > 0 {
-            if self.others.len() == OTHERS_MAX {
-                let silent = self.others.remove(0).count;
-                self.forgotten.packets += silent.packets;
-                self.forgotten.bytes += silent.bytes;
-            }
-            self.others.push(self.current.clone());
+            let past = self.past.get_or_insert_default();
+            past.push(self.current.clone());
         }
         match known {
             Some(known) => {
@@ -168,19 +194,28 @@ impl Quality {
 
     /// Adds packets of a source that another has taken in.
     pub(crate) fn absorb(&mut self, ssrc: u32, new: Count, now: Stream) {
-        let mut sources = self.others.iter_mut().chain([&mut self.current]);
-        match sources.find(|it| it.ssrc == ssrc && it.count.packets > 0) {
-            Some(source) => source.absorb(new, now),
-            None => self.forgotten.add_all(new),
+        if self.current.ssrc == ssrc && self.current.count.packets > 0 {
+            return self.current.absorb(new, now);
         }
+        let past = self.past.get_or_insert_default();
+        match past.others.iter_mut().find(|it| it.ssrc == ssrc) {
+            Some(source) => source.absorb(new, now),
+            None => past.forgotten.add_all(new),
+        }
+    }
+
+    /// All of them, the newest last.
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let others = self.past.iter().flat_map(|it| &it.others);
+        others.chain([&self.current])
     }
 
     /// All RTP so far.
     pub(crate) fn count(&self) -> Count {
-        let mut count = self.forgotten;
-        for source in self.others.iter().chain([&self.current]) {
-            count.packets += source.count.packets;
-            count.bytes += source.count.bytes;
+        let past = self.past.as_ref();
+        let mut count = past.map(|it| it.forgotten).unwrap_or_default();
+        for source in self.sources() {
+            count.add_all(source.count);
         }
         count
     }
@@ -192,8 +227,7 @@ impl Quality {
     }
 
     pub(crate) fn stats(&self) -> Vec<SourceStats> {
-        let sources = self.others.iter().chain([&self.current]);
-        let sources = sources.filter(|it| it.count.packets > 0);
+        let sources = self.sources().filter(|it| it.count.packets > 0);
         sources.map(Source::stats).collect()
     }
 }
@@ -281,10 +315,12 @@ impl Source {
         let back = self.highest.value() - number.value();
         let bit = 1_u64.checked_shl(u32::try_from(back).unwrap_or(u32::MAX));
         match bit {
-            Some(bit) if self.seen & bit != 0 => self.duplicates += 1,
+            Some(bit) if self.seen & bit != 0 => {
+                self.duplicates = self.duplicates.saturating_add(1);
+            }
             bit => {
                 self.seen |= bit.unwrap_or(0);
-                self.reordered += 1;
+                self.reordered = self.reordered.saturating_add(1);
                 self.first = self.first.min(number);
             }
         }
@@ -358,7 +394,7 @@ impl Source {
 
     /// Numbers that did not come.
     fn lost(&self) -> u64 {
-        let arrived = self.count.packets - self.duplicates;
+        let arrived = self.count.packets - u64::from(self.duplicates);
         self.expected().saturating_sub(arrived)
     }
 
@@ -393,8 +429,8 @@ impl Source {
             packets: self.count.packets,
             bytes: self.count.bytes,
             lost: self.lost(),
-            reordered: self.reordered,
-            duplicates: self.duplicates,
+            reordered: self.reordered.into(),
+            duplicates: self.duplicates.into(),
             jitter_us: (self.tick != 0).then(|| u32::try_from(jitter_us).unwrap_or(u32::MAX)),
         }
     }
@@ -498,7 +534,8 @@ mod tests {
         assert_eq!(stats.len(), SOURCES_PER_ENDPOINT_MAX);
         let newest = stats.last().unwrap();
         assert_eq!((newest.ssrc, newest.packets, newest.lost), (0, 101, 0));
-        assert_eq!(quality.others.capacity(), SOURCES_PER_ENDPOINT_MAX - 1);
+        let past = quality.past.as_ref().unwrap();
+        assert_eq!(past.others.capacity(), SOURCES_PER_ENDPOINT_MAX - 1);
         let all = Count {
             packets: 200,
             bytes: 20_000,

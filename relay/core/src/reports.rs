@@ -67,7 +67,7 @@ impl Relay {
                 continue;
             };
             let endpoint = self.flows.open(ingress.socket);
-            let is_told = endpoint.is_some_and(|it| it.telling.take(now))
+            let is_told = endpoint.is_some_and(|it| it.rare_mut().telling.take(now))
                 && self.telling.may_tell(now)
                 && self.tell(Event::Report {
                     call,

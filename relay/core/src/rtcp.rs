@@ -30,11 +30,14 @@ const LIVE: Duration = Duration::from_millis(500);
 const CNAME_LEN: usize = 12;
 
 /// What becomes of the RTCP that arrives at one endpoint.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Rtcp {
+    #[default]
     Pass,
     PassReports,
     Answer(Box<Reporter>),
+    /// It ends here, and is answered elsewhere.
+    End,
 }
 
 /// Makes the reports of one endpoint.
@@ -214,9 +217,11 @@ impl Relay {
         let rtcp = match rtcp {
             OnRtcp::Pass => Rtcp::Pass,
             OnRtcp::PassReports => Rtcp::PassReports,
+            OnRtcp::End => Rtcp::End,
             OnRtcp::Answer { received, sent } => {
                 let endpoint = self.endpoint_of(call, port)?;
-                if let Rtcp::Answer(reporter) = &mut endpoint.on_rtcp {
+                let rare = endpoint.rare_if(false);
+                if let Some(Rtcp::Answer(reporter)) = rare.map(|it| &mut it.on_rtcp) {
                     (reporter.received, reporter.sent) = (received, sent);
                     return Ok(Answer::Done);
                 }
@@ -231,7 +236,11 @@ impl Relay {
                 }))
             }
         };
-        self.endpoint_of(call, port)?.on_rtcp = rtcp;
+        let is_needed = !matches!(rtcp, Rtcp::Pass);
+        let endpoint = self.endpoint_of(call, port)?;
+        if let Some(rare) = endpoint.rare_if(is_needed) {
+            rare.on_rtcp = rtcp;
+        }
         Ok(Answer::Done)
     }
 
@@ -246,11 +255,12 @@ impl Relay {
     ) -> Option<usize> {
         let reported = self.flows.endpoint(to).and_then(|it| it.reported);
         let endpoint = self.flows.open(from)?;
-        let (own, len) = match &endpoint.on_rtcp {
+        let (own, len) = match &endpoint.rare().on_rtcp {
             Rtcp::Pass => (reported, Some(packet.len())),
             Rtcp::PassReports if whole => (reported, Some(packet.len())),
             Rtcp::PassReports => (reported, Some(rtcp::remove_feedback(packet))),
             Rtcp::Answer(reporter) => (reporter.own, None),
+            Rtcp::End => (None, None),
         };
         let seen = &packet[..len.unwrap_or(packet.len())];
         endpoint.note_reports(now, seen, own);
@@ -262,13 +272,13 @@ impl Relay {
         while let Some((at, socket)) = self.reports.due(now) {
             let is_due = |it: &Rtcp| matches!(it, Rtcp::Answer(reporter) if reporter.due == at);
             let endpoint = self.flows.endpoint(socket);
-            if !endpoint.is_some_and(|it| is_due(&it.on_rtcp)) {
+            if !endpoint.is_some_and(|it| is_due(&it.rare().on_rtcp)) {
                 // It was closed since, or is another's.
                 continue;
             }
             let due = self.reports.schedule(now, socket);
             if let Some(endpoint) = self.flows.open(socket)
-                && let Rtcp::Answer(reporter) = &mut endpoint.on_rtcp
+                && let Rtcp::Answer(reporter) = &mut endpoint.rare_mut().on_rtcp
             {
                 reporter.due = due;
             }
@@ -289,11 +299,11 @@ impl Relay {
     /// `None` if there is nothing to say, or nobody to say it to.
     fn make_report(&mut self, now: Instant, socket: SocketId) -> Option<Report> {
         let endpoint = self.flows.endpoint(socket)?;
-        let Rtcp::Answer(reporter) = &endpoint.on_rtcp else {
+        let Rtcp::Answer(reporter) = &endpoint.rare().on_rtcp else {
             return None;
         };
         // What is remade is reported on by who makes it.
-        let is_remade = endpoint.rtcp_of.is_some();
+        let is_remade = endpoint.rare().rtcp_of.is_some();
         let (call, received_at, sent) = (endpoint.call, reporter.received, reporter.sent);
         let received = self
             .reception(now, call, Some(received_at))
@@ -303,7 +313,8 @@ impl Relay {
         let Identity { cname, .. } = self.reports.identity;
         let ntp_time = self.reports.identity.ntp(now);
         let endpoint = self.flows.open(socket)?;
-        let Rtcp::Answer(reporter) = &mut endpoint.on_rtcp else {
+        let reported = endpoint.reported;
+        let Rtcp::Answer(reporter) = &mut endpoint.rare_mut().on_rtcp else {
             return None;
         };
         if received.is_none() && sent.is_none() {
@@ -316,7 +327,7 @@ impl Relay {
             packets: low(it.packets),
             octets: low(it.bytes),
         });
-        let block = received.map(|it| reporter.block(now, it, endpoint.reported));
+        let block = received.map(|it| reporter.block(now, it, reported));
         let report = OwnReport {
             ssrc: sent.map_or(reporter.ssrc, |it| Ssrc::new(it.ssrc)),
             sender,
@@ -328,7 +339,7 @@ impl Relay {
         if sender.is_some() {
             reporter.own = Some(Reported::new(now, report.ssrc, ntp_time));
         }
-        let destination = endpoint.send(&bytes[..len]).ok()?;
+        let destination = endpoint.send(len).ok()?;
         let egress = Egress {
             socket,
             destination,
@@ -349,10 +360,10 @@ impl Relay {
         let found = self.reception(now, call, arrives)?;
         let socket = self.socket_of(call, arrives?).ok()?;
         let endpoint = self.flows.endpoint(socket)?;
-        let is_stopped = endpoint.filtering.as_ref();
+        let is_stopped = endpoint.rare().filtering.as_ref();
         let is_stopped = is_stopped.is_some_and(|it| it.drops_media());
         // What is made of it has other numbers, and who makes it reports on them.
-        let is_remade = endpoint.is_taken && endpoint.reports.is_some();
+        let is_remade = endpoint.is_taken() && endpoint.rare().reports.is_some();
         let is_sent = endpoint.rtp == Some(leaves) && !is_stopped && !is_remade;
         (is_sent && is_live(endpoint, now)).then_some(found)
     }

@@ -177,7 +177,9 @@ impl Relay {
         let socket = self.flows.socket_of(port);
         let socket = socket.ok_or(DropReason::UnknownFlow)?;
         let endpoint = self.flows.open(socket).filter(|it| it.call == call);
-        let destination = endpoint.ok_or(DropReason::UnknownFlow)?.send(packet)?;
+        let destination = endpoint
+            .ok_or(DropReason::UnknownFlow)?
+            .send(packet.len())?;
         Ok(Egress {
             socket,
             destination,

@@ -67,12 +67,14 @@ impl Relay {
         let Target { flow, rtcp, .. } = target;
         let rtcp = rtcp.filter(|_| treatment == Treatment::Remade);
         let before = self.flows.open(flow).and_then(|endpoint| {
-            endpoint.is_taken = treatment != Treatment::None;
-            std::mem::replace(&mut endpoint.reports, rtcp)
+            endpoint.set_taken(treatment != Treatment::None);
+            let rare = endpoint.rare_if(rtcp.is_some())?;
+            std::mem::replace(&mut rare.reports, rtcp)
         });
         for (socket, rtcp_of) in [(before, None), (rtcp, Some(flow))] {
-            if let Some(endpoint) = socket.and_then(|it| self.flows.open(it)) {
-                endpoint.rtcp_of = rtcp_of;
+            let endpoint = socket.and_then(|it| self.flows.open(it));
+            if let Some(rare) = endpoint.and_then(|it| it.rare_if(rtcp_of.is_some())) {
+                rare.rtcp_of = rtcp_of;
             }
         }
         Ok(Answer::Done)
@@ -82,7 +84,7 @@ impl Relay {
     /// leaves. [`Self::poll_copy`] says who else gets it. It is counted already.
     pub fn handle_made(&mut self, flow: SocketId, kind: Kind, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
-        let endpoint = self.flows.endpoint(flow).filter(|it| it.is_taken);
+        let endpoint = self.flows.endpoint(flow).filter(|it| it.is_taken());
         let is_copied = kind != Kind::Rtcp && endpoint.is_some_and(|it| !it.sinks().is_empty());
         if is_copied {
             self.begin_copies(flow, kind, true);
@@ -111,19 +113,13 @@ impl Relay {
         packet: &[u8],
     ) -> Result<Egress, DropReason> {
         let endpoint = self.flows.endpoint(flow);
-        let endpoint = endpoint.filter(|it| it.is_taken);
+        let endpoint = endpoint.filter(|it| it.is_taken());
         let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
         let socket = match kind {
-            Kind::Rtcp => endpoint.reports,
+            Kind::Rtcp => endpoint.rare().reports,
             Kind::Rtp | Kind::Other => endpoint.rtp,
         };
         let socket = socket.ok_or(DropReason::NotConnected)?;
-        let leaves_from = self.flows.open(socket);
-        let leaves_from = leaves_from.ok_or(DropReason::NotConnected)?;
-        let destination = leaves_from.send(packet)?;
-        Ok(Egress {
-            socket,
-            destination,
-        })
+        self.leave(socket, packet.len())
     }
 }

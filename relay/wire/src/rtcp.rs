@@ -21,4 +21,7 @@ pub enum OnRtcp {
         /// Where that arrives which the peer is sent.
         sent: Option<Port>,
     },
+    /// It ends here, where its sender was answered before it was told of another port: reports
+    /// come from there.
+    End,
 }

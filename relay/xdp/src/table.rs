@@ -140,8 +140,18 @@ pub struct Table {
 struct Attached {
     interface: u32,
     is_generic: bool,
-    forward: OwnedFd,
-    observe: OwnedFd,
+    forward: Running,
+    observe: Running,
+}
+
+/// A program that an interface runs, until this is dropped.
+#[derive(Debug)]
+struct Running {
+    link: OwnedFd,
+    /// Kept for whoever wants to know what it costs: with `kernel.bpf_stats_enabled` the kernel says
+    /// in `/proc/PID/fdinfo` how often it ran, and for how long.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be open"))]
+    program: OwnedFd,
 }
 
 /// How it is with an interface.
@@ -289,8 +299,8 @@ impl Table {
         let features = |it: &Attached| netlink::features_of(it.interface).unwrap_or_default();
         let all_send_on = self.attached.iter().all(|it| features(it).sends_on());
         let survey = |(place, attached): (usize, &Attached)| {
-            let is_there = |link: &OwnedFd| {
-                let interface = system::attached_to(link.as_fd());
+            let is_there = |it: &Running| {
+                let interface = system::attached_to(it.link.as_fd());
                 // Not to know is no reason for an alarm.
                 interface.is_ok_and(|it| it.is_none()).not()
             };
@@ -360,7 +370,7 @@ impl Table {
     /// As if an operator had taken the program away that forwards.
     #[cfg(test)]
     pub(crate) fn detach(&self, place: usize) -> io::Result<()> {
-        system::detach(self.attached[place].forward.as_fd())
+        system::detach(self.attached[place].forward.link.as_fd())
     }
 
     fn word(&self, slot: u32, field: i16) -> &std::sync::atomic::AtomicU64 {
@@ -398,24 +408,26 @@ fn is_of_driver(error: &io::Error) -> bool {
     !matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBUSY))
 }
 
-/// Has an interface run a program, until what is returned is closed.
+/// Has an interface run a program.
 fn install(
     name: &'static str,
     hook: Hook,
     interface: u32,
     program: Result<Vec<u64>, AssembleError>,
-) -> Result<OwnedFd, OpenError> {
+) -> Result<Running, OpenError> {
     let program = program.map_err(|source| OpenError::Assemble { name, source })?;
     let program = system::load(name, hook, &program).map_err(|failure| OpenError::Load {
         name,
         source: failure.error,
         log: failure.log,
     })?;
-    system::attach(program.as_fd(), hook, interface).map_err(|source| OpenError::Attach {
+    let link = system::attach(program.as_fd(), hook, interface);
+    let link = link.map_err(|source| OpenError::Attach {
         name,
         interface,
         source,
-    })
+    })?;
+    Ok(Running { link, program })
 }
 
 impl Share {

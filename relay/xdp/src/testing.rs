@@ -17,7 +17,12 @@ use crate::table::{Interface, OpenError, Options, Place, Table};
 /// When the kernel does not forbid it, but does not like it.
 #[must_use]
 pub fn why_not() -> Option<OpenError> {
-    let options = Options {
+    forbidden(Table::open(&of_loopback())).err()
+}
+
+/// A table for two ports of the loopback interface.
+pub(crate) fn of_loopback() -> Options {
+    Options {
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
         ports: 30_000..=30_001,
         interfaces: vec![Interface {
@@ -26,8 +31,7 @@ pub fn why_not() -> Option<OpenError> {
             place: Place::Generic,
         }],
         packets_max: 0,
-    };
-    forbidden(Table::open(&options)).err()
+    }
 }
 
 /// Passes on that it is not possible here; all other errors are ours.
@@ -55,7 +59,7 @@ pub(crate) fn forbidden(opened: Result<Arc<Table>, OpenError>) -> Result<Arc<Tab
 }
 
 /// The loopback interface has this number in each namespace.
-const LOOPBACK: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
 
 const NAME: &str = "tandem_pass";
 

@@ -1,4 +1,4 @@
-//! An allocator that counts, for tests of what must not allocate, or hold much.
+//! An allocator that counts, for tests of what must not allocate.
 //!
 //! ```
 //! #[global_allocator]
@@ -7,6 +7,12 @@
 //! let before = tandem_allocations::of_thread();
 //! drop(std::hint::black_box(Box::new(1)));
 //! assert_eq!(tandem_allocations::of_thread() - before, 1);
+//!
+//! let before = tandem_allocations::bytes_of_thread();
+//! let kept = std::hint::black_box(vec![0_u8; 1_000]);
+//! assert_eq!(tandem_allocations::bytes_of_thread() - before, 1_008);
+//! drop(kept);
+//! assert_eq!(tandem_allocations::bytes_of_thread() - before, 0);
 //! ```
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -21,15 +27,8 @@ static OF_PROCESS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static OF_THREAD: Cell<u64> = const { Cell::new(0) };
-    static HELD_BY_THREAD: Cell<i64> = const { Cell::new(0) };
+    static BYTES_OF_THREAD: Cell<i64> = const { Cell::new(0) };
 }
-
-/// Bytes that glibc keeps with each piece of memory, and the number that the sum is a multiple of.
-const OVERHEAD_BYTES: usize = 8;
-const PIECE_BYTES: usize = 16;
-
-/// The smallest piece.
-const PIECE_BYTES_MIN: usize = 32;
 
 /// Allocations of this thread so far: those of the test harness, which allocates when it likes, are
 /// not among them.
@@ -38,17 +37,17 @@ pub fn of_thread() -> u64 {
     OF_THREAD.get()
 }
 
-/// Bytes that this thread has allocated and not freed, as glibc's malloc rounds them up. Less than
-/// none if it frees what others allocated.
-#[must_use]
-pub fn held_by_thread() -> i64 {
-    HELD_BY_THREAD.get()
-}
-
 /// Allocations of all threads so far.
 #[must_use]
 pub fn of_process() -> u64 {
     OF_PROCESS.load(Ordering::Relaxed)
+}
+
+/// Bytes that this thread has taken and not given back: of the heap, so with what the allocator
+/// itself needs for each piece.
+#[must_use]
+pub fn bytes_of_thread() -> i64 {
+    BYTES_OF_THREAD.get()
 }
 
 fn count() {
@@ -56,18 +55,12 @@ fn count() {
     OF_THREAD.set(OF_THREAD.get() + 1);
 }
 
-fn hold(size: usize) {
-    HELD_BY_THREAD.set(HELD_BY_THREAD.get() + piece(size));
-}
-
-fn let_go(size: usize) {
-    HELD_BY_THREAD.set(HELD_BY_THREAD.get() - piece(size));
-}
-
-/// The bytes that glibc takes for so many.
-fn piece(size: usize) -> i64 {
-    let bytes = (size + OVERHEAD_BYTES).next_multiple_of(PIECE_BYTES);
-    i64::try_from(bytes.max(PIECE_BYTES_MIN)).unwrap_or(i64::MAX)
+/// Counts the bytes of a piece that is taken, or with -1 given back.
+fn count_bytes(size: usize, times: i64) {
+    // As glibc does: a head of 8 bytes, a multiple of 16, and 32 at least.
+    let taken = (size + 8).next_multiple_of(16).max(32);
+    let taken = i64::try_from(taken).unwrap_or(i64::MAX);
+    BYTES_OF_THREAD.set(BYTES_OF_THREAD.get() + times * taken);
 }
 
 // JUSTIFICATION: an allocator can be made in no other way.
@@ -76,21 +69,21 @@ fn piece(size: usize) -> i64 {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        hold(layout.size());
+        count_bytes(layout.size(), 1);
         // SAFETY: the caller keeps the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let_go(layout.size());
+        count_bytes(layout.size(), -1);
         // SAFETY: the caller keeps the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        let_go(layout.size());
-        hold(size);
+        count_bytes(layout.size(), -1);
+        count_bytes(size, 1);
         // SAFETY: the caller keeps the same contract.
         unsafe { System.realloc(pointer, layout, size) }
     }

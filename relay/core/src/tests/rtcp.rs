@@ -342,6 +342,24 @@ fn reports_come_every_five_to_six_seconds_and_end_with_the_endpoint() {
 }
 
 #[test]
+fn where_a_party_has_left_rtcp_ends_and_nothing_is_reported() {
+    let mut bench = bench();
+    let call = CallKey(1);
+    let port = port(30_001);
+    let rtcp = OnRtcp::End;
+    bench.done(Command::SetRtcp { call, port, rtcp });
+    let verdict = bench.packet(2, "192.0.2.1:4001", RTCP);
+    assert_eq!(verdict, Verdict::Drop(DropReason::Answered));
+    let told = speak(&mut bench, &mut 0, 0..0);
+    let leave = told.iter().map(|(it, _)| it.egress().socket.slot());
+    assert_eq!(leave.collect::<Vec<_>>(), [3], "to Bob alone");
+    let rtcp = OnRtcp::Pass;
+    bench.done(Command::SetRtcp { call, port, rtcp });
+    let verdict = bench.packet(2, "192.0.2.1:4001", RTCP);
+    assert_eq!(verdict, forward(3, "192.0.2.2:5001"));
+}
+
+#[test]
 fn many_that_are_due_at_once_are_made_in_turns() {
     let mut bench = Bench::with_limits(|it| it.calls_max = 200);
     bench.call_between_alice_and_bob(Learning::Off);

@@ -1,28 +1,12 @@
 //! What becomes of programs on an interface: a loopback interface that nobody else has.
 
-use std::net::Ipv4Addr;
+use std::fs;
 use std::thread;
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::*;
-use crate::testing::forbidden;
-
-/// The loopback interface has this number in each namespace.
-const LOOPBACK: u32 = 1;
-
-fn options() -> Options {
-    Options {
-        addresses: vec![Ipv4Addr::LOCALHOST.into()],
-        ports: 30_000..=30_001,
-        interfaces: vec![Interface {
-            index: LOOPBACK,
-            is_virtual: true,
-            place: Place::Generic,
-        }],
-        packets_max: 0,
-    }
-}
+use crate::testing::{LOOPBACK, forbidden, of_loopback};
 
 /// Runs a test in a network of its own; says aloud if that is not possible.
 fn in_own_network(test: impl FnOnce(Arc<Table>) + Send) {
@@ -32,7 +16,7 @@ fn in_own_network(test: impl FnOnce(Arc<Table>) + Send) {
             if let Err(error) = unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
                 return eprintln!("SKIPPED, this is not tested: {error}");
             }
-            match forbidden(Table::open(&options())) {
+            match forbidden(Table::open(&of_loopback())) {
                 Ok(table) => test(table),
                 Err(error) => eprintln!("SKIPPED, this is not tested: {error}"),
             }
@@ -56,32 +40,50 @@ fn a_program_that_others_take_away_is_missed() {
             ..whole
         };
         assert_eq!(table.survey(), [robbed]);
-        assert!(Table::open(&options()).is_ok(), "there is room for another");
+        assert!(
+            Table::open(&of_loopback()).is_ok(),
+            "there is room for another"
+        );
     });
 }
 
 #[test]
 fn there_is_one_program_on_an_interface() {
     in_own_network(|table| {
-        let error = Table::open(&options()).unwrap_err();
+        let error = Table::open(&of_loopback()).unwrap_err();
         let OpenError::Attach { source, .. } = &error else {
             panic!("{error}");
         };
         assert_eq!(source.raw_os_error(), Some(libc::EBUSY));
         drop(table);
-        assert!(Table::open(&options()).is_ok());
+        assert!(Table::open(&of_loopback()).is_ok());
     });
 }
 
 #[test]
 fn what_is_no_interface_is_refused() {
     in_own_network(|_| {
-        let mut options = options();
+        let mut options = of_loopback();
         options.interfaces[0].index = 77;
         let error = Table::open(&options).unwrap_err();
         assert!(matches!(error, OpenError::NotEthernet { .. }), "{error}");
         options.interfaces = vec![options.interfaces[0]; 17];
         let error = Table::open(&options).unwrap_err();
         assert!(matches!(error, OpenError::TooManyInterfaces(17)), "{error}");
+    });
+}
+
+#[test]
+fn what_programs_cost_can_be_read_of_their_descriptors() {
+    in_own_network(|table| {
+        let attached = &table.attached[0];
+        let programs = [&attached.forward, &attached.observe].map(|it| it.program.as_raw_fd());
+        let told = programs.map(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{fd}")));
+        for (text, kind) in told.iter().zip(["6", "3"]) {
+            let text = text.as_ref().unwrap();
+            let is_said = |name: &str| text.lines().any(|it| it.starts_with(name));
+            assert!(text.contains(&format!("prog_type:\t{kind}\n")), "{text}");
+            assert!(is_said("run_time_ns:") && is_said("run_cnt:"), "{text}");
+        }
     });
 }

@@ -76,6 +76,39 @@ fn reports_are_made_for_both_parties_until_somebody_says_no() {
 }
 
 #[test]
+fn at_ports_that_a_party_left_rtcp_passes_no_more_than_elsewhere() {
+    let mut sim = Sim::new();
+    let generate = |it: &mut Negotiation<'_>| it.flags = it.flags.with(Flag::GenerateRtcp);
+    let ([caller, left], _) = call(&mut sim, generate, ["RTP/AVP"; 2], [""; 2]);
+    let moved = sdp("192.0.2.10", 4_444);
+    let out = sim.negotiate(&Command::Offer(negotiation(&moved, |it| {
+        it.to_tag = Some(b"bob")
+    })));
+    let callee = port(&out, 0);
+    assert_ne!(callee, left, "the callee is told of another port");
+    let [a, b] = [caller, callee].map(at);
+    let answer = |received, sent| OnRtcp::Answer {
+        received,
+        sent: Some(sent),
+    };
+    let seen = on_rtcp(&sim, [caller, callee, left].map(|it| it + 1));
+    assert_eq!(seen, [answer(a, b), answer(b, a), OnRtcp::End]);
+
+    let mut sim = Sim::new();
+    let to_avp = |it: &mut Negotiation<'_>| it.transport_protocol = Some(b"RTP/AVP");
+    let nack = ["a=rtcp-fb:* nack\r\n", ""];
+    let ([left, _], _) = call(&mut sim, to_avp, ["RTP/AVPF", "RTP/AVP"], nack);
+    let moved = sdp("198.51.100.20", 5_555);
+    let out = sim.negotiate(&Command::Answer(negotiation(&moved, |it| {
+        it.to_tag = Some(b"bob")
+    })));
+    let caller = port(&out, 0);
+    assert_ne!(caller, left, "the caller is told of another port");
+    let seen = on_rtcp(&sim, [caller, left].map(|it| it + 1));
+    assert_eq!(seen, [OnRtcp::PassReports; 2]);
+}
+
+#[test]
 fn where_rtcp_comes_to_the_port_of_rtp_it_is_answered_there() {
     let mut sim = Sim::new();
     let generate = |it: &mut Negotiation<'_>| it.generate_rtcp = Some(Switch::On);
