@@ -155,7 +155,7 @@ fn checklist_12_each_peer_gets_reports_of_what_it_sends_and_is_sent() {
         assert_eq!(source, sources[(flow ^ 1) as usize]);
         assert_eq!(report[28..32], [0, 0, 0, source_of(*flow)]);
     }
-    assert_eq!(sources, [0, 1].map(|flow| source_of(flow).into()));
+    assert_eq!(sources, [0, 1].map(|flow| u32::from(source_of(flow))));
     // One of them answers: a block about what it is sent, with the middle of our time.
     let (flow, report) = reports.last().unwrap();
     let mut answer = vec![0x81, 201, 0, 7, 0, 0, 0, source_of(*flow)];
