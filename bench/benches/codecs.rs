@@ -86,7 +86,7 @@ fn around_codecs(criterion: &mut Criterion) {
     let mut detector = Detector::new(Rate::Narrow);
     criterion.bench_function("tone/listen", |bencher| {
         bencher.iter(|| {
-            detector.listen(black_box(&narrow), |edge| {
+            detector.listen(black_box(&narrow), |_, edge| {
                 black_box(edge);
             });
         });

@@ -18,6 +18,8 @@ use law::{alaw_compress, alaw_expand, ulaw_compress, ulaw_expand};
 /// One of the two laws. `N` is the number of samples that it tells apart before it compresses.
 #[derive(Debug)]
 pub struct Law<const N: usize> {
+    /// What is inverted on the line, the sign aside.
+    mask: u8,
     /// By octet.
     samples: [i16; 256],
     /// By the regarded bits of a sample.
@@ -26,12 +28,14 @@ pub struct Law<const N: usize> {
 
 /// A-law (`PCMA`), the law of most of the world.
 pub static ALAW: Law<4_096> = Law {
+    mask: 0x55,
     samples: alaw_samples(),
     octets: alaw_octets(),
 };
 
 /// µ-law (`PCMU`), the law of North America and Japan.
 pub static ULAW: Law<16_384> = Law {
+    mask: 0x7f,
     samples: ulaw_samples(),
     octets: ulaw_octets(),
 };
@@ -50,6 +54,19 @@ impl<const N: usize> Law<N> {
     #[must_use]
     pub fn encode(&self, sample: i16) -> u8 {
         self.octets[usize::from(sample.cast_unsigned() >> Self::SHIFT)]
+    }
+
+    /// The sample that an octet stands for which is nearest to this one, as far as 14 bits tell; of
+    /// two the louder. [`Self::encode`] decides as the standard does, which is a little below the
+    /// middle where a segment ends; it gives the octet of what this gives.
+    #[must_use]
+    pub fn nearest(&self, sample: i16) -> i16 {
+        let magnitude = i32::from(sample & !3).abs().min(i16::MAX.into());
+        let step = self.encode(i16::try_from(magnitude).unwrap_or(i16::MAX)) ^ 0x80 ^ self.mask;
+        let off = |step: u8| (magnitude - i32::from(self.decode(step ^ 0x80 ^ self.mask))).abs();
+        let is_below_nearer = step > 0 && off(step - 1) < off(step);
+        let sign = if sample < 0 { 0 } else { 0x80 };
+        self.decode((step - u8::from(is_below_nearer)) ^ sign ^ self.mask)
     }
 
     /// Decodes a payload, as far as both reach; the number of samples written.
@@ -77,7 +94,8 @@ pub fn alaw_to_ulaw(octet: u8) -> u8 {
     ALAW_TO_ULAW[usize::from(octet)]
 }
 
-/// The A-law octet for a µ-law one: what decoding and encoding would give.
+/// The A-law octet for a µ-law one, alike for both signs as G.711 has it (table 3): of two that are
+/// equally near the louder. Decoding and encoding gives the softer one if it is negative.
 #[must_use]
 pub fn ulaw_to_alaw(octet: u8) -> u8 {
     ULAW_TO_ALAW[usize::from(octet)]
@@ -125,7 +143,10 @@ table!(ulaw_samples: [i16; 256], |octet: u8| ulaw_expand(octet));
 table!(alaw_octets: [u8; 4_096], |n: u16| alaw_compress((n << 4).cast_signed()));
 table!(ulaw_octets: [u8; 16_384], |n: u16| ulaw_compress((n << 2).cast_signed()));
 table!(alaw_to_ulaw_octets: [u8; 256], |octet: u8| ulaw_compress(alaw_expand(octet)));
-table!(ulaw_to_alaw_octets: [u8; 256], |octet: u8| alaw_compress(ulaw_expand(octet)));
+table!(ulaw_to_alaw_octets: [u8; 256], |octet: u8| match ulaw_expand(octet) {
+    sample @ ..0 => alaw_compress(-sample) ^ 0x80,
+    sample => alaw_compress(sample),
+});
 
 #[cfg(test)]
 mod tests;

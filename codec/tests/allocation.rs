@@ -66,7 +66,7 @@ fn nor_does_what_goes_with_speech() {
             down.resample(&wide, &mut narrow);
             keys.begin(5, 10);
             keys.generate(&mut narrow);
-            detector.listen(&narrow, |edge| {
+            detector.listen(&narrow, |_, edge| {
                 black_box(edge);
             });
             events.begin(0, 5, 10);

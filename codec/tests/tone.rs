@@ -37,7 +37,7 @@ fn speech_of_people_is_no_key() {
             let louder = samples[shift..].iter().map(|it| it.saturating_mul(gain));
             let louder: Vec<_> = louder.collect();
             let mut found: Vec<Edge> = Vec::new();
-            Detector::new(Rate::Narrow).listen(&louder, |edge| found.push(edge));
+            Detector::new(Rate::Narrow).listen(&louder, |_, edge| found.push(edge));
             assert_eq!(found, [], "{name}, from {shift} on, {gain} times as loud");
         }
     }

@@ -64,10 +64,48 @@ fn every_sample_becomes_the_step_that_it_lies_in() {
 }
 
 #[test]
+fn the_nearest_sample_is_nearest_and_has_its_octet() {
+    fn check<const N: usize>(law: &Law<N>) {
+        let all: std::collections::BTreeSet<_> = octets().map(|it| law.decode(it)).collect();
+        for sample in samples() {
+            // 14 bits of it.
+            let regarded = i32::from(sample.div_euclid(4)) * 4;
+            let away = |it: &i16| (i32::from(*it) - regarded).abs();
+            let expected = all
+                .iter()
+                .min_by_key(|it| (away(it), -i32::from(**it).abs(), (**it < 0) != (sample < 0)));
+            let nearest = law.nearest(sample);
+            assert_eq!(Some(&nearest), expected, "{sample}");
+            assert_eq!(law.decode(law.encode(nearest)), nearest, "{sample}");
+        }
+    }
+    check(&ALAW);
+    check(&ULAW);
+}
+
+#[test]
 fn from_law_to_law_is_the_same_as_by_way_of_samples() {
     for octet in octets() {
         assert_eq!(alaw_to_ulaw(octet), ULAW.encode(ALAW.decode(octet)));
-        assert_eq!(ulaw_to_alaw(octet), ALAW.encode(ULAW.decode(octet)));
+        let nearest = ALAW.nearest(ULAW.decode(octet));
+        assert_eq!(ulaw_to_alaw(octet), ALAW.encode(nearest));
+    }
+}
+
+#[test]
+fn from_law_to_law_both_signs_are_alike() {
+    for step in 1..128 {
+        let [down, up] = [step, step | 0x80].map(|it| it ^ 0x7f);
+        assert_eq!(ulaw_to_alaw(down), ulaw_to_alaw(up) ^ 0x80, "{step}");
+        let [down, up] = [step, step | 0x80].map(|it| it ^ 0x55);
+        assert_eq!(alaw_to_ulaw(down), alaw_to_ulaw(up) ^ 0x80, "{step}");
+    }
+    // G.711, table 3: the first values of µ-law come in pairs.
+    for step in 0..16_u8 {
+        assert_eq!(
+            ulaw_to_alaw((step | 0x80) ^ 0x7f),
+            ((step / 2) | 0x80) ^ 0x55
+        );
     }
 }
 

@@ -94,9 +94,10 @@ impl Detector {
         }
     }
 
-    /// Listens to samples, and tells which keys begin and end in them. A key is told within 39 ms
-    /// of its beginning, and within 39 ms of its end.
-    pub fn listen(&mut self, samples: &[i16], mut on_edge: impl FnMut(Edge)) {
+    /// Listens to samples, and tells which keys begin and end in them, and how many of the samples
+    /// were heard by then. A key is told within 39 ms of its beginning, and within 39 ms of its
+    /// end.
+    pub fn listen(&mut self, samples: &[i16], mut on_edge: impl FnMut(usize, Edge)) {
         let mut rest = samples;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.block_len() - self.heard));
@@ -104,7 +105,8 @@ impl Detector {
             rest = later;
             if self.heard == self.block_len() {
                 let found = self.judge();
-                self.settle(found, &mut on_edge);
+                let heard = samples.len() - rest.len();
+                self.settle(found, &mut |edge| on_edge(heard, edge));
             }
         }
     }

@@ -37,7 +37,7 @@ fn heard(samples: &[i16], rate: Rate) -> Vec<Edge> {
     let mut edges = Vec::new();
     // As packets come.
     for frame in samples.chunks(160) {
-        detector.listen(frame, |edge| edges.push(edge));
+        detector.listen(frame, |_, edge| edges.push(edge));
     }
     edges
 }
@@ -95,6 +95,54 @@ fn what_the_generator_sings_is_heard_at_both_rates() {
             assert_eq!((began, ended), (event, event));
             assert!(volume.abs_diff(10) <= 1, "{volume} dB");
         }
+    }
+}
+
+#[test]
+fn a_key_is_told_with_the_block_that_made_it_sure() {
+    let mut detector = Detector::new(Rate::Narrow);
+    let mut edges = vec![];
+    // After a block of silence 400 samples of the key, in frames that are no blocks.
+    let samples = Sung::key(8).samples(Rate::Narrow, 102);
+    for (at, frame) in samples.chunks(160).enumerate() {
+        detector.listen(frame, |heard, edge| edges.push((160 * at + heard, edge)));
+    }
+    let (began, ended) = (edges[0].0, edges[1].0);
+    assert_eq!((began, edges.len()), (3 * 102, 2), "{edges:?}");
+    // Eight samples of its last block are silent, and two blocks after it.
+    assert_eq!(ended, 7 * 102, "{edges:?}");
+}
+
+#[test]
+fn a_sung_key_is_two_sines_from_zero_on_to_the_very_end() {
+    let mut generator = Generator::new(Rate::Narrow);
+    assert!(generator.begin(8, 16));
+    let mut samples = [0; 480];
+    for part in samples.chunks_mut(70) {
+        generator.generate(part);
+    }
+    for (at, sample) in samples.iter().enumerate() {
+        let time = at as f64 / 8_000.0;
+        let sum = [852.0, 1_336.0].map(|hz| (std::f64::consts::TAU * hz * time).sin());
+        let expected = 32_767.0 / 2.0 * 10_f64.powf(-0.8) * (sum[0] + sum[1]);
+        let off = f64::from(*sample) - expected;
+        assert!(off.abs() < 1.000_1, "{at}: {sample}, {expected}");
+        assert!(off * expected <= 0.001, "{at}: rounded to zero");
+    }
+    generator.end();
+    generator.generate(&mut samples);
+    assert_eq!(samples, [0; 480]);
+}
+
+#[test]
+fn the_loudest_key_is_not_clipped() {
+    for event in 0..16 {
+        let mut generator = Generator::new(Rate::Wide);
+        assert!(generator.begin(event, 0));
+        let mut samples = vec![0; 16_000];
+        generator.generate(&mut samples);
+        let clipped = samples.iter().filter(|it| it.unsigned_abs() > 32_766);
+        assert!(clipped.count() <= 4, "{event}");
     }
 }
 

@@ -133,9 +133,12 @@ fn checklist_12_each_peer_gets_reports_of_what_it_sends_and_is_sent() {
     let mut bench = Bench::new(2);
     let states = [0, 1].map(|flow| bench.open(flow, Codec::Gsm));
     let (mut reports, mut sources) = (vec![], [0; 2]);
+    let source_of = |flow: u32| 9 + u8::try_from(flow).unwrap();
     for at in 0..300 {
         for flow in [0, 1] {
-            bench.send(flow, &states[flow as usize], &rtp(at));
+            let mut packet = rtp(at);
+            packet[11] = source_of(flow);
+            bench.send(flow, &states[flow as usize], &packet);
         }
         for (flow, kind, bytes) in bench.pass(20) {
             match kind {
@@ -150,12 +153,12 @@ fn checklist_12_each_peer_gets_reports_of_what_it_sends_and_is_sent() {
         assert_eq!((report[0], report[1]), (0x81, 200));
         let source = u32::from_be_bytes(report[4..8].try_into().unwrap());
         assert_eq!(source, sources[(flow ^ 1) as usize]);
-        assert_eq!(report[28..32], [0, 0, 0, 9]);
+        assert_eq!(report[28..32], [0, 0, 0, source_of(*flow)]);
     }
-    assert_ne!(sources[0], sources[1]);
+    assert_eq!(sources, [0, 1].map(|flow| u32::from(source_of(flow))));
     // One of them answers: a block about what it is sent, with the middle of our time.
     let (flow, report) = reports.last().unwrap();
-    let mut answer = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
+    let mut answer = vec![0x81, 201, 0, 7, 0, 0, 0, source_of(*flow)];
     answer.extend(&report[4..8]);
     answer.resize(24, 0);
     answer.extend(&report[10..14]);

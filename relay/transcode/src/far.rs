@@ -138,13 +138,6 @@ impl Far {
         }
     }
 
-    /// What is in the packet that is being filled is not to be heard.
-    pub(crate) fn blank(&mut self) {
-        if let Content::Samples(frame, _) = &mut self.content {
-            frame[..self.filled].fill(0);
-        }
-    }
-
     /// Adds samples; packets that they fill are encoded, GSM when it is wanted.
     pub(crate) fn push(&mut self, now: u64, mut samples: &[i16], counters: &mut Counters) {
         while !samples.is_empty() {
@@ -160,6 +153,21 @@ impl Far {
                 self.emit(now, counters);
             }
         }
+    }
+
+    /// So many samples, that there is room for, are not said. Says whether they fill the packet: then
+    /// it does not leave.
+    pub(crate) fn withhold(&mut self, samples: usize) -> bool {
+        self.write();
+        if let Content::Samples(frame, _) = &mut self.content {
+            frame[self.filled..][..samples].fill(0);
+        }
+        self.filled += samples;
+        let is_full = self.filled == self.len;
+        if is_full {
+            self.place += std::mem::take(&mut self.filled) as u64;
+        }
+        is_full
     }
 
     /// Adds a payload of so many samples as it is.

@@ -1,7 +1,7 @@
 //! From payloads of the near side to samples of the far side's rate.
 
 use codec::resample::{Down, Up};
-use codec::{Codec, Decoder, Error, Rate, gsm};
+use codec::{Codec, Decoder, Error, Rate, g711, gsm};
 
 /// Milliseconds that one packet may hold (RFC 3551 §4.2).
 pub(crate) const PACKET_MS_MAX: usize = 200;
@@ -16,6 +16,8 @@ pub(crate) type Samples = [i16; SAMPLES_MAX];
 pub(crate) struct Near {
     decoder: Decoder,
     resampler: Resampler,
+    /// µ-law becomes A-law.
+    is_to_alaw: bool,
 }
 
 #[derive(Debug)]
@@ -26,14 +28,18 @@ enum Resampler {
 }
 
 impl Near {
-    pub(crate) fn new(from: Codec, to: Rate) -> Result<Self, Error> {
-        let resampler = match (from.rate(), to) {
+    pub(crate) fn new(from: Codec, to: Codec) -> Result<Self, Error> {
+        let resampler = match (from.rate(), to.rate()) {
             (Rate::Narrow, Rate::Wide) => Resampler::Up(Up::new()),
             (Rate::Wide, Rate::Narrow) => Resampler::Down(Down::new()),
             _ => Resampler::None,
         };
         let decoder = Decoder::new(from)?;
-        Ok(Self { decoder, resampler })
+        Ok(Self {
+            decoder,
+            resampler,
+            is_to_alaw: (from, to) == (Codec::Pcmu, Codec::Pcma),
+        })
     }
 
     /// Another source follows.
@@ -43,7 +49,14 @@ impl Near {
 
     /// Samples of the near side's rate.
     pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut Samples) -> Result<usize, Error> {
-        self.decoder.decode(payload, samples)
+        let len = self.decoder.decode(payload, samples)?;
+        if self.is_to_alaw {
+            // As octet by octet: encoding alone is not alike for both signs.
+            for sample in &mut samples[..len] {
+                *sample = g711::ALAW.nearest(*sample);
+            }
+        }
+        Ok(len)
     }
 
     /// What decodes GSM, if that is what comes.

@@ -72,8 +72,9 @@ impl Routes {
         &mut self.stream
     }
 
-    /// Takes a datagram of RTP, as [`Stream::begin_packet`]. What leaves begins with the number and
-    /// the timestamp of the first: whoever looks at both sides finds one packet in the other.
+    /// Takes a datagram of RTP, as [`Stream::begin_packet`]. What leaves begins with the source, the
+    /// number and the timestamp of the first: whoever looks at both sides finds one packet in the
+    /// other, and a receiver that was forwarded packets before hears the same stream go on.
     pub fn begin_packet(&mut self, now: Instant, datagram: &[u8]) {
         if let Ok(packet) = Packet::parse(datagram) {
             let is_first = self.newest.is_none();
@@ -196,7 +197,27 @@ mod tests {
             let left = Packet::parse(left).unwrap();
             assert_eq!(left.sequence(), Sequence::new(700));
             assert_eq!((left.timestamp(), left.marker()), (700 * 160, marker != 0));
+            assert_eq!(left.ssrc(), Ssrc::new(9));
+            let sent = routes.stream().sent(start).unwrap();
+            assert_eq!(sent.ssrc, Ssrc::new(9), "so do our reports");
         }
+    }
+
+    #[test]
+    fn what_leaves_stays_one_source_when_another_sends() {
+        let (start, mut routes) = routes();
+        let mut sources = vec![];
+        for at in 0..6 {
+            let now = start + Duration::from_millis(20) * at.into();
+            let mut packet = packet(8, at);
+            packet[11] += u8::from(at >= 3);
+            routes.handle_packet(now, &packet);
+            while let Some(left) = routes.stream_mut().poll_packet(now) {
+                sources.push(Packet::parse(left).unwrap().ssrc());
+            }
+        }
+        assert!(sources.len() >= 5, "{}", sources.len());
+        assert!(sources.iter().all(|it| *it == Ssrc::new(9)), "{sources:?}");
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Packets in order, as far as that costs little: what comes too early is held until what is before
 //! it has come, or two are held, or a packet time has passed.
+//!
+//! A packet whose number is far from those before it may be a stray, or the sender counts from
+//! somewhere else now. It waits for its neighbour, which shows the latter, as does that nothing
+//! comes for a while; a packet with a number as before shows the former.
 
 use relay_rtp::{ExtendedSequence, Packet, PayloadType, Sequence, Ssrc};
 
@@ -12,6 +16,9 @@ const HELD_MAX: usize = 2;
 /// RFC 3550 A.1: a step forward, and one back, that the same source does not take.
 const DROPOUT_MAX: i64 = 3_000;
 const MISORDER_MAX: i64 = 100;
+
+/// For how many packet times nothing comes after a jump that is to be believed.
+const JUMP_HOLDS: u64 = 3;
 
 /// What is wanted of a packet's header.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +68,9 @@ pub(crate) enum Offer {
     Full,
     /// Another source: take what is held, begin anew, and offer it again.
     NewSource,
+    /// The packet before has jumped indeed: take what is held, and [`Sequencer::take_jump`]; then
+    /// offer this again.
+    Jumped,
     Drop(DropReason),
 }
 
@@ -71,8 +81,6 @@ struct Source {
     next: ExtendedSequence,
     /// Which of the last 64 before `next` came; the lowest bit is the last.
     came: u64,
-    /// After a jump: the number that would confirm it.
-    jumped_to: Option<Sequence>,
 }
 
 #[derive(Debug)]
@@ -83,6 +91,10 @@ pub(crate) struct Sequencer {
     spare: Vec<Box<[u8]>>,
     /// When those held are no longer held.
     until: Option<u64>,
+    /// A packet that has jumped, and when it is believed.
+    jump: Option<(Held, u64)>,
+    /// Those that turned out to be strays, and are not told yet.
+    strays: u64,
 }
 
 impl Sequencer {
@@ -90,16 +102,24 @@ impl Sequencer {
         Self {
             source: None,
             held: Vec::with_capacity(HELD_MAX),
-            spare: (0..HELD_MAX)
+            spare: (0..=HELD_MAX)
                 .map(|_| vec![0; PAYLOAD_LEN_MAX].into())
                 .collect(),
             until: None,
+            jump: None,
+            strays: 0,
         }
     }
 
     /// Begins anew with whatever comes next.
     pub(crate) fn forget_source(&mut self) {
         self.source = None;
+        self.forget_jump();
+    }
+
+    /// How many packets turned out to be strays since this was asked last.
+    pub(crate) fn take_strays(&mut self) -> u64 {
+        std::mem::take(&mut self.strays)
     }
 
     /// A packet has come. `hold` is how long it may wait, in nanoseconds.
@@ -109,7 +129,6 @@ impl Sequencer {
                 ssrc: header.ssrc,
                 next: ExtendedSequence::first(header.sequence.next()),
                 came: 1,
-                jumped_to: None,
             });
             return Offer::Now;
         };
@@ -119,11 +138,7 @@ impl Sequencer {
         let number = source.next.extend(header.sequence).value();
         let ahead = i64::from(header.sequence.distance_from(source.next.sequence()));
         if !(-MISORDER_MAX..=DROPOUT_MAX).contains(&ahead) {
-            if source.jumped_to == Some(header.sequence) {
-                return Offer::NewSource;
-            }
-            source.jumped_to = Some(header.sequence.next());
-            return Offer::Drop(DropReason::Jump);
+            return self.offer_jump(now + JUMP_HOLDS * hold, number, header, payload);
         }
         if ahead < 0 {
             let before = u32::try_from(-1 - ahead).unwrap_or(u32::MAX);
@@ -139,31 +154,80 @@ impl Sequencer {
         }
         if ahead == 0 {
             source.advance(number);
+            self.forget_jump();
             return Offer::Now;
         }
         self.hold(now.saturating_add(hold), number, header, payload)
+    }
+
+    fn offer_jump(&mut self, until: u64, number: u64, header: Header, payload: &[u8]) -> Offer {
+        if let Some((jump, _)) = &self.jump {
+            let jumped_to = jump.header.sequence;
+            if header.sequence == jumped_to.next() {
+                return Offer::Jumped;
+            }
+            if header.sequence == jumped_to {
+                return Offer::Drop(DropReason::Duplicate);
+            }
+        }
+        self.forget_jump();
+        self.jump = self.keep(number, header, payload).map(|it| (it, until));
+        Offer::Held
     }
 
     fn hold(&mut self, until: u64, number: u64, header: Header, payload: &[u8]) -> Offer {
         if self.held.iter().any(|it| it.number == number) {
             return Offer::Drop(DropReason::Duplicate);
         }
-        let Some(mut bytes) = self.spare.pop() else {
+        if self.held.len() == HELD_MAX {
             return Offer::Full;
-        };
-        let len = payload.len().min(bytes.len());
-        bytes[..len].copy_from_slice(&payload[..len]);
-        let held = Held {
-            header,
-            number,
-            lost: 0,
-            bytes,
-            len,
+        }
+        self.forget_jump();
+        let Some(held) = self.keep(number, header, payload) else {
+            return Offer::Full;
         };
         let at = self.held.partition_point(|it| it.number < number);
         self.held.insert(at, held);
         self.until.get_or_insert(until);
         Offer::Held
+    }
+
+    /// There is memory for as many as are ever held, and one that has jumped.
+    fn keep(&mut self, number: u64, header: Header, payload: &[u8]) -> Option<Held> {
+        let mut bytes = self.spare.pop()?;
+        let len = payload.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&payload[..len]);
+        Some(Held {
+            header,
+            number,
+            lost: 0,
+            bytes,
+            len,
+        })
+    }
+
+    /// The packet that has jumped was a stray.
+    fn forget_jump(&mut self) {
+        if let Some((stray, _)) = self.jump.take() {
+            self.give_back(stray);
+            self.strays += 1;
+        }
+    }
+
+    /// Whether a packet that has jumped is to be believed, since nothing else has come.
+    pub(crate) fn is_jump_due(&self, now: u64) -> bool {
+        self.jump.as_ref().is_some_and(|(_, until)| *until <= now)
+    }
+
+    /// Takes the packet that has jumped; numbers go on from it.
+    pub(crate) fn take_jump(&mut self) -> Option<Held> {
+        let (jump, _) = self.jump.take()?;
+        self.source = Some(Source {
+            ssrc: jump.header.ssrc,
+            next: ExtendedSequence::first(jump.header.sequence.next()),
+            came: 1,
+        });
+        Some(jump)
     }
 
     /// Takes the first of those held if it is its turn, or has waited long enough.
@@ -202,9 +266,10 @@ impl Sequencer {
         self.spare.push(held.bytes);
     }
 
-    /// When [`Self::take`] gives something even if nothing comes.
+    /// When [`Self::take`] gives something even if nothing comes, or a jump is to be believed.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        self.until
+        let believed = self.jump.as_ref().map(|(_, until)| *until);
+        self.until.into_iter().chain(believed).min()
     }
 }
 
@@ -217,7 +282,6 @@ impl Source {
         let [.., high, low] = number.to_be_bytes();
         let sequence = Sequence::new(u16::from_be_bytes([high, low]));
         self.next = self.next.extend(sequence.next());
-        self.jumped_to = None;
     }
 }
 
@@ -258,6 +322,11 @@ mod tests {
                         sequencer.forget_source();
                         continue;
                     }
+                    Offer::Jumped => {
+                        let jump = sequencer.take_jump().unwrap();
+                        take(&mut sequencer, jump, &mut out);
+                        continue;
+                    }
                     Offer::Drop(reason) => drops.push(reason),
                 }
                 break;
@@ -270,6 +339,12 @@ mod tests {
         while let Some(held) = sequencer.take(now) {
             take(&mut sequencer, held, &mut out);
         }
+        if sequencer.is_jump_due(now) {
+            let jump = sequencer.take_jump().unwrap();
+            take(&mut sequencer, jump, &mut out);
+        }
+        drops.extend((0..sequencer.take_strays()).map(|_| DropReason::Jump));
+        assert_eq!(sequencer.spare.len(), HELD_MAX + 1, "all memory is back");
         (out, drops)
     }
 
@@ -290,9 +365,29 @@ mod tests {
 
     #[test]
     fn checklist_2_a_jump_is_believed_when_its_neighbour_comes() {
-        let (out, drops) = order(&[1, 2, 40_000, 3, 50_000, 50_001, 50_002]);
-        assert_eq!(out, [1, 2, 3, 50_001, 50_002].map(|it| (it, 0)));
-        assert_eq!(drops, [DropReason::Jump; 2]);
+        let (out, drops) = order(&[1, 2, 40_000, 3, 50_000, 50_000, 50_001, 50_002]);
+        assert_eq!(out, [1, 2, 3, 50_000, 50_001, 50_002].map(|it| (it, 0)));
+        assert_eq!(drops, [DropReason::Duplicate, DropReason::Jump]);
+    }
+
+    #[test]
+    fn checklist_2_a_jump_is_believed_when_nothing_else_comes() {
+        let (out, drops) = order(&[1, 2, 20_000, 40_000]);
+        assert_eq!(out, [1, 2, 40_000].map(|it| (it, 0)));
+        assert_eq!(drops, [DropReason::Jump]);
+        let (out, drops) = order(&[1, 40_000, 3]);
+        assert_eq!(out, [(1, 0), (3, 1)], "one with the old numbers has come");
+        assert_eq!(drops, [DropReason::Jump]);
+    }
+
+    #[test]
+    fn a_jump_waits_for_three_packet_times() {
+        let mut sequencer = Sequencer::new();
+        assert_eq!(sequencer.offer(0, 20, header(1, 1), &[]), Offer::Now);
+        assert_eq!(sequencer.offer(5, 20, header(9_000, 1), &[]), Offer::Held);
+        assert_eq!(sequencer.poll_timeout(), Some(65));
+        assert!(!sequencer.is_jump_due(64) && sequencer.is_jump_due(65));
+        assert_eq!(sequencer.offer(30, 20, header(9, 2), &[]), Offer::NewSource);
     }
 
     #[test]

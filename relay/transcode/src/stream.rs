@@ -82,7 +82,7 @@ impl Stream {
     /// If libopus has no memory, or is not given what it can do.
     pub fn new(now: Instant, plan: Plan, identity: Identity) -> Result<Self, Error> {
         let is_decoded = plan.work() == Work::Transcode;
-        let near = is_decoded.then(|| Near::new(plan.from.codec, plan.rate()));
+        let near = is_decoded.then(|| Near::new(plan.from.codec, plan.to.codec));
         let clock_hz = plan.from.codec.rtp_clock_hz();
         Ok(Self {
             plan,
@@ -104,10 +104,11 @@ impl Stream {
         })
     }
 
-    /// Begins with the number, the timestamp and the marker of the first packet that comes. Nothing
-    /// that can be read may have come yet.
+    /// Begins with the source, the number, the timestamp and the marker of the first packet that
+    /// comes, as a translator does (RFC 3550 §7.1). Nothing that can be read may have come yet.
     pub fn begin_as(&mut self, first: &Packet<&[u8]>) {
         debug_assert_eq!(self.counters.packets_out, 0);
+        self.identity.ssrc = first.ssrc();
         self.sequence = first.sequence().value();
         self.far.begin_as(first.timestamp(), first.marker());
     }
@@ -164,6 +165,9 @@ impl Stream {
         self.reception.note(now, &header, is_speech);
         self.arrange(now, header, packet.payload());
         self.take_held(now);
+        for _ in 0..self.sequencer.take_strays() {
+            self.counters.drop_one(DropReason::Jump);
+        }
     }
 
     /// Brings a packet into its place. Each time round, one that is held leaves, or the source is
@@ -183,8 +187,11 @@ impl Stream {
                     while let Some(held) = self.sequencer.take_first() {
                         self.handle_held(now, held);
                     }
+                    self.sequencer.forget_source();
                     self.begin_source(now);
+                    self.far.begin_source();
                 }
+                Offer::Jumped => self.take_jump(now),
             }
         }
     }
@@ -192,6 +199,21 @@ impl Stream {
     fn take_held(&mut self, now: u64) {
         while let Some(held) = self.sequencer.take(now) {
             self.handle_held(now, held);
+        }
+        if self.sequencer.is_jump_due(now) {
+            self.take_jump(now);
+        }
+    }
+
+    /// The sender counts from somewhere else now. What leaves goes on as if it did not: the time
+    /// that has passed is known by the clock alone.
+    fn take_jump(&mut self, now: u64) {
+        while let Some(held) = self.sequencer.take_first() {
+            self.handle_held(now, held);
+        }
+        self.begin_source(now);
+        if let Some(jump) = self.sequencer.take_jump() {
+            self.handle_held(now, jump);
         }
     }
 
@@ -291,7 +313,6 @@ impl Stream {
     fn begin_source(&mut self, now: u64) {
         self.finish_speech();
         self.counters.source_changes += 1;
-        self.sequencer.forget_source();
         self.timeline.forget();
         self.is_one_missing = false;
         self.end_event(now);
@@ -302,7 +323,6 @@ impl Stream {
             self.counters.drop_one(DropReason::Codec);
         }
         self.skip_to(now);
-        self.far.begin_source();
     }
 
     /// As much time passes on our own stream as by the clock, if that is long.

@@ -31,7 +31,7 @@ impl Stream {
         let now = self.read(now);
         self.finish_speech();
         let is_decoded = plan.work() == Work::Transcode;
-        let near = is_decoded.then(|| Near::new(plan.from.codec, plan.rate()));
+        let near = is_decoded.then(|| Near::new(plan.from.codec, plan.to.codec));
         let near = near.transpose()?;
         let is_far_kept = is_decoded
             && self.near.is_some()

@@ -1,7 +1,10 @@
 //! Keys: events as events, events as tones, tones as events.
 
+use std::collections::VecDeque;
+
 use codec::telephone_event::{self, Heard, Receiver, Sender};
 use codec::tone::{Detector, Edge, Generator};
+use codec::{Codec, g711};
 
 use super::Stream;
 use crate::counters::DropReason;
@@ -16,11 +19,11 @@ const STALE: u64 = 200 * MS;
 /// What one packet may make a tone longer by, in milliseconds: some packets were lost before it.
 const TONE_STEP_MS_MAX: u64 = 200;
 
-/// In which a tone fades away, in milliseconds.
-const TONE_END_MS: u64 = 5;
+/// The longest packet that is said to its end when a key is heard in it, in milliseconds.
+const WHOLE_MS_MAX: u64 = 20;
 
-/// How much of a tone has passed when it is told, in milliseconds, at least.
-const TONE_TOLD_MS: u64 = 25;
+/// Edges that wait for their packet: those of 200 ms in which each block sounds like another key.
+const EDGES_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -32,22 +35,31 @@ pub(super) struct Keys {
     /// When something of it last came.
     heard_at: u64,
     detector: Option<Box<Detector>>,
-    edges: Edges,
+    /// Keys that were heard to begin and to end, and where.
+    edges: VecDeque<(u64, Edge)>,
+    says: Says,
     /// The near side says events, and the far side has none.
     sings: bool,
 }
 
-/// What a listener told of one packet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Edges {
-    began: Option<(u8, u8)>,
-    did_end: bool,
-    is_held: bool,
+/// What the packet that is being filled says, if keys are listened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Says {
+    Speech,
+    /// The key that was heard before it began.
+    Key,
+    /// The same, for the last time.
+    KeyEnd,
 }
 
 impl Keys {
     pub(super) fn new(plan: &Plan) -> Self {
         let detector = || Box::new(Detector::new(plan.from.codec.rate()));
+        let edges_max = if plan.listens_for_keys() {
+            EDGES_MAX
+        } else {
+            0
+        };
         Self {
             receiver: Receiver::new(),
             sender: Sender::new(),
@@ -55,7 +67,8 @@ impl Keys {
             begin: 0,
             heard_at: 0,
             detector: plan.listens_for_keys().then(detector),
-            edges: Edges::default(),
+            edges: VecDeque::with_capacity(edges_max),
+            says: Says::Speech,
             sings: plan.from.events.is_some() && plan.to.events.is_none(),
         }
     }
@@ -63,7 +76,8 @@ impl Keys {
     /// Another source follows.
     pub(super) fn reset(&mut self, plan: &Plan) {
         self.receiver = Receiver::new();
-        self.edges = Edges::default();
+        self.edges.clear();
+        self.says = Says::Speech;
         if let Some(detector) = &mut self.detector {
             **detector = Detector::new(plan.from.codec.rate());
         }
@@ -78,19 +92,71 @@ impl Keys {
         self.receiver.is_active().then_some(self.heard_at + STALE)
     }
 
-    /// Listens to what the near side says; whether it is a key, and so to be said as an event.
-    pub(super) fn takes_away(&mut self, decoded: &[i16]) -> bool {
+    /// Listens to what the near side says. `place_of` tells where on the timeline it is after so
+    /// many samples.
+    pub(super) fn listen(&mut self, decoded: &[i16], place_of: impl Fn(usize) -> u64) {
         let Some(detector) = &mut self.detector else {
-            return false;
+            return;
         };
         let edges = &mut self.edges;
-        edges.began = None;
-        detector.listen(decoded, |edge| match edge {
-            Edge::Began { event, volume } => edges.began = Some((event, volume)),
-            Edge::Ended { .. } => edges.did_end = true,
+        detector.listen(decoded, |heard, edge| {
+            if edges.len() == EDGES_MAX {
+                edges.pop_front();
+            }
+            edges.push_back((place_of(heard), edge));
         });
-        edges.is_held = detector.held().is_some();
-        edges.is_held
+    }
+
+    /// A key is said, or will be.
+    pub(super) fn is_busy(&self) -> bool {
+        self.says != Says::Speech || !self.edges.is_empty()
+    }
+
+    /// A packet begins at this place: what it says. A key that begins with it is told, with its
+    /// volume. What was heard before it counts, and of that one key alone, so that none is lost in
+    /// long packets.
+    fn turn(&mut self, place: u64) -> Option<(u8, u8)> {
+        while let Some(&(at, edge)) = self.edges.front()
+            && at <= place
+        {
+            match edge {
+                Edge::Began { event, volume } if self.says == Says::Speech => {
+                    self.edges.pop_front();
+                    self.says = Says::Key;
+                    return Some((event, volume));
+                }
+                Edge::Ended { .. } if self.says == Says::Speech => {
+                    self.edges.pop_front();
+                }
+                _ => {
+                    if let Edge::Ended { .. } = edge {
+                        self.edges.pop_front();
+                    }
+                    self.says = Says::KeyEnd;
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// A packet that says a key is full up to this place; whether it is the last. A long packet is
+    /// if the key was heard to end in it; after a short one it is the next.
+    fn is_last(&mut self, place: u64, is_long: bool) -> bool {
+        if let Some((at, Edge::Ended { .. })) = self.edges.front()
+            && is_long
+            && *at <= place
+        {
+            self.edges.pop_front();
+            self.says = Says::KeyEnd;
+        }
+        self.says == Says::KeyEnd
+    }
+
+    /// From where on a packet that says speech is silent, since a key was heard in it.
+    fn silent_from(&self) -> Option<u64> {
+        let (at, edge) = self.edges.front()?;
+        (self.says == Says::Speech && matches!(edge, Edge::Began { .. })).then_some(*at)
     }
 }
 
@@ -159,7 +225,6 @@ impl Stream {
             self.sing(now, end.saturating_sub(self.far.end()));
             if heard.is_end {
                 self.keys.generator.end();
-                self.sing(now, self.samples(TONE_END_MS));
             }
             return;
         }
@@ -204,6 +269,7 @@ impl Stream {
         let mut tone = [0; SAMPLES_MAX];
         let tone = &mut tone[..usize::try_from(samples).unwrap_or(0).min(SAMPLES_MAX)];
         self.keys.generator.generate(tone);
+        round(self.plan.to.codec, tone);
         self.far.push(now, tone, &mut self.counters);
         self.pause.note_overrun(self.samples(TONE_STEP_MS_MAX));
     }
@@ -219,36 +285,100 @@ impl Stream {
         if let Some(heard) = self.keys.receiver.handle_timeout() {
             self.continue_event(now, &heard);
         }
-        if std::mem::take(&mut self.keys.edges.is_held) {
+        if self.keys.says != Says::Speech {
             self.say_event(now, self.far.end(), true);
+            self.keys.says = Says::Speech;
         }
+        self.keys.edges.clear();
     }
 
-    /// Says the key that is heard, instead of so many samples.
-    pub(super) fn replace_by_event(&mut self, now: u64, samples: u64) {
-        if let Some((event, volume)) = self.keys.edges.began.take() {
-            self.report_key_end(now);
-            self.far.blank();
-            self.settle(now);
-            let told = self.samples(TONE_TOLD_MS);
-            self.keys.begin = self.far.end().saturating_sub(told);
-            if let Some(events) = self.plan.to.events {
-                let timestamp = self.far.timestamp(self.keys.begin, events.clock_hz);
-                self.keys.sender.begin(timestamp, event, volume);
+    /// Adds samples, of which packets are filled. One that begins when a key was heard says that
+    /// key instead.
+    pub(super) fn push(&mut self, now: u64, samples: &[i16]) {
+        if self.keys.detector.is_none() {
+            return self.far.push(now, samples, &mut self.counters);
+        }
+        let mut rest = samples;
+        while !rest.is_empty() {
+            if !self.far.is_begun() {
+                self.begin_key();
             }
+            let (these, others) = rest.split_at(self.len_alike(rest.len()));
+            self.push_alike(now, these);
+            rest = others;
         }
-        self.counters.drop_one(DropReason::Suppressed);
-        self.pause.note();
-        self.settle(now);
-        let samples = self.pause.beyond_overrun(samples);
-        self.far.skip(samples);
-        self.say_event(now, self.far.end(), false);
     }
 
-    /// Says that the key that was heard is over, if it is.
-    pub(super) fn report_key_end(&mut self, now: u64) {
-        if std::mem::take(&mut self.keys.edges.did_end) && self.keys.sender.is_active() {
-            self.say_event(now, self.far.end(), true);
+    /// A packet begins, and a key perhaps with it.
+    fn begin_key(&mut self) {
+        let place = self.far.end();
+        if let Some((event, volume)) = self.keys.turn(place)
+            && let Some(events) = self.plan.to.events
+        {
+            self.keys.begin = place;
+            let timestamp = self.far.timestamp(place, events.clock_hz);
+            self.keys.sender.begin(timestamp, event, volume);
         }
+    }
+
+    /// How many of so many samples are in the packet that is being filled, and are said or not said
+    /// alike.
+    fn len_alike(&self, samples: usize) -> usize {
+        let len = samples.min(self.far.room());
+        let until = self
+            .silent_from()
+            .map_or(0, |it| it.saturating_sub(self.far.end()));
+        match usize::try_from(until) {
+            Ok(until) if until > 0 => len.min(until),
+            _ => len,
+        }
+    }
+
+    /// Only of long packets: who understands events hears little enough of the tone in others, and
+    /// they stay whole.
+    fn silent_from(&self) -> Option<u64> {
+        self.keys.silent_from().filter(|_| self.is_long())
+    }
+
+    fn is_long(&self) -> bool {
+        self.far.packet_samples() > self.samples(WHOLE_MS_MAX)
+    }
+
+    fn push_alike(&mut self, now: u64, samples: &[i16]) {
+        if self.keys.says != Says::Speech {
+            if self.far.withhold(samples.len()) {
+                self.say_key(now);
+            }
+        } else if self.silent_from().is_some_and(|it| it <= self.far.end()) {
+            static SILENCE: [i16; SAMPLES_MAX] = [0; SAMPLES_MAX];
+            let silence = &SILENCE[..samples.len().min(SAMPLES_MAX)];
+            self.far.push(now, silence, &mut self.counters);
+        } else {
+            self.far.push(now, samples, &mut self.counters);
+        }
+    }
+
+    /// Says the key for as long as a packet that was filled.
+    fn say_key(&mut self, now: u64) {
+        let is_long = self.is_long();
+        let is_end = self.keys.is_last(self.far.end(), is_long);
+        self.counters.drop_one(DropReason::Suppressed);
+        self.say_event(now, self.far.end(), is_end);
+        // What is missing now is no loss: nothing was being said.
+        self.pause.note();
+        if is_end {
+            self.keys.says = Says::Speech;
+        }
+    }
+}
+
+/// Rounds a tone to what G.711 can say.
+fn round(codec: Codec, tone: &mut [i16]) {
+    for sample in tone {
+        *sample = match codec {
+            Codec::Pcmu => g711::ULAW.nearest(*sample),
+            Codec::Pcma => g711::ALAW.nearest(*sample),
+            _ => return,
+        };
     }
 }

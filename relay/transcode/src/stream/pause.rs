@@ -216,7 +216,7 @@ impl Stream {
         while samples > 0 {
             let len = samples.min(SAMPLES_MAX);
             self.pause.generator.generate(&mut noise[..len]);
-            self.far.push(now, &noise[..len], &mut self.counters);
+            self.push(now, &noise[..len]);
             samples -= len;
         }
     }

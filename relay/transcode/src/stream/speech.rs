@@ -118,8 +118,7 @@ impl Stream {
         let made_up = &mut made_up[..len.min(SAMPLES_MAX)];
         near.conceal(next, made_up);
         let far = near.resample(made_up, &mut resampled);
-        let far = &far[..far.len().min(wanted)];
-        self.far.push(now, far, &mut self.counters);
+        self.push(now, &far[..far.len().min(wanted)]);
     }
 
     fn add_speech(&mut self, now: u64, payload: &[u8], far_samples: u64, overlap: u64) {
@@ -182,13 +181,15 @@ impl Stream {
         let samples = samples
             .get(usize::try_from(overlap).unwrap_or(0)..)
             .unwrap_or_default();
-        if self.keys.takes_away(decoded) {
-            return self.replace_by_event(now, samples.len() as u64);
-        }
-        self.report_key_end(now);
-        if self.is_silence(samples, is_sign_of_life) {
+        let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
+        let start = self.far.end();
+        self.keys.listen(decoded, |heard| {
+            let heard = heard as u64 * u64::from(to.hz()) / u64::from(from.hz());
+            (start + heard).saturating_sub(overlap)
+        });
+        if !self.keys.is_busy() && self.is_silence(samples, is_sign_of_life) {
             return self.say_silence(now, samples.len() as u64);
         }
-        self.far.push(now, samples, &mut self.counters);
+        self.push(now, samples);
     }
 }

@@ -2,7 +2,7 @@
 
 use codec::telephone_event::{Payload, Receiver};
 use codec::tone::{Detector, Edge, Generator};
-use codec::{Codec, Decoder, Rate, SAMPLES_MAX};
+use codec::{Codec, Decoder, Rate, SAMPLES_MAX, g711};
 use relay_transcode::{DropReason, Events, Plan};
 
 use crate::harness::{EVENTS, Phone, Wire, pt, side, speech, with_events};
@@ -193,7 +193,7 @@ fn keys_heard(codec: Codec, wire: &Wire) -> Vec<u8> {
     let (mut detector, mut keys) = (Detector::new(codec.rate()), vec![]);
     for it in wire.speech() {
         let len = decoder.decode(&it.payload, &mut samples).unwrap();
-        detector.listen(&samples[..len], |edge| {
+        detector.listen(&samples[..len], |_, edge| {
             if let Edge::Began { event, .. } = edge {
                 keys.push(event);
             }
@@ -258,12 +258,146 @@ fn checklist_11_tones_become_events_where_only_the_far_side_has_them() {
         let last = heard.last().unwrap();
         let ms = last.duration / u64::from(to.rtp_clock_hz() / 1_000);
         assert!(
-            last.is_end && last.event == KEY && (180..=260).contains(&ms),
+            last.is_end && last.event == KEY && (180..=220).contains(&ms),
             "{name}: {ms} ms"
         );
         assert_eq!(events.iter().filter(|it| it.marker).count(), 1, "{name}");
-        assert_eq!(keys_heard(to, &wire), [], "{name}: not said twice");
-        let end = wire.speech().last().unwrap().timestamp;
-        assert_eq!(end, 39 * to.ticks(to.rate().samples(20)), "{name}");
+        let ticks = to.ticks(to.rate().samples(20));
+        let begin = events[0].timestamp;
+        assert_eq!(begin % ticks, 0, "{name}: whole packets");
+        assert!(
+            (10 * ticks..=12 * ticks).contains(&begin),
+            "{name}: from {begin} on"
+        );
+        // Each packet time is said once, as speech or as a key.
+        let key = u32::try_from(last.duration).unwrap();
+        let expected: Vec<_> = (0..40)
+            .map(|at| at * ticks)
+            .filter(|it| !(begin..begin + key).contains(it))
+            .collect();
+        let said: Vec<_> = wire.speech().iter().map(|it| it.timestamp).collect();
+        assert_eq!(said, expected, "{name}");
+        let marked = wire.speech().iter().filter(|it| it.marker).count();
+        assert_eq!(marked, 1, "{name}: a key is no pause");
     }
+}
+
+/// What leaves when a key of so many milliseconds is sung after 40 ms of silence, in packets of 20
+/// ms, towards who has events and wants packets of so many.
+fn sung(key_ms: usize, ptime_ms: u16) -> Wire {
+    let mut plan = Plan::new(side(Codec::Pcmu), with_events(side(Codec::Pcmu)));
+    plan.to.ptime_ms = ptime_ms;
+    let (mut wire, mut phone) = (Wire::new(plan), Phone::new(plan.from));
+    let mut sound = vec![0; 320];
+    let mut generator = Generator::new(Rate::Narrow);
+    generator.begin(KEY, 10);
+    let mut tone = vec![0; 8 * key_ms];
+    generator.generate(&mut tone);
+    sound.extend(&tone);
+    sound.resize(8 * 600, 0);
+    for (at, samples) in (0..).zip(sound.chunks_exact(160)) {
+        let packet = phone.speak(samples);
+        wire.send(at * 20_000, &packet);
+    }
+    wire.run_until(2_000_000);
+    wire
+}
+
+#[test]
+fn checklist_11_a_key_that_is_heard_is_said_in_whole_packets() {
+    let wire = sung(60, 20);
+    let events: Vec<_> = wire
+        .of(EVENTS)
+        .iter()
+        .map(|it| {
+            let payload = Payload::parse(&it.payload).unwrap();
+            assert_eq!((payload.event, payload.volume), (KEY, 10));
+            (it.timestamp, payload.duration, payload.is_end, it.marker)
+        })
+        .collect();
+    // It is heard in the fourth packet, and known to be over in the sixth.
+    let end = (640, 480, true, false);
+    assert_eq!(
+        events,
+        [
+            (640, 160, false, true),
+            (640, 320, false, false),
+            end,
+            end,
+            end
+        ]
+    );
+    let speech = wire.speech();
+    let said: Vec<_> = speech.iter().map(|it| it.timestamp / 160).collect();
+    assert_eq!(
+        said,
+        [&[0, 1, 2, 3][..], &(7..30).collect::<Vec<_>>()].concat()
+    );
+    assert!(!speech[4].marker, "a key is no pause");
+}
+
+#[test]
+fn checklist_11_little_is_heard_of_a_key_that_is_an_event_too() {
+    for (ptime_ms, leaked_ms_max) in [(10, 49), (20, 59), (40, 39), (60, 39), (120, 39)] {
+        let wire = sung(200, ptime_ms);
+        let speech = wire.speech().into_iter();
+        let samples = speech.flat_map(|it| it.payload.iter().map(|it| g711::ULAW.decode(*it)));
+        let loud = samples.filter(|it| it.unsigned_abs() > 100).count();
+        assert!(
+            (16 * 8..=leaked_ms_max * 8).contains(&loud),
+            "{ptime_ms} ms: {loud} samples"
+        );
+        let events = wire.of(EVENTS);
+        let last = Payload::parse(&events.last().unwrap().payload).unwrap();
+        let of_packet = ptime_ms * 8;
+        assert!(
+            last.is_end && last.duration.is_multiple_of(of_packet),
+            "{ptime_ms} ms"
+        );
+        assert!(last.duration.abs_diff(1_600) <= of_packet, "{ptime_ms} ms");
+    }
+}
+
+#[test]
+fn checklist_11_a_key_that_is_shorter_than_a_packet_is_said() {
+    let wire = sung(50, 120);
+    let events = wire.of(EVENTS);
+    assert!(events[0].marker);
+    let ends = events
+        .iter()
+        .filter(|it| Payload::parse(&it.payload).unwrap().is_end);
+    assert_eq!((events.len(), ends.count()), (3, 3));
+}
+
+#[test]
+fn checklist_11_a_tone_is_as_long_as_its_event() {
+    let plan = Plan::new(with_events(side(Codec::Pcma)), side(Codec::Pcmu));
+    let (mut wire, mut phone) = (Wire::new(plan), Phone::new(plan.from));
+    let packet = phone.speak(&[0; 160]);
+    wire.send(0, &packet);
+    for at in 1..=3_u16 {
+        let payload = Payload {
+            event: KEY,
+            is_end: at == 3,
+            volume: 10,
+            duration: at * 160,
+        };
+        let packet = phone.packet(EVENTS, phone.timestamp, &payload.emit());
+        wire.send(u64::from(at) * 20_000, &packet);
+    }
+    phone.pause(480);
+    let packet = phone.speak(&[0; 160]);
+    wire.send(80_000, &packet);
+    wire.run_until(200_000);
+    let mut generator = Generator::new(Rate::Narrow);
+    generator.begin(KEY, 10);
+    let mut expected = [0; 480];
+    generator.generate(&mut expected);
+    let speech = wire.speech();
+    assert_eq!(speech.len(), 5);
+    let tone = speech[1..4].iter().flat_map(|it| &it.payload);
+    for (octet, expected) in tone.zip(expected) {
+        assert_eq!(g711::ULAW.decode(*octet), g711::ULAW.nearest(expected));
+    }
+    assert!(speech[1..].iter().all(|it| !it.marker));
 }

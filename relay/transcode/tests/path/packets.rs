@@ -1,7 +1,7 @@
 //! Packets out of order, twice, from other sources, of other lengths.
 
 use codec::ilbc::Mode;
-use codec::{Codec, Decoder, Encoder, PAYLOAD_LEN_MAX, Rate, SAMPLES_MAX, opus};
+use codec::{Codec, Decoder, Encoder, PAYLOAD_LEN_MAX, Rate, SAMPLES_MAX, g711, opus};
 use relay_transcode::{DropReason, Plan};
 
 use crate::harness::{CODECS, OURS, Phone, Wire, segmental_snr_db, side, speech};
@@ -238,6 +238,54 @@ fn checklist_15_a_source_without_a_gap_is_heard_from_its_first_packet() {
             "{codec:?}: the decoder began anew"
         );
     }
+}
+
+#[test]
+fn checklist_3_the_far_stream_goes_on_over_a_jump_of_one_packet() {
+    let (from, mut to) = (side(Codec::Pcmu), side(Codec::Pcmu));
+    to.ptime_ms = 30;
+    let (mut wire, mut phone) = (Wire::new(Plan::new(from, to)), Phone::new(from));
+    for at in 0..5 {
+        let packet = phone.speak(&[1_000; 160]);
+        wire.send(at * 20_000, &packet);
+    }
+    (phone.sequence, phone.timestamp) = (8_000, 500_000);
+    let packet = phone.speak(&[2_000; 480]);
+    wire.send(100_000, &packet);
+    assert_eq!(wire.speech().len(), 3, "it may be a stray");
+    wire.run_until(300_000);
+    let out = wire.speech();
+    let heads: Vec<_> = out.iter().map(|it| (it.timestamp, it.marker)).collect();
+    let at = |at: u32| (at * 240, at == 0);
+    assert_eq!(heads, [at(0), at(1), at(2), at(3), at(4)]);
+    let first = (g711::ULAW.encode(1_000), g711::ULAW.encode(2_000));
+    assert_eq!(
+        (out[3].payload[79], out[3].payload[80]),
+        first,
+        "nothing is lost"
+    );
+    assert_eq!(wire.stream.counters().dropped(DropReason::Jump), 0);
+}
+
+#[test]
+fn a_stray_packet_is_not_heard() {
+    let plan = Plan::new(side(Codec::Pcmu), side(Codec::Gsm));
+    let (mut wire, mut phone) = (Wire::new(plan), Phone::new(side(Codec::Pcmu)));
+    for at in 0..20 {
+        let packet = phone.speak(&[1_000; 160]);
+        wire.send(at * 20_000, &packet);
+        if at == 10 {
+            let (sequence, timestamp) = (phone.sequence, phone.timestamp);
+            (phone.sequence, phone.timestamp) = (8_000, 500_000);
+            let stray = phone.speak(&[-9_000; 160]);
+            wire.send(at * 20_000 + 1_000, &stray);
+            (phone.sequence, phone.timestamp) = (sequence, timestamp);
+        }
+    }
+    wire.run_until(1_000_000);
+    assert_eq!(wire.speech().len(), 20);
+    assert_eq!(wire.stream.counters().dropped(DropReason::Jump), 1);
+    assert_eq!(wire.stream.counters().source_changes, 0);
 }
 
 #[test]
