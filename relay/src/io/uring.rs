@@ -107,6 +107,8 @@ pub(crate) struct Uring {
     to_arm: Vec<SocketId>,
     /// Sockets whose receive ended for want of buffers.
     starved: Vec<SocketId>,
+    /// Closed sockets whose receives are to be ended.
+    to_cancel: Vec<SocketId>,
     /// Sockets with no receive, closed when what was asked of them has been submitted.
     idle_closes: Vec<SocketId>,
     /// Sockets that are gone, for [`Uring::poll_removed`].
@@ -142,6 +144,9 @@ struct Socket {
     overflow: u32,
 }
 
+// A call has four of them.
+const _: () = assert!(size_of::<Slot>() <= 24);
+
 impl Uring {
     pub(super) fn open(
         size: UringSize,
@@ -160,6 +165,7 @@ impl Uring {
             slots: Vec::new(),
             to_arm: Vec::new(),
             starved: Vec::new(),
+            to_cancel: Vec::new(),
             idle_closes: Vec::new(),
             removed: VecDeque::new(),
             batch: Vec::with_capacity(usize::try_from(ring_size.completions).unwrap_or(0)),
@@ -182,7 +188,9 @@ impl Uring {
         let timeout = self.budget.timeout(now, timeout);
         let company = self.batching.turn(now);
         let company = company.filter(|it| timeout.is_none_or(|timeout| timeout >= it.bound));
-        if !self.starved.is_empty() {
+        let unfinished = [&self.starved, &self.to_arm, &self.to_cancel];
+        let is_deaf = !self.is_mailbox_armed;
+        if is_deaf || unfinished.into_iter().any(|it| !it.is_empty()) {
             // Their turn is next: what was sent makes no completion, so nothing else may come.
             return self.enter(Some(Duration::ZERO), None);
         }
@@ -225,11 +233,25 @@ impl Uring {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.pool.publish();
         if !self.is_mailbox_armed {
-            self.ring.arm_mailbox(self.wake.as_fd())?;
-            self.is_mailbox_armed = true;
+            self.is_mailbox_armed = has_room(self.ring.arm_mailbox(self.wake.as_fd()))?;
         }
         self.feed_starved();
+        self.cancel_closing()?;
         self.arm()
+    }
+
+    /// Ends the receives of closed sockets.
+    fn cancel_closing(&mut self) -> io::Result<()> {
+        while let Some(id) = self.to_cancel.pop() {
+            // It may be over by now, and the slot even another socket's.
+            if matches!(self.slots.get(id.index()), Some(Slot::Closing))
+                && !has_room(self.ring.cancel_receive(id))?
+            {
+                self.to_cancel.push(id);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Has as many be armed as there are buffers for, those that have waited longest first.
@@ -250,8 +272,11 @@ impl Uring {
                 && !socket.is_armed
                 && !socket.is_resting
             {
-                self.ring.arm_receive(id)?;
-                socket.is_armed = true;
+                socket.is_armed = has_room(self.ring.arm_receive(id))?;
+                if !socket.is_armed {
+                    self.to_arm.push(id);
+                    break;
+                }
             }
         }
         Ok(())
@@ -311,9 +336,9 @@ impl Uring {
         };
         let is_armed = socket.is_armed;
         *slot = Slot::Closing;
-        let is_cancelled = is_armed && self.ring.cancel_receive(id).is_ok();
-        if !is_cancelled {
-            self.idle_closes.push(id);
+        match is_armed {
+            true => self.to_cancel.push(id),
+            false => self.idle_closes.push(id),
         }
     }
 
@@ -477,6 +502,15 @@ impl Uring {
         }
         self.slots[id.index()] = Slot::Empty;
         self.removed.push_back(id);
+    }
+}
+
+/// Whether there was room for a request: if not, it is to be made in the next turn.
+fn has_room(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

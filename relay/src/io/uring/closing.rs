@@ -55,7 +55,9 @@ impl Uring {
 
     /// Asks for the end of each receive. Says how many there are, with the watch of the mailbox.
     fn cancel_all(&mut self) -> usize {
-        let mut cancelled = 0;
+        let mut cancelled = self.to_cancel.len();
+        let _ = self.cancel_closing();
+        cancelled -= self.to_cancel.len();
         for index in 0..self.slots.len() {
             let is_armed = matches!(&self.slots[index], Slot::Open(socket) if socket.is_armed);
             if let Some(index) = u32::try_from(index).ok().filter(|_| is_armed) {
@@ -91,6 +93,7 @@ impl Drop for Uring {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::UdpSocket;
     use std::os::fd::OwnedFd;
     use std::sync::Arc;
@@ -133,6 +136,29 @@ mod tests {
         // The queue of this ring has room for 256.
         assert!(closed.turns < receives / 50, "{} waits", closed.turns);
         assert_eq!(uring.close_all(), Closed::default(), "nothing is left");
+    }
+
+    #[test]
+    fn more_sockets_than_the_queue_has_room_for_are_removed_in_one_turn() {
+        const SOCKETS: u32 = 300;
+        let Some(mut uring) = ring_with(SOCKETS) else {
+            return;
+        };
+        for index in 0..SOCKETS {
+            uring.remove_socket(SocketId::new(index));
+        }
+        let mut removed = BTreeSet::new();
+        for _ in 0..1_000 {
+            if removed.len() == usize::try_from(SOCKETS).unwrap() {
+                break;
+            }
+            uring.flush().unwrap();
+            uring.enter(Some(TURN_TIMEOUT), None).unwrap();
+            uring.for_each(|_, _| Verdict::Drop(DropReason::UnknownFlow));
+            removed.extend(std::iter::from_fn(|| uring.poll_removed()));
+        }
+        assert!(removed.into_iter().eq((0..SOCKETS).map(SocketId::new)));
+        assert_eq!(uring.under_way(), 1, "the mailbox");
     }
 
     #[test]

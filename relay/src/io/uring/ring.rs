@@ -252,15 +252,14 @@ impl Ring {
             args = args.timespec(timespec);
         }
         match self.ring.submitter().submit_with_args(want, &args) {
-            Ok(_) => {
+            // It takes fewer than all if it has no memory for them.
+            Ok(_) if self.is_submitted() => {
                 self.copies_used = 0;
                 Ok(())
             }
-            Err(error) => match error.raw_os_error() {
-                // The deadline, a signal; and a kernel that wants completions to be taken first.
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
-            },
+            Ok(_) => Ok(()),
+            Err(error) if is_passing(&error) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -274,11 +273,15 @@ impl Ring {
         self.ring.submission().cq_overflow()
     }
 
+    /// `WouldBlock` if there is no room now.
     fn push(&mut self, entry: squeue::Entry, token: Token) -> io::Result<()> {
         let entry = entry.user_data(token.pack());
-        if self.ring.submission().is_full() {
-            // Makes room, since the kernel takes all entries over.
-            self.ring.submit()?;
+        if self.ring.submission().is_full()
+            // Makes room, since the kernel takes all entries over, unless it cannot now.
+            && let Err(error) = self.ring.submit()
+            && !is_passing(&error)
+        {
+            return Err(error);
         }
         // JUSTIFICATION: an entry holds addresses, whose validity the crate cannot know.
         // SAFETY: the crate wants the parameters to be valid for the whole operation. `header`
@@ -287,8 +290,17 @@ impl Ring {
         // outlives the ring, and is not handed out again before `is_submitted`, since `Uring` keeps
         // its lease; the eventfd is kept open by `Uring`; other entries hold no address.
         unsafe { self.ring.submission().push(&entry) }
-            .map_err(|_| io::ErrorKind::QuotaExceeded.into())
+            .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
     }
+}
+
+/// The deadline, a signal; or a kernel that wants completions to be taken first, or has no memory
+/// now: what it did not take is there still.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)
+    )
 }
 
 impl Copied {
