@@ -26,6 +26,9 @@ const MADE_MAX: usize = 256;
 /// A stream of which something came so lately goes on.
 const LIVE: Duration = Duration::from_millis(500);
 
+/// Who has sent something since the report before the last one is a sender (RFC 3550 §6.4).
+const SENDER: Duration = Duration::from_secs(12);
+
 /// Octets of our name.
 const CNAME_LEN: usize = 12;
 
@@ -311,7 +314,9 @@ impl Relay {
         let sent = self.sent(now, call, (received_at, sent));
         let sent = sent.filter(|_| !is_remade);
         let Identity { cname, .. } = self.reports.identity;
-        let ntp_time = self.reports.identity.ntp(now);
+        let timed_at = sent.map_or(now, |(_, at)| at);
+        let sent = sent.map(|(it, _)| it);
+        let ntp_time = self.reports.identity.ntp(timed_at);
         let endpoint = self.flows.open(socket)?;
         let reported = endpoint.reported;
         let Rtcp::Answer(reporter) = &mut endpoint.rare_mut().on_rtcp else {
@@ -347,15 +352,15 @@ impl Relay {
         Some(Report { egress, bytes, len })
     }
 
-    /// What leaves from a port for its peer, if that is what arrives at another, and goes on: of a
-    /// stream that pauses nobody knows its timestamp of now, so that who is sent it gets a receiver
-    /// report (RFC 3550 §6.4).
+    /// What leaves from a port for its peer, if that is what arrives at another, and went on
+    /// lately; and the moment that its timestamp is of. Of a stream that pauses nobody knows the
+    /// timestamp of now, but that of its newest packet and when that came are a true pair.
     fn sent(
         &mut self,
         now: Instant,
         call: CallKey,
         (leaves, arrives): (Port, Option<Port>),
-    ) -> Option<Reception> {
+    ) -> Option<(Reception, Instant)> {
         let leaves = self.socket_of(call, leaves).ok()?;
         let found = self.reception(now, call, arrives)?;
         let socket = self.socket_of(call, arrives?).ok()?;
@@ -365,7 +370,13 @@ impl Relay {
         // What is made of it has other numbers, and who makes it reports on them.
         let is_remade = endpoint.is_taken() && endpoint.rare().reports.is_some();
         let is_sent = endpoint.rtp == Some(leaves) && !is_stopped && !is_remade;
-        (is_sent && is_live(endpoint, now)).then_some(found)
+        let heard_at = endpoint.heard_at.filter(|at| now < *at + SENDER)?;
+        let timed_at = if is_live(endpoint, now) {
+            now
+        } else {
+            heard_at
+        };
+        is_sent.then_some((found, timed_at))
     }
 
     /// What the peer of a port of a call sends.

@@ -61,13 +61,12 @@ fn both_phones_get_reports_of_what_the_relay_measured() {
         alice.expect(&rtp(9, 1), first);
         // Hers ends at the relay: the next thing that Bob hears is the relay's.
         alice.send(&rtcp(7), first);
-        // They pause, so that nothing is said of what they are sent.
         for (phone, from, heard, lost) in [(&alice, first, 7, 1), (&bob, first + 2, 9, 0)] {
             let (report, came_from) = phone.receive();
             assert_eq!(came_from, from);
             let compound = Compound::parse(&report).unwrap();
-            let Body::ReceiverReport(report) = compound.packets().next().unwrap().body() else {
-                panic!("nothing was sent lately");
+            let Body::SenderReport(report) = compound.packets().next().unwrap().body() else {
+                panic!("something was sent lately");
             };
             let block = report.blocks().next().unwrap();
             assert_eq!((block.ssrc.value(), block.lost), (heard, lost));

@@ -97,6 +97,11 @@ fn read_receiver(report: &Report) -> (u32, Option<ReportBlock>) {
     (report.ssrc().value(), report.blocks().next())
 }
 
+/// When a sender report was true, in NTP's time.
+fn ntp(report: &Report) -> u64 {
+    u64::from_be_bytes(report.bytes()[8..16].try_into().unwrap())
+}
+
 /// What a sender report says: who sends, its timestamp, packets, octets; and the block.
 fn read(report: &Report) -> (u32, [u32; 3], Option<ReportBlock>) {
     let compound = Compound::parse(report.bytes()).unwrap();
@@ -231,10 +236,27 @@ fn reports_of_peers_end_here_and_are_answered() {
 }
 
 #[test]
-fn of_a_stream_that_pauses_nobody_says_that_it_is_sent() {
+fn of_a_stream_that_pauses_the_times_are_those_of_its_newest_packet() {
+    let mut bench = bench();
+    bench.relay.set_identity(bench.now, 1 << 32, 7);
+    bench.pass(1_000);
+    let _ = bench.packet(0, ALICE, &speech(7, 1));
+    let _ = bench.packet(1, BOB, &speech(9, 1));
+    let told = reports(&mut bench, 6_001);
+    let sent: Vec<_> = told
+        .iter()
+        .map(|it| (read(it).0, read(it).1[0], ntp(it)))
+        .collect();
+    assert_eq!(sent, [(9, 160, 2 << 32), (7, 160, 2 << 32)]);
+}
+
+#[test]
+fn of_a_stream_that_has_ended_nobody_says_that_it_is_sent() {
     let mut bench = bench();
     let _ = bench.packet(0, ALICE, &speech(7, 1));
     let _ = bench.packet(1, BOB, &speech(9, 1));
+    let _ = reports(&mut bench, 6_001);
+    let _ = reports(&mut bench, 6_001);
     let told = reports(&mut bench, 6_001);
     let heard: Vec<_> = told.iter().map(read_receiver).collect();
     let [(to_alice, of_alice), (to_bob, of_bob)] = heard[..] else {
