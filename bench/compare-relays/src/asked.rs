@@ -17,26 +17,21 @@ use anyhow::{Context, Result};
 use control_ng::{Command, Query};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
-use tandem_load::rtp::{self, Options, Report, Target};
-use tandem_load::watch::Which;
+use tandem_load::rtp::{self, Report};
 use tandem_load::{NgClient, Percentiles};
 
 use crate::contestants::Contestant;
 use crate::files;
+use crate::hosts::{self, Load, Place, TALKING};
 use crate::plan::Plan;
 use crate::relay::Running;
 use crate::set_up;
-use crate::world::TwoHosts;
 
 /// Calls that are there.
 const CALLS: u32 = 10_000;
 
 /// Calls that a list is to name: rtpengine says nothing at all if they fit in no datagram.
 const LISTED: u32 = 4_000;
-
-/// Calls that talk, and their packets each second: an ordinary load.
-const TALKING: u32 = 50;
-const RATE: u64 = 10_000;
 
 /// From one answer to the next question.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -70,7 +65,7 @@ pub(crate) fn expected_s(plan: &Plan) -> f64 {
 
 /// Measures each relay with and without questions, in turns.
 pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, all: &mut Vec<Asked>) -> Result<()> {
-    let start = |contestant| Place::start(plan, contestant);
+    let start = |contestant| Asking::start(plan, contestant);
     let places = plan.main().map(start).collect::<Result<Vec<_>>>()?;
     for round in 0..plan.rounds {
         for place in &places {
@@ -87,52 +82,48 @@ pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, all: &mut Vec<Asked>) -> R
 }
 
 /// A relay with its calls.
-struct Place<'a> {
-    contestant: &'a Contestant,
-    // Before the hosts, which cannot go while somebody is in them.
-    relay: Running,
-    hosts: TwoHosts,
+struct Asking<'a> {
+    place: Place<'a>,
     /// Calls that do not talk, and those of them that have ports.
     idle: u32,
     with_ports: u32,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Asking<'a> {
     fn start(plan: &Plan, contestant: &'a Contestant) -> Result<Self> {
-        let hosts = TwoHosts::new(&contestant.name, plan.cores)?;
-        let others = [TwoHosts::LOAD, TwoHosts::NOBODY];
-        let core = plan.cores.relay;
-        let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
+        let place = hosts::start(plan, contestant)?;
         // A port is an open file; some are for those who talk.
         let idle = CALLS - TALKING;
         let with_ports = idle.min(files::calls_possible().saturating_sub(TALKING));
         let (count, opened) = (usize::try_from(idle)?, usize::try_from(with_ports)?);
         let make = || {
-            let mut client = client(&relay)?;
-            set_up::make_some_open(&mut client, &relay, count, opened)
+            let mut client = client(&place.relay)?;
+            set_up::make_some_open(&mut client, &place.relay, count, opened)
         };
-        hosts.load.within(make)?;
+        place.hosts.load.within(make)?;
         plan.clock.tick(MAKE_S);
         Ok(Self {
-            contestant,
-            relay,
-            hosts,
+            place,
             idle,
             with_ports,
         })
     }
 
     fn measure(&self, plan: &Plan, round: u32, stop: &AtomicBool) -> Result<Asked> {
-        let (options, core) = (self.options(plan), plan.cores.load);
+        let Place {
+            contestant, hosts, ..
+        } = &self.place;
+        let options = hosts::options(plan, &self.place, &Load::of_some_talk(plan));
         let talk = || Ok(rtp::run(&options, stop, |_| ())?);
-        let quiet = self.hosts.load.within(talk)?;
+        let quiet = hosts.load.within(talk)?;
+        let core = plan.cores.load;
         let talk_and_ask = || self.talk_and_ask(talk, core);
-        let (asked, answers) = self.hosts.load.within(talk_and_ask)?;
+        let (asked, answers) = hosts.load.within(talk_and_ask)?;
         let us = |report: &Report| report.latency_us.clone().unwrap_or_default();
         let lost = |report: &Report| report.packets.lost.unwrap_or(0);
         let [list_ms, query_ms, statistics_ms] = answers.mean_ms();
         Ok(Asked {
-            relay: self.contestant.name.clone(),
+            relay: contestant.name.clone(),
             round,
             calls: self.idle + TALKING,
             with_ports: self.with_ports + TALKING,
@@ -144,22 +135,6 @@ impl<'a> Place<'a> {
             query_ms,
             statistics_ms,
         })
-    }
-
-    fn options(&self, plan: &Plan) -> Options {
-        let relay = &self.relay;
-        Options {
-            calls: TALKING,
-            rate: Some(RATE),
-            duration: plan.warm_up + plan.measure,
-            warm_up: plan.warm_up,
-            drain: Duration::from_millis(300),
-            cores: vec![plan.cores.load],
-            watch: vec![Which::Pid(relay.media_pid())],
-            watch_cores: vec![plan.cores.relay],
-            timeout: Duration::from_secs(10),
-            ..Options::new(Target::Ng(relay.server), relay.permission.clone())
-        }
     }
 
     fn talk_and_ask(
@@ -182,7 +157,7 @@ impl<'a> Place<'a> {
         let mut cores = CpuSet::new();
         cores.set(core);
         sched_setaffinity(None, &cores).context("cannot choose a core")?;
-        let mut client = client(&self.relay)?;
+        let mut client = client(&self.place.relay)?;
         let mut answers = Answers::default();
         while !is_over.load(Ordering::Relaxed) {
             answers.ask(&mut client, self.idle)?;

@@ -13,19 +13,14 @@ use anyhow::{Context, Result};
 use codec::{Codec, Rate};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
-use tandem_load::rtp::{self, Options, Report, Target};
-use tandem_load::watch::Which;
+use tandem_load::rtp::{self, Report};
 use tandem_load::{NgClient, Percentiles};
 
-use crate::contestants::Contestant;
+use crate::hosts::{self, Load, Place};
 use crate::plan::Plan;
 use crate::relay::Running;
 use crate::speech::{self, Ends, Speech, Stream};
 use crate::world::TwoHosts;
-
-/// Calls that talk, and their packets each second: an ordinary load.
-const TALKING: u32 = 50;
-const RATE: u64 = 10_000;
 
 /// Streams that are translated: more than one core has time for.
 const STREAMS: usize = 400;
@@ -64,14 +59,14 @@ pub(crate) fn expected_s(plan: &Plan) -> f64 {
 
 /// Measures each relay with and without codecs at work, in turns.
 pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, all: &mut Vec<Beside>) -> Result<()> {
-    let start = |contestant| Place::start(plan, contestant);
+    let start = |contestant| hosts::start(plan, contestant);
     let places = plan.main().map(start).collect::<Result<Vec<_>>>()?;
     for round in 0..plan.rounds {
         for place in &places {
             if plan.is_stopped(stop) {
                 return Ok(());
             }
-            let beside = place.measure(plan, round, stop)?;
+            let beside = measure_one(plan, place, round, stop)?;
             plan.clock
                 .tick(2.0 * plan.latency_s() + 3.0 + REST.as_secs_f64());
             plan.clock.tell(&beside.line());
@@ -81,92 +76,55 @@ pub(crate) fn measure(plan: &Plan, stop: &AtomicBool, all: &mut Vec<Beside>) -> 
     Ok(())
 }
 
-struct Place<'a> {
-    contestant: &'a Contestant,
-    // Before the hosts, which cannot go while somebody is in them.
-    relay: Running,
-    hosts: TwoHosts,
+fn measure_one(plan: &Plan, place: &Place<'_>, round: u32, stop: &AtomicBool) -> Result<Beside> {
+    thread::sleep(REST);
+    let options = hosts::options(plan, place, &Load::of_some_talk(plan));
+    let talk = || Ok(rtp::run(&options, stop, |_| ())?);
+    let quiet = place.hosts.load.within(talk)?;
+    let core = plan.cores.load;
+    let both = || talk_beside(&place.relay, core, talk);
+    let (report, codec_busy) = place.hosts.load.within(both)?;
+    let us = |report: &Report| report.latency_us.clone().unwrap_or_default();
+    let lost = |report: &Report| report.packets.lost.unwrap_or(0);
+    Ok(Beside {
+        relay: place.contestant.name.clone(),
+        round,
+        quiet_us: us(&quiet),
+        beside_us: us(&report),
+        lost: lost(&quiet) + lost(&report),
+        codec_busy,
+        core_busy: report.cores.first().map_or(f64::NAN, |it| it.busy),
+    })
 }
 
-impl<'a> Place<'a> {
-    fn start(plan: &Plan, contestant: &'a Contestant) -> Result<Self> {
-        let hosts = TwoHosts::new(&contestant.name, plan.cores)?;
-        let others = [TwoHosts::LOAD, TwoHosts::NOBODY];
-        let core = plan.cores.relay;
-        let relay = Running::start(contestant, &hosts.relay, TwoHosts::RELAY, &others, core)?;
-        Ok(Self {
-            contestant,
-            relay,
-            hosts,
-        })
-    }
-
-    fn measure(&self, plan: &Plan, round: u32, stop: &AtomicBool) -> Result<Beside> {
-        thread::sleep(REST);
-        let options = self.options(plan);
-        let talk = || Ok(rtp::run(&options, stop, |_| ())?);
-        let quiet = self.hosts.load.within(talk)?;
-        let core = plan.cores.load;
-        let both = || self.talk_beside(core, talk);
-        let (report, codec_busy) = self.hosts.load.within(both)?;
-        let us = |report: &Report| report.latency_us.clone().unwrap_or_default();
-        let lost = |report: &Report| report.packets.lost.unwrap_or(0);
-        Ok(Beside {
-            relay: self.contestant.name.clone(),
-            round,
-            quiet_us: us(&quiet),
-            beside_us: us(&report),
-            lost: lost(&quiet) + lost(&report),
-            codec_busy,
-            core_busy: report.cores.first().map_or(f64::NAN, |it| it.busy),
-        })
-    }
-
-    fn options(&self, plan: &Plan) -> Options {
-        let relay = &self.relay;
-        Options {
-            calls: TALKING,
-            rate: Some(RATE),
-            duration: plan.warm_up + plan.measure,
-            warm_up: plan.warm_up,
-            drain: Duration::from_millis(300),
-            cores: vec![plan.cores.load],
-            watch: vec![Which::Pid(relay.media_pid())],
-            watch_cores: vec![plan.cores.relay],
-            timeout: Duration::from_secs(10),
-            ..Options::new(Target::Ng(relay.server), relay.permission.clone())
-        }
-    }
-
-    fn talk_beside(
-        &self,
-        core: usize,
-        talk: impl FnOnce() -> Result<Report>,
-    ) -> Result<(Report, f64)> {
-        let patience = Duration::from_secs(10);
-        let mut client = NgClient::new(self.relay.server, patience, &self.relay.permission)?;
-        let ends = Ends {
-            caller: TwoHosts::LOAD,
-            callee: TwoHosts::NOBODY,
-        };
-        // While nobody speaks: a relay that is busy would refuse.
-        let streams = speech::begin(&mut client, STREAMS, ends, PAIR)?;
-        let is_over = AtomicBool::new(false);
-        let measured = thread::scope(|scope| {
-            let speakers = scope.spawn(|| speak(&streams, core, &is_over));
-            thread::sleep(RAMP);
-            let (began, before) = (Instant::now(), codec_ns(self.relay.media_pid()));
-            let report = talk();
-            let worked = codec_ns(self.relay.media_pid()).saturating_sub(before);
-            let worked_s = Duration::from_nanos(worked).as_secs_f64();
-            let busy = worked_s / began.elapsed().as_secs_f64();
-            is_over.store(true, Ordering::Relaxed);
-            speakers.join().expect("speakers do not panic")?;
-            Ok((report?, busy))
-        });
-        speech::end(&mut client, STREAMS)?;
-        measured
-    }
+fn talk_beside(
+    relay: &Running,
+    core: usize,
+    talk: impl FnOnce() -> Result<Report>,
+) -> Result<(Report, f64)> {
+    let patience = Duration::from_secs(10);
+    let mut client = NgClient::new(relay.server, patience, &relay.permission)?;
+    let ends = Ends {
+        caller: TwoHosts::LOAD,
+        callee: TwoHosts::NOBODY,
+    };
+    // While nobody speaks: a relay that is busy would refuse.
+    let streams = speech::begin(&mut client, STREAMS, ends, PAIR)?;
+    let is_over = AtomicBool::new(false);
+    let measured = thread::scope(|scope| {
+        let speakers = scope.spawn(|| speak(&streams, core, &is_over));
+        thread::sleep(RAMP);
+        let (began, before) = (Instant::now(), codec_ns(relay.media_pid()));
+        let report = talk();
+        let worked = codec_ns(relay.media_pid()).saturating_sub(before);
+        let worked_s = Duration::from_nanos(worked).as_secs_f64();
+        let busy = worked_s / began.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        speakers.join().expect("speakers do not panic")?;
+        Ok((report?, busy))
+    });
+    speech::end(&mut client, STREAMS)?;
+    measured
 }
 
 /// All streams, again and again.

@@ -22,6 +22,10 @@ const PART_PERCENT: u64 = 60;
 /// Short tries of what the generator can check.
 const PROBES: u32 = 2;
 
+/// Calls that talk beside something else, and their packets each second.
+pub(crate) const TALKING: u32 = 50;
+const TALKING_RATE: u64 = 10_000;
+
 /// A relay on its own pair of hosts.
 pub(crate) struct Place<'a> {
     pub(crate) contestant: &'a Contestant,
@@ -29,7 +33,7 @@ pub(crate) struct Place<'a> {
     pub(crate) relay: Running,
     /// At the other end of the cable, for the kernel's table.
     _program: Option<OwnedFd>,
-    hosts: TwoHosts,
+    pub(crate) hosts: TwoHosts,
 }
 
 /// Load for one run.
@@ -43,6 +47,19 @@ pub(crate) struct Load {
     /// What comes back is counted by the interface and read by nobody, so that the generator's
     /// core is spared; otherwise each packet is checked, in both directions.
     pub(crate) is_only_counted: bool,
+}
+
+impl Load {
+    /// An ordinary one: some calls that talk, beside which something else goes on.
+    pub(crate) fn of_some_talk(plan: &Plan) -> Self {
+        Self {
+            calls: TALKING,
+            rate: TALKING_RATE,
+            warm_up: plan.warm_up,
+            duration: plan.measure,
+            is_only_counted: false,
+        }
+    }
 }
 
 /// Searches the capacity of each relay, measures latency at equal rates, in turns, and then how
@@ -305,9 +322,16 @@ pub(crate) fn one(
     load: &Load,
     stop: &AtomicBool,
 ) -> Result<Report> {
+    let options = options(plan, place, load);
+    let run = || Ok(rtp::run(&options, stop, |_| ())?);
+    place.hosts.load.within(run)
+}
+
+/// What the generator is told. It runs within the load's host.
+pub(crate) fn options(plan: &Plan, place: &Place<'_>, load: &Load) -> Options {
     let relay = &place.relay;
     let sink = load.is_only_counted.then_some(TwoHosts::NOBODY);
-    let options = Options {
+    Options {
         calls: load.calls,
         rate: Some(load.rate),
         duration: load.warm_up + load.duration,
@@ -323,9 +347,7 @@ pub(crate) fn one(
         watch_cores: vec![plan.cores.relay],
         timeout: Duration::from_secs(10),
         ..Options::new(Target::Ng(relay.server), relay.permission.clone())
-    };
-    let run = || Ok(rtp::run(&options, stop, |_| ())?);
-    place.hosts.load.within(run)
+    }
 }
 
 #[cfg(test)]
