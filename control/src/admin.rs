@@ -3,7 +3,7 @@
 //! | request | reply |
 //! | --- | --- |
 //! | `{"command":"status"}` | calls, limits, how busy the host is, who was turned away, whether it drains |
-//! | `{"command":"limits","set":{"calls_max":N, …}}` | `limits`, as they are from now on, `limits_configured`, as `tandem.toml` has them, and `limits_kept`, whether the next control will have them; nothing is changed without `set` |
+//! | `{"command":"limits","set":{"calls_max":N, …}}` | `limits`, as they are from now on, `limits_configured`, as `tandem.toml` has them, and `limits_kept`, whether the next control will have them (the reply waits until that is known); nothing is changed without `set` |
 //! | `{"command":"drain","on":true}` | as `status`; new calls are turned away from now on, or taken again |
 //! | `{"command":"stop"}` | as `status`, and control stops; refused unless it drains and has no calls |
 //! | `{"command":"trace","call_id":ID}` | `events`: what happened to the calls of that name |
@@ -77,7 +77,8 @@ fn limit_default() -> usize {
 /// What a request came to.
 #[derive(Debug, PartialEq)]
 struct Answered {
-    reply: Value,
+    /// `None`: what limits are, once it is known whether they are kept.
+    reply: Option<Value>,
     must_stop: bool,
 }
 
@@ -104,7 +105,10 @@ fn answer(control: &mut Control, kept: &mut KeptLimits, now: Now, line: &[u8]) -
                     control.set_limits(limits);
                 }
                 kept.keep_now(now.instant, limits);
-                limits_all(limits, kept)
+                return Answered {
+                    reply: limits_if_known(control, kept),
+                    must_stop: false,
+                };
             }
             Err(reason) => return error(&reason),
         },
@@ -112,7 +116,7 @@ fn answer(control: &mut Control, kept: &mut KeptLimits, now: Now, line: &[u8]) -
         Request::Status {} => status(control, kept, now),
         Request::Stop {} if control.is_draining() && control.call_count() == 0 => {
             return Answered {
-                reply: status(control, kept, now),
+                reply: Some(status(control, kept, now)),
                 must_stop: true,
             };
         }
@@ -120,14 +124,14 @@ fn answer(control: &mut Control, kept: &mut KeptLimits, now: Now, line: &[u8]) -
         Request::Trace { call_id } => trace(control, &call_id),
     };
     Answered {
-        reply,
+        reply: Some(reply),
         must_stop: false,
     }
 }
 
 fn error(reason: &str) -> Answered {
     Answered {
-        reply: json!({ "error": reason }),
+        reply: Some(json!({ "error": reason })),
         must_stop: false,
     }
 }
@@ -141,12 +145,18 @@ fn limits_to_json(limits: Limits) -> Value {
     })
 }
 
-/// The limits, and where they are from.
+/// What an operator is told who has set limits: `None` as long as they are being written.
+fn limits_if_known(control: &Control, kept: &KeptLimits) -> Option<Value> {
+    (!kept.is_busy()).then(|| limits_all(control.limits(), kept))
+}
+
+/// The limits, and where they are from. While they are written it is not known whether they last.
 fn limits_all(limits: Limits, kept: &KeptLimits) -> Value {
+    let are_kept = (!kept.is_busy()).then(|| limits == kept.limits());
     json!({
         "limits": limits_to_json(limits),
         "limits_configured": limits_to_json(kept.configured()),
-        "limits_kept": limits == kept.limits(),
+        "limits_kept": are_kept,
     })
 }
 

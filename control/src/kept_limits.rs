@@ -3,16 +3,24 @@
 //! What differs from `tandem.toml` stands in a small file of the data folder, which is replaced as
 //! a whole (written beside it, then renamed). A limit that is set to what `tandem.toml` says
 //! counts as that again: that is how one goes back.
+//!
+//! A disk may take seconds to say that it has something. So a thread writes, one at a time and only
+//! as long as it takes, and the loop is told by an eventfd when it is done. Limits that change
+//! meanwhile are written after that, the last of them alone.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use control_core::Limits;
+use rustix::event::{EventfdFlags, eventfd};
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::hundredths;
 
@@ -91,13 +99,31 @@ pub(crate) struct KeptLimits {
     is_stale: bool,
     /// When it may be written again.
     next_write: Option<Instant>,
+    /// The last attempt failed, which was told.
+    has_failed: bool,
+    writing: Option<Writing>,
+    /// What is written at once after that.
+    next: Option<Limits>,
+    /// Readable when [`Self::handle_written`] has something to do.
+    wake: Arc<OwnedFd>,
+}
+
+/// What a thread is about to write.
+#[derive(Debug)]
+struct Writing {
+    limits: Limits,
+    thread: JoinHandle<io::Result<()>>,
 }
 
 impl KeptLimits {
     /// Reads what was kept. A file that makes no sense is as none, and is told. One that says
     /// something else than what differs from `tandem.toml` is replaced or removed at once:
     /// otherwise it would say something else again when `tandem.toml` changes.
-    pub(crate) fn open(path: &Path, configured: Limits) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Only when there are no descriptors left.
+    pub(crate) fn open(path: &Path, configured: Limits) -> io::Result<Self> {
         let read = read(path).and_then(|change| {
             let limits = change.unwrap_or_default().apply(configured);
             Ok((change, limits.map_err(io::Error::other)?))
@@ -123,16 +149,21 @@ impl KeptLimits {
                 "limits that were set at run time hold; `tandem limit reset` goes back to tandem.toml"
             );
         }
+        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let mut opened = Self {
             path: path.to_owned(),
             configured,
             kept,
             is_stale,
             next_write: None,
+            has_failed: false,
+            writing: None,
+            next: None,
+            wake: Arc::new(eventfd(0, flags)?),
         };
-        // If it fails, the next `keep` tries again.
-        let _ = opened.write(kept);
-        opened
+        // Nobody is served yet. If it fails, the next `keep` tries again.
+        opened.write_here(kept);
+        Ok(opened)
     }
 
     /// What the next control would begin with, and this one does.
@@ -145,19 +176,46 @@ impl KeptLimits {
         self.configured
     }
 
-    /// Keeps the limits if they have changed, unless it was done a moment ago.
+    /// Begins to keep the limits if they have changed, unless that was done a moment ago.
     pub(crate) fn keep(&mut self, now: Instant, limits: Limits) {
-        if self.differs(limits) && self.next_write.is_none_or(|due| due <= now) {
+        let is_due = self.next_write.is_none_or(|due| due <= now);
+        if is_due && !self.is_busy() {
             self.keep_now(now, limits);
         }
     }
 
-    /// Keeps the limits at once; a failure is told, and tried again later.
+    /// Begins to keep the limits at once; a failure is told, and tried again later.
     pub(crate) fn keep_now(&mut self, now: Instant, limits: Limits) {
-        if self.differs(limits) {
-            let pause = self.write(limits).map_or(PAUSE_FAILED, |()| PAUSE);
-            self.next_write = Some(now + pause);
+        match &self.writing {
+            Some(writing) => self.next = Some(limits).filter(|it| *it != writing.limits),
+            None if self.differs(limits) => self.begin(now, limits),
+            None => {}
         }
+    }
+
+    /// Whether limits are being written: what is kept is not known yet.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// What to wait for, if for anything: when it is readable, [`Self::handle_written`] is due.
+    pub(crate) fn interest(&self) -> Option<BorrowedFd<'_>> {
+        self.is_busy().then(|| self.wake.as_fd())
+    }
+
+    /// Notes what writing came to, if it has come to something.
+    pub(crate) fn handle_written(&mut self, now: Instant) {
+        let mut count = [0; 8];
+        if rustix::io::read(&self.wake, &mut count).is_ok() {
+            self.await_written(now);
+        }
+    }
+
+    /// Keeps the limits, and waits until that is done: the process is about to end.
+    pub(crate) fn finish(&mut self, now: Instant, limits: Limits) {
+        self.next = None;
+        self.await_written(now);
+        self.write_here(limits);
     }
 
     /// The next control would begin with something else.
@@ -165,23 +223,64 @@ impl KeptLimits {
         self.is_stale || limits != self.kept
     }
 
-    /// Makes the file say these limits, unless it does; `None` if that failed, which is told.
-    fn write(&mut self, limits: Limits) -> Option<()> {
-        if !self.differs(limits) {
-            return Some(());
+    /// Has a thread make the file say these limits.
+    fn begin(&mut self, now: Instant, limits: Limits) {
+        let (path, wake) = (self.path.clone(), Arc::clone(&self.wake));
+        let change = Change::between(self.configured, limits);
+        let write = move || {
+            let written = write(&path, change);
+            // It cannot be full: it is read before the next one begins.
+            let _ = rustix::io::write(&wake, &1_u64.to_ne_bytes());
+            written
+        };
+        match thread::Builder::new().name("limits".into()).spawn(write) {
+            Ok(thread) => self.writing = Some(Writing { limits, thread }),
+            Err(error) => self.note(now, limits, Err(error)),
         }
-        match write(&self.path, Change::between(self.configured, limits)) {
+    }
+
+    /// Waits for the thread, and begins with what is next.
+    fn await_written(&mut self, now: Instant) {
+        let Some(Writing { limits, thread }) = self.writing.take() else {
+            return;
+        };
+        let written = thread.join();
+        let written = written.unwrap_or_else(|_| Err(io::Error::other("the thread failed")));
+        self.note(now, limits, written);
+        if let Some(next) = self.next.take() {
+            self.keep_now(now, next);
+        }
+    }
+
+    /// Makes the file say these limits, unless it does, while everybody waits.
+    fn write_here(&mut self, limits: Limits) {
+        if self.differs(limits) {
+            let written = write(&self.path, Change::between(self.configured, limits));
+            self.note(Instant::now(), limits, written);
+            // Nothing has been served meanwhile.
+            self.next_write = None;
+        }
+    }
+
+    /// Notes what an attempt came to. Only the first one of several that fail is worth a warning.
+    fn note(&mut self, now: Instant, limits: Limits, written: io::Result<()>) {
+        let has_failed = written.is_err();
+        let path = self.path.display();
+        match written {
             Ok(()) => {
                 self.kept = limits;
                 self.is_stale = false;
-                Some(())
+                if self.has_failed {
+                    info!(%path, "limits are kept again");
+                }
             }
+            Err(error) if self.has_failed => debug!(%path, %error, "limits are still not kept"),
             Err(error) => {
-                let path = self.path.display();
                 warn!(%path, %error, "limits are not kept for the next control: make the folder writable");
-                None
             }
         }
+        self.has_failed = has_failed;
+        self.next_write = Some(now + if has_failed { PAUSE_FAILED } else { PAUSE });
     }
 }
 
@@ -221,6 +320,8 @@ fn write(path: &Path, change: Change) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
 
@@ -232,7 +333,26 @@ mod tests {
     };
 
     fn open(folder: &tempfile::TempDir) -> KeptLimits {
-        KeptLimits::open(&folder.path().join("data/limits.json"), CONFIGURED)
+        open_with(folder, CONFIGURED)
+    }
+
+    fn open_with(folder: &tempfile::TempDir, configured: Limits) -> KeptLimits {
+        KeptLimits::open(&folder.path().join("data/limits.json"), configured).unwrap()
+    }
+
+    fn calls(calls_max: u32) -> Limits {
+        Limits {
+            calls_max,
+            ..CONFIGURED
+        }
+    }
+
+    /// Waits until the loop would be told that all is written, and tells.
+    fn settle(kept: &mut KeptLimits, now: Instant) {
+        while let Some(wake) = kept.interest() {
+            poll(&mut [PollFd::from_borrowed_fd(wake, PollFlags::IN)], None).unwrap();
+            kept.handle_written(now);
+        }
     }
 
     #[test]
@@ -247,6 +367,7 @@ mod tests {
             ..CONFIGURED
         };
         first.keep(now, set);
+        settle(&mut first, now);
         let mut second = open(&folder);
         assert_eq!((second.limits(), second.configured()), (set, CONFIGURED));
         // What was not set follows the settings.
@@ -254,12 +375,13 @@ mod tests {
             cpu_percent_max: 50,
             ..CONFIGURED
         };
-        let other = KeptLimits::open(&folder.path().join("data/limits.json"), configured);
+        let other = open_with(&folder, configured);
         assert_eq!(
             (other.limits().calls_max, other.limits().cpu_percent_max),
             (7, 50)
         );
         second.keep(now, CONFIGURED);
+        settle(&mut second, now);
         assert!(
             fs::read_dir(folder.path().join("data"))
                 .unwrap()
@@ -274,21 +396,68 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let now = Instant::now();
         let mut kept = open(&folder);
-        let calls = |calls_max| Limits {
-            calls_max,
-            ..CONFIGURED
-        };
         kept.keep(now, calls(1));
+        settle(&mut kept, now);
         kept.keep(now, calls(2));
+        assert!(!kept.is_busy());
         assert_eq!(open(&folder).limits(), calls(1));
         kept.keep(now + PAUSE, calls(2));
+        settle(&mut kept, now + PAUSE);
         assert_eq!(open(&folder).limits(), calls(2));
         kept.keep_now(now + PAUSE, calls(3));
+        settle(&mut kept, now + PAUSE);
         assert_eq!(
             open(&folder).limits(),
             calls(3),
             "an operator waits for nothing"
         );
+    }
+
+    /// A pipe is where the new file is made, so that writing does not get on until somebody reads.
+    #[test]
+    fn a_disk_that_takes_its_time_keeps_nobody_waiting_and_the_last_of_several_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        let pipe = folder.path().join("data/limits.new");
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+        let now = Instant::now();
+        let mut kept = open(&folder);
+        kept.keep_now(now, calls(1));
+        for count in 2..10 {
+            kept.keep_now(now, calls(count));
+            kept.keep(now + PAUSE_FAILED, calls(100 + count));
+            kept.handle_written(now);
+        }
+        assert!(kept.is_busy());
+        assert_eq!(kept.limits(), CONFIGURED, "not yet");
+        // Whatever becomes of the first, the next has a file again.
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&pipe);
+        let reader = reader.unwrap();
+        fs::remove_file(&pipe).unwrap();
+        settle(&mut kept, now);
+        drop(reader);
+        assert_eq!(kept.limits(), calls(9));
+        assert_eq!(open(&folder).limits(), calls(9));
+    }
+
+    #[test]
+    fn what_was_set_last_is_kept_before_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Instant::now();
+        let mut kept = open(&folder);
+        for count in 1..10 {
+            kept.keep(now, calls(count));
+        }
+        kept.finish(now, calls(10));
+        assert!(!kept.is_busy());
+        assert_eq!(
+            (kept.limits(), open(&folder).limits()),
+            (calls(10), calls(10))
+        );
+        kept.keep_now(now, calls(11));
+        kept.finish(now, CONFIGURED);
+        assert_eq!(open(&folder).limits(), CONFIGURED);
     }
 
     #[test]
@@ -321,24 +490,25 @@ mod tests {
             cpu_percent_max: 60,
             ..CONFIGURED
         };
-        open(&folder).keep(now, set);
         let path = folder.path().join("data/limits.json");
+        open(&folder).finish(now, set);
         // Now the settings say one of them, too.
         let configured = Limits {
             calls_max: 7,
             ..CONFIGURED
         };
-        let mut second = KeptLimits::open(&path, configured);
+        let mut second = open_with(&folder, configured);
         assert_eq!(second.limits(), set);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.trim(), "{\"cpu_percent_max\":60}");
         let later = open(&folder).limits();
         assert_eq!((later.calls_max, later.cpu_percent_max), (100, 60));
         second.keep_now(now, configured);
+        settle(&mut second, now);
         assert!(!path.exists());
         // And all of them.
-        open(&folder).keep(now, set);
-        assert_eq!(KeptLimits::open(&path, set).limits(), set);
+        open(&folder).finish(now, set);
+        assert_eq!(open_with(&folder, set).limits(), set);
         assert_eq!(open(&folder).limits(), CONFIGURED);
     }
 
@@ -349,17 +519,16 @@ mod tests {
         fs::write(folder.path().join("data"), "").unwrap();
         let now = Instant::now();
         let mut kept = open(&folder);
-        let set = Limits {
-            calls_max: 7,
-            ..CONFIGURED
+        let mut keep = |now| {
+            kept.keep(now, calls(7));
+            settle(&mut kept, now);
+            kept.limits()
         };
-        kept.keep(now, set);
-        assert_ne!(kept.limits(), set);
+        assert_eq!(keep(now), CONFIGURED);
         fs::remove_file(folder.path().join("data")).unwrap();
-        kept.keep(now + PAUSE, set);
-        assert_ne!(kept.limits(), set, "not at once");
-        kept.keep(now + PAUSE_FAILED, set);
-        assert_eq!((kept.limits(), open(&folder).limits()), (set, set));
+        assert_eq!(keep(now + PAUSE), CONFIGURED, "not at once");
+        assert_eq!(keep(now + PAUSE_FAILED), calls(7));
+        assert_eq!(open(&folder).limits(), calls(7));
     }
 
     proptest! {

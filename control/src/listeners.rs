@@ -18,11 +18,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use control_core::{Carrier, Client};
+use hyper::body::Bytes;
 use rustc_hash::FxHashMap;
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
@@ -53,6 +54,10 @@ const REPLIES_MAX: usize = 2 * IN_FLIGHT_MAX;
 
 /// Bytes of all replies that wait for somebody to read them, on all connections together.
 const WAITING_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+
+/// Of these, how many may be of long replies: who asks for lists and does not read them leaves room
+/// for the answers that calls wait for.
+const WAITING_LONG_BYTES_MAX: usize = WAITING_BYTES_MAX / 4 * 3;
 
 /// Of all places, one of so many is for those who may only read numbers: they must not take the
 /// place of proxies.
@@ -102,7 +107,7 @@ struct Link {
     wake: OwnedFd,
     gate: Arc<Gate>,
     peers: Mutex<Peers>,
-    metrics: tokio::sync::Mutex<Option<(Instant, String)>>,
+    metrics: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
     /// Connections now, and those among them that may only read numbers.
     open: AtomicUsize,
     open_readers: AtomicUsize,
@@ -178,8 +183,12 @@ impl Waiting {
     /// `None` if too much waits already.
     fn new(message: Vec<u8>, is_reply: bool, all: &Arc<AtomicUsize>) -> Option<Self> {
         let len = message.len();
+        let bytes_max = match len {
+            0..=REQUEST_BYTES_MAX => WAITING_BYTES_MAX,
+            _ => WAITING_LONG_BYTES_MAX,
+        };
         // The loop alone adds to it.
-        if all.load(Ordering::Relaxed).saturating_add(len) > WAITING_BYTES_MAX {
+        if all.load(Ordering::Relaxed).saturating_add(len) > bytes_max {
             return None;
         }
         all.fetch_add(len, Ordering::Relaxed);
@@ -357,15 +366,27 @@ impl Link {
 
     /// Hands a message of ng to the loop, when its sender may send one more.
     async fn ask(&self, client: Client, message: Vec<u8>) {
-        while let Err(wait) = self.gate.take(client.remote.ip()) {
-            Counts::add(&self.gate.counts.over_rate);
-            tokio::time::sleep(wait).await;
+        while let Err(due) = self.take(client) {
+            sleep_until(due).await;
         }
+        self.hand_in(client, message).await;
+    }
+
+    /// Takes one message off its sender's rate, or says when to try again.
+    fn take(&self, client: Client) -> Result<(), tokio::time::Instant> {
+        self.gate.take(client.remote.ip()).map_err(|wait| {
+            Counts::add(&self.gate.counts.over_rate);
+            tokio::time::Instant::now() + wait
+        })
+    }
+
+    /// Hands a message of ng to the loop.
+    async fn hand_in(&self, client: Client, message: Vec<u8>) {
         self.request(Inbound::Request { client, message }).await;
     }
 
     /// All numbers, as text. Whoever asks again and again gets the same for a while.
-    async fn metrics(&self) -> Option<String> {
+    async fn metrics(&self) -> Option<Bytes> {
         let mut metrics = self.metrics.lock().await;
         if let Some((since, text)) = metrics.as_ref()
             && since.elapsed() < METRICS_AGE
@@ -374,7 +395,8 @@ impl Link {
         }
         let (sender, text) = oneshot::channel();
         self.request(Inbound::Metrics(sender)).await;
-        let text = timeout(REPLY_TIME, text).await.ok()?.ok()?;
+        // However many read it, there is one.
+        let text = Bytes::from(timeout(REPLY_TIME, text).await.ok()?.ok()?);
         *metrics = Some((Instant::now(), text.clone()));
         Some(text)
     }
@@ -404,16 +426,17 @@ impl Link {
 
     /// Makes a connection known, as long as what is returned lives.
     fn join(self: &Arc<Self>, client: Client, spoken: Spoken) -> Peer {
-        let (sender, replies) = mpsc::channel(REPLIES_MAX);
+        let (inlet, replies) = mpsc::channel(REPLIES_MAX);
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let replies_to = Inlet {
-            replies: sender,
+            replies: inlet.clone(),
             spoken,
         };
         peers.insert((client.remote, client.local), replies_to);
         Peer {
             link: Arc::clone(self),
             client,
+            inlet,
             replies,
         }
     }
@@ -424,6 +447,7 @@ impl Link {
 struct Peer {
     link: Arc<Link>,
     client: Client,
+    inlet: mpsc::Sender<Waiting>,
     replies: mpsc::Receiver<Waiting>,
 }
 
@@ -434,7 +458,13 @@ impl Drop for Peer {
             .peers
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        peers.remove(&(self.client.remote, self.client.local));
+        // One that the other end broke off may be found to be over after the next one of the same
+        // two addresses has begun.
+        let names = (self.client.remote, self.client.local);
+        let is_own = |it: &Inlet| it.replies.same_channel(&self.inlet);
+        if peers.get(&names).is_some_and(is_own) {
+            peers.remove(&names);
+        }
     }
 }
 

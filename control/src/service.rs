@@ -90,6 +90,7 @@ struct Ready {
     relay: bool,
     /// Sockets of ng, by bits.
     ng: u32,
+    /// An operator, or that limits were written.
     admin: bool,
 }
 
@@ -125,6 +126,7 @@ impl Service {
         info!(?config, "control runs");
         let mut control = new_control(config)?;
         let limits = KeptLimits::open(&config.limits_path, config.limits);
+        let limits = limits.map_err(StartError::system("keep limits"))?;
         control.set_limits(limits.limits());
         control.want_call_records(config.call_records);
         let now = now();
@@ -179,6 +181,8 @@ impl Service {
 
     /// Answers operators; `true` if control is to stop.
     fn serve_admin(&mut self, now: Now) -> bool {
+        // Operators may wait for it.
+        self.limits.handle_written(now.instant);
         self.admin.serve(&mut self.control, &mut self.limits, now)
     }
 
@@ -207,6 +211,8 @@ impl Service {
         let admin = fds.len();
         let interests = self.admin.interests();
         fds.extend(interests.map(|(socket, flags)| PollFd::from_borrowed_fd(socket, flags)));
+        let written = self.limits.interest();
+        fds.extend(written.map(|it| watch(it, PollFlags::IN)));
         let dues = [
             self.control.poll_timeout(),
             self.relay.poll_timeout(now),
@@ -279,7 +285,7 @@ impl Service {
                     hep.request(now, client.remote, client.local, datagram);
                 }
                 self.control.handle_request(now, client, datagram);
-                // Before it is said that it was done.
+                // Begun before it is said that it was done.
                 self.limits.keep(now.instant, self.control.limits());
                 self.do_outputs();
             }
@@ -316,8 +322,7 @@ impl Service {
     }
 
     fn say_goodbye(&mut self) {
-        self.limits
-            .keep_now(self.now.instant, self.control.limits());
+        self.limits.finish(self.now.instant, self.control.limits());
         let calls = self.control.call_count();
         let counters = self.control.counters();
         let hep_lost = self.hep.as_ref().map_or(0, |hep| hep.lost());

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use control_core::{Control, Now};
 use rustix::event::PollFlags;
 
-use super::answer;
+use super::{answer, limits_if_known};
 use crate::kept_limits::KeptLimits;
 
 /// Clients at once. Another one takes the place of the one that came first.
@@ -35,6 +35,8 @@ struct Client {
     incoming: Vec<u8>,
     /// What has not been read of the replies.
     outgoing: Vec<u8>,
+    /// It is to be told what limits are, once it is known whether they are kept.
+    is_waiting: bool,
     is_gone: bool,
 }
 
@@ -64,7 +66,8 @@ impl AdminSocket {
 
     /// What to wait for.
     pub(crate) fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
-        let clients = self.clients.iter().map(|client| {
+        let clients = self.clients.iter().filter(|client| !client.is_waiting);
+        let clients = clients.map(|client| {
             let flags = match client.outgoing.is_empty() {
                 true => PollFlags::IN,
                 false => PollFlags::OUT,
@@ -92,6 +95,7 @@ impl AdminSocket {
                 stream,
                 incoming: Vec::new(),
                 outgoing: Vec::new(),
+                is_waiting: false,
                 is_gone: false,
             });
         }
@@ -110,6 +114,13 @@ impl Client {
     fn serve(&mut self, control: &mut Control, kept: &mut KeptLimits, now: Now) -> bool {
         let mut must_stop = false;
         loop {
+            if self.is_waiting {
+                let Some(limits) = limits_if_known(control, kept) else {
+                    return must_stop;
+                };
+                self.is_waiting = false;
+                self.outgoing = format!("{limits}\n").into_bytes();
+            }
             self.write();
             // One who does not read is not answered.
             if self.is_gone || !self.outgoing.is_empty() {
@@ -119,7 +130,10 @@ impl Client {
                 let line: Vec<u8> = self.incoming.drain(..=end).collect();
                 let answered = answer(control, kept, now, &line);
                 must_stop |= answered.must_stop;
-                self.outgoing = format!("{}\n", answered.reply).into_bytes();
+                match answered.reply {
+                    Some(reply) => self.outgoing = format!("{reply}\n").into_bytes(),
+                    None => self.is_waiting = true,
+                }
             } else if self.incoming.len() >= LINE_LEN_MAX {
                 self.is_gone = true;
             } else if !self.read() {

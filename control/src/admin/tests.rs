@@ -7,6 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::*;
 
 fn control() -> Control {
@@ -35,16 +37,29 @@ fn now() -> Now {
 
 /// Limits that cannot be kept anywhere.
 fn kept(control: &Control) -> KeptLimits {
-    KeptLimits::open(Path::new("/proc/none/limits.json"), control.limits())
+    KeptLimits::open(Path::new("/proc/none/limits.json"), control.limits()).unwrap()
 }
 
-fn say(control: &mut Control, line: &[u8]) -> Answered {
+/// A line, and the answer, however long that takes.
+fn say_with(control: &mut Control, kept: &mut KeptLimits, line: &[u8]) -> (Value, bool) {
+    let answered = answer(control, kept, now(), line);
+    let reply = answered.reply.unwrap_or_else(|| {
+        while let Some(wake) = kept.interest() {
+            poll(&mut [PollFd::from_borrowed_fd(wake, PollFlags::IN)], None).unwrap();
+            kept.handle_written(Instant::now());
+        }
+        limits_if_known(control, kept).unwrap()
+    });
+    (reply, answered.must_stop)
+}
+
+fn say(control: &mut Control, line: &[u8]) -> (Value, bool) {
     let mut kept = kept(control);
-    answer(control, &mut kept, now(), line)
+    say_with(control, &mut kept, line)
 }
 
 fn ask(control: &mut Control, request: &Value) -> Value {
-    say(control, request.to_string().as_bytes()).reply
+    say(control, request.to_string().as_bytes()).0
 }
 
 #[test]
@@ -77,9 +92,10 @@ fn limits_change_one_by_one_and_wrong_ones_change_nothing() {
 fn it_is_said_where_limits_are_from_and_whether_they_last() {
     let folder = tempfile::tempdir().unwrap();
     let mut control = control();
-    let mut kept = KeptLimits::open(&folder.path().join("limits.json"), control.limits());
+    let path = folder.path().join("limits.json");
+    let mut kept = KeptLimits::open(&path, control.limits()).unwrap();
     let set = br#"{"command":"limits","set":{"calls_max":7}}"#;
-    let reply = answer(&mut control, &mut kept, now(), set).reply;
+    let (reply, _) = say_with(&mut control, &mut kept, set);
     let said = |reply: &Value| {
         let calls = |of: &str| reply[of]["calls_max"].as_u64();
         (
@@ -89,13 +105,12 @@ fn it_is_said_where_limits_are_from_and_whether_they_last() {
         )
     };
     assert_eq!(said(&reply), (Some(7), Some(100), Some(true)));
-    let status = answer(&mut control, &mut kept, now(), br#"{"command":"status"}"#).reply;
+    let (status, _) = say_with(&mut control, &mut kept, br#"{"command":"status"}"#);
     assert_eq!(said(&status), (Some(7), Some(100), Some(true)));
-    let reply = say(
+    let (reply, _) = say(
         &mut control,
         br#"{"command":"limits","set":{"calls_max":8}}"#,
-    )
-    .reply;
+    );
     assert_eq!(reply["limits_kept"], false, "there is nowhere to");
 }
 
@@ -103,16 +118,16 @@ fn it_is_said_where_limits_are_from_and_whether_they_last() {
 fn it_stops_only_when_it_has_been_drained() {
     let mut control = control();
     let stop = br#"{"command":"stop"}"#;
-    assert!(!say(&mut control, stop).must_stop);
+    assert!(!say(&mut control, stop).1);
     let reply = ask(&mut control, &json!({"command": "drain", "on": true}));
     assert_eq!(reply["refuses"], "Parallel session limit reached");
-    assert!(say(&mut control, stop).must_stop);
+    assert!(say(&mut control, stop).1);
     let reply = ask(&mut control, &json!({"command": "drain", "on": false}));
     assert_eq!(
         (&reply["is_draining"], &reply["refuses"]),
         (&json!(false), &json!(null))
     );
-    assert!(!say(&mut control, stop).must_stop);
+    assert!(!say(&mut control, stop).1);
 }
 
 #[test]
@@ -126,11 +141,8 @@ fn what_is_not_understood_is_answered_with_an_error() {
         r#"{"command":"drain"}"#,
         r#"{"command":"calls","limit":-1}"#,
     ] {
-        let answered = say(&mut control, line.as_bytes());
-        assert!(
-            answered.reply["error"].is_string() && !answered.must_stop,
-            "{line}"
-        );
+        let (reply, must_stop) = say(&mut control, line.as_bytes());
+        assert!(reply["error"].is_string() && !must_stop, "{line}");
     }
     let metrics = ask(&mut control, &json!({"command": "metrics"}));
     assert!(
@@ -216,6 +228,36 @@ fn each_line_gets_a_line_and_too_long_ones_end_it() {
     assert_eq!(lines.len(), 2);
     assert!(lines[0].contains("\"calls\":0") && lines[1].contains("error"));
     assert_eq!(exchange(&mut socket, &path, &"x".repeat(5_000)), [""; 0]);
+}
+
+#[test]
+fn who_sets_limits_is_answered_when_it_is_known_whether_they_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    let mut socket = AdminSocket::bind(&path).unwrap();
+    let mut control = control();
+    let mut kept = KeptLimits::open(&folder.path().join("limits.json"), control.limits()).unwrap();
+    let mut client = UnixStream::connect(&path).unwrap();
+    let lines = b"{\"command\":\"limits\",\"set\":{\"calls_max\":7}}\n{\"command\":\"status\"}\n";
+    client.write_all(lines).unwrap();
+    for _ in 0..2 {
+        socket.serve(&mut control, &mut kept, now());
+    }
+    assert_eq!(control.limits().calls_max, 7);
+    let wake = kept.interest().expect("it is being written");
+    // The client is not waited for meanwhile.
+    assert_eq!(socket.interests().count(), 1);
+    poll(&mut [PollFd::from_borrowed_fd(wake, PollFlags::IN)], None).unwrap();
+    kept.handle_written(Instant::now());
+    socket.serve(&mut control, &mut kept, now());
+    assert_eq!(socket.interests().count(), 2);
+    let mut lines = BufReader::new(client).lines();
+    for _ in 0..2 {
+        let line = lines.next().unwrap().unwrap();
+        let reply: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(reply["limits_kept"], true, "{line}");
+        assert_eq!(reply["limits"]["calls_max"], 7, "{line}");
+    }
 }
 
 #[test]

@@ -91,12 +91,12 @@ where
         .await;
     if let Err(error) = served {
         let counts = &asker.link.gate.counts;
-        let is_idle = error.is_timeout() || is_unread(&error);
-        Counts::add(if is_idle {
-            &counts.idle
-        } else {
-            &counts.malformed
-        });
+        if error.is_timeout() || is_unread(&error) {
+            Counts::add(&counts.idle);
+        } else if error.is_parse() {
+            // Who has just left, in the middle of a request or not, said nothing wrong.
+            Counts::add(&counts.malformed);
+        }
         debug!(remote = %asker.client.remote, %error, "connection over");
     }
 }
@@ -246,17 +246,25 @@ async fn read(body: Incoming, within: Duration) -> Result<Vec<u8>, StatusCode> {
     if announced.is_ok_and(|len| len > REQUEST_BYTES_MAX) {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let body = Limited::new(body, REQUEST_BYTES_MAX).collect();
-    match timeout(within, body).await {
+    let mut body = Limited::new(body, REQUEST_BYTES_MAX);
+    let mut bytes = Vec::new();
+    let all = async {
+        // Put together at once: a chunk of one byte holds on to all that was read with it.
+        while let Some(frame) = body.frame().await {
+            bytes.extend_from_slice(&frame?.into_data().unwrap_or_default());
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    match timeout(within, all).await {
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Ok(())) => Ok(bytes),
     }
 }
 
 /// The line that a path stands for: words divided by slashes, plus signs or `%20`.
-fn command_line(path: &str) -> Vec<u8> {
+pub(super) fn command_line(path: &str) -> Vec<u8> {
     let mut line = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -277,8 +285,9 @@ fn command_line(path: &str) -> Vec<u8> {
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    u8::from_str_radix(digits, 16).ok()
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let &[high, low] = digits else { return None };
+    u8::try_from(16 * digit(&high)? + digit(&low)?).ok()
 }
 
 fn text(text: &'static str) -> Answer {

@@ -4,8 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use control_ng::{FrameError, Framer, reply};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -16,13 +15,19 @@ use crate::ng_gate::Counts;
 const READ_BYTES: usize = 8_192;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(place: Place, peer: Peer, stream: TcpStream) {
+pub(super) async fn serve<S>(place: Place, peer: Peer, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let remote = peer.client.remote;
     let mut connection = Connection {
         peer,
         stream,
         framer: Framer::new(REQUEST_BYTES_MAX),
+        held: None,
         in_flight: 0,
+        has_come: false,
+        has_begun: false,
         is_ended: false,
         deadline: None,
     };
@@ -43,19 +48,25 @@ enum Ending {
     Frame(#[expect(dead_code, reason = "for the log")] FrameError),
 }
 
-struct Connection {
+struct Connection<S> {
     peer: Peer,
-    stream: TcpStream,
+    stream: S,
     framer: Framer,
+    /// A request that came too early for its sender's rate, and when it is in time.
+    held: Option<(Vec<u8>, Instant)>,
     /// Requests that were not answered yet.
     in_flight: usize,
+    /// What came last was not looked at yet.
+    has_come: bool,
+    /// The deadline is that of a message which has begun.
+    has_begun: bool,
     /// Whether the peer will send nothing more.
     is_ended: bool,
     /// When it is over unless something comes.
     deadline: Option<Instant>,
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> Ending {
         let mut buffer = vec![0; READ_BYTES];
         self.expect_message();
@@ -63,11 +74,13 @@ impl Connection {
             if let Err(error) = self.hand_on().await {
                 return self.refuse(error).await;
             }
-            if self.is_ended && self.in_flight == 0 {
+            if self.is_ended && self.in_flight == 0 && self.held.is_none() {
                 return Ending::Closed;
             }
-            let may_read = self.in_flight < IN_FLIGHT_MAX && !self.is_ended;
-            let deadline = self.deadline;
+            let is_waiting = self.held.is_some() || self.in_flight >= IN_FLIGHT_MAX;
+            let may_read = !is_waiting && !self.is_ended;
+            let held_until = self.held.as_ref().map(|(_, due)| *due);
+            let deadline = held_until.or(self.deadline);
             let turn = tokio::select! {
                 Some(reply) = self.peer.replies.recv() => self.reply(&reply).await,
                 read = self.stream.read(&mut buffer), if may_read => match read {
@@ -78,7 +91,7 @@ impl Connection {
                     Err(error) => Err(error),
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    if !self.give_up() {
+                    if held_until.is_none() && !self.give_up() {
                         Counts::add(&self.peer.link.gate.counts.idle);
                         return Ending::Idle;
                     }
@@ -95,29 +108,50 @@ impl Connection {
         }
     }
 
-    /// Hands complete messages to the loop, as many as may be under way.
+    /// Hands complete messages to the loop, as many as may be under way, unless their sender has to
+    /// wait.
     async fn hand_on(&mut self) -> Result<(), FrameError> {
         while self.in_flight < IN_FLIGHT_MAX {
-            let Some(message) = self.framer.next_message()? else {
-                break;
+            let message = match self.held.take() {
+                Some((message, due)) if due <= Instant::now() => message,
+                Some(held) => {
+                    self.held = Some(held);
+                    break;
+                }
+                None => match self.framer.next_message()? {
+                    Some(message) => message.to_vec(),
+                    None => break,
+                },
             };
-            let message = message.to_vec();
-            self.peer.link.ask(self.peer.client, message).await;
+            let Peer { link, client, .. } = &self.peer;
+            if let Err(due) = link.take(*client) {
+                self.held = Some((message, due));
+                break;
+            }
+            link.hand_in(*client, message).await;
             self.in_flight += 1;
             self.deadline = Some(Instant::now() + REPLY_TIME);
+        }
+        if std::mem::take(&mut self.has_come) {
+            self.expect_rest();
         }
         Ok(())
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let was_empty = self.framer.pending_bytes() == 0;
         self.framer.push(bytes);
         self.is_ended = bytes.is_empty();
+        self.has_come = !self.is_ended;
         if self.is_ended {
             self.deadline = Some(Instant::now() + REPLY_TIME);
-        } else if was_empty && self.in_flight == 0 {
-            // A message has begun: from now on it is to come, however slowly.
-            self.deadline = Some(Instant::now() + self.peer.link.message_time());
+        }
+    }
+
+    /// Once a message has begun it is to come, however slowly. White space is none.
+    fn expect_rest(&mut self) {
+        let is_within = self.has_begun && self.framer.pending_bytes() > 0;
+        if self.in_flight == 0 && self.held.is_none() && !is_within {
+            self.expect_message();
         }
     }
 
@@ -141,11 +175,13 @@ impl Connection {
     }
 
     fn expect_message(&mut self) {
-        let idle = self.peer.link.idle_timeout;
-        self.deadline = match self.framer.pending_bytes() {
-            0 => idle.map(|idle| Instant::now() + idle),
-            _ => Some(Instant::now() + self.peer.link.message_time()),
+        let link = &self.peer.link;
+        self.has_begun = self.framer.pending_bytes() > 0;
+        let time = match self.has_begun {
+            true => Some(link.message_time()),
+            false => link.idle_timeout,
         };
+        self.deadline = time.map(|time| Instant::now() + time);
     }
 
     /// Says what is wrong, and that nothing more will be read.
@@ -195,7 +231,10 @@ impl Connection {
 }
 
 /// Writes all, if it is read in time.
-async fn write(stream: &mut TcpStream, bytes: &[u8], patience: Duration) -> io::Result<()> {
+async fn write<S>(stream: &mut S, bytes: &[u8], patience: Duration) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
     let written = timeout(patience, stream.write_all(bytes)).await;
     written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

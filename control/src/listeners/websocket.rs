@@ -131,6 +131,7 @@ async fn serve(asker: Arc<Asker>, upgrade: OnUpgrade, speech: Speech) {
         is_endless: asker.link.idle_timeout.is_none(),
         heard: Instant::now(),
         is_pinged: false,
+        held: None,
         in_flight: 0,
         asker,
         socket,
@@ -151,6 +152,8 @@ struct Session {
     /// When something came last.
     heard: Instant,
     is_pinged: bool,
+    /// A request that came too early for its sender's rate, and when it is in time.
+    held: Option<(Vec<u8>, Instant)>,
     /// Requests that were not answered yet.
     in_flight: usize,
 }
@@ -162,7 +165,8 @@ struct Over;
 impl Session {
     async fn run(&mut self) -> Over {
         loop {
-            let (may_read, due) = (self.in_flight < IN_FLIGHT_MAX, self.due());
+            let may_read = self.in_flight < IN_FLIGHT_MAX && self.held.is_none();
+            let due = self.due();
             let turn = tokio::select! {
                 Some(reply) = self.asker.reply() => {
                     self.in_flight = self.in_flight.saturating_sub(1);
@@ -207,13 +211,24 @@ impl Session {
                     Counts::add(&self.asker.link.gate.counts.malformed);
                     return Ok(());
                 }
-                self.asker.link.ask(self.asker.client, bytes.to_vec()).await;
-                self.in_flight += 1;
+                self.hand_on(bytes.to_vec()).await;
                 Ok(())
             }
             Speech::NgPlain => {
                 let reply = self.asker.ask_plain(&bytes).await.ok_or(Over)?;
                 self.send(reply).await
+            }
+        }
+    }
+
+    /// Hands a message of ng to the loop, or keeps it until its sender may send one more.
+    async fn hand_on(&mut self, message: Vec<u8>) {
+        let Asker { link, client, .. } = &*self.asker;
+        match link.take(*client) {
+            Err(due) => self.held = Some((message, due)),
+            Ok(()) => {
+                link.hand_in(*client, message).await;
+                self.in_flight += 1;
             }
         }
     }
@@ -258,6 +273,9 @@ impl Session {
 
     /// When [`Self::handle_timeout`] is next due.
     fn due(&self) -> Instant {
+        if let Some((_, due)) = &self.held {
+            return *due;
+        }
         match (self.in_flight >= IN_FLIGHT_MAX, self.is_pinged) {
             (true, _) => self.heard + REPLY_TIME,
             (false, false) => self.heard + self.idle / 2,
@@ -266,6 +284,12 @@ impl Session {
     }
 
     async fn handle_timeout(&mut self) -> Result<(), Over> {
+        if let Some((message, _)) = self.held.take() {
+            self.hand_on(message).await;
+            // It was not heard meanwhile.
+            self.heard = Instant::now();
+            return Ok(());
+        }
         if self.in_flight >= IN_FLIGHT_MAX {
             // What is not answered by now never will be.
             self.in_flight = 0;

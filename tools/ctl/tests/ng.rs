@@ -227,19 +227,7 @@ fn asks_over_tcp_and_joins_the_pieces_of_the_reply() {
 #[test]
 fn asks_over_http() {
     let place = Place::new("");
-    let (server, talk) = serve_stream(|mut stream| {
-        let head = read_to(&mut stream, "\r\n\r\n");
-        assert!(head.starts_with("POST /ng HTTP/1.1\r\n"), "{head}");
-        let heard = read_to(&mut stream, " d7:command4:pinge");
-        let cookie = heard.split_once(' ').unwrap().0;
-        let body = format!("{cookie} d6:result4:ponge");
-        let len = body.len();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{body}"
-        )
-        .unwrap();
-    });
+    let (server, talk) = serve_stream(|mut stream| answer_http(&mut stream));
     let server = format!("http://{server}");
     let ran = place.run(&["ng", "ping", "--server", &server]);
     assert_eq!(ran.ok(), "pong\n");
@@ -290,6 +278,7 @@ fn serve_securely(place: &Place, name: &str, is_http: bool) -> (SocketAddr, Join
     })
 }
 
+/// Answers a ping that came as HTTP has it.
 fn answer_http(stream: &mut (impl Read + Write)) {
     let head = read_to(stream, "\r\n\r\n");
     assert!(head.starts_with("POST /ng HTTP/1.1\r\n"), "{head}");
