@@ -2,96 +2,19 @@
 //! its workers.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tandem_settings::Driver;
-use tandem_tests::{NgClient, Site, Tandem, Value, sdp_endpoint, until};
+use tandem_tests::{Handset, NgClient, Site, Tandem, Value, dial, until};
 
 /// Time that something has that must happen.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A phone that sends what it is told to.
-struct Line {
-    socket: UdpSocket,
-    /// Where the relay wants its media.
-    relay: SocketAddr,
-    /// Packets that it has sent.
-    sent: u8,
-    sample: u8,
-}
-
-impl Line {
-    fn new(site: &Site, host: u8) -> Self {
-        let socket = UdpSocket::bind((site.ip(host), 0)).expect("the site has free ports");
-        socket.set_read_timeout(Some(LIMIT)).unwrap();
-        let relay = socket.local_addr().unwrap();
-        Self {
-            socket,
-            relay,
-            sent: 0,
-            sample: host,
-        }
-    }
-
-    fn sdp(&self) -> String {
-        let address = self.socket.local_addr().unwrap();
-        let (ip, port) = (address.ip(), address.port());
-        format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=call\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 8\r\n"
-        )
-    }
-
-    /// Sends 20 ms of A-law, by which everybody knows who it was and when.
-    #[track_caller]
-    fn say(&mut self) -> Vec<u8> {
-        self.sent += 1;
-        let mut packet = vec![
-            0x80,
-            8,
-            0,
-            self.sent,
-            0,
-            0,
-            self.sent,
-            0,
-            0,
-            0,
-            0,
-            self.sample,
-        ];
-        packet.resize(172, self.sample);
-        self.socket.send_to(&packet, self.relay).unwrap();
-        packet
-    }
-
-    /// The next packet that comes is this one, from where the relay wants the party's own.
-    #[track_caller]
-    fn hear(&self, packet: &[u8]) {
-        let mut heard = [0; 2_048];
-        let (len, from) = self.socket.recv_from(&mut heard).expect("a packet comes");
-        assert_eq!((from, &heard[..len]), (self.relay, packet));
-    }
-}
-
-/// A pair of phones that talk: a call.
-fn dial(client: &NgClient, call_id: &str, lines: &mut [Line], tags: [&str; 2]) {
-    let [from, to] = tags;
-    let names = [("call-id", call_id), ("from-tag", from), ("to-tag", to)];
-    let sdp = lines[0].sdp();
-    let offer = client.request("offer", &[names[0], names[1], ("sdp", &sdp)]);
-    lines[1].relay = sdp_endpoint(offer.text("sdp"));
-    let sdp = lines[1].sdp();
-    let answer = client.request("answer", &[names[0], names[1], names[2], ("sdp", &sdp)]);
-    lines[0].relay = sdp_endpoint(answer.text("sdp"));
-}
-
 /// Each of the parties says something, and these and no others hear it.
 #[track_caller]
-fn converse(lines: &mut [Line], heard_by: [&[usize]; 4]) {
+fn converse(lines: &mut [Handset], heard_by: [&[usize]; 4]) {
     for (speaker, listeners) in heard_by.into_iter().enumerate() {
-        let packet = lines[speaker].say();
+        let packet = lines[speaker].speak();
         for listener in listeners {
             lines[*listener].hear(&packet);
         }
@@ -120,12 +43,13 @@ fn mesh_of_three(flag: &str) -> Vec<(&'static str, Value)> {
 }
 
 /// Two calls on a relay of two workers, each of which has one.
-fn two_calls(site: &Site, driver: Driver) -> (Tandem, NgClient, [Line; 4]) {
+fn two_calls(site: &Site, driver: Driver) -> (Tandem, NgClient, [Handset; 4]) {
     let tandem = Tandem::start_pair(site, |file| file.relay.driver = driver);
     let client = NgClient::new(tandem.ng());
-    let mut lines = [2, 3, 4, 5].map(|host| Line::new(site, host));
-    dial(&client, "c1", &mut lines[..2], ["a", "b"]);
-    dial(&client, "c2", &mut lines[2..], ["c", "d"]);
+    let mut lines = [2, 3, 4, 5].map(|host| Handset::new(site, host));
+    let [a, b, c, d] = &mut lines;
+    dial(&client, "c1", [a, b], ["a", "b"], &[]);
+    dial(&client, "c2", [c, d], ["c", "d"], &[]);
     (tandem, client, lines)
 }
 
