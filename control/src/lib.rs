@@ -8,7 +8,7 @@
 //!
 //! One thread does it all: `service.rs` waits for whatever comes, hands it to the core and does what
 //! the core says. Only TCP, HTTP and WebSocket are read by another one (`listeners.rs`), if there are
-//! any, which hands whole messages over.
+//! any, which hands whole messages over; and files that are to be played (`sounds.rs`).
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +30,7 @@ mod ng_socket;
 mod outlet;
 mod relay_link;
 mod service;
+mod sounds;
 mod tls;
 
 pub use config::Config;

@@ -26,6 +26,7 @@ use crate::trace::Traces;
 use self::jobs::Call;
 use self::link::Link;
 use self::metrics::Tally;
+use self::playing::Loading;
 use self::survey::Survey;
 use self::watch::Watch;
 
@@ -40,6 +41,7 @@ mod jobs;
 mod lifetime;
 mod link;
 mod metrics;
+mod playing;
 mod requests;
 mod survey;
 mod tracing;
@@ -184,6 +186,7 @@ pub struct Control {
     replies: Replies,
     events: Events,
     waiting: VecDeque<Held>,
+    loading: Loading,
     timers: BinaryHeap<Reverse<(Instant, CallKey)>>,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -233,6 +236,7 @@ impl Control {
             replies,
             events: Events::new(nonce),
             waiting: VecDeque::new(),
+            loading: Loading::default(),
             timers: BinaryHeap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -499,7 +503,9 @@ impl Control {
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
             Command::Mesh(mesh) => self.mesh(now, held, cookie, mesh),
             Command::Offer(offer) => self.negotiate(now, held, cookie, offer, true),
+            Command::Play(play) => self.play(now, held, cookie, play),
             Command::Query(query) => self.query(now, held, cookie, query),
+            Command::Stop(stop) => self.stop(now, held, cookie, stop),
             Command::Treat(treat) => self.treat(now, held, cookie, treat),
             Command::Unsubscribe(what) => self.unsubscribe(now, held, cookie, what),
             _ => self.replies.forget(held.key),
