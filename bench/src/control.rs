@@ -143,7 +143,7 @@ impl World {
                     assert!(is_ok, "{}", String::from_utf8_lossy(&datagram));
                     sent += 1;
                 }
-                Output::Key(_) | Output::Notice(_) | Output::Report(_) => {}
+                Output::Key(_) | Output::Load(_) | Output::Notice(_) | Output::Report(_) => {}
             }
         }
         sent

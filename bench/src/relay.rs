@@ -45,7 +45,9 @@ fn command(relay: &mut Relay, now: Instant, command: Command) -> Option<SocketId
         .expect("within the limits")
     {
         Outcome::Done(_) => None,
-        Outcome::Later(_) | Outcome::Treat { .. } => unreachable!("nothing of that is asked"),
+        Outcome::Later(_) | Outcome::Play { .. } | Outcome::Treat { .. } => {
+            unreachable!("nothing of that is asked")
+        }
         Outcome::Bind { socket, .. } => {
             relay.handle_bound(socket, Ok(())).expect("it was reserved");
             Some(socket)

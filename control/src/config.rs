@@ -49,6 +49,8 @@ pub struct Config {
     pub dtmf_log: Option<SocketAddr>,
     /// Clients of ng over TCP are told of keys.
     pub dtmf_log_ng_tcp: bool,
+    /// Where files are that may be played.
+    pub media_folder: Option<PathBuf>,
     /// How addresses are learnt, unless a request says otherwise.
     pub endpoint_learning: EndpointLearning,
     /// What becomes of media from another source than the one that was learnt.
@@ -88,6 +90,7 @@ impl Config {
             hep: file.hep.map(|address| (address, file.hep_agent_id)),
             dtmf_log: file.dtmf_log,
             dtmf_log_ng_tcp: file.dtmf_log_ng_tcp,
+            media_folder: loaded.media_folder(),
             endpoint_learning: file.endpoint_learning,
             other_sources: file.other_sources,
             interface_aliases: aliases(loaded)?,
@@ -111,6 +114,11 @@ impl Config {
     ///
     /// When one cannot be used; the error names it, its line and the cure.
     pub fn check_files(&self, loaded: &Loaded) -> Result<(), SettingsError> {
+        if let Some(folder) = self.media_folder.as_ref().filter(|it| !it.is_dir()) {
+            let problem = format!("{} is no folder", folder.display());
+            let cure = "name the folder of the files that may be played, or \"\" for none";
+            return Err(loaded.wrong("control.media_folder", problem, cure));
+        }
         self.ng.check_files(loaded)
     }
 

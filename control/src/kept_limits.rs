@@ -432,7 +432,7 @@ mod tests {
         assert!(kept.is_busy());
         assert_eq!(kept.limits(), CONFIGURED, "not yet");
         // Whatever becomes of the first, the next has a file again.
-        let reader = fs::OpenOptions::new().read(true).write(true).open(&pipe);
+        let reader = OpenOptions::new().read(true).write(true).open(&pipe);
         let reader = reader.unwrap();
         fs::remove_file(&pipe).unwrap();
         settle(&mut kept, now);

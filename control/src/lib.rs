@@ -8,8 +8,8 @@
 //!
 //! One thread does it all: `service.rs` waits for whatever comes, hands it to the core and does what
 //! the core says. Only TCP, HTTP and WebSocket are read by another one (`listeners.rs`), if there are
-//! any, which hands whole messages over; and limits that were set are written by one that ends when
-//! they are (`kept_limits.rs`).
+//! any, which hands whole messages over; files that are to be played (`sounds.rs`); and limits that
+//! were set are written by one that ends when they are (`kept_limits.rs`).
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ mod ng_socket;
 mod outlet;
 mod relay_link;
 mod service;
+mod sounds;
 mod tls;
 
 pub use config::Config;

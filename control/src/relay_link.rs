@@ -91,6 +91,13 @@ impl RelayLink {
         }
     }
 
+    /// The same of a sound.
+    pub(crate) fn send_sound(&mut self, message: &ToRelay) {
+        if let Some(connection) = &mut self.connection {
+            connection.send(message);
+        }
+    }
+
     /// What to wait for.
     pub(crate) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let connection = self.connection.as_ref()?;

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use control_core::sound::SoundError;
 use control_core::{Control, Now, Output};
 use relay_wire::Learning;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,6 +30,7 @@ use crate::key_log::KeyLog;
 use crate::metrics;
 use crate::ng_server::NgServer;
 use crate::relay_link::{LinkEvent, RelayLink};
+use crate::sounds::Sounds;
 
 /// How late what is due may be: what thousands of calls have due one by one is done together.
 const SLACK: Duration = Duration::from_millis(10);
@@ -69,6 +71,7 @@ struct Service {
     ng: NgServer,
     relay: RelayLink,
     relay_reads: Reads,
+    sounds: Sounds,
     ng_reads: Vec<Reads>,
     admin: AdminSocket,
     limits: KeptLimits,
@@ -88,6 +91,7 @@ struct Ready {
     signal: Option<&'static str>,
     reload: bool,
     relay: bool,
+    sounds: bool,
     /// Sockets of ng, by bits.
     ng: u32,
     /// An operator, or that limits were written.
@@ -142,6 +146,8 @@ impl Service {
             now,
             ng_reads: vec![Reads(1); ng.sockets().count()],
             ng,
+            sounds: Sounds::new(config.media_folder.clone())
+                .map_err(StartError::system("read sounds"))?,
             relay: RelayLink::new(&config.relay_socket),
             relay_reads: Reads(1),
         })
@@ -165,6 +171,9 @@ impl Service {
             self.now = now;
             // What the relay says comes first: it finishes what was begun.
             self.serve_relay(now, ready.relay);
+            if ready.sounds {
+                self.serve_sounds(now);
+            }
             self.relay.handle_timeout(now.instant);
             let timeout = self.control.poll_timeout();
             if timeout.is_some_and(|due| due <= now.instant) {
@@ -206,6 +215,7 @@ impl Service {
                 .map(|it| watch(it.as_fd(), PollFlags::IN)),
         );
         fds.extend(self.ng.sockets().map(|it| watch(it, PollFlags::IN)));
+        fds.push(watch(self.sounds.socket(), PollFlags::IN));
         let relay = self.relay.interest();
         fds.extend(relay.map(|(socket, flags)| watch(socket, flags)));
         let admin = fds.len();
@@ -240,6 +250,7 @@ impl Service {
             reload,
             ng: ng.sum(),
             admin: is_admin_ready,
+            sounds: is_ready(),
             relay: relay.is_some() && is_ready(),
         })
     }
@@ -263,9 +274,21 @@ impl Service {
     fn handle_event(&mut self, now: Now, event: LinkEvent) {
         match event {
             LinkEvent::Event(event) => self.control.handle_relay_event(now, event),
-            LinkEvent::Hello(hello) => self.control.handle_relay_hello(now, hello),
+            LinkEvent::Hello(hello) => {
+                self.sounds.handle_hello();
+                self.control.handle_relay_hello(now, hello);
+            }
             LinkEvent::Lost => self.control.handle_relay_lost(now),
             LinkEvent::Reply(reply) => self.control.handle_relay_reply(now, reply),
+        }
+    }
+
+    /// One of them in a turn: a long one is many messages.
+    fn serve_sounds(&mut self, now: Now) {
+        let relay = &mut self.relay;
+        if let Some((id, loaded)) = self.sounds.poll(|message| relay.send_sound(message)) {
+            self.control.handle_loaded(now, id, loaded);
+            self.do_outputs();
         }
     }
 
@@ -302,6 +325,12 @@ impl Service {
                     self.key_log.tell(&report);
                     if self.tells_clients {
                         self.ng.announce(&report);
+                    }
+                }
+                Output::Load(load) => {
+                    if let Err(id) = self.sounds.load(*load) {
+                        let full = Err(SoundError::TooLong);
+                        self.control.handle_loaded(self.now, id, full);
                     }
                 }
                 Output::Notice(notice) => journal::write(&notice),

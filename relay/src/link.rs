@@ -30,6 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{info, warn};
 
 use crate::mailbox::{ConnectionId, Incoming, Mailbox, Outgoing};
+use crate::transcoding::Sounds;
 use crate::wake::Wake;
 use connection::{Connection, Receipt};
 pub(crate) use listener::Listener;
@@ -49,6 +50,7 @@ pub(crate) struct Link {
     listener: Listener,
     hello: Hello,
     mailboxes: Vec<Arc<Mailbox>>,
+    sounds: Arc<Sounds>,
     wake: Arc<Wake>,
     is_stopping: Arc<AtomicBool>,
     newcomers: Vec<Newcomer>,
@@ -87,6 +89,7 @@ impl Link {
         listener: Listener,
         hello: Hello,
         mailboxes: Vec<Arc<Mailbox>>,
+        sounds: Arc<Sounds>,
         wake: Arc<Wake>,
         is_stopping: Arc<AtomicBool>,
     ) -> Self {
@@ -94,6 +97,7 @@ impl Link {
             listener,
             hello,
             mailboxes,
+            sounds,
             wake,
             is_stopping,
             newcomers: Vec::new(),
@@ -210,6 +214,7 @@ impl Link {
             None => info!(connection = id, "control is here"),
             Some(_) => info!(connection = id, "another control takes over"),
         }
+        self.sounds.forget_all();
         self.control = Some(Control {
             connection,
             held_back: None,
@@ -226,7 +231,7 @@ impl Link {
         let has_requests =
             is_ready || control.held_back.is_some() || control.connection.has_unread();
         let is_alive = control.pass_replies(&self.mailboxes)
-            && (!has_requests || control.pass_requests(&self.mailboxes));
+            && (!has_requests || control.pass_requests(&self.mailboxes, &self.sounds));
         if is_alive {
             self.control = Some(control);
         } else {
@@ -305,7 +310,7 @@ impl Control {
     }
 
     /// Reads requests and hands them to the workers. Says whether control is alive.
-    fn pass_requests(&mut self, mailboxes: &[Arc<Mailbox>]) -> bool {
+    fn pass_requests(&mut self, mailboxes: &[Arc<Mailbox>], sounds: &Sounds) -> bool {
         let mut requests = 0;
         // What has been read is passed on: there is nothing to wait for then.
         while requests < REQUESTS_PER_TURN_MAX || self.connection.has_unread() {
@@ -318,6 +323,14 @@ impl Control {
                 Some(request) => request,
                 None => match self.connection.receive() {
                     Receipt::Message(ToRelay::Request(request)) => request,
+                    Receipt::Message(ToRelay::Sound(piece)) => {
+                        sounds.add(&piece);
+                        continue;
+                    }
+                    Receipt::Message(ToRelay::ForgetSound(sound)) => {
+                        sounds.forget(sound);
+                        continue;
+                    }
                     Receipt::Nothing => return true,
                     Receipt::Closed => return false,
                     Receipt::Malformed | Receipt::Message(ToRelay::Hello { .. }) => {

@@ -135,6 +135,7 @@ impl Service {
             listener,
             hello(config),
             service.mailboxes.clone(),
+            Arc::clone(&service.pool.sounds),
             link_wake,
             Arc::clone(&service.is_link_stopping),
         );

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_core::{Outcome, Relay, SocketId, Verdict};
-use relay_wire::{Answer, Command, CommandError, FromRelay, InterfaceId, Port};
+use relay_wire::{Answer, CallKey, Command, CommandError, FromRelay, InterfaceId, Play, Port};
 
 use crate::copier::Copier;
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
-use crate::transcoding::{Ending, Taking, Transcoder};
+use crate::transcoding::{Ending, Parcel, Taking, Transcoder};
 use outbox::Outbox;
 use request::Progress;
 
@@ -116,7 +116,7 @@ impl Worker {
             verdict
         });
         self.transcoder.kick();
-        self.send_made();
+        self.send_made(now);
         self.copier.kick();
         self.let_copies_out();
         self.forget_closed();
@@ -220,6 +220,12 @@ impl Worker {
                 let treatment = self.transcoder.treat(target, transcoding, kind);
                 self.relay.handle_treated(target, treatment)
             }
+            Ok(Outcome::Play {
+                call,
+                port,
+                socket,
+                play,
+            }) => self.play(now, (call, port, socket), play.as_ref()),
             Ok(Outcome::Later(command)) => {
                 progress.put_back(command);
                 return true;
@@ -231,6 +237,24 @@ impl Worker {
         }
         progress.note(result);
         false
+    }
+
+    /// Has something played, or nothing any more.
+    fn play(
+        &mut self,
+        now: Instant,
+        place: (CallKey, Port, SocketId),
+        play: Option<&Play>,
+    ) -> Result<Answer, CommandError> {
+        let (call, _, socket) = place;
+        let Some(play) = play else {
+            self.relay.handle_playing(call, socket, false);
+            return Ok(Answer::Played(self.transcoder.stop_playing(socket)));
+        };
+        let result = self.transcoder.play(now, place, play);
+        result.map_err(CommandError::Refused)?;
+        self.relay.handle_playing(call, socket, play.is_alone);
+        Ok(Answer::Done)
     }
 
     /// The socket half of opening an endpoint.
@@ -315,12 +339,16 @@ impl Worker {
     }
 
     /// Sends some of what codec threads have made.
-    fn send_made(&mut self) {
+    fn send_made(&mut self, now: Instant) {
         self.has_made = false;
         for _ in 0..MADE_MAX {
             let Some(made) = self.transcoder.poll_made() else {
                 return;
             };
+            if made.is_played() {
+                self.send_played(now, made);
+                continue;
+            }
             let (relay, bytes) = (&mut self.relay, made.bytes());
             let verdict = relay.handle_made(made.flow(), made.kind(), bytes);
             send_copies(relay, &mut self.copier, bytes);
@@ -331,6 +359,20 @@ impl Worker {
         }
         // They are not announced again.
         self.has_made = true;
+    }
+
+    /// Sends a packet of a sound. An empty one says that there are no more.
+    fn send_played(&mut self, now: Instant, made: Box<Parcel>) {
+        let (socket, bytes) = (made.flow(), made.bytes());
+        if let Some(call) = self.transcoder.note_leaving(now, socket, bytes) {
+            self.relay.handle_playing(call, socket, false);
+        }
+        if !bytes.is_empty()
+            && let Verdict::Forward(egress) = self.relay.handle_played(socket, bytes)
+        {
+            self.io.send(egress, bytes);
+        }
+        self.transcoder.give_back(made);
     }
 
     /// Sends some of the copies that are to leave from here.

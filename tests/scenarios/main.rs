@@ -27,6 +27,7 @@ mod nat_types;
 mod opensips_requests;
 mod operator_commands;
 mod peer_suite;
+mod playing;
 mod port_exhaustion;
 mod proxy_killed;
 mod register_digest;

@@ -27,6 +27,7 @@ use self::connecting::Step;
 use self::jobs::Call;
 use self::link::Link;
 use self::metrics::Tally;
+use self::playing::Loading;
 use self::survey::Survey;
 use self::watch::Watch;
 
@@ -41,6 +42,7 @@ mod jobs;
 mod lifetime;
 mod link;
 mod metrics;
+mod playing;
 mod requests;
 mod survey;
 mod tracing;
@@ -186,6 +188,7 @@ pub struct Control {
     replies: Replies,
     events: Events,
     waiting: VecDeque<Held>,
+    loading: Loading,
     timers: BinaryHeap<Reverse<(Instant, CallKey)>>,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -239,6 +242,7 @@ impl Control {
             replies,
             events: Events::new(nonce),
             waiting: VecDeque::new(),
+            loading: Loading::default(),
             timers: BinaryHeap::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -511,7 +515,9 @@ impl Control {
             Command::Delete(delete) => self.delete(now, held, cookie, delete),
             Command::Mesh(mesh) => self.mesh(now, held, cookie, mesh),
             Command::Offer(offer) => self.negotiate(now, held, cookie, Turn::Offer(offer)),
+            Command::Play(play) => self.play(now, held, cookie, play),
             Command::Query(query) => self.query(now, held, cookie, query),
+            Command::Stop(stop) => self.stop(now, held, cookie, stop),
             Command::Treat(treat) => self.treat(now, held, cookie, treat),
             Command::Unsubscribe(what) => self.unsubscribe(now, held, cookie, what),
             _ => self.replies.forget(held.key),

@@ -63,3 +63,8 @@ pub fn record(data: &[u8]) {
 pub fn codecs(data: &[u8]) {
     codecs::fuzz(data);
 }
+
+/// Any bytes as a file that is to be played.
+pub fn sound(data: &[u8]) {
+    crate::sound::fuzz(data);
+}

@@ -7,11 +7,14 @@ use relay_wire::{CommandError, Report, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Client;
+use crate::playing::Load;
 use crate::summary::CallSummary;
 
 /// What the driver is to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
+    /// Read a sound, give it to the relay, and call [`Control::handle_loaded`](crate::Control).
+    Load(Box<Load>),
     /// A key was pressed: tell whoever wants to know. Only if that is
     /// [wanted](crate::Config::tells_keys), or a request wants it of the call.
     Key(Box<KeyReport>),

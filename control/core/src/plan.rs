@@ -283,9 +283,11 @@ impl Plan {
                 ingress, ref sinks, ..
             } => self.change(ingress, |endpoint| endpoint.sinks.clone_from(sinks)),
             Command::ListCalls { .. }
+            | Command::Play { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
             | Command::SetRecord { .. }
+            | Command::StopPlaying { .. }
             | Command::TellReports { .. } => {}
         }
     }

@@ -102,7 +102,7 @@ impl World {
                     assert!(text.contains("6:result2:ok"), "{text}");
                     sent += 1;
                 }
-                Output::Key(_) | Output::Notice(_) | Output::Report(_) => {}
+                Output::Key(_) | Output::Load(_) | Output::Notice(_) | Output::Report(_) => {}
             }
         }
         sent

@@ -123,6 +123,8 @@ words! {
         Bidirectional = "bidirectional",
         /// The sender's keys go no further, or become something else (`DTMF-security`).
         BlockDtmf = "block DTMF",
+        /// Who is played something hears nothing else meanwhile.
+        BlockEgress = "block egress",
         /// The tags say which direction is meant.
         Directional = "directional",
         /// Spare the statistics in the reply to delete.

@@ -56,8 +56,8 @@ pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
 pub use reply::{Counts, Outcome, Reply, Totals};
 pub use request::{
-    CODEC_DIRECTIVES_MAX, Change, Codecs, Command, Connect, Create, Delete, KeyPolicy, Medium,
-    Mesh, MeshFlow, Negotiation, Party, Query, Request, RequestError, Senders, Sink, Treat,
-    Unheeded, Whose,
+    CODEC_DIRECTIVES_MAX, Change, Clip, Codecs, Command, Connect, Create, Delete, KeyPolicy,
+    Listener, Medium, Mesh, MeshFlow, Negotiation, Party, Play, Query, Request, RequestError,
+    Senders, Sink, Stop, Treat, Unheeded, Whose,
 };
 pub use value::{Dictionary, Value};

@@ -15,6 +15,7 @@ mod connect;
 mod create;
 mod encode;
 mod given;
+mod play;
 mod treat;
 
 use given::{Given, Script, Word as ScriptWord};
@@ -24,6 +25,8 @@ use connect::Joining;
 pub use connect::{Connect, Mesh, MeshFlow, Senders};
 use create::Creating;
 pub use create::{Create, Medium};
+use play::Playing;
+pub use play::{Clip, Listener, Play, Stop};
 use treat::Selection;
 pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 
@@ -31,15 +34,13 @@ pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 const LIST_LIMIT_DEFAULT: u32 = 32;
 
 /// Commands of the peer that are not there.
-const UNSUPPORTED: [&str; 12] = [
+const UNSUPPORTED: [&str; 10] = [
     "inject-start",
     "inject-stop",
     "pause-recording",
     "play-dtmf",
-    "play-media",
     "publish",
     "start-recording",
-    "stop-media",
     "stop-recording",
     "subscribe-answer",
     "subscribe-request",
@@ -90,10 +91,14 @@ pub enum Command<'a> {
     Offer(Negotiation<'a>),
     /// Are you there?
     Ping,
+    /// Play something to a party, or to all.
+    Play(Play<'a>),
     /// Counts of a call.
     Query(Query<'a>),
     /// Counts of the whole daemon.
     Statistics,
+    /// Play no more.
+    Stop(Stop<'a>),
     /// Stop media or keys of a call, or of one party, make them something else, or let them go on.
     Treat(Treat<'a>),
     /// Undo what [`Self::Connect`] did; if not directional, end a party.
@@ -293,6 +298,7 @@ struct Keys<'a> {
     selection: Selection<'a>,
     joining: Joining<'a>,
     creating: Creating<'a>,
+    playing: Playing<'a>,
     from_interface: Option<&'a [u8]>,
     to_interface: Option<&'a [u8]>,
     unheeded: Unheeded<'a>,
@@ -326,6 +332,7 @@ impl<'a> Keys<'a> {
                 let selected = self.selection.read_key(key, value);
                 let joined = selected.or_else(|| self.joining.read_key(key, value));
                 let read = joined.or_else(|| self.creating.read_key(key, value));
+                let read = read.or_else(|| self.playing.read_key(key, value));
                 read.unwrap_or_else(|| self.negotiation.read_key(key, value, &mut self.unheeded))
             }
         }
@@ -406,11 +413,13 @@ impl<'a> Keys<'a> {
             "mesh" => Command::Mesh(self.mesh()?),
             "offer" => Command::Offer(self.negotiation(false)?),
             "ping" => Command::Ping,
+            "play-media" => Command::Play(self.play()?),
             "query" => Command::Query(self.query()?),
             "silence-media" => Command::Treat(self.treat(Change::Silence(true))?),
             "start-forwarding" => Command::Treat(self.treat(Change::Forward(true))?),
             "statistics" => Command::Statistics,
             "stop-forwarding" => Command::Treat(self.treat(Change::Forward(false))?),
+            "stop-media" => Command::Stop(self.stop()?),
             "unblock-dtmf" => Command::Treat(self.treat(Change::Keys(KeyPolicy::Pass))?),
             "unblock-media" => Command::Treat(self.treat(Change::Block(false))?),
             "unsubscribe" => Command::Unsubscribe(self.connect()?),

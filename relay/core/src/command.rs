@@ -5,11 +5,13 @@
 //! binds, and [`Relay::handle_bound`] makes it open or takes the reservation back. Closing is
 //! one step here and later work for the driver: [`Relay::poll_close`].
 
+mod playing;
+
 use std::time::Instant;
 
 use relay_wire::{
-    Answer, CallKey, CallRecord, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Port,
-    RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
+    Answer, CallKey, CallRecord, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Play,
+    Port, RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
 };
 
 use crate::call::Call;
@@ -45,6 +47,17 @@ pub enum Outcome {
         /// What it is to become; `None`: nothing else.
         transcoding: Option<Transcoding>,
     },
+    /// The driver must see to it that this is played from now on, or nothing any more.
+    Play {
+        /// Whose it is.
+        call: CallKey,
+        /// Where it leaves, as control says it.
+        port: Port,
+        /// The socket of that, for [`Relay::handle_played`].
+        socket: SocketId,
+        /// `None`: nothing any more.
+        play: Option<Play>,
+    },
     /// Something that it needs is still being closed. Hand it in again after the next
     /// [`Relay::handle_closed`].
     Later(Command),
@@ -75,6 +88,8 @@ impl Relay {
                 ingress,
                 transcoding,
             } => self.plan_transcoding(call, ingress, transcoding),
+            Command::Play { call, port, play } => self.plan_playing(call, port, Some(play)),
+            Command::StopPlaying { call, port } => self.plan_playing(call, port, None),
             other => self.answer(now, other, room).map(Outcome::Done),
         }
         .map_err(CommandError::Refused)
@@ -118,9 +133,10 @@ impl Relay {
                 record,
             } => self.create_call(now, call, media_timeout_ms, record),
             Command::ListCalls { after } => self.list_calls(now, after, room),
-            Command::OpenEndpoint { .. } | Command::SetTranscoding { .. } => {
-                unreachable!("they take two steps")
-            }
+            Command::OpenEndpoint { .. }
+            | Command::Play { .. }
+            | Command::SetTranscoding { .. }
+            | Command::StopPlaying { .. } => unreachable!("they take two steps"),
             Command::QueryCall { call } => self.query_call(now, call, room).map(Answer::Call),
             Command::QueryWorker => {
                 let answer = Answer::Worker(self.stats());
@@ -421,6 +437,7 @@ fn touched(command: &Command) -> Touched {
     match command {
         Command::CloseEndpoint { call, .. }
         | Command::Connect { call, .. }
+        | Command::Play { call, .. }
         | Command::RemoveCall { call }
         | Command::SetFilter { call, .. }
         | Command::SetRemote { call, .. }
@@ -437,6 +454,7 @@ fn touched(command: &Command) -> Touched {
         | Command::QueryWorker
         | Command::SetRecord { .. }
         | Command::SetRtcp { .. }
+        | Command::StopPlaying { .. }
         | Command::TellReports { .. } => Touched::Nothing,
     }
 }

@@ -186,6 +186,18 @@ impl Endpoint {
         self.settle();
     }
 
+    /// RTP that arrives here is kept from who is played something at this socket, or no more.
+    pub(crate) fn set_muted(&mut self, socket: SocketId, is_muted: bool) {
+        let hears = is_muted && self.rtp == Some(socket);
+        if let Some(rare) = self.rare_if(hears) {
+            rare.muted_for.take_if(|it| *it == socket);
+            if hears {
+                rare.muted_for = Some(socket);
+            }
+        }
+        self.settle();
+    }
+
     /// Says whether RTP that arrives here is taken out.
     pub(crate) fn set_taken(&mut self, is_taken: bool) {
         self.is_taken = is_taken;
@@ -213,7 +225,8 @@ impl Endpoint {
         self.is_plain = !self.is_taken
             && !self.is_copied
             && self.rare().filtering.is_none()
-            && self.rare().loops.is_none();
+            && self.rare().loops.is_none()
+            && self.rare().muted_for.is_none();
     }
 
     /// Nothing is done with RTP that arrives here but to send it on.
@@ -288,8 +301,11 @@ impl Endpoint {
             }
         };
         let is_taken = self.is_taken && kind == Kind::Rtp;
+        let is_muted = kind != Kind::Rtcp && egress.is_some() && egress == self.rare().muted_for;
         Ok(Received {
             way: match egress {
+                _ if is_muted && self.is_copied && !is_taken => Way::Copy,
+                _ if is_muted => return Err(DropReason::Filtered),
                 None if !self.is_copied => return Err(DropReason::NotConnected),
                 leaves if is_taken => Way::TakeRtp { leaves },
                 Some(socket) => Way::Leave(socket),
@@ -360,6 +376,8 @@ impl Endpoint {
         if let Some(rare) = self.rare_if(false) {
             rare.rtcp_of.take_if(|it| *it == socket);
             rare.reports.take_if(|it| *it == socket);
+            rare.muted_for.take_if(|it| *it == socket);
+            self.settle();
         }
     }
 

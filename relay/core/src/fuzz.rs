@@ -194,6 +194,12 @@ impl Driver {
                     is_done
                 );
             }
+            Ok(Outcome::Play { socket, .. }) => {
+                assert!(self.open.contains_key(&socket));
+                self.made += 1;
+                let verdict = self.relay.handle_played(socket, &[0x80; 12]);
+                self.check_egress(verdict);
+            }
             Ok(Outcome::Later(_)) => assert!(!self.closing.is_empty(), "later never comes"),
             Err(_) => {}
         }
@@ -304,7 +310,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 19 {
+    Some(match kind % 20 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -391,6 +397,10 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             sinks: (0..next()? % 20)
                 .map(|_| Some(sink([next()?, next()?, next()?])))
                 .collect::<Option<_>>()?,
+        },
+        18 => Command::StopPlaying {
+            call,
+            port: port(next()?),
         },
         _ => Command::ListCalls {
             after: Some(call).filter(|it| it.0 > 0),

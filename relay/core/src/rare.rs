@@ -25,6 +25,8 @@ pub(crate) struct Rare {
     pub(crate) reports: Option<SocketId>,
     /// How many of the peer's reports are told.
     pub(crate) telling: TellingPace,
+    /// RTP that arrives here is not to be heard, since its hearer is played something there.
+    pub(crate) muted_for: Option<SocketId>,
     /// What of this is in the kernel's table.
     pub(crate) shortcut: Shortcut,
 }
@@ -41,6 +43,7 @@ impl Rare {
         rtcp_of: None,
         reports: None,
         telling: TellingPace::FULL,
+        muted_for: None,
         shortcut: Shortcut::NONE,
     };
 }

@@ -15,6 +15,7 @@ mod filter;
 mod idle;
 mod kernel;
 mod packets;
+mod playing;
 mod reports;
 mod rtcp;
 mod sinks;
@@ -90,6 +91,7 @@ impl Bench {
                 let treatment = transcoding.map_or(Treatment::None, |_| Treatment::Remade);
                 self.relay.handle_treated(target, Ok(treatment))
             }
+            Outcome::Play { .. } => Ok(Answer::Done),
             Outcome::Later(command) => {
                 let mut closed = 0;
                 while let Some(socket) = self.relay.poll_close() {

@@ -90,7 +90,9 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
         match relay.handle_command(now, command, 1_000).unwrap() {
             Outcome::Bind { socket, .. } => drop(relay.handle_bound(socket, Ok(())).unwrap()),
             Outcome::Done(_) => {}
-            Outcome::Later(_) | Outcome::Treat { .. } => unreachable!("nothing of that is asked"),
+            Outcome::Later(_) | Outcome::Play { .. } | Outcome::Treat { .. } => {
+                unreachable!("nothing of that is asked")
+            }
         }
     }
     relay

@@ -40,6 +40,11 @@ impl Parcel {
     pub(crate) fn kind(&self) -> Kind {
         self.label.kind
     }
+
+    /// It was made of a sound.
+    pub(crate) fn is_played(&self) -> bool {
+        self.label.leaves.is_some()
+    }
 }
 
 /// What is written on a parcel between a worker and a codec thread.
@@ -48,7 +53,8 @@ pub(crate) struct Label {
     /// Whose it is.
     pub(super) key: FlowKey,
     pub(super) kind: Kind,
-    /// Where RTP of this flow leaves from, as long as that stays so.
+    /// Where RTP of this flow leaves from, as long as that stays so. Of what was made: it is of a
+    /// sound, which leaves from there.
     pub(super) leaves: Option<SocketId>,
     /// When it arrived, or was made.
     pub(super) at: Instant,

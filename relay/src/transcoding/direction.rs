@@ -131,7 +131,7 @@ impl Direction {
         let now = self.tick(now);
         let mut sent = 0;
         while let Some(packet) = self.routes.stream_mut().poll_packet(now) {
-            sent += u32::from(send(outlet, self.key, Kind::Rtp, now, packet));
+            sent += u32::from(send(outlet, self.key, (Kind::Rtp, None), now, packet));
         }
         sent
     }
@@ -153,7 +153,7 @@ impl Direction {
         let mut report = [0; REPORT_LEN_MAX];
         let received = self.routes.stream_mut().reception();
         let len = self.leg.poll_report(now, sent, Some(received), &mut report);
-        len.is_some_and(|len| send(outlet, self.key, Kind::Rtcp, now, &report[..len]))
+        len.is_some_and(|len| send(outlet, self.key, (Kind::Rtcp, None), now, &report[..len]))
     }
 
     /// Makes less work of Opus, or as much as was asked for.
@@ -183,11 +183,18 @@ impl Direction {
     }
 }
 
-fn send(outlet: &Outlet, key: FlowKey, kind: Kind, at: Instant, packet: &[u8]) -> bool {
+/// Sends what was made to the worker; whether it left.
+pub(super) fn send(
+    outlet: &Outlet,
+    key: FlowKey,
+    (kind, leaves): (Kind, Option<SocketId>),
+    at: Instant,
+    packet: &[u8],
+) -> bool {
     let label = Label {
         key,
         kind,
-        leaves: None,
+        leaves,
         at,
     };
     let is_sent = outlet.courier.send(label, packet);

@@ -11,6 +11,7 @@ use relay_transcode::{Batch, Plan, Stream};
 
 use super::courier::{Label, Parcel};
 use super::direction::{Direction, Opening};
+use super::players::{Begin, Players};
 use super::shared::{FlowKey, Outlet};
 
 /// What a worker asks of a codec thread.
@@ -22,6 +23,7 @@ pub(super) enum Order {
         plans: Box<[Plan]>,
         has_rtcp: bool,
     },
+    Play(Box<Begin>),
     Close(FlowKey),
 }
 
@@ -38,6 +40,7 @@ pub(super) struct Engine {
     /// By worker.
     outlets: Vec<Arc<Outlet>>,
     flows: HashMap<FlowKey, Direction>,
+    players: Players,
     /// Whose packets leave from a socket: reports to the peer there tell of them.
     feeds: HashMap<(u8, SocketId), FlowKey>,
     /// When flows are looked at. An entry counts if its flow is scheduled for that time.
@@ -58,6 +61,7 @@ impl Engine {
             to_wake: vec![false; outlets.len()],
             outlets,
             flows: HashMap::new(),
+            players: Players::default(),
             feeds: HashMap::new(),
             deadlines: BinaryHeap::new(),
             touched: Vec::new(),
@@ -82,6 +86,10 @@ impl Engine {
                 self.change(now, key, plans, has_rtcp);
                 0
             }
+            Order::Play(begin) => {
+                self.begin_playing(now, *begin);
+                0
+            }
             Order::Close(key) => {
                 self.close(key);
                 1
@@ -102,6 +110,28 @@ impl Engine {
         }
     }
 
+    fn begin_playing(&mut self, now: Instant, begin: Begin) {
+        let key = begin.key;
+        if self.players.begin(now, begin) {
+            self.players.press(self.is_pressed);
+            self.play(now, key);
+        } else {
+            self.count_failed(key);
+        }
+    }
+
+    /// Sends what a player has to send, and sees to it that it is looked at in time.
+    fn play(&mut self, now: Instant, key: FlowKey) {
+        let Some(outlet) = self.outlets.get(usize::from(key.worker)) else {
+            return;
+        };
+        let (sent, again) = self.players.send(now, key, outlet);
+        self.note_made(key, sent);
+        if let Some(again) = again {
+            self.deadlines.push(Reverse((again, key)));
+        }
+    }
+
     fn change(&mut self, now: Instant, key: FlowKey, plans: Box<[Plan]>, has_rtcp: bool) {
         let Some(direction) = self.flows.get_mut(&key) else {
             return;
@@ -115,13 +145,12 @@ impl Engine {
     }
 
     fn close(&mut self, key: FlowKey) {
-        let Some(direction) = self.flows.remove(&key) else {
-            return;
-        };
-        if let Some(leaves) = direction.leaves {
+        self.players.end(key);
+        let leaves = self.flows.remove(&key).and_then(|it| it.leaves);
+        if let Some(leaves) = leaves {
             self.forget_feed(leaves, key);
         }
-        if self.flows.is_empty() {
+        if self.flows.is_empty() && self.players.is_empty() {
             self.deadlines = BinaryHeap::new();
         }
     }
@@ -163,6 +192,7 @@ impl Engine {
         {
             self.deadlines.pop();
             let Some(direction) = self.flows.get_mut(&key) else {
+                self.play(now, key);
                 continue;
             };
             if direction.scheduled != Some(at) {
@@ -215,6 +245,7 @@ impl Engine {
             for direction in self.flows.values_mut() {
                 direction.press(is_pressed);
             }
+            self.players.press(is_pressed);
         }
     }
 
@@ -253,13 +284,18 @@ impl Engine {
             return;
         };
         let made = direction.send(now, outlet);
-        self.to_wake[usize::from(key.worker)] |= made > 0;
         direction.publish(outlet);
+        self.note_made(key, made);
+        self.schedule(now, key);
+    }
+
+    /// So many packets are there for a worker.
+    fn note_made(&mut self, key: FlowKey, made: u32) {
+        self.to_wake[usize::from(key.worker)] |= made > 0;
         self.made += made;
         if self.made >= MADE_MAX {
             self.wake_workers();
         }
-        self.schedule(now, key);
     }
 
     /// Sees to it that a flow is looked at in time.

@@ -44,7 +44,7 @@ fn plan(route: &Route) -> Option<Plan> {
     Some(plan)
 }
 
-fn side(format: &Format) -> Option<Side> {
+pub(super) fn side(format: &Format) -> Option<Side> {
     if !(1..=PTIME_MS_MAX).contains(&format.ptime_ms) {
         return None;
     }
@@ -75,7 +75,7 @@ fn events(said: WireEvents) -> Option<Events> {
     })
 }
 
-fn opus_settings(rate: Rate, said: OpusSettings) -> Option<opus::Settings> {
+pub(super) fn opus_settings(rate: Rate, said: OpusSettings) -> Option<opus::Settings> {
     let is_possible = said.complexity <= 10
         && said.loss_percent <= 100
         && said

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::load::Level;
 use super::shared::Outlet;
+use super::sounds::Sounds;
 use super::thread::{CodecThread, Inlet, Taking};
 use crate::wake::Wake;
 
@@ -26,6 +27,8 @@ pub(crate) struct Pool {
     pub(super) inlets: Vec<Arc<Inlet>>,
     /// By worker.
     pub(super) outlets: Vec<Arc<Outlet>>,
+    /// What there is to be played.
+    pub(crate) sounds: Arc<Sounds>,
 }
 
 impl Pool {
@@ -50,7 +53,13 @@ impl Pool {
         let threads: io::Result<Vec<_>> = (0..limits.threads).map(new_thread).collect();
         let threads = threads?;
         let inlets = threads.iter().map(|it| Arc::clone(&it.inlet)).collect();
-        Ok((Arc::new(Self { inlets, outlets }), threads))
+        let sounds = Arc::default();
+        let pool = Self {
+            inlets,
+            outlets,
+            sounds,
+        };
+        Ok((Arc::new(pool), threads))
     }
 
     /// Tells all threads to end.

@@ -95,6 +95,11 @@ impl Inlet {
             .is_ok()
     }
 
+    /// A place that was taken is not needed.
+    pub(super) fn give_back(&self) {
+        self.flows.fetch_sub(1, Ordering::AcqRel);
+    }
+
     /// Asks something of the thread.
     pub(super) fn order(&self, order: Order) {
         let ordered = self.orders.push(order);

@@ -14,6 +14,7 @@ use super::courier::{Label, Parcel};
 use super::direction::Opening;
 use super::engine::Order;
 use super::plans::plans;
+use super::playing::Heard;
 use super::pool::Pool;
 use super::shared::{FlowKey, FlowState, Outlet};
 use super::thread::Taking;
@@ -22,11 +23,12 @@ use super::thread::Taking;
 #[derive(Debug)]
 pub(crate) struct Transcoder {
     worker: u8,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     outlet: Arc<Outlet>,
     /// By the socket that they arrive at.
     flows: Vec<Option<Box<Flow>>>,
     calls: HashMap<CallKey, CallFlows>,
+    pub(super) heard: Heard,
     /// Of the newest flow.
     generation: u32,
     /// Codec threads that were sent something in this turn.
@@ -60,6 +62,8 @@ struct CallFlows {
     /// The codec thread of those that need one.
     thread: Option<usize>,
     flows: Vec<SocketId>,
+    /// Sockets that sounds have left from.
+    played: Vec<SocketId>,
 }
 
 /// A command by which flows end.
@@ -68,6 +72,12 @@ pub(crate) struct Ending {
     call: CallKey,
     /// `None`: the whole call.
     port: Option<Port>,
+}
+
+impl CallFlows {
+    fn is_empty(&self) -> bool {
+        self.flows.is_empty() && self.played.is_empty()
+    }
 }
 
 impl Ending {
@@ -110,6 +120,7 @@ impl Transcoder {
             pool,
             flows: Vec::new(),
             calls: HashMap::new(),
+            heard: Heard::default(),
             generation: 0,
             counters: Counters::default(),
         }
@@ -164,6 +175,9 @@ impl Transcoder {
     pub(crate) fn poll_made(&mut self) -> Option<Box<Parcel>> {
         loop {
             let parcel = self.outlet.courier.take()?;
+            if parcel.is_played() && self.heard.is_of(&parcel) {
+                return Some(parcel);
+            }
             let flow = self.flows.get(parcel.flow().index());
             let way = flow.and_then(Option::as_ref).map(|it| &it.way);
             if let Some(Way::There { key, .. }) = way
@@ -228,6 +242,40 @@ impl Transcoder {
         for flow in flows {
             self.forget(flow);
         }
+        self.end_playing(call, port);
+    }
+
+    /// What was played from a port, or in a whole call, is over.
+    fn end_playing(&mut self, call: CallKey, port: Option<Port>) {
+        let Some(flows) = self.calls.get_mut(&call) else {
+            return;
+        };
+        let is_over = |socket: &SocketId| port.is_none() || self.heard.port(*socket) == port;
+        let (over, rest) = std::mem::take(&mut flows.played)
+            .into_iter()
+            .partition::<Vec<_>, _>(is_over);
+        flows.played = rest;
+        if flows.is_empty() {
+            self.calls.remove(&call);
+        }
+        for socket in over {
+            self.forget_played(socket);
+        }
+    }
+
+    /// Sounds leave from a socket of this call.
+    pub(super) fn note_played(&mut self, call: CallKey, socket: SocketId) {
+        self.calls.entry(call).or_default().played.push(socket);
+    }
+
+    /// A name for what a codec thread is to do.
+    pub(super) fn next_key(&mut self, flow: SocketId) -> FlowKey {
+        self.generation = self.generation.wrapping_add(1);
+        FlowKey {
+            worker: self.worker,
+            flow,
+            generation: self.generation,
+        }
     }
 
     /// Adds to the counts of a call what the core does not know.
@@ -276,9 +324,12 @@ impl Transcoder {
                 ("codec_flows", flows),
             ]
         });
+        let sounds = (self.worker == 0).then(|| self.pool.sounds.counters());
         let gauges = gauges.into_iter().flatten();
         ours.into_iter()
             .chain(gauges)
+            .chain(self.heard.counters())
+            .chain(sounds.into_iter().flatten())
             .chain(self.outlet.totals.all())
     }
 
@@ -306,12 +357,7 @@ impl Transcoder {
         }
         let thread = self.reserve(target.call, kind)?;
         self.forget(target.flow);
-        self.generation = self.generation.wrapping_add(1);
-        let key = FlowKey {
-            worker: self.worker,
-            flow: target.flow,
-            generation: self.generation,
-        };
+        let key = self.next_key(target.flow);
         let state = Arc::new(FlowState::default());
         let opening = Opening {
             key,
@@ -328,7 +374,7 @@ impl Transcoder {
 
     /// Takes a place on the thread of the call, or on any for a call that has none: a call that is
     /// taken on is served in both directions.
-    fn reserve(&self, call: CallKey, kind: Taking) -> Result<usize, Refusal> {
+    pub(super) fn reserve(&self, call: CallKey, kind: Taking) -> Result<usize, Refusal> {
         let thread = self.calls.get(&call).and_then(|it| it.thread);
         let thread = thread.or_else(|| self.pool.choose(kind));
         let thread = thread.filter(|it| {
@@ -362,7 +408,7 @@ impl Transcoder {
         }
         if let Some(call) = self.calls.get_mut(&forgotten.call) {
             call.flows.retain(|it| *it != flow);
-            if call.flows.is_empty() {
+            if call.is_empty() {
                 self.calls.remove(&forgotten.call);
             }
         }

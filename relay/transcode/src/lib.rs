@@ -18,7 +18,7 @@
 //!
 //! [`Routes`] have a plan for each codec that may come, and the stream goes on when another does.
 //! [`Translation`] is for the two laws of G.711, where nothing of this is needed. [`Leg`] makes and
-//! reads RTCP of one side.
+//! reads RTCP of one side. A [`Player`] makes a stream of a sound.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -53,6 +53,7 @@ mod numbers;
 mod outbox;
 mod pacer;
 mod plan;
+mod player;
 mod reception;
 mod routes;
 mod rtcp;
@@ -64,6 +65,7 @@ mod translate;
 pub use batch::Batch;
 pub use counters::{Counters, DropReason};
 pub use plan::{Events, Plan, Side, Work};
+pub use player::{Player, Playing, Sound};
 pub use reception::Reception;
 pub use routes::Routes;
 pub use rtcp::{Leg, REPORT_LEN_MAX, Sent};

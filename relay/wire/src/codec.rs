@@ -82,8 +82,8 @@ mod tests {
     use super::*;
     use crate::{
         CallKey, Codec, Command, Events, Filter, Format, Handover, IlbcMode, InterfaceId, Learning,
-        OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Port, Request, Route, SampleRate,
-        Silence, Sink, SourceRules, ToRelay, Transcoding, WorkerId,
+        OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Play, Port, Request, Route,
+        SampleRate, Silence, Sink, SoundKey, SourceRules, ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -159,6 +159,21 @@ mod tests {
                         sent: Some(port),
                     },
                 },
+                Command::Play {
+                    call,
+                    port,
+                    play: Play {
+                        sound: SoundKey(9),
+                        to: Format::new(Codec::Pcma, 8, 20),
+                        opus: None,
+                        start: 1,
+                        times: 2,
+                        duration_ms: 3,
+                        unit_hz: 4,
+                        is_alone: true,
+                    },
+                },
+                Command::StopPlaying { call, port },
             ],
         })
     }
@@ -225,13 +240,14 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 9, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 11, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
             1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
             247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 2, 1, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1,
             1, 1, 101, 192, 62, 1, 121, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7, 0,
             176, 234, 1, 1, 8, 1, 0, 176, 234, 1, 0, 1, 17, 7, 0, 176, 234, 1, 2, 0, 176, 234, 1,
-            1, 0, 176, 234, 1,
+            1, 0, 176, 234, 1, 18, 7, 0, 176, 234, 1, 9, 1, 8, 20, 0, 0, 0, 1, 2, 3, 4, 1, 19, 7,
+            0, 176, 234, 1,
         ];
         assert_eq!(bytes, golden);
     }

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallKey, CallStats, Filter, OnRtcp, Port, Sink, Transcoding, WorkerId, WorkerStats};
+use crate::{
+    CallKey, CallStats, Filter, OnRtcp, Play, Port, Sink, SoundKey, SoundPiece, Transcoding,
+    WorkerId, WorkerStats,
+};
 
 /// A message from control to the relay.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -16,6 +19,11 @@ pub enum ToRelay {
     },
     /// Work for one worker.
     Request(Request),
+    /// A part of a sound that is to be played. There is no answer: who plays a sound that is not
+    /// whole is refused.
+    Sound(SoundPiece),
+    /// A sound is not needed any more. Where it is being played, it goes on.
+    ForgetSound(SoundKey),
 }
 
 /// Commands for one worker, applied in order between two batches of packets. They stop at the
@@ -193,6 +201,25 @@ pub enum Command {
         /// What becomes of it.
         rtcp: OnRtcp,
     },
+    /// Plays a sound to the peer of an endpoint, in place of what is being played, as one stream of
+    /// a source of its own. Fails with [`Refusal::UnknownSound`] if the sound is not there as a
+    /// whole, with [`Refusal::Unsupported`] if it does not fit the codec, and with
+    /// [`Refusal::Overload`] if there is too much to do.
+    Play {
+        /// The call that the endpoint belongs to.
+        call: CallKey,
+        /// Where it leaves.
+        port: Port,
+        /// What is played.
+        play: Play,
+    },
+    /// Ends what is played to the peer of an endpoint. Answers [`Answer::Played`].
+    StopPlaying {
+        /// The call that the endpoint belongs to.
+        call: CallKey,
+        /// Where it leaves.
+        port: Port,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -265,6 +292,9 @@ pub enum Answer {
     },
     /// Counts of the worker.
     Worker(WorkerStats),
+    /// How far something was played that has ended, now or before, in its
+    /// [units](Play::unit_hz); `None`: nothing was.
+    Played(Option<u64>),
 }
 
 impl Answer {
@@ -285,6 +315,7 @@ impl Answer {
                 Self::CALLS_LEN_MAX + lens.sum::<usize>()
             }
             Self::Worker(stats) => 1 + stats.encoded_len_max(),
+            Self::Played(_) => 2 + 10,
         }
     }
 }
@@ -359,4 +390,7 @@ pub enum Refusal {
     /// No such worker, or the port belongs to another one.
     #[error("not this worker's")]
     WrongWorker,
+    /// No such sound, or not all of it.
+    #[error("no such sound")]
+    UnknownSound,
 }

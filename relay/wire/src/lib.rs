@@ -27,6 +27,7 @@ mod command;
 mod event;
 mod filter;
 mod partition;
+mod play;
 mod report;
 mod rtcp;
 mod sink;
@@ -41,6 +42,7 @@ pub use command::{
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use partition::{PartitionError, PortPartition};
+pub use play::{Play, SoundKey, SoundPiece};
 pub use report::{Reception, Report, Sent};
 pub use rtcp::OnRtcp;
 pub use sink::Sink;
@@ -84,10 +86,17 @@ pub const REDUNDANT_TYPES_MAX: usize = 4;
 /// Payload types that a [`Filter`] makes silent.
 pub const SILENCES_MAX: usize = 16;
 
+/// Bytes of samples in one [`SoundPiece`].
+pub const SOUND_PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Samples of one sound: ten minutes at 16 kHz.
+pub const SOUND_SAMPLES_MAX: usize = 10 * 60 * 16_000;
+
 /// Sources of RTP whose quality one endpoint remembers.
 pub const SOURCES_PER_ENDPOINT_MAX: usize = 4;
 
 const _: () = assert!(2 * RECORD_BYTES_MAX + 1_024 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(SOUND_PIECE_BYTES_MAX + 1_024 <= MESSAGE_BYTES_MAX);
 
 /// A call as control numbers it. Never used again within the life of a relay.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

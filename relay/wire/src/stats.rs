@@ -197,6 +197,7 @@ mod tests {
         };
         let answers = [
             Answer::Done,
+            Answer::Played(Some(u64::MAX)),
             Answer::Worker(worker),
             Answer::Call(CallStats {
                 call,

@@ -42,6 +42,41 @@ pub fn streams() -> Vec<Input> {
     seeds
 }
 
+/// WAV files: each law and width, with one channel and two.
+#[must_use]
+pub fn sounds() -> Vec<Input> {
+    let kinds = [
+        (1, 8),
+        (1, 16),
+        (1, 24),
+        (1, 32),
+        (6, 8),
+        (7, 8),
+        (0xfffe, 16),
+    ];
+    let files = kinds
+        .into_iter()
+        .flat_map(|(tag, bits)| [sound(tag, bits, 1), sound(tag, bits, 2)]);
+    files.collect()
+}
+
+fn sound(tag: u16, bits: u16, channels: u16) -> Input {
+    let mut format = Vec::new();
+    format.extend(tag.to_le_bytes());
+    format.extend(channels.to_le_bytes());
+    format.extend(11_025_u32.to_le_bytes());
+    format.extend([0; 6]);
+    format.extend(bits.to_le_bytes());
+    // What the name of the samples stands in if it does not stand in front.
+    format.extend([22, 0, bits.to_le_bytes()[0], 0, 0, 0, 0, 0, 1, 0]);
+    format.resize(40, 0);
+    let mut file = b"RIFF\0\0\0\0WAVEfmt \x28\0\0\0".to_vec();
+    file.extend(format);
+    file.extend(b"LIST\x03\0\0\0abc\0data\x40\0\0\0");
+    file.extend((0..64_u8).map(|at| at.wrapping_mul(37)));
+    file
+}
+
 /// URIs, two in an input.
 #[must_use]
 pub fn uris() -> Vec<Input> {

@@ -39,3 +39,4 @@ target!(
     60_000,
     control_core::fuzz::record
 );
+target!(wav, seeds::sounds(), 20_000, control_core::fuzz::sound);

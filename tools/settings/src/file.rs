@@ -237,6 +237,9 @@ pub struct Control {
     /// Tell each key to all clients of ng over TCP (`listen_tcp`), too, as rtpengine does with
     /// `dtmf-log-ng-tcp`.
     pub dtmf_log_ng_tcp: bool,
+    /// Folder of the files that `play media` in ng may play: those in it and below it, and no others.
+    /// Relative to this file's folder. Empty: none, only what comes with a request.
+    pub media_folder: PathBuf,
     /// How the address of a party is learnt, unless the request says otherwise: `heuristic`,
     /// `delayed`, `immediate` or `off` ([learning](learning.md)).
     pub endpoint_learning: EndpointLearning,
@@ -414,6 +417,7 @@ impl Default for Control {
             hep_agent_id: 2_001,
             dtmf_log: None,
             dtmf_log_ng_tcp: false,
+            media_folder: PathBuf::new(),
             endpoint_learning: EndpointLearning::Heuristic,
             other_sources: OtherSources::Drop,
             interface_aliases: Vec::new(),

@@ -56,6 +56,12 @@ impl Loaded {
         self.named_file(&self.file.control.tls_key)
     }
 
+    /// The folder of files that may be played, if there is one.
+    #[must_use]
+    pub fn media_folder(&self) -> Option<PathBuf> {
+        self.named_file(&self.file.control.media_folder)
+    }
+
     fn named_file(&self, path: &Path) -> Option<PathBuf> {
         (!path.as_os_str().is_empty()).then(|| self.beside_file(path))
     }

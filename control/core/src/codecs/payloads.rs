@@ -89,6 +89,17 @@ impl Payload {
         heard.iter().chain(more).copied().collect()
     }
 
+    /// What a party is to hear that has named `own`, and whose partner has named `others`, if it has
+    /// said anything yet: what both know and comes first, or else what comes first.
+    pub(crate) fn heard(own: &[Self], others: &[Self]) -> Option<Side> {
+        let known = |it: &&Self| it.codec().is_some();
+        let is_shared = |it: &&Self| others.iter().any(|other| is_same(it, other));
+        let shared = own.iter().find(|it| known(it) && is_shared(it));
+        let payload = shared.or_else(|| own.iter().find(known))?;
+        let codec = payload.codec()?;
+        Some(Side::new(codec, payload.number, ptime_ms(codec)))
+    }
+
     /// Keys among payload types.
     pub(crate) fn events(payloads: &[Self]) -> Vec<Events> {
         let events = payloads.iter().filter_map(|it| match it.sound {

@@ -23,6 +23,7 @@ use crate::trace::{History, What};
 use super::connecting::Step;
 use super::deletion::Scope;
 use super::link::Purpose;
+use super::playing::{Playing, position};
 use super::{Control, Held, Now};
 
 /// How often a request is tried with other ports or another worker.
@@ -97,6 +98,8 @@ pub(super) struct Job {
     rest: Vec<Command>,
     /// What it counted, if it was asked.
     stats: Option<CallStats>,
+    /// How far something was played that it has ended.
+    pub(super) played: Option<u64>,
 }
 
 /// What is done when the relay has done its part.
@@ -111,6 +114,8 @@ pub(super) enum Kind {
         reason: Option<EndReason>,
         is_fast: bool,
     },
+    /// Something is played, or not any more.
+    Play(Playing),
     /// The relay does again what the state says.
     Restore,
 }
@@ -185,6 +190,7 @@ impl Job {
             sent: Vec::new(),
             rest: commands,
             stats: None,
+            played: None,
         }
     }
 }
@@ -328,6 +334,7 @@ impl Control {
                 job.stands.apply(command);
             }
         }
+        job.played = job.played.or_else(|| position(&answers));
         let stats = answers.into_iter().find_map(|answer| match answer {
             Answer::Call(stats) => Some(stats),
             _ => None,
@@ -356,6 +363,7 @@ impl Control {
             Kind::Change { next, then } => {
                 self.commit(now, key, job.held, (*next, then), job.stats);
             }
+            Kind::Play(playing) => self.finish_playing(now, job.held, playing, job.played),
             Kind::Query(scope) => {
                 self.reply_report(now, key, job.held, job.stats.as_ref(), scope);
             }
@@ -428,6 +436,7 @@ impl Control {
             Kind::Change { next, .. } => {
                 self.fail_change(now, key, job.held, &next, (command, error));
             }
+            Kind::Play(playing) => self.fail_playing(now, key, job.held, playing, error),
             Kind::Query(scope) => self.reply_report(now, key, job.held, None, scope),
             // There is nothing left to end.
             Kind::Remove { reason, .. } => {

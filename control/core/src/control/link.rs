@@ -259,7 +259,7 @@ impl Control {
                 call.must_restore = true;
                 self.release_added(now, key, next, None);
             }
-            Kind::Query(_) => {}
+            Kind::Play(_) | Kind::Query(_) => {}
             Kind::Remove { reason: why, .. } => {
                 call.must_restore = true;
                 is_over |= job.held.is_none();

@@ -10,6 +10,7 @@ use relay_wire::{CallKey, CommandError, Refusal as RelayRefusal, WorkerId};
 
 use crate::call::{CallState, Client};
 use crate::negotiation::{Negotiator, Refusal, Turn, is_loop};
+use crate::playing::endings;
 
 use super::jobs::{Call, Then};
 use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
@@ -172,7 +173,9 @@ impl Control {
             Err(too_long)
         } else {
             let then = Then::Reply(reply);
-            self.change(key, held.clone(), (next, then), Vec::new())
+            let before = self.calls.get(&key);
+            let over = before.map(|call| endings(key, &call.state, &next));
+            self.change(key, held.clone(), (next, then), over.unwrap_or_default())
         };
         if let Err(error) = result {
             self.release_unused(key, &added);

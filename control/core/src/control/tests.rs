@@ -10,6 +10,7 @@ mod hidden;
 mod moves;
 mod negotiation;
 mod parties;
+mod playing;
 mod recovery;
 mod reporting;
 mod reports;

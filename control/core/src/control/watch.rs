@@ -308,7 +308,8 @@ mod tests {
                 match output {
                     Output::Relay(request) => self.requests.push_back(request),
                     Output::Send { datagram, .. } => self.replies.push(datagram),
-                    Output::Key(_) | Output::Notice(_) | Output::Report(_) => {}
+                    Output::Key(_) | Output::Load(_) => {}
+                    Output::Notice(_) | Output::Report(_) => {}
                 }
             }
         }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
-    Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Port, PortPartition,
-    Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding, WorkerId, WorkerStats,
+    Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Play, Port,
+    PortPartition, Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding, WorkerId,
+    WorkerStats,
 };
 
 use super::{client, start};
-use crate::{Client, Config, Control, KeyReport, Notice, Now, Output, QualityReport, Transcode};
+use crate::{
+    Client, Config, Control, KeyReport, Load, Notice, Now, Output, QualityReport, Transcode,
+};
 
 /// One endpoint of the simulated relay.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -28,6 +31,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) filter: Option<Filter>,
     pub(crate) sinks: Vec<Sink>,
     pub(crate) on_rtcp: OnRtcp,
+    pub(crate) playing: Option<Play>,
 }
 
 /// One call of the simulated relay.
@@ -215,6 +219,16 @@ impl SimRelay {
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
             Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
             Command::TellReports { enabled } => self.tells_reports = enabled,
+            Command::Play { call, port, play } => {
+                if self.is_overloaded {
+                    return refused(Refusal::Overload);
+                }
+                self.endpoint(call, port)?.playing = Some(play);
+            }
+            Command::StopPlaying { call, port } => {
+                let ended = self.endpoint(call, port)?.playing.take();
+                return Ok(Answer::Played(ended.map(|it| u64::from(it.unit_hz))));
+            }
         }
         Ok(Answer::Done)
     }
@@ -344,6 +358,8 @@ pub(crate) struct Sim {
     pub(crate) sent: VecDeque<(Client, Vec<u8>)>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) keys: Vec<KeyReport>,
+    /// Sounds that are to be read.
+    pub(crate) loads: VecDeque<Load>,
     pub(crate) reports: Vec<QualityReport>,
     cookies: u32,
 }
@@ -386,6 +402,7 @@ impl Sim {
             sent: VecDeque::new(),
             notices: Vec::new(),
             keys: Vec::new(),
+            loads: VecDeque::new(),
             reports: Vec::new(),
             cookies: 0,
         }
@@ -452,6 +469,7 @@ impl Sim {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Key(report) => self.keys.push(*report),
+                Output::Load(load) => self.loads.push_back(*load),
                 Output::Report(report) => self.reports.push(*report),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Relay(request) => {

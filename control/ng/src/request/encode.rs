@@ -151,8 +151,10 @@ impl Command<'_> {
             Self::Mesh(_) => "mesh",
             Self::Offer(_) => "offer",
             Self::Ping => "ping",
+            Self::Play(_) => "play media",
             Self::Query(_) => "query",
             Self::Statistics => "statistics",
+            Self::Stop(_) => "stop media",
             Self::Treat(treat) => treat.name(),
             Self::Unsubscribe(_) => "unsubscribe",
         })
@@ -171,7 +173,9 @@ impl<'a> Command<'a> {
             Self::Delete(delete) => delete.write(to),
             Self::List { limit } => to.push(&b"limit"[..], *limit),
             Self::Mesh(mesh) => mesh.write(to),
+            Self::Play(play) => play.write(to),
             Self::Query(query) => query.write(to),
+            Self::Stop(stop) => stop.write(to),
             Self::Treat(treat) => treat.write(to),
             Self::Acknowledge | Self::Ping | Self::Statistics => {}
         }

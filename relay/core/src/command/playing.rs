@@ -1,0 +1,56 @@
+//! Packets of sounds, which nobody sent: the driver makes them, and they leave like others.
+
+use relay_wire::{CallKey, Play, Port, Refusal};
+
+use super::Outcome;
+use crate::{DropReason, Egress, Relay, SocketId, Verdict};
+
+impl Relay {
+    pub(super) fn plan_playing(
+        &self,
+        call: CallKey,
+        port: Port,
+        play: Option<Play>,
+    ) -> Result<Outcome, Refusal> {
+        let socket = self.socket_of(call, port)?;
+        Ok(Outcome::Play {
+            call,
+            port,
+            socket,
+            play,
+        })
+    }
+
+    /// What others send to the peer of this socket is kept from it while it is played something
+    /// there, or is not any more. RTCP goes on.
+    pub fn handle_playing(&mut self, call: CallKey, socket: SocketId, is_alone: bool) {
+        let Some(call) = self.calls.get(call) else {
+            return;
+        };
+        for other in &call.endpoints {
+            if let Some(endpoint) = self.flows.open(*other) {
+                endpoint.set_muted(socket, is_alone);
+            }
+        }
+    }
+
+    /// Takes a packet of a sound; says where it leaves. It is counted already.
+    pub fn handle_played(&mut self, socket: SocketId, packet: &[u8]) -> Verdict {
+        self.packets_made += 1;
+        let endpoint = self.flows.open(socket).ok_or(DropReason::UnknownFlow);
+        match endpoint.and_then(|it| it.send(packet.len())) {
+            Ok(destination) => {
+                self.packets_out += 1;
+                self.bytes_out += packet.len() as u64;
+                Verdict::Forward(Egress {
+                    socket,
+                    destination,
+                })
+            }
+            Err(reason) => {
+                self.drops[reason.index()] += 1;
+                Verdict::Drop(reason)
+            }
+        }
+    }
+}
