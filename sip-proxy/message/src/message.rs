@@ -99,7 +99,7 @@ pub enum ParseError {
     /// More header fields than [`HEADER_COUNT_MAX`](crate::HEADER_COUNT_MAX).
     #[error("too many header fields")]
     TooManyHeaders,
-    /// Longer than [`MESSAGE_LEN_MAX`](crate::MESSAGE_LEN_MAX), or a line too long.
+    /// Longer than [`MESSAGE_LEN_MAX`], or a line too long.
     #[error("message too long")]
     TooLong,
 }
