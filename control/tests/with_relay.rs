@@ -193,6 +193,7 @@ fn limits_that_were_set_hold_for_the_next_control() {
     };
     let before = line(&mut daemons, "list maxsessions");
     line(&mut daemons, "set maxsessions 7");
+    daemons.wait_for_limits();
     daemons.kill_control();
     daemons.start_control();
     let after = line(&mut daemons, "list maxsessions");

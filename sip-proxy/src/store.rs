@@ -31,8 +31,8 @@ const QUEUE_LEN_MAX: usize = 16_384;
 /// Changes of one transaction at most.
 const BATCH_LEN_MAX: usize = 1_024;
 
-/// How long changes are gathered before they are written. If the process is killed, those are
-/// lost; if it is stopped, they are not.
+/// From one writing to the next: what comes alone is written at once, what comes in between is
+/// gathered. If the process is killed, that is lost; if it is stopped, it is not.
 const GATHER_TIME: Duration = Duration::from_millis(200);
 
 /// How long one attempt waits for another process's transaction. Short, since the attempt is
@@ -93,6 +93,7 @@ impl StoreWriter {
             accounts,
             changes,
             batch: Batch::default(),
+            next_write: Instant::now(),
             shared: Arc::clone(&shared),
         };
         let handle = thread::Builder::new()
@@ -167,6 +168,8 @@ struct Writer {
     accounts: mpsc::Sender<Vec<Account>>,
     changes: Receiver<Change>,
     batch: Batch,
+    /// Nothing is written before.
+    next_write: Instant,
     shared: Arc<Shared>,
 }
 
@@ -212,9 +215,8 @@ impl Writer {
     /// Lets more changes come, without being woken for each. Not if there is a batch of them
     /// already, so that the time bounds no rate.
     fn gather(&self) {
-        let due = Instant::now() + GATHER_TIME;
         loop {
-            let left = due.saturating_duration_since(Instant::now());
+            let left = self.next_write.saturating_duration_since(Instant::now());
             let is_batch = self.shared.depth.load(Ordering::Relaxed) >= BATCH_LEN_MAX;
             if left.is_zero() || is_batch || self.shared.is_stopping.load(Ordering::Relaxed) {
                 return;
@@ -237,6 +239,7 @@ impl Writer {
         if self.batch.is_empty() {
             return;
         }
+        self.next_write = Instant::now() + GATHER_TIME;
         match self.store.apply(&self.batch.changes, &self.listeners) {
             Ok(()) => self.settle(self.batch.received, 0),
             Err(error) => {

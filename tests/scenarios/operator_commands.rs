@@ -14,9 +14,11 @@ fn status_calls_and_records_show_a_call() {
     for daemon in ["relay", "control", "sip-proxy"] {
         assert_eq!(json(&tandem, &["status"])[daemon]["up"], true, "{daemon}");
     }
-    let registrations = json(&tandem, &["registrations"]).to_string();
     for phone in [&phones.caller, &phones.callee] {
-        assert!(registrations.contains(&phone.address().to_string()));
+        until("it is registered", Duration::from_secs(10), || {
+            let registrations = json(&tandem, &["registrations"]).to_string();
+            registrations.contains(&phone.address().to_string())
+        });
     }
     assert_eq!(json(&tandem, &["calls"]), Value::Array(Vec::new()));
 
@@ -104,8 +106,10 @@ fn accounts_come_and_go_while_the_proxy_runs() {
     until("erin is gone", Duration::from_secs(10), || {
         register(&site, &tandem, &account) != Some(200)
     });
-    let registrations = json(&tandem, &["registrations"]).to_string();
-    assert!(!registrations.contains("erin"), "{registrations}");
+    until("its registration is gone", Duration::from_secs(10), || {
+        let registrations = json(&tandem, &["registrations"]).to_string();
+        !registrations.contains("erin")
+    });
     tandem.stop();
 }
 

@@ -16,6 +16,12 @@ fn a_call_outlives_the_proxy_and_can_be_hung_up() {
         file.control.media_timeout_s = MEDIA_TIMEOUT_S;
     });
     let mut phones = TwoPhones::new(&site, &tandem);
+    // What came in the last moment before a kill is lost.
+    until("both are in the database", Duration::from_secs(10), || {
+        let registrations = tandem.tandem(&["registrations", "--json"]);
+        let mut phones = [&phones.caller, &phones.callee].into_iter();
+        phones.all(|phone| registrations.contains(&phone.address().to_string()))
+    });
     let call = phones.connect();
     let (mut call, reports) = call.converse(|| {
         tandem.kill_sip_proxy();

@@ -39,6 +39,16 @@ pub(crate) fn sdp(port: u16) -> String {
 }
 
 impl Daemons {
+    /// Waits until the disk has limits that were set over ng, whose answer does not wait for that.
+    pub(crate) fn wait_for_limits(&self) {
+        let file = self.folder.path().join("limits.json");
+        let patience = Instant::now() + PATIENCE;
+        while !file.exists() {
+            assert!(Instant::now() < patience, "no {}", file.display());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Starts both. `None`, said aloud, if there is no relay to start.
     pub(crate) fn start() -> Option<Self> {
         let relay_path = find_relay()?;
