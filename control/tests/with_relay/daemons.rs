@@ -41,7 +41,7 @@ pub(crate) fn sdp(port: u16) -> String {
 impl Daemons {
     /// Waits until the disk has limits that were set over ng, whose answer does not wait for that.
     pub(crate) fn wait_for_limits(&self) {
-        let file = self.folder.path().join("limits.json");
+        let file = self.folder.path().join("data/limits.json");
         let patience = Instant::now() + PATIENCE;
         while !file.exists() {
             assert!(Instant::now() < patience, "no {}", file.display());
