@@ -110,16 +110,13 @@ impl Sounds {
         mut send: impl FnMut(&ToRelay),
     ) -> Option<(u64, Result<Loaded, SoundError>)> {
         loop {
-            let Ok(done) = self.results.try_recv() else {
+            let done = self.results.try_recv().or_else(|_| {
                 let mut bytes = [0; 64];
                 while rustix::io::read(&self.wake, &mut bytes).is_ok_and(|len| len > 0) {}
                 // It may have come meanwhile.
-                let done = self.results.try_recv().ok()?;
-                match self.take(done, &mut send) {
-                    Some(taken) => return Some(taken),
-                    None => continue,
-                }
-            };
+                self.results.try_recv()
+            });
+            let done = done.ok()?;
             if let Some(taken) = self.take(done, &mut send) {
                 return Some(taken);
             }

@@ -218,6 +218,13 @@ impl Negotiator<'_> {
         let sdp = read.or_parse(&text)?;
         alias::note(state, answerer, alias::key(answer, &sdp));
         let sections = self.answer_sections(state, answer, &sdp, (offerer, answerer))?;
+        self.note_answer(state, answer);
+        let sdp = self.write(state, answer, &sdp, offerer, &sections)?;
+        Ok(told_to(state, offerer, sdp))
+    }
+
+    /// Notes that a party has answered, and whether for good.
+    fn note_answer(&self, state: &mut CallState, answer: &Negotiation<'_>) {
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
         note_key_log(state, answer);
@@ -225,8 +232,6 @@ impl Negotiator<'_> {
             state.is_confirmed = true;
             state.offer_deadline_unix_ms = None;
         }
-        let sdp = self.write(state, answer, &sdp, offerer, &sections)?;
-        Ok(told_to(state, offerer, sdp))
     }
 
     fn passage<'w>(&self, wishes: &'w Wishes, sender: LegId, receiver: LegId) -> Passage<'w> {

@@ -314,9 +314,8 @@ impl Relay {
         let sent = self.sent(now, call, (received_at, sent));
         let sent = sent.filter(|_| !is_remade);
         let Identity { cname, .. } = self.reports.identity;
-        let timed_at = sent.map_or(now, |(_, at)| at);
-        let sent = sent.map(|(it, _)| it);
-        let ntp_time = self.reports.identity.ntp(timed_at);
+        let (sent, timed_at) = sent.unzip();
+        let ntp_time = self.reports.identity.ntp(timed_at.unwrap_or(now));
         let endpoint = self.flows.open(socket)?;
         let reported = endpoint.reported;
         let Rtcp::Answer(reporter) = &mut endpoint.rare_mut().on_rtcp else {

@@ -83,23 +83,11 @@ fn push(formats: &mut Vec<Format>, mut format: Format) {
 
 #[cfg(test)]
 mod tests {
-    use control_ng::{CodecDirective, Codecs, Negotiation};
+    use control_ng::CodecDirective;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::codecs::CodecPolicy;
-
-    fn wishes(named: &[(CodecDirective, &'static str)]) -> Wishes {
-        let mut codecs = Codecs::default();
-        for (directive, name) in named {
-            assert!(codecs.push(*directive, name.as_bytes()));
-        }
-        let negotiation = Negotiation {
-            codecs,
-            ..Negotiation::default()
-        };
-        Wishes::new(&negotiation, &CodecPolicy::default())
-    }
+    use crate::codecs::wishes::tests::wishes;
 
     fn shown(formats: &[Format]) -> Vec<String> {
         let shown = formats.iter().map(|it| {

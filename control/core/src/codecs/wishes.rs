@@ -326,7 +326,7 @@ fn option(options: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn format(payload_type: u8, rtpmap: &str) -> Format {
@@ -335,7 +335,8 @@ mod tests {
         format
     }
 
-    fn wishes(named: &[(CodecDirective, &'static str)]) -> Wishes {
+    /// What a request with these words wants.
+    pub(in crate::codecs) fn wishes(named: &[(CodecDirective, &'static str)]) -> Wishes {
         let mut codecs = Codecs::default();
         for (directive, name) in named {
             assert!(codecs.push(*directive, name.as_bytes()));

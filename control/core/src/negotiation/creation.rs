@@ -4,7 +4,7 @@
 //! to somebody. One that is there is told once more what it was told: its ports, and the codecs that
 //! it has itself.
 
-use control_ng::{AddressFamily, Create, Flag, Medium, Negotiation, Replace, Support};
+use control_ng::{AddressFamily, Create, Medium, Negotiation, Replace, Support};
 use rand::RngExt;
 
 use super::keepsake;
@@ -157,13 +157,7 @@ impl Negotiator<'_> {
                 self.translate(state, (id, peer), index, before);
             }
         }
-        state.last_signal_unix_ms = self.now.unix_ms;
-        state.delete_at_unix_ms = None;
-        note_key_log(state, answer);
-        if !answer.flags.has(Flag::Provisional) {
-            state.is_confirmed = true;
-            state.offer_deadline_unix_ms = None;
-        }
+        self.note_answer(state, answer);
         Ok(())
     }
 
