@@ -286,6 +286,7 @@ impl Plan {
             | Command::Play { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
+            | Command::SetCrypto { .. }
             | Command::SetRecord { .. }
             | Command::StopPlaying { .. }
             | Command::TellReports { .. } => {}

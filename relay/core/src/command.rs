@@ -10,8 +10,8 @@ mod playing;
 use std::time::Instant;
 
 use relay_wire::{
-    Answer, CallKey, CallRecord, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Play,
-    Port, RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
+    Answer, CallKey, CallRecord, CallStats, Command, CommandError, Crypto, ENDPOINTS_PER_CALL_MAX,
+    Play, Port, RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
 };
 
 use crate::call::Call;
@@ -165,6 +165,12 @@ impl Relay {
                 ingress,
                 filter,
             } => self.set_filter(call, ingress, filter),
+            Command::SetCrypto {
+                call,
+                port,
+                receive,
+                send,
+            } => self.set_crypto(call, port, [receive, send]),
             Command::SetRecord { call, record } => self.set_record(call, record),
             Command::SetSinks {
                 call,
@@ -210,6 +216,23 @@ impl Relay {
         self.check_record(0, record.len())?;
         self.calls.insert(now, call, record, media_timeout_ms);
         Ok(Answer::Done)
+    }
+
+    fn set_crypto(
+        &self,
+        call: CallKey,
+        port: Port,
+        keys: [Option<Crypto>; 2],
+    ) -> Result<Answer, Refusal> {
+        self.socket_of(call, port)?;
+        for key in keys.iter().flatten() {
+            key.check()?;
+        }
+        if keys == [None, None] {
+            Ok(Answer::Done)
+        } else {
+            Err(Refusal::Unsupported)
+        }
     }
 
     fn set_record(&mut self, call: CallKey, record: Vec<u8>) -> Result<Answer, Refusal> {
@@ -439,6 +462,7 @@ fn touched(command: &Command) -> Touched {
         | Command::Connect { call, .. }
         | Command::Play { call, .. }
         | Command::RemoveCall { call }
+        | Command::SetCrypto { call, .. }
         | Command::SetFilter { call, .. }
         | Command::SetRemote { call, .. }
         | Command::SetSinks { call, .. }

@@ -81,9 +81,10 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 mod tests {
     use super::*;
     use crate::{
-        CallKey, Codec, Command, Events, Filter, Format, Handover, IlbcMode, InterfaceId, Learning,
-        OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Play, Port, Request, Route,
-        SampleRate, Silence, Sink, SoundKey, SourceRules, ToRelay, Transcoding, WorkerId,
+        CallKey, Codec, Command, Crypto, CryptoSuite, Events, Filter, Format, Handover, IlbcMode,
+        InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Play, Port,
+        Request, Route, SampleRate, Secret, Silence, Sink, SoundKey, SourceRules, ToRelay,
+        Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -174,8 +175,25 @@ mod tests {
                     },
                 },
                 Command::StopPlaying { call, port },
+                Command::SetCrypto {
+                    call,
+                    port,
+                    receive: Some(crypto()),
+                    send: None,
+                },
             ],
         })
+    }
+
+    fn crypto() -> Crypto {
+        Crypto {
+            suite: CryptoSuite::AesCm128HmacSha1_32,
+            key_and_salt: Secret::new(vec![1, 2, 3]),
+            identifier: vec![4, 5],
+            rtp_is_clear: true,
+            rtcp_is_clear: false,
+            rtp_is_unauthenticated: true,
+        }
     }
 
     fn filter() -> Filter {
@@ -240,14 +258,14 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 11, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 12, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
             1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
             247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 2, 1, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1,
             1, 1, 101, 192, 62, 1, 121, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7, 0,
             176, 234, 1, 1, 8, 1, 0, 176, 234, 1, 0, 1, 17, 7, 0, 176, 234, 1, 2, 0, 176, 234, 1,
             1, 0, 176, 234, 1, 18, 7, 0, 176, 234, 1, 9, 1, 8, 20, 0, 0, 0, 1, 2, 3, 4, 1, 19, 7,
-            0, 176, 234, 1,
+            0, 176, 234, 1, 20, 7, 0, 176, 234, 1, 1, 1, 3, 1, 2, 3, 2, 4, 5, 1, 0, 1, 0,
         ];
         assert_eq!(bytes, golden);
     }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallKey, CallStats, Filter, OnRtcp, Play, Port, Sink, SoundKey, SoundPiece, Transcoding,
-    WorkerId, WorkerStats,
+    CallKey, CallStats, Crypto, Filter, OnRtcp, Play, Port, Sink, SoundKey, SoundPiece,
+    Transcoding, WorkerId, WorkerStats,
 };
 
 /// A message from control to the relay.
@@ -220,6 +220,22 @@ pub enum Command {
         /// Where it leaves.
         port: Port,
     },
+    /// Says what protects packets between an endpoint and its peer, RTP and RTCP alike, in place of
+    /// what was said before. If that is what was said before, nothing changes: packets are counted
+    /// on as they were. Fails with [`Refusal::WrongKey`] if a key does not fit its suite.
+    ///
+    /// Keys may come late, after a handshake: before they do, packets pass as they are.
+    SetCrypto {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Which endpoint.
+        port: Port,
+        /// The keys of the peer: what does not fit these goes no further. `None`: packets are
+        /// taken as they come.
+        receive: Option<Crypto>,
+        /// The keys that the peer was told. `None`: packets leave as they are.
+        send: Option<Crypto>,
+    },
 }
 
 /// How an endpoint learns the address of its peer (RFC 7362 §4). What is learnt is locked:
@@ -393,4 +409,8 @@ pub enum Refusal {
     /// No such sound, or not all of it.
     #[error("no such sound")]
     UnknownSound,
+    /// A key, or its identifier, is not of a length that the suite has, or it cannot do one thing
+    /// without the other.
+    #[error("the key does not fit its suite")]
+    WrongKey,
 }

@@ -24,6 +24,7 @@
 pub mod bytes;
 mod codec;
 mod command;
+mod crypto;
 mod event;
 mod filter;
 mod partition;
@@ -39,6 +40,7 @@ pub use command::{
     Answer, CallRecord, Command, CommandError, Failure, Handover, Learning, Refusal, Request,
     SourceRules, ToRelay,
 };
+pub use crypto::{Crypto, CryptoSuite, Secret};
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use partition::{PartitionError, PortPartition};
@@ -85,6 +87,9 @@ pub const REDUNDANT_TYPES_MAX: usize = 4;
 
 /// Payload types that a [`Filter`] makes silent.
 pub const SILENCES_MAX: usize = 16;
+
+/// Bytes of the identifier of a master key in one [`Crypto`] (RFC 4568 §6.1).
+pub const CRYPTO_IDENTIFIER_BYTES_MAX: usize = 128;
 
 /// Bytes of samples in one [`SoundPiece`].
 pub const SOUND_PIECE_BYTES_MAX: usize = 64 * 1024;
