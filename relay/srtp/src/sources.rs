@@ -1,0 +1,107 @@
+//! The sources of one direction, and how far the numbers of each have come.
+
+use crate::window::Window;
+
+/// Sources of one direction that are known at once. A phone has one, and a few more in a long call;
+/// a peer that has the keys might have as many as it likes.
+pub const SOURCES_MAX: usize = 128;
+
+/// One source.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    ssrc: u32,
+    window: Window,
+    /// The turn in which it was last heard.
+    heard: u64,
+}
+
+/// The sources of one direction. Few: who looks for one goes through them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    all: Vec<Source>,
+    /// Where the newest packet's is, which the next one's is as well.
+    newest: usize,
+    turn: u64,
+}
+
+impl Sources {
+    pub(crate) fn get(&self, ssrc: u32) -> Option<&Window> {
+        let newest = self.all.get(self.newest).filter(|it| it.ssrc == ssrc);
+        let found = newest.or_else(|| self.all.iter().find(|it| it.ssrc == ssrc));
+        found.map(|it| &it.window)
+    }
+
+    /// Whether there is room for one more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.all.len() < SOURCES_MAX
+    }
+
+    /// A packet of a source has this number. The one that has been silent for longest makes room
+    /// for a new one.
+    pub(crate) fn note(&mut self, ssrc: u32, number: u64) {
+        self.change(ssrc, number, Window::note);
+    }
+
+    /// The same, whatever its numbers were before.
+    pub(crate) fn restart(&mut self, ssrc: u32, number: u64) {
+        self.change(ssrc, number, Window::restart);
+    }
+
+    fn change(&mut self, ssrc: u32, number: u64, change: fn(&mut Window, u64)) {
+        self.turn += 1;
+        let is_same = self.all.get(self.newest).is_some_and(|it| it.ssrc == ssrc);
+        if !is_same {
+            let known = self.all.iter().position(|it| it.ssrc == ssrc);
+            let Some(at) = known else {
+                return self.add(ssrc, number);
+            };
+            self.newest = at;
+        }
+        if let Some(source) = self.all.get_mut(self.newest) {
+            change(&mut source.window, number);
+            source.heard = self.turn;
+        }
+    }
+
+    fn add(&mut self, ssrc: u32, number: u64) {
+        let source = Source {
+            ssrc,
+            window: Window::new(number),
+            heard: self.turn,
+        };
+        if self.has_room() {
+            self.newest = self.all.len();
+            self.all.push(source);
+            return;
+        }
+        let oldest = (0..self.all.len()).min_by_key(|it| self.all[*it].heard);
+        self.newest = oldest.unwrap_or(0);
+        self.all[self.newest] = source;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_silent_makes_room() {
+        let mut sources = Sources::default();
+        for ssrc in 0..u32::try_from(SOURCES_MAX).unwrap() {
+            assert!(sources.has_room());
+            sources.note(ssrc, 7);
+        }
+        sources.note(0, 8);
+        assert!(!sources.has_room());
+        sources.note(1_000, 9);
+        assert_eq!(sources.len(), SOURCES_MAX);
+        assert!(sources.get(1).is_none(), "it was silent for longest");
+        assert_eq!(sources.get(0).unwrap().highest(), 8);
+        assert_eq!(sources.get(1_000).unwrap().highest(), 9);
+    }
+}
