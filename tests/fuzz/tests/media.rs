@@ -35,6 +35,14 @@ target!(
     100_000,
     relay_rtp::fuzz::demux
 );
+target!(
+    stun_message,
+    stun_messages(),
+    100_000,
+    relay_ice::fuzz::message
+);
+target!(ice_agent, ice_scripts(), 2_000, relay_ice::fuzz::agent);
+target!(srtp_packet, protected(), 30_000, relay_srtp::fuzz::packet);
 target!(relay_core, seeds::scripts(), 3_000, relay_core::fuzz::relay);
 target!(
     transcode,
@@ -49,6 +57,48 @@ target!(
     60_000,
     wire_message::<FromRelay>
 );
+
+/// Each packet for each suite, and with each parameter.
+fn protected() -> Vec<Input> {
+    let packets = [seeds::rtp_packets(), seeds::rtcp_packets()].concat();
+    let choices = (0..12).chain([0x16, 0x26, 0x46, 0x86, 0x11]);
+    let inputs = choices.flat_map(|choice| {
+        let with = move |packet: &Input| [&[choice], &packet[..]].concat();
+        packets.iter().map(with).collect::<Vec<_>>()
+    });
+    inputs.collect()
+}
+
+fn stun_messages() -> Vec<Input> {
+    use relay_ice::{Class, Control, TransactionId, Writer};
+    let message = |class| Writer::new(class, TransactionId([7; 12])).software("seed");
+    vec![
+        message(Class::Request)
+            .user("us:them")
+            .priority(1)
+            .control(Control::Controlled(5))
+            .nomination()
+            .sign("our password"),
+        message(Class::Success)
+            .mapped("192.0.2.1:4000".parse().expect("an address"))
+            .sign("our password"),
+        message(Class::Success)
+            .mapped("[2001:db8::1]:4000".parse().expect("an address"))
+            .finish(),
+        message(Class::Error).error(420, "x").unknown(&[7]).finish(),
+        message(Class::Indication).finish(),
+    ]
+}
+
+/// Waits, sources, kinds of datagrams, and their bytes, one behind the other.
+fn ice_scripts() -> Vec<Input> {
+    let whole = stun_messages().into_iter().map(|message| {
+        let len = u8::try_from(message.len()).expect("a short message");
+        [&[1, 1, 0, len][..], &message].concat()
+    });
+    let checks = [vec![0, 1, 1, 0, 5, 65, 2, 0, 5, 2, 3, 0], vec![4; 400]];
+    whole.chain(checks).collect()
+}
 
 /// What can be decoded, is the same after being encoded and decoded again.
 fn wire_message<M: DeserializeOwned + Eq + Serialize + std::fmt::Debug>(data: &[u8]) {

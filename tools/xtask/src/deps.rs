@@ -1,6 +1,7 @@
 //! Who may import whom.
 //!
 //! ```text
+//! relay-core ─►  relay-srtp      ─►  relay-wire, relay-rtp
 //! relay      ─►  relay-core      ─►  relay-wire  ─►  relay-rtp        relay         ─►  relay-transcode  ─►  codec  ─►  codec-catalog
 //! relay      ─►  relay-xdp
 //! control    ─►  control-core    ─►  relay-wire                       control-core  ─►  control-ng, codec-catalog
@@ -19,12 +20,14 @@ use anyhow::{Result, bail};
 use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     // Leaves: no I/O.
     ("codec-catalog", &[]),
     ("control-ng", &[]),
+    ("relay-ice", &[]),
     ("relay-rtp", &[]),
     ("relay-wire", &["relay-rtp"]),
+    ("relay-srtp", &["relay-rtp", "relay-wire"]),
     ("sip-proxy-message", &[]),
     // Cores: no I/O.
     ("codec", &["codec-catalog"]),
@@ -32,7 +35,10 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         "control-core",
         &["codec-catalog", "control-ng", "relay-wire"],
     ),
-    ("relay-core", &["relay-rtp", "relay-wire"]),
+    (
+        "relay-core",
+        &["relay-ice", "relay-rtp", "relay-srtp", "relay-wire"],
+    ),
     ("relay-transcode", &["codec", "codec-catalog", "relay-rtp"]),
     // The kernel's side of the relay.
     ("relay-xdp", &[]),
@@ -90,7 +96,9 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
     "control-core",
     "control-ng",
     "relay-core",
+    "relay-ice",
     "relay-rtp",
+    "relay-srtp",
     "relay-transcode",
     "relay-wire",
     "relay-xdp",
@@ -103,13 +111,15 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
 
 /// Cores and leaves that perform no I/O: `forbid(unsafe_code)`, a `clippy.toml` beside them, and
 /// none of [`IO_CRATES`] below them.
-const SANS_IO: [&str; 10] = [
+const SANS_IO: [&str; 12] = [
     "codec",
     "codec-catalog",
     "control-core",
     "control-ng",
     "relay-core",
+    "relay-ice",
     "relay-rtp",
+    "relay-srtp",
     "relay-transcode",
     "relay-wire",
     "sip-proxy-core",
