@@ -126,7 +126,7 @@ impl Worker {
         self.serve_mailbox(now);
         self.close_sockets();
         self.relay.handle_timeout(now);
-        self.send_piercings();
+        self.send_transmits();
         self.send_reports();
         self.tell_events();
     }
@@ -393,10 +393,10 @@ impl Worker {
         self.has_copies = true;
     }
 
-    /// Sends the empty datagrams that open NATs.
-    fn send_piercings(&mut self) {
-        while let Some(egress) = self.relay.poll_transmit() {
-            self.io.send(egress, &[]);
+    /// Sends what opens NATs, and what finds peers.
+    fn send_transmits(&mut self) {
+        while let Some(transmit) = self.relay.poll_transmit() {
+            self.io.send(transmit.egress(), transmit.bytes());
         }
     }
 

@@ -287,6 +287,7 @@ impl Plan {
             | Command::QueryCall { .. }
             | Command::QueryWorker
             | Command::SetCrypto { .. }
+            | Command::SetIce { .. }
             | Command::SetRecord { .. }
             | Command::StopPlaying { .. }
             | Command::TellReports { .. } => {}

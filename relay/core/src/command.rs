@@ -189,8 +189,11 @@ impl Relay {
             } => {
                 let endpoint = self.endpoint_of(call, port)?;
                 endpoint.latch.signal(remote, learning);
+                let socket = self.socket_of(call, port)?;
+                self.elect_again(now, socket);
                 self.pierce(now, call, port)
             }
+            Command::SetIce { call, port, ice } => self.set_ice(now, (call, port), ice.as_ref()),
             Command::SetRtcp { call, port, rtcp } => self.set_rtcp(now, (call, port), rtcp),
             Command::SetSourceRules { call, port, rules } => {
                 let endpoint = self.endpoint_of(call, port)?;
@@ -260,6 +263,7 @@ impl Relay {
         room: usize,
     ) -> Result<CallStats, Refusal> {
         let stats = self.query_call(now, key, room)?;
+        self.forget_ice_of(key);
         if let Some(call) = self.calls.remove(key) {
             for socket in call.endpoints {
                 self.flows.close(socket);
@@ -302,6 +306,7 @@ impl Relay {
 
     fn close_endpoint(&mut self, key: CallKey, port: Port) -> Result<Answer, Refusal> {
         let closed = self.socket_of(key, port)?;
+        self.forget_ice(closed);
         let endpoint = self.flows.close(closed);
         self.piercings.forget(closed);
         self.reports.forget(closed);
@@ -326,7 +331,8 @@ impl Relay {
     ) -> Result<Answer, Refusal> {
         let socket_of = |port: Option<Port>| port.map(|it| self.socket_of(call, it)).transpose();
         let [rtp, rtcp] = egress;
-        let (rtp, rtcp) = (socket_of(rtp)?, socket_of(rtcp)?);
+        let elected = |it: Option<SocketId>| it.map(|it| self.agents.elected(it));
+        let (rtp, rtcp) = (elected(socket_of(rtp)?), elected(socket_of(rtcp)?));
         let endpoint = self.endpoint_of(call, ingress)?;
         (endpoint.rtp, endpoint.rtcp) = (rtp, rtcp);
         Ok(Answer::Done)
@@ -406,6 +412,8 @@ impl Relay {
         counters.push(("bytes_out".to_owned(), self.bytes_out));
         counters.push(("packets_taken".to_owned(), self.packets_taken));
         counters.push(("packets_made".to_owned(), self.packets_made));
+        let ice = self.agents.counters().into_iter();
+        counters.extend(ice.map(|(name, count)| (name.to_owned(), count)));
         let copied = self.copied.counters().into_iter();
         counters.extend(copied.map(|(name, count)| (name.to_owned(), count)));
         if self.kernel.is_on() {
@@ -464,6 +472,7 @@ fn touched(command: &Command) -> Touched {
         | Command::RemoveCall { call }
         | Command::SetCrypto { call, .. }
         | Command::SetFilter { call, .. }
+        | Command::SetIce { call, .. }
         | Command::SetRemote { call, .. }
         | Command::SetSinks { call, .. }
         | Command::SetSourceRules { call, .. }

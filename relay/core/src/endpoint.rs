@@ -272,8 +272,14 @@ impl Endpoint {
         packet: &[u8],
     ) -> Result<Received, DropReason> {
         if !self.latch.is_peer(source) {
-            let evidence = Evidence::of(kind, packet);
-            self.latch.judge(now.at, source, evidence, self.heard())?;
+            match &self.rare().ice {
+                Some(ice) if ice.knows(source) => {}
+                Some(_) => return Err(DropReason::Unchecked),
+                None => {
+                    let evidence = Evidence::of(kind, packet);
+                    self.latch.judge(now.at, source, evidence, self.heard())?;
+                }
+            }
         }
         let loops = self.rare_if(false).and_then(|it| it.loops.as_mut());
         if loops.is_some_and(|it| it.note(now.at, packet)) {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use relay_ice::{Class, TransactionId, Writer};
 use relay_rtp::Kind;
 use relay_wire::{
-    Answer, CallKey, Command, Events, Filter, Handover, InterfaceId, Learning, OnEvents, OnMedia,
-    OnRtcp, Port, PortPartition, Refusal, SINKS_MAX, Silence, Sink, SourceRules, Transcoding,
-    WorkerId, WorkerStats,
+    Answer, CallKey, Command, Events, Filter, Handover, Ice, IceBase, IceCandidate, IceCredentials,
+    InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, Port, PortPartition, Refusal, SINKS_MAX,
+    Silence, Sink, SourceRules, Transcoding, WorkerId, WorkerStats,
 };
 
 use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
@@ -85,6 +86,9 @@ impl Driver {
         let source = address(bytes.next().unwrap_or(0));
         let len = usize::from(12 + bytes.next().unwrap_or(0) % 6);
         let mut packet: Vec<u8> = bytes.take(len).collect();
+        if packet.first() == Some(&1) {
+            packet = check(packet.last().copied().unwrap_or_default());
+        }
         let ingress = Ingress { socket, source };
         self.packets += 1;
         let mut verdict = self.relay.handle_packet(self.now, ingress, &mut packet);
@@ -143,7 +147,8 @@ impl Driver {
         let deadline = self.relay.poll_timeout();
         assert!(deadline.is_none_or(|it| it > self.now), "time stands still");
         while self.relay.poll_event().is_some() {}
-        while let Some(egress) = self.relay.poll_transmit() {
+        while let Some(transmit) = self.relay.poll_transmit() {
+            let egress = transmit.egress();
             assert!(
                 self.open.contains_key(&egress.socket),
                 "from a socket that is open"
@@ -310,7 +315,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 20 {
+    Some(match kind % 21 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -398,6 +403,11 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
                 .map(|_| Some(sink([next()?, next()?, next()?])))
                 .collect::<Option<_>>()?,
         },
+        20 => Command::SetIce {
+            call,
+            port: port(next()?),
+            ice: Some(ice([next()?, next()?, next()?])).filter(|it| it.component != 3),
+        },
         18 => Command::StopPlaying {
             call,
             port: port(next()?),
@@ -406,6 +416,42 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             after: Some(call).filter(|it| it.0 > 0),
         },
     })
+}
+
+/// A check by who knows the password.
+fn check(bits: u8) -> Vec<u8> {
+    let check = Writer::new(Class::Request, TransactionId([bits; 12]));
+    let check = check.user("us:them").priority(bits.into());
+    let check = match bits & 1 {
+        0 => check,
+        _ => check.nomination(),
+    };
+    check.sign("a password of 22 bytes")
+}
+
+fn ice([bases, flags, address]: [u8; 3]) -> Ice {
+    let credentials = |user: &str| IceCredentials {
+        user: user.to_owned(),
+        password: "a password of 22 bytes".to_owned(),
+    };
+    let base = |n| IceBase {
+        port: port(bases.wrapping_add(n)),
+        priority: n.into(),
+    };
+    Ice {
+        local: credentials(if flags & 1 == 0 { "us" } else { "we" }),
+        remote: Some(credentials("them")).filter(|_| flags & 2 == 0),
+        bases: (0..1 + flags / 64).map(base).collect(),
+        component: flags % 4,
+        tie_breaker: flags.into(),
+        is_controlling: flags & 4 == 0,
+        is_lite: flags & 24 == 24,
+        remote_is_lite: flags & 32 == 32,
+        candidates: vec![IceCandidate {
+            address: self::address(address),
+            priority: 1,
+        }],
+    }
 }
 
 #[cfg(test)]

@@ -271,6 +271,22 @@ impl Latch {
         }
     }
 
+    /// Takes a place for the peer's that it has proven to have: nothing else is believed.
+    pub(crate) fn elect(&mut self, now: Instant, source: SocketAddr) {
+        self.peer = Some(Peer {
+            source,
+            fit: Fit::Both,
+            open_until: now,
+        });
+        self.rest.probation = None;
+    }
+
+    /// Takes back what was learnt.
+    pub(crate) fn forget(&mut self) {
+        self.peer = None;
+        self.rest.probation = None;
+    }
+
     /// The source is on the signalled host.
     pub(crate) fn is_where_signalled(&self, source: SocketAddr) -> bool {
         self.fit(source) >= Fit::Address

@@ -61,6 +61,7 @@ mod filter;
 mod flow_table;
 #[doc(hidden)]
 pub mod fuzz;
+mod ice;
 mod idle_list;
 mod kernel;
 mod keys;
@@ -82,6 +83,7 @@ mod verdict;
 mod tests;
 
 pub use command::Outcome;
+pub use ice::Transmit;
 pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
 pub use rtcp::Report;
@@ -99,6 +101,7 @@ use call::{Calls, Silence};
 use clock::{Clock, Now};
 use endpoint::Way;
 use flow_table::FlowTable;
+use ice::Agents;
 use kernel::Kernel;
 use piercing::Piercings;
 use reports::Telling;
@@ -120,6 +123,7 @@ pub struct Relay {
     events_lost: u64,
     /// Endpoints that open the NAT of their peer.
     piercings: Piercings,
+    agents: Agents,
     sprayers: Sprayers,
     /// Packets from these.
     sprayed: u64,
@@ -158,6 +162,7 @@ impl Relay {
             events: VecDeque::new(),
             events_lost: 0,
             piercings: Piercings::default(),
+            agents: Agents::default(),
             sprayers: Sprayers::default(),
             sprayed: 0,
             packets_in: 0,
@@ -281,6 +286,10 @@ impl Relay {
         let kind = Kind::of(packet);
         let arrived_at = self.flows.open(ingress.socket);
         let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
+        if kind == Kind::Other && arrived_at.rare().ice.is_some() && relay_ice::is_stun(packet) {
+            self.handle_stun(now.at, ingress, packet)?;
+            return Ok(Verdict::Drop(DropReason::Answered));
+        }
         let received = match arrived_at.receive(now, ingress.source, kind, packet) {
             Err(DropReason::SourceMismatch | DropReason::Unproven)
                 if kind == Kind::Rtcp && self.vouches(now.at, ingress) =>
@@ -388,11 +397,12 @@ impl Relay {
                 .is_some_and(|it| it.latch.vouch(now, ingress.source))
     }
 
-    /// Looks for calls that have been silent for too long, for NATs that are to be opened, and for
-    /// reports that are due.
+    /// Looks for calls that have been silent for too long, for NATs that are to be opened, for
+    /// checks, and for reports that are due.
     /// Does nothing before [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.piercings.handle_timeout(now, &mut self.flows);
+        self.check_peers(now);
         self.make_reports(now);
         while let Some(key) = self.calls.due(now) {
             self.absorb_call(now, key);
@@ -411,15 +421,19 @@ impl Relay {
         let deadlines = [
             self.calls.next_deadline(),
             self.piercings.next_deadline(),
+            self.agents.next_deadline(),
             self.reports.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Takes the next empty datagram that is to be sent.
+    /// Takes the next datagram of the relay's own that is to be sent: an empty one that opens a
+    /// NAT, or one of ICE.
     #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<Egress> {
-        self.piercings.poll_transmit()
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let empty = |egress| Transmit::new(egress, Vec::new());
+        let piercing = self.piercings.poll_transmit().map(empty);
+        piercing.or_else(|| self.agents.poll_transmit())
     }
 
     /// Takes the next thing that control should hear of.

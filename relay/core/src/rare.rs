@@ -2,6 +2,7 @@
 
 use crate::SocketId;
 use crate::filter::Filtering;
+use crate::ice::Membership;
 use crate::kernel::Shortcut;
 use crate::loops::Loops;
 use crate::reports::TellingPace;
@@ -17,6 +18,8 @@ pub(crate) struct Rare {
     pub(crate) sinks: Option<Box<Sinks>>,
     /// Looks for packets that go in a circle.
     pub(crate) loops: Option<Box<Loops>>,
+    /// Speaks ICE for this and other endpoints.
+    pub(crate) ice: Option<Box<Membership>>,
     /// What becomes of RTCP that arrives here.
     pub(crate) on_rtcp: Rtcp,
     /// RTCP that arrives here is about what arrives there, and is taken out.
@@ -39,6 +42,7 @@ impl Rare {
         filtering: None,
         sinks: None,
         loops: None,
+        ice: None,
         on_rtcp: Rtcp::Pass,
         rtcp_of: None,
         reports: None,

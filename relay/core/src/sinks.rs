@@ -176,6 +176,7 @@ impl Relay {
     ) -> Result<Egress, DropReason> {
         let socket = self.flows.socket_of(port);
         let socket = socket.ok_or(DropReason::UnknownFlow)?;
+        let socket = self.agents.elected(socket);
         let endpoint = self.flows.open(socket).filter(|it| it.call == call);
         let destination = endpoint
             .ok_or(DropReason::UnknownFlow)?

@@ -12,6 +12,7 @@ use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Treat
 
 mod calls;
 mod filter;
+mod ice;
 mod idle;
 mod kernel;
 mod packets;

@@ -116,7 +116,7 @@ impl Relay {
         let endpoint = endpoint.filter(|it| it.is_taken());
         let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
         let socket = match kind {
-            Kind::Rtcp => endpoint.rare().reports,
+            Kind::Rtcp => endpoint.rare().reports.map(|it| self.agents.elected(it)),
             Kind::Rtp | Kind::Other => endpoint.rtp,
         };
         let socket = socket.ok_or(DropReason::NotConnected)?;

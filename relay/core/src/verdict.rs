@@ -102,6 +102,8 @@ pub enum DropReason {
     NoRemote,
     /// It came from another address than the peer's.
     SourceMismatch,
+    /// It came from where ICE has not found the peer.
+    Unchecked,
     /// Nothing is open where it arrived, or not any more.
     UnknownFlow,
     /// It came from an address that signalling does not name, and that has not shown yet that
@@ -111,7 +113,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AddressFamily,
         Self::Answered,
         Self::Filtered,
@@ -120,6 +122,7 @@ impl DropReason {
         Self::NotConnected,
         Self::NoRemote,
         Self::SourceMismatch,
+        Self::Unchecked,
         Self::UnknownFlow,
         Self::Unproven,
     ];
@@ -136,6 +139,7 @@ impl DropReason {
             Self::NotConnected => "dropped_not_connected",
             Self::NoRemote => "dropped_no_remote",
             Self::SourceMismatch => "dropped_source_mismatch",
+            Self::Unchecked => "dropped_unchecked",
             Self::UnknownFlow => "dropped_unknown_flow",
             Self::Unproven => "dropped_unproven",
         }

@@ -81,10 +81,10 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 mod tests {
     use super::*;
     use crate::{
-        CallKey, Codec, Command, Crypto, CryptoSuite, Events, Filter, Format, Handover, IlbcMode,
-        InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Play, Port,
-        Request, Route, SampleRate, Secret, Silence, Sink, SoundKey, SourceRules, ToRelay,
-        Transcoding, WorkerId,
+        CallKey, Codec, Command, Crypto, CryptoSuite, Events, Filter, Format, Handover, Ice,
+        IceBase, IceCandidate, IceCredentials, IlbcMode, InterfaceId, Learning, OnEvents, OnMedia,
+        OnRtcp, OpusPurpose, OpusSettings, Play, Port, Request, Route, SampleRate, Secret, Silence,
+        Sink, SoundKey, SourceRules, ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -181,8 +181,34 @@ mod tests {
                     receive: Some(crypto()),
                     send: None,
                 },
+                Command::SetIce {
+                    call,
+                    port,
+                    ice: Some(ice(port)),
+                },
             ],
         })
+    }
+
+    fn ice(port: Port) -> Ice {
+        let credentials = |user: &str| IceCredentials {
+            user: user.to_owned(),
+            password: "p".to_owned(),
+        };
+        Ice {
+            local: credentials("u"),
+            remote: Some(credentials("v")),
+            bases: vec![IceBase { port, priority: 5 }],
+            component: 1,
+            tie_breaker: 6,
+            is_controlling: true,
+            is_lite: false,
+            remote_is_lite: true,
+            candidates: vec![IceCandidate {
+                address: "192.0.2.1:4000".parse().unwrap(),
+                priority: 7,
+            }],
+        }
     }
 
     fn crypto() -> Crypto {
@@ -258,14 +284,16 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 12, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 13, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
             1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
             247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 2, 1, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234, 1,
             1, 1, 101, 192, 62, 1, 121, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7, 0,
             176, 234, 1, 1, 8, 1, 0, 176, 234, 1, 0, 1, 17, 7, 0, 176, 234, 1, 2, 0, 176, 234, 1,
             1, 0, 176, 234, 1, 18, 7, 0, 176, 234, 1, 9, 1, 8, 20, 0, 0, 0, 1, 2, 3, 4, 1, 19, 7,
-            0, 176, 234, 1, 20, 7, 0, 176, 234, 1, 1, 1, 3, 1, 2, 3, 2, 4, 5, 1, 0, 1, 0,
+            0, 176, 234, 1, 20, 7, 0, 176, 234, 1, 1, 1, 3, 1, 2, 3, 2, 4, 5, 1, 0, 1, 0, 21, 7, 0,
+            176, 234, 1, 1, 1, 117, 1, 112, 1, 1, 118, 1, 112, 1, 0, 176, 234, 1, 5, 1, 6, 1, 0, 1,
+            1, 0, 192, 0, 2, 1, 160, 31, 7,
         ];
         assert_eq!(bytes, golden);
     }

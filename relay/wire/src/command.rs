@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallKey, CallStats, Crypto, Filter, OnRtcp, Play, Port, Sink, SoundKey, SoundPiece,
+    CallKey, CallStats, Crypto, Filter, Ice, OnRtcp, Play, Port, Sink, SoundKey, SoundPiece,
     Transcoding, WorkerId, WorkerStats,
 };
 
@@ -235,6 +235,19 @@ pub enum Command {
         receive: Option<Crypto>,
         /// The keys that the peer was told. `None`: packets leave as they are.
         send: Option<Crypto>,
+    },
+    /// Has the relay find out by ICE where a peer is, in place of what was said before: it answers
+    /// checks and makes them, takes packets only from where one was answered, and sends where it
+    /// was decided to; before it is, where [`Command::SetRemote`] says. Flows to the first of the
+    /// endpoints go to the one that was decided on. What was found out stays when candidates are
+    /// added. Fails with [`Refusal::TooLong`] if it names too much.
+    SetIce {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// The first of its endpoints.
+        port: Port,
+        /// `None`: ICE is not spoken.
+        ice: Option<Ice>,
     },
 }
 

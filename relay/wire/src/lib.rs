@@ -27,6 +27,7 @@ mod command;
 mod crypto;
 mod event;
 mod filter;
+mod ice;
 mod partition;
 mod play;
 mod report;
@@ -43,6 +44,7 @@ pub use command::{
 pub use crypto::{Crypto, CryptoSuite, Secret};
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
+pub use ice::{Ice, IceBase, IceCandidate, IceCredentials};
 pub use partition::{PartitionError, PortPartition};
 pub use play::{Play, SoundKey, SoundPiece};
 pub use report::{Reception, Report, Sent};
@@ -90,6 +92,15 @@ pub const SILENCES_MAX: usize = 16;
 
 /// Bytes of the identifier of a master key in one [`Crypto`] (RFC 4568 §6.1).
 pub const CRYPTO_IDENTIFIER_BYTES_MAX: usize = 128;
+
+/// Endpoints that one [`Ice`] names: so many addresses an interface has.
+pub const ICE_BASES_MAX: usize = 4;
+
+/// Candidates of the peer in one [`Ice`].
+pub const ICE_CANDIDATES_MAX: usize = 24;
+
+/// Bytes of a user name fragment or a password of ICE (RFC 8839 §5.4).
+pub const ICE_TEXT_BYTES_MAX: usize = 256;
 
 /// Bytes of samples in one [`SoundPiece`].
 pub const SOUND_PIECE_BYTES_MAX: usize = 64 * 1024;

@@ -219,7 +219,9 @@ impl SimRelay {
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
             Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
             Command::TellReports { enabled } => self.tells_reports = enabled,
-            Command::SetCrypto { .. } => return refused(Refusal::Unsupported),
+            Command::SetCrypto { .. } | Command::SetIce { .. } => {
+                return refused(Refusal::Unsupported);
+            }
             Command::Play { call, port, play } => {
                 if self.is_overloaded {
                     return refused(Refusal::Overload);

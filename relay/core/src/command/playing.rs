@@ -24,6 +24,7 @@ impl Relay {
     /// What others send to the peer of this socket is kept from it while it is played something
     /// there, or is not any more. RTCP goes on.
     pub fn handle_playing(&mut self, call: CallKey, socket: SocketId, is_alone: bool) {
+        let socket = self.agents.elected(socket);
         let Some(call) = self.calls.get(call) else {
             return;
         };
@@ -37,6 +38,7 @@ impl Relay {
     /// Takes a packet of a sound; says where it leaves. It is counted already.
     pub fn handle_played(&mut self, socket: SocketId, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
+        let socket = self.agents.elected(socket);
         let endpoint = self.flows.open(socket).ok_or(DropReason::UnknownFlow);
         match endpoint.and_then(|it| it.send(packet.len())) {
             Ok(destination) => {

@@ -81,7 +81,8 @@ fn tells_the_reasons_apart() {
             | DropReason::Filtered
             | DropReason::IdlePort
             | DropReason::Loop
-            | DropReason::SourceMismatch => 0,
+            | DropReason::SourceMismatch
+            | DropReason::Unchecked => 0,
             _ => 1,
         };
         assert_eq!(bench.counter(reason.name()), expected, "{reason:?}");

@@ -32,7 +32,9 @@ impl Bench {
         for _ in 0..ms {
             self.wait(1);
             self.relay.handle_timeout(self.now);
-            transmits.extend(std::iter::from_fn(|| self.relay.poll_transmit()));
+            transmits.extend(std::iter::from_fn(|| {
+                Some(self.relay.poll_transmit()?.egress())
+            }));
         }
         transmits
     }
