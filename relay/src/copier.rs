@@ -72,7 +72,9 @@ impl Copier {
 
     /// Sends a copy to who is to let it out.
     pub(crate) fn send(&mut self, copy: Copy, packet: &[u8]) {
-        let Copy { worker, call, port } = copy;
+        let Copy {
+            worker, call, port, ..
+        } = copy;
         let worker = usize::from(worker.0);
         let inlet = self.inlets.get(worker);
         if inlet.is_some_and(|it| it.courier.send(Label { call, port }, packet)) {

@@ -18,7 +18,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay_core::{Egress, Ingress, SocketId, Verdict};
+use relay_core::{Egress, Ingress, Sealing, SocketId, Verdict};
 use tandem_settings::Driver;
 
 /// Bytes of a datagram that is sent and has not arrived here: an Ethernet frame's.
@@ -32,6 +32,15 @@ use crate::wake::Wake;
 use budget::Budget;
 use poll::Poll;
 use uring::Uring;
+
+/// What is to be done with a datagram.
+pub(crate) trait Decide {
+    /// With one that has arrived, in memory of its own length.
+    fn decide(&mut self, ingress: Ingress, packet: &mut [u8]) -> Verdict;
+
+    /// With one that is to be sealed: it lies at the beginning of the buffer, and the rest is room.
+    fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Verdict;
+}
 
 /// Reads and writes the sockets of one worker. Belongs to the thread that opened it.
 #[derive(Debug)]
@@ -106,7 +115,7 @@ impl Io {
     }
 
     /// Hands every datagram that has arrived to `decide`, and does what it says.
-    pub(crate) fn for_each(&mut self, decide: impl FnMut(Ingress, &mut [u8]) -> Verdict) {
+    pub(crate) fn for_each(&mut self, decide: impl Decide) {
         match self {
             Self::Poll(poll) => poll.for_each(decide),
             Self::Uring(uring) => uring.for_each(decide),

@@ -3,6 +3,7 @@
 //! However many packets it serves, one turn reads the clock once and, with io_uring, makes one
 //! system call.
 
+mod desk;
 mod outbox;
 mod request;
 
@@ -10,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay_core::{Outcome, Relay, SocketId, Verdict};
+use relay_core::{Outcome, Relay, SocketId};
 use relay_wire::{Answer, CallKey, Command, CommandError, FromRelay, InterfaceId, Play, Port};
 
 use crate::copier::Copier;
@@ -18,6 +19,7 @@ use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
 use crate::transcoding::{Ending, Parcel, Taking, Transcoder};
+use desk::{Decider, Desk};
 use outbox::Outbox;
 use request::Progress;
 
@@ -43,6 +45,7 @@ pub(crate) struct Worker {
     io: Io,
     transcoder: Transcoder,
     copier: Copier,
+    desk: Desk,
     mailbox: Arc<Mailbox>,
     interfaces: Vec<Place>,
     /// What packets leave with, by socket.
@@ -73,6 +76,7 @@ impl Worker {
             io,
             transcoder,
             copier,
+            desk: Desk::default(),
             mailbox,
             interfaces,
             tos: Vec::new(),
@@ -104,16 +108,11 @@ impl Worker {
     }
 
     fn serve_media(&mut self, now: Instant) {
-        let (relay, transcoder, copier) = (&mut self.relay, &mut self.transcoder, &mut self.copier);
-        self.io.for_each(|ingress, packet| {
-            let verdict = relay.handle_packet(now, ingress, packet);
-            send_copies(relay, copier, packet);
-            let Verdict::Take(taken) = verdict else {
-                return verdict;
-            };
-            let verdict = transcoder.take(now, relay, taken, packet);
-            send_copies(relay, copier, packet);
-            verdict
+        self.io.for_each(Decider {
+            now,
+            relay: &mut self.relay,
+            transcoder: &mut self.transcoder,
+            copier: &mut self.copier,
         });
         self.transcoder.kick();
         self.send_made(now);
@@ -352,9 +351,7 @@ impl Worker {
             let (relay, bytes) = (&mut self.relay, made.bytes());
             let verdict = relay.handle_made(made.flow(), made.kind(), bytes);
             send_copies(relay, &mut self.copier, bytes);
-            if let Verdict::Forward(egress) = verdict {
-                self.io.send(egress, bytes);
-            }
+            self.desk.send(relay, &mut self.io, verdict, bytes);
             self.transcoder.give_back(made);
         }
         // They are not announced again.
@@ -367,10 +364,10 @@ impl Worker {
         if let Some(call) = self.transcoder.note_leaving(now, socket, bytes) {
             self.relay.handle_playing(call, socket, false);
         }
-        if !bytes.is_empty()
-            && let Verdict::Forward(egress) = self.relay.handle_played(socket, bytes)
-        {
-            self.io.send(egress, bytes);
+        if !bytes.is_empty() {
+            let verdict = self.relay.handle_played(socket, bytes);
+            self.desk
+                .send(&mut self.relay, &mut self.io, verdict, bytes);
         }
         self.transcoder.give_back(made);
     }
@@ -383,10 +380,9 @@ impl Worker {
                 return;
             };
             let (label, bytes) = (parcel.label, parcel.bytes());
-            if let Verdict::Forward(egress) = self.relay.handle_copy(label.call, label.port, bytes)
-            {
-                self.io.send(egress, bytes);
-            }
+            let verdict = self.relay.handle_copy(label.call, label.port, bytes);
+            self.desk
+                .send(&mut self.relay, &mut self.io, verdict, bytes);
             self.copier.give_back(parcel);
         }
         // Nor are these.
@@ -421,7 +417,8 @@ impl Worker {
 #[inline]
 fn send_copies(relay: &mut Relay, copier: &mut Copier, packet: &[u8]) {
     while let Some(copy) = relay.poll_copy() {
-        copier.send(copy, packet);
+        let len = packet.len().min(copy.len.into());
+        copier.send(copy, &packet[..len]);
     }
 }
 

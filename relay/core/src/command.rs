@@ -10,8 +10,8 @@ mod playing;
 use std::time::Instant;
 
 use relay_wire::{
-    Answer, CallKey, CallRecord, CallStats, Command, CommandError, Crypto, ENDPOINTS_PER_CALL_MAX,
-    Play, Port, RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
+    Answer, CallKey, CallRecord, CallStats, Command, CommandError, ENDPOINTS_PER_CALL_MAX, Play,
+    Port, RECORD_BYTES_MAX, Refusal, Transcoding, WorkerStats,
 };
 
 use crate::call::Call;
@@ -170,7 +170,7 @@ impl Relay {
                 port,
                 receive,
                 send,
-            } => self.set_crypto(call, port, [receive, send]),
+            } => self.set_crypto((call, port), [receive, send]),
             Command::SetRecord { call, record } => self.set_record(call, record),
             Command::SetSinks {
                 call,
@@ -219,23 +219,6 @@ impl Relay {
         self.check_record(0, record.len())?;
         self.calls.insert(now, call, record, media_timeout_ms);
         Ok(Answer::Done)
-    }
-
-    fn set_crypto(
-        &self,
-        call: CallKey,
-        port: Port,
-        keys: [Option<Crypto>; 2],
-    ) -> Result<Answer, Refusal> {
-        self.socket_of(call, port)?;
-        for key in keys.iter().flatten() {
-            key.check()?;
-        }
-        if keys == [None, None] {
-            Ok(Answer::Done)
-        } else {
-            Err(Refusal::Unsupported)
-        }
     }
 
     fn set_record(&mut self, call: CallKey, record: Vec<u8>) -> Result<Answer, Refusal> {
@@ -412,6 +395,8 @@ impl Relay {
         counters.push(("bytes_out".to_owned(), self.bytes_out));
         counters.push(("packets_taken".to_owned(), self.packets_taken));
         counters.push(("packets_made".to_owned(), self.packets_made));
+        counters.push(("packets_opened".to_owned(), self.opened));
+        counters.push(("packets_sealed".to_owned(), self.sealed));
         let ice = self.agents.counters().into_iter();
         counters.extend(ice.map(|(name, count)| (name.to_owned(), count)));
         let copied = self.copied.counters().into_iter();

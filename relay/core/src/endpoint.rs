@@ -36,8 +36,8 @@ pub(crate) struct Endpoint {
     out: Count,
     /// Nothing is done with RTP that arrives here but to send it on.
     is_plain: bool,
-    /// The family of the socket, and so of everything that can be sent from it.
-    is_ipv4: bool,
+    /// The family of the socket, and so of everything that can be sent from it as it is.
+    sends: Sends,
     /// Empty datagrams go out until the peer is heard.
     is_piercing: bool,
     /// RTP that arrives here is taken out to be changed.
@@ -63,6 +63,32 @@ pub(crate) struct Endpoint {
 
 const _: () = assert!(std::mem::offset_of!(Endpoint, quality) == 128);
 const _: () = assert!(size_of::<Endpoint>() == 5 * 64);
+
+/// What can be sent from a socket as it is: of one byte, since it is compared for each packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Sends(u8);
+
+impl Sends {
+    const SEALED: u8 = 2;
+
+    /// Packets to addresses of this family.
+    const fn clear(is_ipv4: bool) -> Self {
+        Self(is_ipv4 as u8)
+    }
+
+    /// The same, unless it must be sealed: then it is like no family.
+    const fn new(is_ipv4: bool, is_sealed: bool) -> Self {
+        Self(is_ipv4 as u8 | if is_sealed { Self::SEALED } else { 0 })
+    }
+
+    const fn is_ipv4(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    const fn is_sealed(self) -> bool {
+        self.0 & Self::SEALED != 0
+    }
+}
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +154,7 @@ impl Endpoint {
             call,
             port,
             latch: Latch::new(None, Learning::default()),
-            is_ipv4,
+            sends: Sends::clear(is_ipv4),
             rtp: None,
             rtcp: None,
             heard_at: None,
@@ -226,6 +252,7 @@ impl Endpoint {
             && !self.is_copied
             && self.rare().filtering.is_none()
             && self.rare().loops.is_none()
+            && !self.opens()
             && self.rare().muted_for.is_none();
     }
 
@@ -263,13 +290,14 @@ impl Endpoint {
         Some(leaves)
     }
 
-    /// Takes in a packet that arrived here; says which way it goes.
+    /// Takes in a packet that arrived here, of so many bytes if it was sealed; says which way it
+    /// goes.
     pub(crate) fn receive(
         &mut self,
         now: Now,
         source: SocketAddr,
         kind: Kind,
-        packet: &[u8],
+        (packet, wire_len): (&[u8], usize),
     ) -> Result<Received, DropReason> {
         if !self.latch.is_peer(source) {
             match &self.rare().ice {
@@ -288,7 +316,7 @@ impl Endpoint {
         self.heard_at = Some(now.at);
         let egress = match kind {
             Kind::Rtcp => {
-                self.rtcp_in.add(packet.len());
+                self.rtcp_in.add(wire_len);
                 if let Some(flow) = self.rare().rtcp_of {
                     return Ok(Received {
                         way: Way::TakeRtcp { flow },
@@ -300,8 +328,8 @@ impl Endpoint {
             }
             Kind::Rtp | Kind::Other => {
                 match FixedHeader::read(packet) {
-                    Some(header) => self.quality.note(now.ns, header, packet.len()),
-                    None => self.other_in.add(packet.len()),
+                    Some(header) => self.quality.note(now.ns, header, wire_len),
+                    None => self.other_in.add(wire_len),
                 }
                 self.rtp
             }
@@ -333,11 +361,42 @@ impl Endpoint {
     #[inline]
     pub(crate) fn send(&mut self, len: usize) -> Result<SocketAddr, DropReason> {
         let remote = self.latch.remote().ok_or(DropReason::NoRemote)?;
-        if remote.is_ipv4() != self.is_ipv4 {
+        if self.sends != Sends::clear(remote.is_ipv4()) {
             return Err(DropReason::AddressFamily);
         }
         self.out.add(len);
         Ok(remote)
+    }
+
+    /// Who gets what leaves here, sealed.
+    pub(crate) fn destination(&self) -> Result<SocketAddr, DropReason> {
+        let remote = self.latch.remote().ok_or(DropReason::NoRemote)?;
+        if remote.is_ipv4() != self.sends.is_ipv4() {
+            return Err(DropReason::AddressFamily);
+        }
+        Ok(remote)
+    }
+
+    /// Counts a packet that leaves here, sealed.
+    pub(crate) fn count_sent(&mut self, len: usize) {
+        self.out.add(len);
+    }
+
+    /// There may be other keys, or none.
+    pub(crate) fn look_at_keys(&mut self) {
+        let is_sealed = self.rare().crypto.as_ref().is_some_and(|it| it.seals());
+        self.sends = Sends::new(self.sends.is_ipv4(), is_sealed);
+        self.settle();
+    }
+
+    /// What leaves here is sealed: nothing is sent as it is.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sends.is_sealed()
+    }
+
+    /// What arrives here is to be opened.
+    pub(crate) fn opens(&self) -> bool {
+        self.rare().crypto.as_ref().is_some_and(|it| it.opens())
     }
 
     pub(crate) fn quality(&self) -> &Quality {
@@ -363,7 +422,7 @@ impl Endpoint {
     pub(crate) fn piercing_target(&self) -> Option<SocketAddr> {
         let is_wanted = self.latch.rules().pierces_nat && !self.latch.is_learnt();
         let target = self.latch.signalled().filter(|_| is_wanted)?;
-        (target.is_ipv4() == self.is_ipv4).then_some(target)
+        (target.is_ipv4() == self.sends.is_ipv4()).then_some(target)
     }
 
     pub(crate) fn end_piercing(&mut self) {

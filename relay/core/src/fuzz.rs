@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use relay_ice::{Class, TransactionId, Writer};
 use relay_rtp::Kind;
+use relay_srtp::{GROWTH_MAX, Sender};
 use relay_wire::{
-    Answer, CallKey, Command, Events, Filter, Handover, Ice, IceBase, IceCandidate, IceCredentials,
-    InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, Port, PortPartition, Refusal, SINKS_MAX,
-    Silence, Sink, SourceRules, Transcoding, WorkerId, WorkerStats,
+    Answer, CallKey, Command, Crypto, CryptoSuite, Events, Filter, Handover, Ice, IceBase,
+    IceCandidate, IceCredentials, InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, Port,
+    PortPartition, Refusal, SINKS_MAX, Secret, Silence, Sink, SourceRules, Transcoding, WorkerId,
+    WorkerStats,
 };
 
-use crate::{Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
+use crate::{Ingress, Limits, Outcome, Relay, Sealing, SocketId, Treatment, Verdict};
 
 /// Few enough of each that they meet.
 const CALLS_MAX: usize = 4;
@@ -37,6 +39,8 @@ struct Driver {
     /// Sockets that are not closed, those that are idle included.
     open: BTreeMap<SocketId, Port>,
     closing: BTreeSet<SocketId>,
+    /// Those that nothing leaves from as it is.
+    sealed: BTreeSet<SocketId>,
     packets: u64,
     taken: u64,
     made: u64,
@@ -62,6 +66,7 @@ impl Driver {
             now: Instant::now(),
             open: BTreeMap::new(),
             closing: BTreeSet::new(),
+            sealed: BTreeSet::new(),
             packets: 0,
             taken: 0,
             made: 0,
@@ -89,6 +94,9 @@ impl Driver {
         if packet.first() == Some(&1) {
             packet = check(packet.last().copied().unwrap_or_default());
         }
+        if let [2 | 3, _, ..] = packet[..] {
+            packet = sealed(&packet);
+        }
         let ingress = Ingress { socket, source };
         self.packets += 1;
         let mut verdict = self.relay.handle_packet(self.now, ingress, &mut packet);
@@ -96,12 +104,13 @@ impl Driver {
         if let Verdict::Take(taken) = verdict {
             self.taken += 1;
             assert!(self.open.contains_key(&taken.flow), "of a flow that is");
+            packet.truncate(taken.len.into());
             let kind = Kind::of(&packet);
             self.made += 1;
             verdict = self.relay.handle_made(taken.flow, kind, &packet);
             self.copy(&packet);
         }
-        if self.check_egress(verdict) {
+        if self.leave(verdict, &packet) {
             assert!(
                 self.open.contains_key(&socket),
                 "from a socket that is open"
@@ -115,21 +124,38 @@ impl Driver {
         while let Some(copy) = self.relay.poll_copy() {
             copies += 1;
             assert_eq!(copy.worker, WorkerId(0), "there is no other");
+            let packet = &packet[..copy.len.into()];
             let verdict = self.relay.handle_copy(copy.call, copy.port, packet);
-            self.check_egress(verdict);
+            self.leave(verdict, packet);
         }
         assert!(copies <= SINKS_MAX as u64);
         self.copies += copies;
     }
 
-    /// Says whether a packet leaves.
-    fn check_egress(&self, verdict: Verdict) -> bool {
+    /// Says whether a packet leaves. It is sealed where there are keys, and only there.
+    fn leave(&mut self, verdict: Verdict, packet: &[u8]) -> bool {
+        let (verdict, is_sealed) = match verdict {
+            Verdict::Seal(sealing) => (self.seal(sealing, packet), true),
+            other => (other, false),
+        };
         let (Verdict::Forward(egress) | Verdict::ForwardPart { egress, .. }) = verdict else {
             return false;
         };
+        assert_eq!(self.sealed.contains(&egress.socket), is_sealed);
         assert!(self.open.contains_key(&egress.socket), "to one that is");
         assert_ne!(egress.destination.port(), 0);
         true
+    }
+
+    fn seal(&mut self, sealing: Sealing, packet: &[u8]) -> Verdict {
+        let len = sealing.len();
+        let mut buffer = packet[..len].to_vec();
+        buffer.resize(len + GROWTH_MAX, 0);
+        let verdict = self.relay.seal(sealing, &mut buffer);
+        if let Verdict::ForwardPart { len: grown, .. } = verdict {
+            assert!((len + 1..=buffer.len()).contains(&grown.into()));
+        }
+        verdict
     }
 
     fn pass(&mut self, ms: u8) {
@@ -142,7 +168,8 @@ impl Driver {
             );
             assert_ne!(report.egress().destination.port(), 0);
             let compound = relay_rtp::rtcp::Compound::parse(report.bytes());
-            assert!(compound.is_ok_and(|it| it.begins_with_report()));
+            let is_clear = compound.is_ok_and(|it| it.begins_with_report());
+            assert!(is_clear || self.sealed.contains(&report.egress().socket));
         }
         let deadline = self.relay.poll_timeout();
         assert!(deadline.is_none_or(|it| it > self.now), "time stands still");
@@ -162,8 +189,15 @@ impl Driver {
 
     fn apply(&mut self, command: Command, bytes: &mut impl Iterator<Item = u8>) {
         let room = usize::from(bytes.next().unwrap_or(0)) * 64;
+        let keys = match &command {
+            Command::SetCrypto { port, send, .. } => Some((*port, send.is_some())),
+            _ => None,
+        };
         match self.relay.handle_command(self.now, command, room) {
             Ok(Outcome::Done(answer)) => {
+                if let Some((port, is_sealed)) = keys {
+                    self.note_keys(port, is_sealed);
+                }
                 assert!(answer == Answer::Done || answer.encoded_len_max() <= room);
             }
             Ok(Outcome::Bind {
@@ -180,6 +214,7 @@ impl Driver {
                 assert_eq!(self.relay.handle_bound(socket, result).is_ok(), is_done);
                 if is_done {
                     self.open.insert(socket, port);
+                    self.sealed.remove(&socket);
                 }
             }
             Ok(Outcome::Treat {
@@ -203,7 +238,7 @@ impl Driver {
                 assert!(self.open.contains_key(&socket));
                 self.made += 1;
                 let verdict = self.relay.handle_played(socket, &[0x80; 12]);
-                self.check_egress(verdict);
+                self.leave(verdict, &[0x80; 12]);
             }
             Ok(Outcome::Later(_)) => assert!(!self.closing.is_empty(), "later never comes"),
             Err(_) => {}
@@ -213,6 +248,16 @@ impl Driver {
             assert!(port.is_some(), "it was open, and closes once");
             self.closing.insert(socket);
         }
+    }
+
+    fn note_keys(&mut self, port: Port, is_sealed: bool) {
+        let found = self.open.iter().find(|(_, it)| **it == port);
+        let socket = found.map(|(socket, _)| *socket);
+        let socket = socket.expect("keys of a port that is open");
+        match is_sealed {
+            true => self.sealed.insert(socket),
+            false => self.sealed.remove(&socket),
+        };
     }
 
     /// What the core counts is what happened.
@@ -315,7 +360,7 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
     let kind = bytes.next()?;
     let call = CallKey(u64::from(bytes.next()? % 6));
     let mut next = || bytes.next();
-    Some(match kind % 21 {
+    Some(match kind % 22 {
         0 | 1 => Command::CreateCall {
             call,
             media_timeout_ms: u32::from(next()?),
@@ -408,6 +453,12 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             port: port(next()?),
             ice: Some(ice([next()?, next()?, next()?])).filter(|it| it.component != 3),
         },
+        21 => Command::SetCrypto {
+            call,
+            port: port(next()?),
+            receive: Some(crypto(next()?)).filter(|it| !it.suite.name().contains("192")),
+            send: Some(crypto(next()?)).filter(|it| !it.suite.name().contains("192")),
+        },
         18 => Command::StopPlaying {
             call,
             port: port(next()?),
@@ -416,6 +467,30 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             after: Some(call).filter(|it| it.0 > 0),
         },
     })
+}
+
+fn crypto(bits: u8) -> Crypto {
+    let all = CryptoSuite::ALL;
+    let suite = all[usize::from(bits) % all.len()];
+    Crypto::new(suite, Secret::new(vec![7; suite.key_and_salt_len()]))
+}
+
+/// A packet of who knows the keys.
+fn sealed(packet: &[u8]) -> Vec<u8> {
+    let Ok(mut sender) = Sender::new(&crypto(packet[1])) else {
+        return Vec::new();
+    };
+    let mut sealed = packet.to_vec();
+    let is_rtcp = packet[0] == 3;
+    sealed[0] = 0x80;
+    sealed[1] = if is_rtcp { 200 } else { 8 };
+    sealed.resize(packet.len() + GROWTH_MAX, 0);
+    let grown = match is_rtcp {
+        true => sender.protect_rtcp(&mut sealed, packet.len()),
+        false => sender.protect_rtp(&mut sealed, packet.len()),
+    };
+    sealed.truncate(grown.unwrap_or(packet.len()));
+    sealed
 }
 
 /// A check by who knows the password.

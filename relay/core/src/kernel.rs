@@ -221,7 +221,7 @@ impl Relay {
     fn wanted(&self, now: Instant, socket: SocketId) -> Option<Wanted> {
         let endpoint = self.flows.endpoint(socket).filter(|it| it.is_plain())?;
         let leaves = endpoint.rtp?;
-        let leaves_from = self.flows.endpoint(leaves)?;
+        let leaves_from = self.flows.endpoint(leaves).filter(|it| !it.is_sealed())?;
         let is_free = leaves_from
             .rare()
             .shortcut

@@ -56,6 +56,7 @@ mod allowance;
 mod call;
 mod clock;
 mod command;
+mod crypto;
 mod endpoint;
 mod filter;
 mod flow_table;
@@ -83,9 +84,11 @@ mod verdict;
 mod tests;
 
 pub use command::Outcome;
+pub use crypto::Sealing;
 pub use ice::Transmit;
 pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
+pub use relay_srtp::GROWTH_MAX;
 pub use rtcp::Report;
 pub use sinks::{COPIED_BURST, Copy};
 pub use transcoding::{Target, Treatment};
@@ -137,6 +140,10 @@ pub struct Relay {
     bytes_out: u64,
     drops: [u64; DropReason::ALL.len()],
     kernel: Kernel,
+    /// Packets that were opened with the keys of their peer.
+    opened: u64,
+    /// Packets that were sealed.
+    sealed: u64,
     /// Keys that control was told of.
     keys_told: u64,
     telling: Telling,
@@ -172,6 +179,8 @@ impl Relay {
             bytes_out: 0,
             drops: [0; DropReason::ALL.len()],
             kernel: Kernel::default(),
+            opened: 0,
+            sealed: 0,
             keys_told: 0,
             telling: Telling::default(),
             copying: None,
@@ -207,6 +216,22 @@ impl Relay {
                 self.bytes_out += packet.len() as u64;
                 Verdict::Forward(egress)
             }
+            Err(reason) => self.refuse_or_seal(now, ingress, socket, packet.len(), reason),
+        }
+    }
+
+    /// A packet that would pass at once may not leave as it is.
+    #[cold]
+    fn refuse_or_seal(
+        &mut self,
+        now: Now,
+        ingress: Ingress,
+        leaves: SocketId,
+        len: usize,
+        reason: DropReason,
+    ) -> Verdict {
+        match self.to_seal(leaves, Kind::Rtp, len, reason) {
+            Ok(sealing) => Verdict::Seal(sealing),
             Err(reason) => self.refuse(now, ingress, reason),
         }
     }
@@ -219,6 +244,7 @@ impl Relay {
                 self.packets_taken += 1;
                 Verdict::Take(taken)
             }
+            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing),
             Ok(Verdict::Copied) => {
                 self.copied.only += 1;
                 Verdict::Copied
@@ -290,13 +316,21 @@ impl Relay {
             self.handle_stun(now.at, ingress, packet)?;
             return Ok(Verdict::Drop(DropReason::Answered));
         }
-        let received = match arrived_at.receive(now, ingress.source, kind, packet) {
+        let wire_len = packet.len();
+        let clear_len = match arrived_at.opens() {
+            true => self.open_packet(ingress, kind, packet)?,
+            false => wire_len,
+        };
+        let packet = &mut packet[..clear_len];
+        let arrived_at = self.flows.open(ingress.socket);
+        let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
+        let received = match arrived_at.receive(now, ingress.source, kind, (packet, wire_len)) {
             Err(DropReason::SourceMismatch | DropReason::Unproven)
                 if kind == Kind::Rtcp && self.vouches(now.at, ingress) =>
             {
                 let arrived_at = self.flows.open(ingress.socket);
                 let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-                arrived_at.receive(now, ingress.source, kind, packet)?
+                arrived_at.receive(now, ingress.source, kind, (packet, wire_len))?
             }
             other => other?,
         };
@@ -316,9 +350,17 @@ impl Relay {
             if copied.is_some_and(|it| !it.may_copy(now.at)) {
                 return Err(DropReason::Loop);
             }
-            self.begin_copies(ingress.socket, kind, false);
+            self.begin_copies(ingress.socket, kind, packet.len(), false);
         }
-        let take = |flow, leaves| Verdict::Take(Taken { flow, kind, leaves });
+        let take = |flow, leaves| {
+            let len = u16::try_from(clear_len).unwrap_or(u16::MAX);
+            Verdict::Take(Taken {
+                flow,
+                kind,
+                leaves,
+                len,
+            })
+        };
         let socket = match received.way {
             Way::Leave(socket) => socket,
             Way::Copy => return Ok(Verdict::Copied),
@@ -333,10 +375,12 @@ impl Relay {
                 Some(left) => len = left,
             }
         }
-        let egress = self.leave(socket, len)?;
-        Ok(match u16::try_from(len) {
-            Ok(len) if usize::from(len) < packet.len() => Verdict::ForwardPart { egress, len },
-            _ => Verdict::Forward(egress),
+        let verdict = self.depart(socket, kind, len)?;
+        Ok(match (verdict, u16::try_from(len)) {
+            (Verdict::Forward(egress), Ok(len)) if usize::from(len) < wire_len => {
+                Verdict::ForwardPart { egress, len }
+            }
+            (verdict, _) => verdict,
         })
     }
 

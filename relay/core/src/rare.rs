@@ -1,6 +1,7 @@
 //! What few endpoints have. All others pay a pointer for all of it.
 
 use crate::SocketId;
+use crate::crypto::Keys;
 use crate::filter::Filtering;
 use crate::ice::Membership;
 use crate::kernel::Shortcut;
@@ -20,6 +21,8 @@ pub(crate) struct Rare {
     pub(crate) loops: Option<Box<Loops>>,
     /// Speaks ICE for this and other endpoints.
     pub(crate) ice: Option<Box<Membership>>,
+    /// What protects packets on the way to the peer and back.
+    pub(crate) crypto: Option<Box<Keys>>,
     /// What becomes of RTCP that arrives here.
     pub(crate) on_rtcp: Rtcp,
     /// RTCP that arrives here is about what arrives there, and is taken out.
@@ -34,7 +37,7 @@ pub(crate) struct Rare {
     pub(crate) shortcut: Shortcut,
 }
 
-const _: () = assert!(size_of::<Rare>() <= 2 * 64);
+const _: () = assert!(size_of::<Rare>() <= 2 * 64 + 8);
 
 impl Rare {
     /// What most endpoints have.
@@ -42,6 +45,7 @@ impl Rare {
         filtering: None,
         sinks: None,
         loops: None,
+        crypto: None,
         ice: None,
         on_rtcp: Rtcp::Pass,
         rtcp_of: None,

@@ -8,13 +8,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use relay_rtp::Ssrc;
 use relay_rtp::rtcp::{self, OwnReport, REPORT_LEN_MAX, ReportBlock, SenderInfo};
+use relay_rtp::{Kind, Ssrc};
 use relay_wire::{Answer, CallKey, OnRtcp, Port, Refusal};
 
 use crate::endpoint::{Endpoint, Reported};
 use crate::quality::Reception;
-use crate::{Egress, Relay, SocketId};
+use crate::{Egress, GROWTH_MAX, Relay, SocketId, Verdict};
 
 /// From one report to the next (RFC 3550 §6.2), and up to a second more, by chance.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ struct Identity {
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     egress: Egress,
-    bytes: [u8; REPORT_LEN_MAX],
+    bytes: [u8; REPORT_LEN_MAX + GROWTH_MAX],
     len: usize,
 }
 
@@ -338,15 +338,19 @@ impl Relay {
             block,
             cname: &cname,
         };
-        let mut bytes = [0; REPORT_LEN_MAX];
-        let len = report.emit(&mut bytes);
+        let mut bytes = [0; REPORT_LEN_MAX + GROWTH_MAX];
+        let head = bytes.first_chunk_mut()?;
+        let len = report.emit(head);
         if sender.is_some() {
             reporter.own = Some(Reported::new(now, report.ssrc, ntp_time));
         }
-        let destination = endpoint.send(len).ok()?;
-        let egress = Egress {
-            socket,
-            destination,
+        let (egress, len) = match self.depart(socket, Kind::Rtcp, len).ok()? {
+            Verdict::Seal(sealing) => {
+                let (egress, len) = self.seal_in_place(sealing, &mut bytes).ok()?;
+                (egress, len.into())
+            }
+            Verdict::Forward(egress) => (egress, len),
+            _ => return None,
         };
         Some(Report { egress, bytes, len })
     }

@@ -15,7 +15,7 @@ use relay_rtp::Kind;
 use relay_wire::{Answer, CallKey, Port, Refusal, SINKS_MAX, Sink, WorkerId};
 
 use crate::allowance::Allowance;
-use crate::{DropReason, Egress, Relay, SocketId, Verdict};
+use crate::{DropReason, Relay, SocketId, Verdict};
 
 /// Packets of one endpoint that may be copied at once; beyond that, one each millisecond.
 pub const COPIED_BURST: u32 = 500;
@@ -29,6 +29,8 @@ pub struct Copy {
     pub call: CallKey,
     /// Where it is to leave from.
     pub port: Port,
+    /// Bytes of it, at the beginning of the packet.
+    pub len: u16,
 }
 
 /// Who gets copies of what arrives at an endpoint, and who serves them.
@@ -65,6 +67,8 @@ pub(crate) struct Copying {
     /// Where it arrived.
     socket: SocketId,
     kind: Kind,
+    /// Bytes of it.
+    len: u16,
     /// It is not what arrived, but was made of that.
     is_remade: bool,
     /// The place of the sink whose turn it is.
@@ -112,11 +116,18 @@ impl Relay {
 
     /// Has copies made of the packet at hand.
     #[cold]
-    pub(crate) fn begin_copies(&mut self, socket: SocketId, kind: Kind, is_remade: bool) {
+    pub(crate) fn begin_copies(
+        &mut self,
+        socket: SocketId,
+        kind: Kind,
+        len: usize,
+        is_remade: bool,
+    ) {
         self.copied.packets += u64::from(!is_remade);
         self.copying = Some(Copying {
             socket,
             kind,
+            len: u16::try_from(len).unwrap_or(u16::MAX),
             is_remade,
             next: 0,
         });
@@ -144,8 +155,13 @@ impl Relay {
             let worker = port.and_then(|it| self.limits.partition.owner(it.number));
             if let (Some(port), Some(worker)) = (port, worker) {
                 self.copying = Some(copying);
-                let call = sink.call;
-                return Some(Copy { worker, call, port });
+                let (call, len) = (sink.call, copying.len);
+                return Some(Copy {
+                    worker,
+                    call,
+                    port,
+                    len,
+                });
             }
         }
         self.copying = None;
@@ -156,10 +172,11 @@ impl Relay {
     /// counted already.
     pub fn handle_copy(&mut self, call: CallKey, port: Port, packet: &[u8]) -> Verdict {
         match self.route_copy(call, port, packet) {
-            Ok(egress) => {
+            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing.of_copy()),
+            Ok(verdict) => {
                 self.copied.sent += 1;
                 self.bytes_out += packet.len() as u64;
-                Verdict::Forward(egress)
+                verdict
             }
             Err(reason) => {
                 self.copied.lost += 1;
@@ -173,17 +190,12 @@ impl Relay {
         call: CallKey,
         port: Port,
         packet: &[u8],
-    ) -> Result<Egress, DropReason> {
+    ) -> Result<Verdict, DropReason> {
         let socket = self.flows.socket_of(port);
         let socket = socket.ok_or(DropReason::UnknownFlow)?;
         let socket = self.agents.elected(socket);
-        let endpoint = self.flows.open(socket).filter(|it| it.call == call);
-        let destination = endpoint
-            .ok_or(DropReason::UnknownFlow)?
-            .send(packet.len())?;
-        Ok(Egress {
-            socket,
-            destination,
-        })
+        let endpoint = self.flows.endpoint(socket).filter(|it| it.call == call);
+        endpoint.ok_or(DropReason::UnknownFlow)?;
+        self.depart(socket, Kind::of(packet), packet.len())
     }
 }

@@ -11,6 +11,7 @@ use relay_wire::{
 use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Treatment, Verdict};
 
 mod calls;
+mod crypto;
 mod filter;
 mod ice;
 mod idle;

@@ -7,7 +7,7 @@ use relay_rtp::Kind;
 use relay_wire::{Answer, CallKey, CommandError, Port, Refusal, Transcoding};
 
 use crate::command::Outcome;
-use crate::{DropReason, Egress, Relay, SocketId, Verdict};
+use crate::{DropReason, Relay, SocketId, Verdict};
 
 /// What is to be changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,13 +87,14 @@ impl Relay {
         let endpoint = self.flows.endpoint(flow).filter(|it| it.is_taken());
         let is_copied = kind != Kind::Rtcp && endpoint.is_some_and(|it| !it.sinks().is_empty());
         if is_copied {
-            self.begin_copies(flow, kind, true);
+            self.begin_copies(flow, kind, packet.len(), true);
         }
         match self.route_made(flow, kind, packet) {
-            Ok(egress) => {
+            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing),
+            Ok(verdict) => {
                 self.packets_out += 1;
                 self.bytes_out += packet.len() as u64;
-                Verdict::Forward(egress)
+                verdict
             }
             Err(DropReason::NotConnected) if is_copied => {
                 self.copied.only += 1;
@@ -111,7 +112,7 @@ impl Relay {
         flow: SocketId,
         kind: Kind,
         packet: &[u8],
-    ) -> Result<Egress, DropReason> {
+    ) -> Result<Verdict, DropReason> {
         let endpoint = self.flows.endpoint(flow);
         let endpoint = endpoint.filter(|it| it.is_taken());
         let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
@@ -120,6 +121,6 @@ impl Relay {
             Kind::Rtp | Kind::Other => endpoint.rtp,
         };
         let socket = socket.ok_or(DropReason::NotConnected)?;
-        self.leave(socket, packet.len())
+        self.depart(socket, kind, packet.len())
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use relay_rtp::Kind;
 
+use crate::crypto::Sealing;
+
 /// One socket of a worker: the slot of its endpoint in the flow table, and of its file in the
 /// ring.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -65,6 +67,8 @@ pub enum Verdict {
         /// How many bytes.
         len: u16,
     },
+    /// Have it sealed by [`Relay::seal`](crate::Relay::seal), which says where it leaves.
+    Seal(Sealing),
     /// It is for whoever changes the media of this flow. What is made of it is handed to
     /// [`Relay::handle_made`](crate::Relay::handle_made).
     Take(Taken),
@@ -79,6 +83,8 @@ pub struct Taken {
     pub kind: Kind,
     /// Where RTP leaves from, if it does not leave as copies alone.
     pub leaves: Option<SocketId>,
+    /// Bytes of it, at the beginning of its buffer.
+    pub len: u16,
 }
 
 /// Why a packet went no further. Each reason is one counter; none is a log line.
@@ -100,8 +106,13 @@ pub enum DropReason {
     NotConnected,
     /// The peer's address is not known yet.
     NoRemote,
+    /// It was sealed, and came before or is too late to say; or it would have to be sealed once more
+    /// with a number that was used.
+    Replayed,
     /// It came from another address than the peer's.
     SourceMismatch,
+    /// It is not what the peer has sealed: forged, changed, or of other keys.
+    Unauthentic,
     /// It came from where ICE has not found the peer.
     Unchecked,
     /// Nothing is open where it arrived, or not any more.
@@ -109,11 +120,14 @@ pub enum DropReason {
     /// It came from an address that signalling does not name, and that has not shown yet that
     /// it is the peer's.
     Unproven,
+    /// It could not be sealed: it is no media, or too long, or of too many sources, or keys are used
+    /// up.
+    Unsealed,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::AddressFamily,
         Self::Answered,
         Self::Filtered,
@@ -121,10 +135,13 @@ impl DropReason {
         Self::Loop,
         Self::NotConnected,
         Self::NoRemote,
+        Self::Replayed,
         Self::SourceMismatch,
+        Self::Unauthentic,
         Self::Unchecked,
         Self::UnknownFlow,
         Self::Unproven,
+        Self::Unsealed,
     ];
 
     /// The metrics label.
@@ -138,10 +155,13 @@ impl DropReason {
             Self::Loop => "dropped_loop",
             Self::NotConnected => "dropped_not_connected",
             Self::NoRemote => "dropped_no_remote",
+            Self::Replayed => "dropped_replayed",
             Self::SourceMismatch => "dropped_source_mismatch",
+            Self::Unauthentic => "dropped_unauthentic",
             Self::Unchecked => "dropped_unchecked",
             Self::UnknownFlow => "dropped_unknown_flow",
             Self::Unproven => "dropped_unproven",
+            Self::Unsealed => "dropped_unsealed",
         }
     }
 

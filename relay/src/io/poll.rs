@@ -15,6 +15,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::net::SendFlags;
 
+use super::Decide;
 use super::budget::{Budget, Spent};
 use super::counters::Counters;
 use crate::error::SetupError;
@@ -88,7 +89,7 @@ impl Poll {
 
     /// Reads one batch of each socket that has something. What remains is announced again, so
     /// that no socket keeps the others waiting for long.
-    pub(super) fn for_each(&mut self, mut decide: impl FnMut(Ingress, &mut [u8]) -> Verdict) {
+    pub(super) fn for_each(&mut self, mut decide: impl Decide) {
         for index in 0..self.events.len() {
             match self.events[index].data.u64() {
                 WAKE => self.wake.rest(),
@@ -101,7 +102,7 @@ impl Poll {
         }
     }
 
-    fn serve(&mut self, id: SocketId, decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict) {
+    fn serve(&mut self, id: SocketId, decide: &mut impl Decide) {
         let Some(Some(socket)) = self.sockets.get_mut(id.index()) else {
             return;
         };
@@ -136,13 +137,19 @@ impl Poll {
                 continue;
             };
             let ingress = Ingress { socket: id, source };
-            let egress = match decide(ingress, packet) {
+            let mut verdict = decide.decide(ingress, packet);
+            if let Verdict::Seal(sealing) = verdict {
+                verdict = decide.seal(sealing, self.batch.buffer(index));
+            }
+            let egress = match verdict {
                 Verdict::Forward(egress) => egress,
                 Verdict::ForwardPart { egress, len } => {
-                    self.batch.shorten(index, len.into());
+                    self.batch.set_len(index, len.into());
                     egress
                 }
-                Verdict::Copied | Verdict::Drop(_) | Verdict::Take(_) => continue,
+                Verdict::Copied | Verdict::Drop(_) | Verdict::Seal(_) | Verdict::Take(_) => {
+                    continue;
+                }
             };
             if egress_of_run != Some(egress.socket) {
                 self.send_run(egress_of_run);

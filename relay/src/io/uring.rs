@@ -31,13 +31,14 @@ use std::time::{Duration, Instant};
 use io_uring::cqueue;
 use relay_core::{Egress, Ingress, SocketId, Verdict};
 
+use super::Decide;
 use super::address::write_address;
 use super::budget::{Budget, Spent};
 use super::counters::Counters;
 use crate::error::{RingStep, SetupError};
 use crate::wake::Wake;
 use batching::{Batching, Company};
-use buffers::{BufferPool, Lease};
+use buffers::{BUFFER_SIZE, BufferPool, Lease};
 use receive::{ReceiveError, read_received};
 use ring::{ADDRESS_AT, PAYLOAD_AT, Ring, RingSize};
 use token::{BufferId, Token};
@@ -209,7 +210,7 @@ impl Uring {
         Ok(())
     }
 
-    pub(super) fn for_each(&mut self, mut decide: impl FnMut(Ingress, &mut [u8]) -> Verdict) {
+    pub(super) fn for_each(&mut self, mut decide: impl Decide) {
         if self.ring.is_overflown() {
             self.counters.completions_overflown += 1;
         }
@@ -355,12 +356,7 @@ impl Uring {
     }
 
     /// A receive has brought a datagram, or has ended, or both.
-    fn received(
-        &mut self,
-        socket: SocketId,
-        completion: &cqueue::Entry,
-        decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict,
-    ) {
+    fn received(&mut self, socket: SocketId, completion: &cqueue::Entry, decide: &mut impl Decide) {
         let lease = cqueue::buffer_select(completion.flags())
             .and_then(|buffer| self.pool.lease(BufferId(buffer)));
         match (lease, usize::try_from(completion.result())) {
@@ -377,13 +373,7 @@ impl Uring {
     }
 
     /// Asks what is to be done with a filled buffer, and does it.
-    fn decide(
-        &mut self,
-        id: SocketId,
-        lease: Lease,
-        len: usize,
-        decide: &mut impl FnMut(Ingress, &mut [u8]) -> Verdict,
-    ) {
+    fn decide(&mut self, id: SocketId, lease: Lease, len: usize, decide: &mut impl Decide) {
         let Some(Slot::Open(socket)) = self.slots.get_mut(id.index()) else {
             // It came while the socket was being closed.
             return self.pool.release(lease);
@@ -417,11 +407,17 @@ impl Uring {
             source: received.source,
         };
         let payload = &mut buffer[PAYLOAD_AT..][..received.payload_len];
-        match decide(ingress, payload) {
-            Verdict::Copied | Verdict::Drop(_) | Verdict::Take(_) => self.pool.release(lease),
+        let mut verdict = decide.decide(ingress, payload);
+        if let Verdict::Seal(sealing) = verdict {
+            verdict = decide.seal(sealing, &mut buffer[PAYLOAD_AT..]);
+        }
+        match verdict {
+            Verdict::Copied | Verdict::Drop(_) | Verdict::Seal(_) | Verdict::Take(_) => {
+                self.pool.release(lease);
+            }
             Verdict::Forward(egress) => self.send(egress, lease, received.payload_len),
             Verdict::ForwardPart { egress, len } => {
-                self.send(egress, lease, received.payload_len.min(len.into()));
+                self.send(egress, lease, BUFFER_ROOM.min(len.into()));
             }
         }
     }
@@ -513,6 +509,9 @@ fn has_room(result: io::Result<()>) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+/// Bytes of a buffer that a datagram may have.
+const BUFFER_ROOM: usize = BUFFER_SIZE - PAYLOAD_AT;
 
 /// Sends that are held back within a turn, so that one system call submits many.
 const SENDS_HELD_MAX: usize = 64;

@@ -134,6 +134,8 @@ impl Transcoder {
         taken: Taken,
         packet: &mut [u8],
     ) -> Verdict {
+        let len = packet.len().min(taken.len.into());
+        let packet = &mut packet[..len];
         let flow = self.flows.get_mut(taken.flow.index());
         match flow.and_then(Option::as_mut).map(|it| &mut it.way) {
             None => {}

@@ -1,9 +1,10 @@
 //! Packets of sounds, which nobody sent: the driver makes them, and they leave like others.
 
+use relay_rtp::Kind;
 use relay_wire::{CallKey, Play, Port, Refusal};
 
 use super::Outcome;
-use crate::{DropReason, Egress, Relay, SocketId, Verdict};
+use crate::{DropReason, Relay, SocketId, Verdict};
 
 impl Relay {
     pub(super) fn plan_playing(
@@ -39,15 +40,14 @@ impl Relay {
     pub fn handle_played(&mut self, socket: SocketId, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
         let socket = self.agents.elected(socket);
-        let endpoint = self.flows.open(socket).ok_or(DropReason::UnknownFlow);
-        match endpoint.and_then(|it| it.send(packet.len())) {
-            Ok(destination) => {
+        let endpoint = self.flows.endpoint(socket).ok_or(DropReason::UnknownFlow);
+        let departs = endpoint.map(|_| ());
+        match departs.and_then(|()| self.depart(socket, Kind::Rtp, packet.len())) {
+            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing),
+            Ok(verdict) => {
                 self.packets_out += 1;
                 self.bytes_out += packet.len() as u64;
-                Verdict::Forward(Egress {
-                    socket,
-                    destination,
-                })
+                verdict
             }
             Err(reason) => {
                 self.drops[reason.index()] += 1;

@@ -81,8 +81,11 @@ fn tells_the_reasons_apart() {
             | DropReason::Filtered
             | DropReason::IdlePort
             | DropReason::Loop
+            | DropReason::Replayed
             | DropReason::SourceMismatch
-            | DropReason::Unchecked => 0,
+            | DropReason::Unauthentic
+            | DropReason::Unchecked
+            | DropReason::Unsealed => 0,
             _ => 1,
         };
         assert_eq!(bench.counter(reason.name()), expected, "{reason:?}");

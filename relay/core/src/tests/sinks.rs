@@ -28,6 +28,7 @@ fn copy(worker: u8, call: u64, number: u16) -> Copy {
         worker: WorkerId(worker),
         call: CallKey(call),
         port: port(number),
+        len: u16::try_from(RTP.len()).unwrap(),
     }
 }
 

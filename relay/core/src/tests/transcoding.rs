@@ -33,6 +33,10 @@ fn take(leaves: Option<u32>) -> Verdict {
             None => Kind::Rtcp,
         },
         leaves: leaves.map(SocketId::new),
+        len: match leaves {
+            Some(_) => RTP.len().try_into().unwrap(),
+            None => RTCP.len().try_into().unwrap(),
+        },
     })
 }
 

@@ -123,10 +123,14 @@ impl Batch {
         read_overflow(packet.control.get(..packet.control_len)?)
     }
 
-    /// Of one of the datagrams only so much is to be sent.
-    pub(super) fn shorten(&mut self, index: usize, len: usize) {
-        let packet = &mut self.packets[index];
-        packet.len = packet.len.min(len);
+    /// The memory that one of the datagrams lies at the beginning of.
+    pub(super) fn buffer(&mut self, index: usize) -> &mut [u8] {
+        &mut self.packets[index].bytes
+    }
+
+    /// Of the memory of one of the datagrams so much is to be sent.
+    pub(super) fn set_len(&mut self, index: usize, len: usize) {
+        self.packets[index].len = len.min(PACKET_BYTES_MAX);
     }
 
     /// Puts one of the datagrams into the run that the next [`Self::send`] sends.

@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use relay_core::{DropReason, SocketId, Verdict};
+use relay_core::{DropReason, Ingress, Sealing, SocketId, Verdict};
 
 use super::batching::Company;
 use super::{Slot, Uring};
+use crate::io::Decide;
 
 /// What it took.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -21,6 +22,19 @@ pub(super) struct Closed {
     pub(super) turns: usize,
     /// Requests that the kernel still has: the buffers stay.
     pub(super) left: usize,
+}
+
+/// Whatever still comes is for nobody.
+struct Discard;
+
+impl Decide for Discard {
+    fn decide(&mut self, _: Ingress, _: &mut [u8]) -> Verdict {
+        Verdict::Drop(DropReason::UnknownFlow)
+    }
+
+    fn seal(&mut self, _: Sealing, _: &mut [u8]) -> Verdict {
+        Verdict::Drop(DropReason::UnknownFlow)
+    }
 }
 
 /// Waits at most. Each brings all completions that fit, so that more are only for a busy kernel.
@@ -44,7 +58,7 @@ impl Uring {
             if self.enter(Some(TURN_TIMEOUT), Some(company)).is_err() {
                 break;
             }
-            self.for_each(|_, _| Verdict::Drop(DropReason::UnknownFlow));
+            self.for_each(Discard);
             closed.turns += 1;
         }
         closed.left = self.under_way();
@@ -118,7 +132,7 @@ mod tests {
         }
         uring.flush().unwrap();
         uring.enter(Some(Duration::ZERO), None).unwrap();
-        uring.for_each(|_, _| Verdict::Drop(DropReason::UnknownFlow));
+        uring.for_each(Discard);
         Some(uring)
     }
 
@@ -154,7 +168,7 @@ mod tests {
             }
             uring.flush().unwrap();
             uring.enter(Some(TURN_TIMEOUT), None).unwrap();
-            uring.for_each(|_, _| Verdict::Drop(DropReason::UnknownFlow));
+            uring.for_each(Discard);
             removed.extend(std::iter::from_fn(|| uring.poll_removed()));
         }
         assert!(removed.into_iter().eq((0..SOCKETS).map(SocketId::new)));

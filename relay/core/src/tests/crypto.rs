@@ -1,0 +1,398 @@
+//! Packets that are protected on the way to a peer and back.
+
+use relay_rtp::Kind;
+use relay_srtp::{Receiver, Sender};
+use relay_wire::{Crypto, CryptoSuite, OnRtcp, Secret, Sink, Transcoding};
+
+use super::*;
+use crate::{GROWTH_MAX, KernelCounts, KernelFlow, KernelSlot, KernelTable};
+
+const SUITE: CryptoSuite = CryptoSuite::AesCm128HmacSha1_80;
+
+fn keys(seed: u8) -> Crypto {
+    Crypto::new(SUITE, Secret::new(vec![seed; SUITE.key_and_salt_len()]))
+}
+
+fn set(number: u16, receive: Option<u8>, send: Option<u8>) -> Command {
+    Command::SetCrypto {
+        call: CallKey(1),
+        port: port(number),
+        receive: receive.map(keys),
+        send: send.map(keys),
+    }
+}
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let mut packet = RTP.to_vec();
+    packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+    packet
+}
+
+/// As a peer with these keys sends it.
+fn sealed(sender: &mut Sender, packet: &[u8]) -> Vec<u8> {
+    let mut bytes = packet.to_vec();
+    bytes.resize(packet.len() + GROWTH_MAX, 0);
+    let len = match Kind::of(packet) {
+        Kind::Rtcp => sender.protect_rtcp(&mut bytes, packet.len()),
+        _ => sender.protect_rtp(&mut bytes, packet.len()),
+    };
+    bytes.truncate(len.unwrap());
+    bytes
+}
+
+/// As a peer with these keys reads it.
+fn opened(receiver: &mut Receiver, packet: &[u8]) -> Vec<u8> {
+    let mut bytes = packet.to_vec();
+    let len = match Kind::of(packet) {
+        Kind::Rtcp => receiver.unprotect_rtcp(&mut bytes),
+        _ => receiver.unprotect_rtp(&mut bytes),
+    };
+    bytes.truncate(len.unwrap());
+    bytes
+}
+
+impl Bench {
+    /// A call in which Bob has keys: what he sends is sealed with 1, what he gets with 2.
+    fn call_with_keys(learning: Learning) -> (Self, Sender, Receiver) {
+        let mut bench = Self::new();
+        bench.call_between_alice_and_bob(learning);
+        bench.done(set(30_002, Some(1), Some(2)));
+        let peer = Sender::new(&keys(1)).unwrap();
+        (bench, peer, Receiver::new(&keys(2)).unwrap())
+    }
+
+    /// A packet arrives; says what leaves, and where.
+    fn through(
+        &mut self,
+        socket: u32,
+        source: &str,
+        packet: &[u8],
+    ) -> Result<(Egress, Vec<u8>), Verdict> {
+        let ingress = Ingress {
+            socket: SocketId::new(socket),
+            source: address(source),
+        };
+        let mut bytes = packet.to_vec();
+        let verdict = self.relay.handle_packet(self.now, ingress, &mut bytes);
+        self.leaves(verdict, bytes)
+    }
+
+    /// Does what a driver does with a verdict.
+    fn leaves(
+        &mut self,
+        verdict: Verdict,
+        mut bytes: Vec<u8>,
+    ) -> Result<(Egress, Vec<u8>), Verdict> {
+        match verdict {
+            Verdict::Forward(egress) => Ok((egress, bytes)),
+            Verdict::ForwardPart { egress, len } => {
+                bytes.truncate(len.into());
+                Ok((egress, bytes))
+            }
+            Verdict::Seal(sealing) => {
+                bytes.truncate(sealing.len());
+                bytes.resize(sealing.len() + GROWTH_MAX, 0);
+                let verdict = self.relay.seal(sealing, &mut bytes);
+                self.leaves(verdict, bytes)
+            }
+            other => Err(other),
+        }
+    }
+}
+
+#[test]
+fn what_arrives_is_opened_and_what_leaves_is_sealed() {
+    let (mut bench, mut peer, mut ear) = Bench::call_with_keys(Learning::Off);
+    for sequence in 1..5 {
+        let packet = rtp(sequence);
+        let (egress, bytes) = bench.through(0, ALICE, &packet).unwrap();
+        assert_eq!(Verdict::Forward(egress), forward(1, BOB));
+        assert_eq!(bytes.len(), packet.len() + 10);
+        assert_eq!(opened(&mut ear, &bytes), packet);
+
+        let bytes = sealed(&mut peer, &packet);
+        let (egress, bytes) = bench.through(1, BOB, &bytes).unwrap();
+        assert_eq!(Verdict::Forward(egress), forward(0, ALICE));
+        assert_eq!(bytes, packet);
+    }
+    let (_, bytes) = bench.through(0, ALICE, RTCP).unwrap();
+    assert_eq!(opened(&mut ear, &bytes), RTCP);
+    let bytes = sealed(&mut peer, RTCP);
+    assert_eq!(bench.through(1, BOB, &bytes).unwrap().1, RTCP);
+
+    let stats = bench.stats();
+    assert_eq!(stats.endpoints[1].packets_out, 5);
+    let sent = 4 * (RTP.len() + 10) + RTCP.len() + 14;
+    assert_eq!(stats.endpoints[1].bytes_out, sent as u64);
+    assert_eq!(stats.endpoints[1].rtp_packets_in, 4);
+    let arrived = 4 * (RTP.len() + 10);
+    assert_eq!(stats.endpoints[1].rtp_bytes_in, arrived as u64);
+    assert_eq!(bench.counter("packets_opened"), 5);
+    assert_eq!(bench.counter("packets_sealed"), 5);
+}
+
+#[test]
+fn both_sides_may_have_keys_of_their_own() {
+    let (mut bench, mut bob, mut ear) = Bench::call_with_keys(Learning::Off);
+    bench.done(set(30_000, Some(3), Some(4)));
+    let mut alice = Sender::new(&keys(3)).unwrap();
+    let bytes = sealed(&mut alice, &rtp(1));
+    let (_, bytes) = bench.through(0, ALICE, &bytes).unwrap();
+    assert_eq!(opened(&mut ear, &bytes), rtp(1));
+    let bytes = sealed(&mut bob, &rtp(1));
+    let (_, bytes) = bench.through(1, BOB, &bytes).unwrap();
+    assert_eq!(
+        opened(&mut Receiver::new(&keys(4)).unwrap(), &bytes),
+        rtp(1)
+    );
+}
+
+/// Forged, clear, replayed, cut short, and no media at all.
+#[test]
+fn what_the_peer_has_not_sealed_goes_no_further() {
+    let (mut bench, mut peer, _) = Bench::call_with_keys(Learning::Off);
+    let forged = Err(Verdict::Drop(DropReason::Unauthentic));
+    let good = sealed(&mut peer, &rtp(7));
+    let mut changed = good.clone();
+    changed[13] ^= 1;
+    for packet in [
+        &changed[..],
+        &good[..good.len() - 1],
+        &good[..14],
+        RTP,
+        RTCP,
+        T38,
+        &[],
+    ] {
+        assert_eq!(bench.through(1, BOB, packet), forged);
+    }
+    let stranger = sealed(&mut Sender::new(&keys(9)).unwrap(), &rtp(7));
+    assert_eq!(bench.through(1, BOB, &stranger), forged);
+    assert_eq!(bench.through(1, BOB, &good).unwrap().1, rtp(7));
+    let replayed = Err(Verdict::Drop(DropReason::Replayed));
+    assert_eq!(bench.through(1, BOB, &good), replayed);
+    assert_eq!(bench.counter("dropped_unauthentic"), 8);
+    assert_eq!(bench.counter("dropped_replayed"), 1);
+    assert_eq!(bench.stats().endpoints[1].dropped, 9);
+    assert_eq!(bench.stats().endpoints[1].rtp_packets_in, 1);
+}
+
+/// Who has no keys moves nothing: not the peer's address, not what is counted of its stream.
+#[test]
+fn an_address_is_learnt_from_what_is_authentic_alone() {
+    let (mut bench, mut peer, _) = Bench::call_with_keys(Learning::Immediate);
+    for sequence in 0..20 {
+        let forged = bench.through(1, STRANGER, &rtp(sequence));
+        assert_eq!(forged, Err(Verdict::Drop(DropReason::Unauthentic)));
+    }
+    assert!(!bench.stats().endpoints[1].learnt);
+    assert_eq!(bench.stats().endpoints[1].sources, []);
+    let elsewhere = "198.51.100.7:7000";
+    let bytes = sealed(&mut peer, &rtp(1));
+    assert!(bench.through(1, elsewhere, &bytes).is_ok());
+    assert_eq!(bench.stats().endpoints[1].remote, Some(address(elsewhere)));
+}
+
+#[test]
+fn what_is_no_media_does_not_leave_where_there_are_keys() {
+    let (mut bench, ..) = Bench::call_with_keys(Learning::Off);
+    let unsealed = Err(Verdict::Drop(DropReason::Unsealed));
+    assert_eq!(bench.through(0, ALICE, T38), unsealed);
+    assert!(bench.through(0, ALICE, &rtp(1)).is_ok());
+    // The same number with other content would let others read both.
+    let mut other = rtp(1);
+    other[13] ^= 1;
+    let repeated = Err(Verdict::Drop(DropReason::Replayed));
+    assert_eq!(bench.through(0, ALICE, &other), repeated);
+}
+
+#[test]
+fn keys_that_do_not_fit_are_refused_and_change_nothing() {
+    let (mut bench, _, mut ear) = Bench::call_with_keys(Learning::Off);
+    let mut short = keys(5);
+    short.key_and_salt = Secret::new(vec![5; 29]);
+    let command = Command::SetCrypto {
+        call: CallKey(1),
+        port: port(30_002),
+        receive: None,
+        send: Some(short),
+    };
+    bench.refused(command, Refusal::WrongKey);
+    let (_, bytes) = bench.through(0, ALICE, RTP).unwrap();
+    assert_eq!(opened(&mut ear, &bytes), RTP);
+    let forged = bench.through(1, BOB, RTP);
+    assert_eq!(forged, Err(Verdict::Drop(DropReason::Unauthentic)));
+    bench.refused(set(30_004, None, None), Refusal::UnknownPort);
+}
+
+#[test]
+fn the_same_keys_again_change_nothing_even_if_there_were_none_between() {
+    let (mut bench, mut peer, mut ear) = Bench::call_with_keys(Learning::Off);
+    let first = sealed(&mut peer, &rtp(65_535));
+    bench.through(1, BOB, &first).unwrap();
+    for sequence in [65_535, 0] {
+        let (_, bytes) = bench.through(0, ALICE, &rtp(sequence)).unwrap();
+        assert_eq!(opened(&mut ear, &bytes), rtp(sequence));
+    }
+    for is_between in [false, true] {
+        if is_between {
+            bench.done(set(30_002, None, None));
+            assert_eq!(bench.through(0, ALICE, RTP).unwrap().1, RTP);
+        }
+        bench.done(set(30_002, Some(1), Some(2)));
+        let replayed = Err(Verdict::Drop(DropReason::Replayed));
+        assert_eq!(bench.through(1, BOB, &first), replayed);
+        let sequence = 1 + u16::from(is_between);
+        let (_, bytes) = bench.through(0, ALICE, &rtp(sequence)).unwrap();
+        assert_eq!(opened(&mut ear, &bytes), rtp(sequence), "rolled over once");
+    }
+}
+
+#[test]
+fn new_keys_take_the_place_of_old_ones_in_one_direction() {
+    let (mut bench, mut peer, _) = Bench::call_with_keys(Learning::Off);
+    bench.done(set(30_002, Some(1), Some(6)));
+    let (_, bytes) = bench.through(0, ALICE, RTP).unwrap();
+    assert_eq!(opened(&mut Receiver::new(&keys(6)).unwrap(), &bytes), RTP);
+    let bytes = sealed(&mut peer, &rtp(1));
+    assert!(bench.through(1, BOB, &bytes).is_ok());
+    bench.done(set(30_002, None, None));
+    assert_eq!(bench.through(1, BOB, RTP).unwrap().1, RTP);
+    assert_eq!(bench.packet(0, ALICE, RTP), forward(1, BOB));
+}
+
+/// A port that is used again has the keys of nobody.
+#[test]
+fn keys_end_with_their_endpoint() {
+    let (mut bench, ..) = Bench::call_with_keys(Learning::Off);
+    let _ = bench.apply(Command::RemoveCall { call: CallKey(1) });
+    while let Some(socket) = bench.relay.poll_close() {
+        bench.relay.handle_closed(socket);
+    }
+    bench.call_between_alice_and_bob(Learning::Immediate);
+    for socket in [0, 1] {
+        let (_, bytes) = bench.through(socket, STRANGER, RTP).unwrap();
+        assert_eq!(bytes, RTP);
+    }
+}
+
+#[test]
+fn copies_are_clear_until_they_leave() {
+    let (mut bench, mut peer, mut ear) = Bench::call_with_keys(Learning::Off);
+    bench.done(Command::SetSinks {
+        call: CallKey(1),
+        ingress: port(30_002),
+        sinks: vec![Sink {
+            call: CallKey(1),
+            rtp: Some(port(30_002)),
+            rtcp: None,
+            is_remade: false,
+        }],
+    });
+    let ingress = Ingress {
+        socket: SocketId::new(1),
+        source: address(BOB),
+    };
+    let mut bytes = sealed(&mut peer, &rtp(1));
+    let verdict = bench.relay.handle_packet(bench.now, ingress, &mut bytes);
+    let copy = bench.relay.poll_copy().unwrap();
+    let copied = bytes[..copy.len.into()].to_vec();
+    assert_eq!(copied, rtp(1));
+    assert_eq!(bench.leaves(verdict, bytes).unwrap().1, rtp(1));
+    // It goes back to Bob, say.
+    let verdict = bench.relay.handle_copy(copy.call, copy.port, &copied);
+    let (egress, bytes) = bench.leaves(verdict, copied).unwrap();
+    assert_eq!(Verdict::Forward(egress), forward(1, BOB));
+    assert_eq!(opened(&mut ear, &bytes), rtp(1));
+    assert_eq!(bench.counter("copies_sent"), 1);
+    let verdict = bench.relay.handle_copy(copy.call, copy.port, T38);
+    assert!(bench.leaves(verdict, T38.to_vec()).is_err());
+    assert_eq!(bench.counter("copies_lost"), 1);
+}
+
+#[test]
+fn what_is_remade_is_taken_clear_and_leaves_sealed() {
+    let (mut bench, mut peer, mut ear) = Bench::call_with_keys(Learning::Off);
+    for ingress in [30_000, 30_002] {
+        bench.done(Command::SetTranscoding {
+            call: CallKey(1),
+            ingress: port(ingress),
+            transcoding: Some(Transcoding {
+                routes: vec![],
+                rtcp: Some(port(ingress)),
+            }),
+        });
+    }
+    let bytes = sealed(&mut peer, &rtp(1));
+    let verdict = bench.packet(1, BOB, &bytes);
+    let Verdict::Take(taken) = verdict else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!(usize::from(taken.len), RTP.len());
+    for (flow, kind, packet) in [(0, Kind::Rtp, rtp(9)), (1, Kind::Rtcp, RTCP.to_vec())] {
+        let verdict = bench.relay.handle_made(SocketId::new(flow), kind, &packet);
+        let (egress, bytes) = bench.leaves(verdict, packet.clone()).unwrap();
+        assert_eq!(Verdict::Forward(egress), forward(1, BOB));
+        assert_eq!(opened(&mut ear, &bytes), packet);
+    }
+    let played = rtp(500);
+    let verdict = bench.relay.handle_played(SocketId::new(1), &played);
+    let (_, bytes) = bench.leaves(verdict, played.clone()).unwrap();
+    assert_eq!(opened(&mut ear, &bytes), played);
+}
+
+#[test]
+fn reports_of_the_relays_own_are_sealed() {
+    let (mut bench, mut peer, mut ear) = Bench::call_with_keys(Learning::Off);
+    bench.done(Command::SetRtcp {
+        call: CallKey(1),
+        port: port(30_002),
+        rtcp: OnRtcp::Answer {
+            received: port(30_002),
+            sent: None,
+        },
+    });
+    let bytes = sealed(&mut peer, &rtp(1));
+    bench.through(1, BOB, &bytes).unwrap();
+    bench.pass(7_000);
+    let report = bench.relay.poll_report().unwrap();
+    let clear = opened(&mut ear, report.bytes());
+    let compound = relay_rtp::rtcp::Compound::parse(&clear).unwrap();
+    assert!(compound.begins_with_report());
+}
+
+/// A table that takes whatever it is given.
+#[derive(Debug)]
+struct Taker;
+
+impl KernelTable for Taker {
+    fn install(&mut self, _: Instant, _: &KernelFlow) -> Option<KernelSlot> {
+        Some(KernelSlot(1))
+    }
+
+    fn take_out(&mut self, _: Instant, _: KernelSlot) {}
+
+    fn read(&self, _: KernelSlot) -> KernelCounts {
+        KernelCounts::default()
+    }
+}
+
+#[test]
+fn the_kernel_forwards_nothing_that_is_sealed_on_either_side() {
+    let (mut bench, mut peer, _) = Bench::call_with_keys(Learning::Off);
+    bench.relay.set_kernel_table(Box::new(Taker));
+    for sequence in 1..200 {
+        bench.through(0, ALICE, &rtp(sequence)).unwrap();
+        let bytes = sealed(&mut peer, &rtp(sequence));
+        bench.through(1, BOB, &bytes).unwrap();
+    }
+    assert_eq!(bench.counter("kernel_flows_installed"), 0);
+    // The same without keys would be.
+    bench.done(set(30_002, None, None));
+    for sequence in 200..400 {
+        bench.through(0, ALICE, &rtp(sequence)).unwrap();
+    }
+    assert!(bench.counter("kernel_flows_installed") > 0);
+    bench.done(set(30_002, None, Some(2)));
+    assert_eq!(bench.counter("kernel_flows"), 0, "taken out again");
+}
