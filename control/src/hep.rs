@@ -4,8 +4,10 @@
 //! "HEP3", length │ chunk: vendor, type, length, data │ chunk …
 //! ```
 //!
-//! What cannot be sent at once is lost and counted ([`Outlet`]): capturing holds up nothing.
+//! What cannot be sent at once is lost and counted ([`Outlet`]): capturing holds up nothing. Keys of
+//! SRTP are no capturer's business: asterisks stand in their place.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -105,6 +107,38 @@ fn cut(bytes: &[u8], len_max: usize) -> &[u8] {
     &bytes[..bytes.len().min(len_max)]
 }
 
+/// What stands before a key of SRTP (RFC 4568 §9.1).
+const BEFORE_KEY: &[u8] = b"inline:";
+
+/// A message with asterisks in the place of keys, as long as it was.
+fn without_keys(message: &[u8]) -> Cow<'_, [u8]> {
+    let mut hidden = Cow::Borrowed(message);
+    let mut at = 0;
+    while let Some(found) = message[at..].iter().position(|b| *b == b':') {
+        at += found + 1;
+        let before = &message[..at];
+        let start = at.saturating_sub(BEFORE_KEY.len());
+        if before[start..].eq_ignore_ascii_case(BEFORE_KEY) {
+            let len = key_len(&message[at..]);
+            hidden.to_mut()[at..at + len].fill(b'*');
+            at += len;
+        }
+    }
+    hidden
+}
+
+/// Up to what ends a key in SDP, be the SDP as it is or in a string of JSON, where a slash may be
+/// two characters.
+fn key_len(text: &[u8]) -> usize {
+    let is_end = |(n, byte): (usize, &u8)| match byte {
+        b'|' | b';' | b' ' | b'"' | b'\r' | b'\n' => true,
+        b'\\' => matches!(text.get(n + 1), Some(b'r' | b'n' | b't')),
+        _ => false,
+    };
+    let end = text.iter().enumerate().position(is_end);
+    end.unwrap_or(text.len())
+}
+
 /// Sends captures to one Homer.
 #[derive(Debug)]
 pub(crate) struct HepSender {
@@ -181,7 +215,7 @@ impl HepSender {
             agent_id: self.agent_id,
             protocol: PROTOCOL_NG,
             correlation_id,
-            payload,
+            payload: &without_keys(payload),
         });
     }
 
@@ -345,6 +379,29 @@ mod tests {
             assert!(chunks.contains(&(15, payload.to_vec())));
             assert!(chunks.contains(&(17, b"abc".to_vec())), "{chunks:?}");
         }
+    }
+
+    #[test]
+    fn keys_are_nobodys_business() {
+        let cases: [(&str, &str); 6] = [
+            (
+                "a=crypto:1 X inline:AbC/+==|2^20|1:4\r\n",
+                "a=crypto:1 X inline:*******|2^20|1:4\r\n",
+            ),
+            ("Inline:ab;inline:cd e", "Inline:**;inline:** e"),
+            (
+                r#"{"sdp":"inline:ab\/cd\r\nb"}"#,
+                r#"{"sdp":"inline:******\r\nb"}"#,
+            ),
+            (r#"{"sdp":"inline:ab"}"#, r#"{"sdp":"inline:**"}"#),
+            ("inline:", "inline:"),
+            ("a inline:b", "a inline:*"),
+        ];
+        for (message, hidden) in cases {
+            let told = without_keys(message.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&told), hidden);
+        }
+        assert!(matches!(without_keys(b"online:abc"), Cow::Borrowed(_)));
     }
 
     #[test]

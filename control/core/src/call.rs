@@ -24,7 +24,9 @@ use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
 use crate::lean::{Address, Name, Names, Rare, Word};
 use crate::links::Links;
+use crate::profile;
 use crate::sdp::{self, Direction, Transport};
+use crate::srtp::{Agreed, Srtp};
 use crate::treatment::{Flow, Treatment};
 
 /// Parties of one call, forks included.
@@ -69,6 +71,8 @@ pub(crate) struct CallState {
     pub(crate) subscriber: Option<Box<Client>>,
     deleted_branches: Rare<Vec<Name>>,
     legs_created: u16,
+    /// What is encrypted is decrypted, even if it could pass as it is.
+    pub(crate) recrypts: bool,
     /// What becomes of what everybody sends.
     pub(crate) treatment: Rare<Treatment>,
     /// And of what one party sends another, where that was said.
@@ -165,6 +169,8 @@ pub(crate) struct Stream {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// What the party says that its payload types are.
     pub(crate) payloads: Box<[Payload]>,
+    /// Keys of the party's and of the relay's.
+    pub(crate) srtp: Rare<Srtp>,
 }
 
 /// A port of the relay that a party was told of.
@@ -245,6 +251,7 @@ impl CallState {
             subscriber: None,
             deleted_branches: Rare::default(),
             legs_created: 0,
+            recrypts: false,
             treatment: Rare::default(),
             flows: Rare::default(),
             group: Rare::default(),
@@ -402,11 +409,19 @@ impl Leg {
 }
 
 impl Stream {
-    /// Whether only the parties can read it: SRTP, by whatever key.
+    /// Whether it is encrypted, or may be: SRTP, by whatever key.
     pub(crate) fn is_secure(&self) -> bool {
-        let is_savp =
-            |it: &[u8]| it.eq_ignore_ascii_case(b"SAVP") || it.eq_ignore_ascii_case(b"SAVPF");
-        self.protocol.split(|&b| b == b'/').any(is_savp)
+        profile::is_secure(&self.protocol) || self.srtp.is_optional
+    }
+
+    /// Whether only the parties can read it: the relay has no keys (yet).
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.is_secure() && self.keys().is_none()
+    }
+
+    /// What the relay and the party encrypt with.
+    pub(crate) fn keys(&self) -> Option<&Agreed> {
+        self.srtp.agreed.as_ref()
     }
 
     /// All its ports for RTP, the one in use first.
@@ -454,6 +469,7 @@ impl Default for Stream {
             mixes_no_extensions: false,
             exchange: None,
             payloads: Box::default(),
+            srtp: Rare::default(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::codecs;
 use crate::record;
 use crate::sdp::{
-    Feedback, Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, Transport, rewrite,
+    KeyLine, KeyStyle, Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section,
+    SectionKeys, Transport, rewrite,
 };
 
 /// Any bytes as a session description: what goes out is one too, and going through once more
@@ -24,7 +25,8 @@ pub fn sdp(data: &[u8]) {
                 port,
                 rtcp_port: port + 1,
                 rtcp_mux: media.has_rtcp_mux(),
-                feedback: Feedback::With,
+                profile: Some(b"RTP/AVPF"),
+                keys: SectionKeys::AsWritten,
                 mixes_extensions: true,
             },
         })
@@ -38,7 +40,7 @@ pub fn sdp(data: &[u8]) {
         replace_zero: false,
         keeps_direction: false,
         strips_extensions: false,
-        pads_keys: false,
+        key_style: KeyStyle::default(),
         loop_mark: None,
         manipulation: Manipulation::default(),
         rtcp_attribute: RtcpAttribute::Port,
@@ -48,6 +50,21 @@ pub fn sdp(data: &[u8]) {
     let again = Sdp::parse(&once).expect("what was written can be read");
     assert_eq!(again.media().len(), sdp.media().len());
     assert_eq!(rewrite(&again, &changes), once);
+}
+
+/// Any bytes as what stands behind `a=crypto:`: what is read can be written, and read as the same.
+pub fn keys(data: &[u8]) {
+    let Some(line) = KeyLine::parse(data) else {
+        return;
+    };
+    assert_eq!(line.crypto.check(), Ok(()));
+    let style = KeyStyle {
+        is_padded: data.len().is_multiple_of(2),
+        has_lifetime: data.len().is_multiple_of(3),
+    };
+    let text = line.write(style);
+    let argument = text.strip_prefix(b"crypto:").unwrap_or_default();
+    assert_eq!(KeyLine::parse(argument), Some(line));
 }
 
 /// Any bytes as the record of a call.

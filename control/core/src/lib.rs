@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod associations;
+mod base64;
 mod call;
 mod codecs;
 mod control;
@@ -43,7 +44,9 @@ mod record;
 mod replies;
 mod reporting;
 mod sdp;
+mod seals;
 pub mod sound;
+mod srtp;
 mod statistics;
 mod summary;
 mod trace;

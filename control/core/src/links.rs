@@ -419,7 +419,7 @@ fn media(from: &Leg, to: &Leg, translates: bool) -> Vec<Medium> {
         let fits = stream.is_active && other.is_active && stream.transport == other.transport;
         if let Some(rtp) = to.port(at).filter(|_| fits) {
             let rtcp = rtcp_of(other).map(|number| Port { number, ..rtp });
-            let can_be_read = !stream.is_secure() && !other.is_secure();
+            let can_be_read = !stream.is_opaque() && !other.is_opaque();
             let routes = if translates && can_be_read {
                 routes_between(&stream.payloads, &other.payloads)
             } else {

@@ -7,6 +7,7 @@
 mod alias;
 mod creation;
 mod keepsake;
+mod keys;
 mod media;
 mod moves;
 mod order;

@@ -15,6 +15,8 @@ use crate::codecs::Exchange;
 use crate::echo::Reflection;
 use crate::links::rtcp_of;
 use crate::reporting;
+use crate::seals::Seals;
+use crate::srtp::Agreed;
 use crate::treatment::filter_of;
 
 /// What the relay is to do for a call.
@@ -46,6 +48,8 @@ pub(crate) struct Endpoint {
     pub(crate) filter: Option<Filter>,
     /// Who else gets what arrives.
     pub(crate) sinks: Vec<Sink>,
+    /// What packets are decrypted and encrypted with. `None`: they are as they are.
+    pub(crate) keys: Option<Box<Agreed>>,
 }
 
 /// Where packets that arrive at a port leave.
@@ -73,10 +77,18 @@ impl Plan {
     pub(crate) fn of(state: &CallState, terms: Terms) -> Self {
         let streams = state.legs.iter().map(|leg| leg.streams.len());
         let mut endpoints = Vec::with_capacity(2 * streams.sum::<usize>());
+        let seals = Seals::of(state, terms.tells_keys);
         for leg in &state.legs {
             let peer = state.listener(leg).filter(|_| !leg.is_diverted());
             for index in 0..leg.streams.len() {
+                let new = endpoints.len();
                 endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
+                if seals.has(index) {
+                    let keys = leg.streams[index].keys();
+                    for endpoint in &mut endpoints[new..] {
+                        endpoint.keys = keys.cloned().map(Box::new);
+                    }
+                }
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.port);
@@ -131,6 +143,9 @@ impl Plan {
         }
         for endpoint in &next.endpoints {
             self.push_egress(endpoint, call, &mut commands);
+            if endpoint.keys.is_none() {
+                self.push_keys(endpoint, call, &mut commands);
+            }
             self.push_rtcp(endpoint, call, &mut commands);
         }
         for endpoint in &next.endpoints {
@@ -147,6 +162,10 @@ impl Plan {
         if before.is_none() {
             let tos = endpoint.tos;
             commands.push(Command::OpenEndpoint { call, port, tos });
+        }
+        // Before anything flows that should not in clear.
+        if endpoint.keys.is_some() {
+            self.push_keys(endpoint, call, commands);
         }
         // First, so that nothing is learnt by other rules.
         if before.map(|before| before.rules).unwrap_or_default() != endpoint.rules {
@@ -166,6 +185,21 @@ impl Plan {
                 port,
                 remote,
                 learning,
+            });
+        }
+    }
+
+    fn push_keys(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let before = self.endpoint(endpoint.port);
+        if before.and_then(|before| before.keys.as_ref()) != endpoint.keys.as_ref() {
+            let keys = endpoint.keys.as_deref().cloned();
+            let (receive, send) = keys.map(|it| (it.receive, it.send)).unzip();
+            let port = endpoint.port;
+            commands.push(Command::SetCrypto {
+                call,
+                port,
+                receive,
+                send,
             });
         }
     }
@@ -282,11 +316,19 @@ impl Plan {
             Command::SetSinks {
                 ingress, ref sinks, ..
             } => self.change(ingress, |endpoint| endpoint.sinks.clone_from(sinks)),
+            Command::SetCrypto {
+                port,
+                ref receive,
+                ref send,
+                ..
+            } => self.change(port, |endpoint| {
+                let keys = receive.clone().zip(send.clone());
+                endpoint.keys = keys.map(|(receive, send)| Box::new(Agreed { receive, send }));
+            }),
             Command::ListCalls { .. }
             | Command::Play { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
-            | Command::SetCrypto { .. }
             | Command::SetIce { .. }
             | Command::SetRecord { .. }
             | Command::StopPlaying { .. }
@@ -322,6 +364,7 @@ impl Endpoint {
             transcoding: None,
             filter: None,
             sinks: Vec::new(),
+            keys: None,
         }
     }
 }
@@ -376,6 +419,7 @@ fn endpoints_of(
         transcoding,
         filter: filter.filter(|_| is_heard),
         sinks: sinks.clone(),
+        keys: None,
     });
     if stream.reflection == Reflection::Echo
         && let Some(endpoint) = endpoints.last_mut()
@@ -400,6 +444,7 @@ fn endpoints_of(
                 .into_iter()
                 .map(|it| Sink { rtp: None, ..it })
                 .collect(),
+            keys: None,
         });
     }
     push_former(stream, port, endpoints);
@@ -456,7 +501,10 @@ fn routes_to<'a>(state: &'a CallState, leg: &Leg, peer: &Leg, index: usize) -> &
 
 fn egress_of(stream: &Stream, peer: Option<&Leg>, index: usize) -> Egress {
     let to = peer.and_then(|peer| Some((peer.streams.get(index)?, peer.port(index)?)));
-    let Some((to, port)) = to.filter(|(to, _)| stream.is_active && to.is_active) else {
+    // What one party encrypts and the other does not understand is noise to it, or no secret any more.
+    let is_understood = |to: &Stream| stream.is_opaque() == to.is_opaque();
+    let flows = |to: &Stream| stream.is_active && to.is_active && is_understood(to);
+    let Some((to, port)) = to.filter(|(to, _)| flows(to)) else {
         return Egress::default();
     };
     Egress {

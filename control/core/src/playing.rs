@@ -6,6 +6,7 @@ use relay_wire::{CallKey, Command, Format, OpusSettings, Port, SampleRate, Sound
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Payload};
 use crate::sdp::Transport;
+use crate::seals::Seals;
 use crate::sound::Told;
 
 /// A sound that is to be read and given to the relay.
@@ -46,11 +47,10 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    /// The first stream of a party that can hear, and what it can hear.
+    /// The first stream of a party that can hear, and what it can hear. Who hears what the relay does
+    /// not encrypt itself ([`is_passed`]) must not.
     pub(crate) fn of(state: &CallState, leg: &Leg) -> Option<Self> {
-        let streams = leg.streams.iter().enumerate();
-        let mut ears = streams.filter(|(_, stream)| can_hear(stream));
-        let (index, stream) = ears.next()?;
+        let (index, stream) = first(leg).filter(|it| !is_passed(state, *it))?;
         let (to, opus) = heard(state, leg, (index, stream))?;
         let port = leg.port(index)?;
         Some(Self { port, to, opus })
@@ -79,12 +79,28 @@ impl Ear {
     }
 }
 
-/// Whether something can be played to a stream: the relay knows where, and no keys are needed.
+/// Whether a party could hear something if only its packets did not pass as they are.
+pub(crate) fn needs_seal(state: &CallState, leg: &Leg) -> bool {
+    first(leg).is_some_and(|it| is_passed(state, it))
+}
+
+fn first(leg: &Leg) -> Option<(usize, &Stream)> {
+    let mut streams = leg.streams.iter().enumerate();
+    streams.find(|(_, stream)| can_hear(stream))
+}
+
+/// Whether what the party gets was encrypted by the other party.
+fn is_passed(state: &CallState, (index, stream): (usize, &Stream)) -> bool {
+    stream.keys().is_some() && !Seals::of(state, false).has(index)
+}
+
+/// Whether something can be played to a stream: the relay knows where, and has the keys if there
+/// are any.
 fn can_hear(stream: &Stream) -> bool {
     *stream.kind == *b"audio"
         && stream.is_active
         && stream.transport == Transport::Rtp
-        && !stream.is_secure()
+        && !stream.is_opaque()
         && stream.direction.receives()
         && stream.remote.is_some()
         && stream.port.is_some()

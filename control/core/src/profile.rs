@@ -1,39 +1,38 @@
-//! Profiles of RTP with feedback (RFC 4585) and without: one party may speak the one, another the
-//! other.
+//! Profiles of RTP: with feedback (RFC 4585) and without, with keys and without. One party may speak
+//! the one, another the other.
 //!
 //! Feedback is RTCP of more kinds and at other times, which a party without it may ignore (RFC 3550
-//! §6). So to go from one to the other only the word in `m=` need be changed. Whether media is
-//! encrypted is not changed.
+//! §6). So to go from one to the other only the word in `m=` need be changed. To go from clear to
+//! encrypted the relay must have the keys; it shakes no hands.
 
-use crate::sdp::Feedback;
-
-/// Names without the `F` of feedback.
-const PROFILES: [&[u8]; 3] = [b"RTP/AVP", b"RTP/SAVP", b"UDP/TLS/RTP/SAVP"];
+/// Names without the `F` of feedback, and with it.
+const PROFILES: [[&[u8]; 2]; 3] = [
+    [b"RTP/AVP", b"RTP/AVPF"],
+    [b"RTP/SAVP", b"RTP/SAVPF"],
+    [b"UDP/TLS/RTP/SAVP", b"UDP/TLS/RTP/SAVPF"],
+];
 
 /// Whether two profiles differ in nothing but feedback.
 pub(crate) fn is_like(one: &[u8], other: &[u8]) -> bool {
-    let base = |name| PROFILES.into_iter().find(|base| is_of(name, base));
-    base(one).is_some() && base(one) == base(other)
+    let family = |name| PROFILES.iter().find(|family| family.contains(&name));
+    family(one).is_some_and(|it| it.contains(&other))
 }
 
-/// How a profile is to be written, so that it is the one `wanted`.
-pub(crate) fn written(profile: &[u8], wanted: Option<&[u8]>) -> Feedback {
-    match wanted.filter(|wanted| is_like(wanted, profile)) {
-        None => Feedback::AsWritten,
-        Some(wanted) if has_feedback(wanted) => Feedback::With,
-        Some(_) => Feedback::Without,
-    }
-}
-
-/// The profile that becomes of one.
-pub(crate) fn rewritten(profile: &[u8], feedback: Feedback) -> Vec<u8> {
-    let mut text = profile.to_vec();
-    match feedback {
-        Feedback::With if !has_feedback(profile) => text.push(b'F'),
-        Feedback::Without if has_feedback(profile) => text.truncate(profile.len() - 1),
-        _ => {}
-    }
-    text
+/// The profile that one is to be written as, so that it is the one `wanted`; `None`: as it is. Who
+/// can read what the sender sends, and the other way round, may change more than feedback.
+pub(crate) fn written(
+    profile: &[u8],
+    wanted: Option<&[u8]>,
+    can_be_read: bool,
+) -> Option<&'static [u8]> {
+    let mut names = PROFILES.as_flattened().iter().copied();
+    let wanted = names.find(|name| wanted == Some(name))?;
+    let is_done = if needs_handshake(wanted) || !can_be_read {
+        is_like(profile, wanted)
+    } else {
+        PROFILES.as_flattened().contains(&profile)
+    };
+    (is_done && wanted != profile).then_some(wanted)
 }
 
 /// Whether a profile has feedback.
@@ -41,33 +40,65 @@ pub(crate) fn has_feedback(profile: &[u8]) -> bool {
     profile.last() == Some(&b'F')
 }
 
-fn is_of(name: &[u8], base: &[u8]) -> bool {
-    matches!(name.strip_prefix(base), Some(b"" | b"F"))
+/// Whether what is sent by it is encrypted.
+pub(crate) fn is_secure(profile: &[u8]) -> bool {
+    let is_savp = |it: &[u8]| it.eq_ignore_ascii_case(b"SAVP") || it.eq_ignore_ascii_case(b"SAVPF");
+    profile.split(|&b| b == b'/').any(is_savp)
+}
+
+/// Whether its keys come from a handshake.
+pub(crate) fn needs_handshake(profile: &[u8]) -> bool {
+    profile.starts_with(b"UDP/")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const AVP: &[u8] = b"RTP/AVP";
+
     #[test]
-    fn only_feedback_comes_and_goes() {
-        let avp = &b"RTP/AVP"[..];
-        assert_eq!(written(avp, Some(b"RTP/AVPF")), Feedback::With);
-        assert_eq!(written(b"RTP/AVPF", Some(avp)), Feedback::Without);
+    fn only_feedback_comes_and_goes_where_nothing_can_be_read() {
+        let same = |profile, wanted| written(profile, Some(wanted), false);
+        assert_eq!(same(AVP, b"RTP/AVPF"), Some(&b"RTP/AVPF"[..]));
+        assert_eq!(same(b"RTP/AVPF", AVP), Some(AVP));
+        let dtls = &b"UDP/TLS/RTP/SAVP"[..];
+        assert_eq!(same(b"UDP/TLS/RTP/SAVPF", dtls), Some(dtls));
         for other in [
             &b"RTP/SAVP"[..],
             b"RTP/SAVPF",
             b"UDP/TLS/RTP/SAVPF",
             b"udptl",
             b"",
+            AVP,
         ] {
-            assert_eq!(written(avp, Some(other)), Feedback::AsWritten);
-            assert_eq!(written(other, Some(avp)), Feedback::AsWritten);
+            assert_eq!(same(AVP, other), None);
+            assert_eq!(same(other, AVP), None);
         }
-        assert_eq!(written(avp, None), Feedback::AsWritten);
-        assert_eq!(rewritten(avp, Feedback::With), b"RTP/AVPF");
-        assert_eq!(rewritten(b"RTP/SAVPF", Feedback::With), b"RTP/SAVPF");
-        assert_eq!(rewritten(b"RTP/SAVPF", Feedback::Without), b"RTP/SAVP");
-        assert_eq!(rewritten(avp, Feedback::Without), avp);
+        assert_eq!(written(AVP, None, true), None);
+    }
+
+    #[test]
+    fn encryption_comes_and_goes_where_there_are_keys() {
+        let with = |profile, wanted| written(profile, Some(wanted), true);
+        assert_eq!(with(AVP, b"RTP/SAVPF"), Some(&b"RTP/SAVPF"[..]));
+        assert_eq!(with(b"RTP/SAVP", AVP), Some(AVP));
+        assert_eq!(with(b"UDP/TLS/RTP/SAVPF", AVP), Some(AVP));
+        assert_eq!(with(AVP, b"UDP/TLS/RTP/SAVPF"), None, "no handshake");
+        assert_eq!(with(b"udptl", AVP), None);
+    }
+
+    #[test]
+    fn a_profile_says_whether_it_is_encrypted() {
+        for (profile, expected) in [
+            (AVP, false),
+            (b"RTP/AVPF", false),
+            (b"RTP/SAVP", true),
+            (b"rtp/savpf", true),
+            (b"UDP/TLS/RTP/SAVP", true),
+            (b"udptl", false),
+        ] {
+            assert_eq!(is_secure(profile), expected);
+        }
     }
 }

@@ -55,18 +55,34 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<CallState, RecordError> {
 mod tests {
     use std::net::SocketAddr;
 
-    use relay_wire::{CallKey, InterfaceId, Learning, SourceRules};
+    use relay_wire::{CallKey, Crypto, CryptoSuite, InterfaceId, Learning, Secret, SourceRules};
 
     use super::*;
     use crate::call::{Former, LegId, Mux, Stream};
     use crate::echo::Reflection;
     use crate::lean::Address;
     use crate::links::Links;
-    use crate::sdp::{Direction, Transport};
+    use crate::sdp::{Direction, KeyLine, Transport};
+    use crate::srtp::{Agreed, Srtp};
     use crate::tests::client;
 
     fn address(text: &str) -> Address {
         text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    fn srtp() -> Srtp {
+        let crypto = |byte| Crypto::new(CryptoSuite::AeadAes128Gcm, Secret::new(vec![byte]));
+        let mut srtp = Srtp::default();
+        srtp.is_optional = true;
+        srtp.said.push(KeyLine {
+            tag: 1,
+            crypto: crypto(7),
+        });
+        srtp.agreed = Some(Agreed {
+            receive: crypto(7),
+            send: crypto(8),
+        });
+        srtp
     }
 
     fn state() -> CallState {
@@ -120,6 +136,7 @@ mod tests {
             mixes_no_extensions: true,
             exchange: None,
             payloads: Box::default(),
+            srtp: srtp().into(),
         };
         state
     }
@@ -145,9 +162,10 @@ mod tests {
             2, 2, 99, 49, 232, 7, 232, 7, 1, 0, 1, 5, 97, 108, 105, 99, 101, 0, 1, 2, 122, 57, 0,
             1, 208, 15, 1, 7, 1, 7, 0, 1, 0, 1, 0, 7, 1, 1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160,
             31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0,
-            1, 1, 1, 0, 2, 1, 0, 1, 0, 1, 0, 0, 0, 0, 5, 115, 61, 120, 13, 10, 0, 0, 0, 1, 1, 0, 0,
+            1, 1, 1, 0, 2, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 1, 10, 1, 7, 0, 0, 0, 0, 0, 1, 10, 1, 7,
+            0, 0, 0, 0, 10, 1, 8, 0, 0, 0, 0, 0, 0, 5, 115, 61, 120, 13, 10, 0, 0, 0, 1, 1, 0, 0,
             0, 0, 0, 1, 0, 192, 0, 2, 9, 143, 78, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1,
-            175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 1, 9,
+            175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 9,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }

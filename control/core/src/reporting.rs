@@ -14,7 +14,7 @@ pub(crate) fn decide(state: &CallState, endpoints: &mut [Endpoint]) {
     for leg in &state.legs {
         for (index, stream) in leg.streams.iter().enumerate() {
             let is_usual = !stream.makes_reports && !profile::has_feedback(&stream.protocol);
-            if !is_usual && stream.transport == Transport::Rtp && !stream.is_secure() {
+            if !is_usual && stream.transport == Transport::Rtp && !stream.is_opaque() {
                 decide_stream((state, leg), (index, stream), endpoints);
             }
         }
@@ -37,6 +37,10 @@ fn decide_stream(
     let (Some(at), Some(sent)) = (place(endpoints, Port { number, ..received }), sent) else {
         return;
     };
+    // Two parties that have each other's keys read it themselves.
+    if stream.is_secure() && endpoints[at].keys.is_none() {
+        return;
+    }
     // Where the party sent before it was told of another port, RTCP goes no further either.
     let (now, formerly) = if stream.makes_reports {
         let sent = Some(sent);

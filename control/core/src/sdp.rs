@@ -5,6 +5,7 @@
 //! goes. All others go out byte for byte.
 
 mod hidden;
+mod keys;
 mod manipulate;
 mod order;
 mod parse;
@@ -12,12 +13,16 @@ mod rewrite;
 mod says;
 
 pub(crate) use hidden::completed;
+pub(crate) use keys::{KeyLine, KeyStyle};
 pub(crate) use manipulate::Manipulation;
 pub(crate) use order::{inverse, is_usual, reordered};
 pub use parse::MEDIA_MAX;
 pub(crate) use parse::SdpError;
 pub(crate) use parse::{Direction, Media, Sdp, Transport};
-pub(crate) use rewrite::{Feedback, OriginChange, Rewrite, RtcpAttribute, Section, rewrite};
+pub(crate) use rewrite::{OriginChange, Rewrite, RtcpAttribute, Section, SectionKeys, rewrite};
+
+#[cfg(test)]
+pub(crate) use keys::tests as keys_tests;
 
 #[cfg(test)]
 pub(crate) mod tests;

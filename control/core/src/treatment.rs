@@ -120,19 +120,19 @@ pub(crate) fn filter_of(
         Payload::of_routes(routes)
     };
     // What is encrypted can neither be read nor written.
-    let is_secure = stream.is_secure();
+    let is_opaque = stream.is_opaque();
     let mut filter = Filter {
         events: Payload::events(&sent),
-        redundant: match is_secure {
+        redundant: match is_opaque {
             true => Vec::new(),
             false => Payload::redundant(&sent),
         },
         on_events: match treatment.keys {
-            OnEvents::Replace(_) | OnEvents::Scramble { .. } if is_secure => OnEvents::Drop,
+            OnEvents::Replace(_) | OnEvents::Scramble { .. } if is_opaque => OnEvents::Drop,
             keys => keys,
         },
         on_media: on_media(treatment, stream, &sent),
-        tells_keys: tells_keys && !is_secure,
+        tells_keys: tells_keys && !is_opaque,
     };
     if filter.events.is_empty() {
         (filter.on_events, filter.tells_keys) = (OnEvents::Pass, false);
@@ -150,7 +150,7 @@ fn on_media(treatment: Treatment, stream: &Stream, sent: &[Payload]) -> OnMedia 
         OnMedia::Drop
     } else if !treatment.is_silenced || !is_speech {
         OnMedia::Pass
-    } else if stream.is_secure() {
+    } else if stream.is_opaque() {
         OnMedia::Drop
     } else {
         OnMedia::Silence(Payload::silences(sent))

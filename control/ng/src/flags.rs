@@ -159,6 +159,8 @@ words! {
         PortLatching = "port latching",
         /// The answer is provisional.
         Provisional = "provisional",
+        /// Decrypt and encrypt what could pass as it is, so that only what is authentic passes.
+        Recrypt = "recrypt",
         /// Codecs agreed on before stay the preferred ones.
         ReuseCodecs = "reuse codecs",
         /// Name but one codec in the answer.
@@ -261,6 +263,64 @@ words! {
         Reject = "reject",
         /// Offer it without a second port.
         Require = "require",
+    }
+}
+
+words! {
+    /// What to do about keys of SRTP in SDP (`SDES`, RFC 4568), but for lists of suites.
+    SdesWord {
+        /// Have RTP authenticated where that was not offered.
+        AuthenticatedSrtp = "authenticated SRTP",
+        /// Have RTCP encrypted where that was not offered.
+        EncryptedSrtcp = "encrypted SRTCP",
+        /// Have RTP encrypted where that was not offered.
+        EncryptedSrtp = "encrypted SRTP",
+        /// Say how long keys last.
+        Lifetime = "lifetime",
+        /// Offer no suites but those that were offered.
+        NoNew = "nonew",
+        /// Offer no keys of the relay's own.
+        Off = "off",
+        /// Rather than DTLS, where both are offered.
+        Prefer = "prefer",
+        /// The key that a party was told stays, whatever the other party says.
+        Static = "static",
+        /// Offer not to authenticate RTP.
+        UnauthenticatedSrtp = "unauthenticated SRTP",
+        /// Offer not to encrypt RTCP.
+        UnencryptedSrtcp = "unencrypted SRTCP",
+        /// Offer not to encrypt RTP.
+        UnencryptedSrtp = "unencrypted SRTP",
+    }
+}
+
+impl SdesWord {
+    /// The word in any of the ways that the peer understands.
+    pub(crate) fn find_short(spelling: &[u8]) -> Option<Self> {
+        let short = match spelling.to_ascii_lowercase().as_slice() {
+            b"no" | b"disabled" | b"disable" => Self::Off,
+            b"priority" => Self::Prefer,
+            _ => return Self::find(spelling),
+        };
+        Some(short)
+    }
+}
+
+words! {
+    /// What to do about SRTP that may be declined (`OSRTP`, RFC 8643).
+    Osrtp {
+        /// Accept it whatever the other party says, in either form.
+        Accept = "accept",
+        /// The form of before the RFC: a section with keys and one without.
+        AcceptLegacy = "accept legacy",
+        /// The form of the RFC: one section, of a profile without keys, that names some.
+        AcceptRfc = "accept RFC",
+        /// Offer it.
+        Offer = "offer",
+        /// Offer it in the form of before the RFC.
+        OfferLegacy = "offer legacy",
+        /// The same as [`Offer`](Self::Offer).
+        OfferRfc = "offer RFC",
     }
 }
 
@@ -436,6 +496,8 @@ mod tests {
         check::<EndpointLearning>();
         check::<MediaKind>();
         check::<Switch>();
+        check::<SdesWord>();
+        check::<Osrtp>();
     }
 
     #[test]

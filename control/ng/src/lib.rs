@@ -50,7 +50,7 @@ pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
     AddressFamily, AliasKey, CodecDirective, DtmfSecurity, EndpointLearning, Flag, Flags, Ice,
-    MediaEcho, MediaKind, Replace, RtcpMux, Support, Switch, Word, Words,
+    MediaEcho, MediaKind, Osrtp, Replace, RtcpMux, SdesWord, Support, Switch, Word, Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};
@@ -58,6 +58,6 @@ pub use reply::{Counts, Outcome, Reply, Totals};
 pub use request::{
     CODEC_DIRECTIVES_MAX, Change, Clip, Codecs, Command, Connect, Create, Delete, KeyPolicy,
     Listener, Medium, Mesh, MeshFlow, Negotiation, Party, Play, Query, Request, RequestError,
-    Senders, Sink, Stop, Treat, Unheeded, Whose,
+    SUITES_MAX, Sdes, Senders, Sink, Stop, Treat, Unheeded, Whose,
 };
 pub use value::{Dictionary, Value};

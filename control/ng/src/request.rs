@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
     AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, MediaEcho,
-    MediaKind, Replace, RtcpMux, Support, Switch, Word, Words,
+    MediaKind, Osrtp, Replace, RtcpMux, Support, Switch, Word, Words,
 };
 use crate::word::Normal;
 use crate::{Dictionary, Value, reply};
@@ -16,6 +16,7 @@ mod create;
 mod encode;
 mod given;
 mod play;
+mod srtp;
 mod treat;
 
 use given::{Given, Script, Word as ScriptWord};
@@ -27,6 +28,7 @@ use create::Creating;
 pub use create::{Create, Medium};
 use play::Playing;
 pub use play::{Clip, Listener, Play, Stop};
+pub use srtp::{SUITES_MAX, Sdes};
 use treat::Selection;
 pub use treat::{Change, KeyPolicy, Party, Sink, Treat, Whose};
 
@@ -168,6 +170,10 @@ pub struct Negotiation<'a> {
     pub generate_rtcp: Option<Switch>,
     /// Where keys of the call are told.
     pub key_log: Option<SocketAddr>,
+    /// What to do about keys of SRTP.
+    pub sdes: Sdes<'a>,
+    /// What to do about SRTP that may be declined.
+    pub osrtp: Words<Osrtp>,
 }
 
 /// Which call, or which part of it, is to end.
@@ -500,12 +506,13 @@ impl<'a> Negotiation<'a> {
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
             "media-echo" => set(&mut self.media_echo, media_echo(value)),
+            "osrtp" => collect(&mut self.osrtp, value, unheeded),
             "ptime" => set(&mut self.ptime_ms, milliseconds(value.as_integer())),
             "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(value.as_integer())),
             "received-from" => set(&mut self.received_from, received_from(value)),
             "replace" => collect(&mut self.replace, value, unheeded),
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
-            "sdes" => self.keys_of_srtp(value),
+            "sdes" => self.read_sdes(value),
             "sdp" => fill(&mut self.sdp, value),
             "sdp-attr" => self.attributes(value, unheeded),
             "sdp-media-remove" => collect(&mut self.media_removed, value, unheeded),
@@ -534,6 +541,9 @@ impl<'a> Negotiation<'a> {
         if self.read_attribute_flag(flag) {
             return true;
         }
+        if let Some(is_known) = self.read_srtp_flag(flag) {
+            return is_known;
+        }
         let normal = Normal::new(flag);
         let Some((list, rest)) = split_prefix(normal.as_str()) else {
             return false;
@@ -542,24 +552,8 @@ impl<'a> Negotiation<'a> {
             "endpoint-learning-" => set(&mut self.endpoint_learning, EndpointLearning::find(rest)),
             "ice-" => set(&mut self.ice, Ice::find(rest)),
             "replace-" => insert(&mut self.replace, rest),
-            "sdes-" => self.key_of_srtp(rest),
             _ => insert(&mut self.rtcp_mux, rest),
         }
-    }
-
-    /// `SDES`: keys are the parties' affair, but how they are written is not.
-    fn keys_of_srtp(&mut self, value: Given<'a>) -> bool {
-        let mut words = value.words();
-        words.next().is_some_and(|word| self.key_of_srtp(word))
-            && words.all(|word| self.key_of_srtp(word))
-    }
-
-    fn key_of_srtp(&mut self, word: &[u8]) -> bool {
-        let is_padding = Normal::new(word).as_str() == "pad";
-        if is_padding {
-            self.flags.insert(Flag::PadCrypto);
-        }
-        is_padding
     }
 
     /// Takes `codec-mask=opus` and the like.
@@ -623,15 +617,9 @@ impl<'a> Negotiation<'a> {
 }
 
 fn split_prefix(flag: &str) -> Option<(&'static str, &[u8])> {
-    [
-        "endpoint-learning-",
-        "ice-",
-        "replace-",
-        "rtcp-mux-",
-        "sdes-",
-    ]
-    .into_iter()
-    .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
+    ["endpoint-learning-", "ice-", "replace-", "rtcp-mux-"]
+        .into_iter()
+        .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
 }
 
 /// Sets a value that could be read. `false` if it could not, and then it stays as it was.

@@ -142,6 +142,22 @@ pub fn session_descriptions() -> Vec<Input> {
     .to_vec()
 }
 
+/// What stands behind `a=crypto:`, as RFC 4568 and others have it.
+#[must_use]
+pub fn key_lines() -> Vec<Input> {
+    [
+        "1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4 \
+         FEC_ORDER=FEC_SRTP",
+        "2 F8_128_HMAC_SHA1_80 inline:MTIzNDU2Nzg5QUJDREUwMTIzNDU2Nzg5QUJjZGVm|2^20|1:4;\
+         inline:QUJjZGVmMTIzNDU2Nzg5QUJDREUwMTIzNDU2Nzg5|2^20|2:4 WSH=64 -x",
+        "3 AEAD_AES_128_GCM inline:QUJjZGVmMTIzNDU2Nzg5QUJDREUwMTIzNDU2Nz==|1:128",
+        "4 NULL_HMAC_SHA1_32 inline:QUJjZGVmMTIzNDU2Nzg5QUJDREUwMTIzNDU2Nzg5 UNENCRYPTED_SRTP \
+         UNENCRYPTED_SRTCP UNAUTHENTICATED_SRTP KDR=0",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
 /// Requests and events of the ng protocol.
 #[must_use]
 pub fn ng_messages() -> Vec<Input> {

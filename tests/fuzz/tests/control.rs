@@ -39,4 +39,10 @@ target!(
     60_000,
     control_core::fuzz::record
 );
+target!(
+    sdp_keys,
+    seeds::key_lines(),
+    60_000,
+    control_core::fuzz::keys
+);
 target!(wav, seeds::sounds(), 20_000, control_core::fuzz::sound);

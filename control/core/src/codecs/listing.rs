@@ -2,12 +2,15 @@
 
 use super::format::{FORMATS_MAX, Format};
 use crate::digits::{payload_type, push_number};
+use crate::sdp::KeyLine;
 
 /// One media section.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Section {
-    /// Plain audio over RTP, so that a codec can hear it.
+    /// Audio over RTP, in clear or with keys that the relay will have, so that a codec can hear it.
     pub(crate) is_audible: bool,
+    /// It is encrypted audio, which a codec can hear once keys are named.
+    pub(crate) is_secure: bool,
     /// Its port is 0.
     pub(crate) is_refused: bool,
     /// In the order of preference.
@@ -108,6 +111,11 @@ impl Section {
         if let Some(ptime) = attribute.strip_prefix(b"ptime:") {
             let ptime = String::from_utf8_lossy(ptime).trim().parse().ok();
             self.ptime_ms = ptime.filter(|ptime| (1..=200).contains(ptime));
+        } else if let Some(argument) = attribute.strip_prefix(b"crypto:") {
+            self.is_audible |= self.is_secure && KeyLine::parse(argument).is_some();
+        } else if attribute.starts_with(b"fingerprint:") && self.is_secure {
+            // The parties may agree on keys by themselves.
+            (self.is_secure, self.is_audible) = (false, false);
         } else if let Some(argument) = attribute.strip_prefix(b"rtpmap:") {
             if let Some((format, text)) = self.format_of(argument) {
                 format.read_rtpmap(&String::from_utf8_lossy(text));
@@ -146,8 +154,11 @@ fn read_media(value: &str) -> Option<Section> {
         }
     }
     let is_listed = (1..=FORMATS_MAX).contains(&formats.len());
+    let is_secure = matches!(protocol, "RTP/SAVP" | "RTP/SAVPF");
+    let is_audio = kind == "audio" && port != "0";
     is_listed.then_some(Section {
-        is_audible: kind == "audio" && is_plain && port != "0",
+        is_audible: is_audio && is_plain,
+        is_secure: is_audio && is_secure,
         is_refused: port == "0",
         formats,
         ptime_ms: None,

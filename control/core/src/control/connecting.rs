@@ -403,11 +403,11 @@ fn translate(state: &mut CallState, one: LegId, other: LegId) {
         let (Some(of_one), Some(of_other)) = (payloads(one), payloads(other)) else {
             return;
         };
-        let is_secure = |leg: LegId| {
+        let is_opaque = |leg: LegId| {
             let stream = state.leg(leg).and_then(|leg| leg.streams.get(index));
-            stream.is_none_or(crate::call::Stream::is_secure)
+            stream.is_none_or(crate::call::Stream::is_opaque)
         };
-        let routes = if is_secure(one) || is_secure(other) {
+        let routes = if is_opaque(one) || is_opaque(other) {
             [Vec::new(), Vec::new()]
         } else {
             [

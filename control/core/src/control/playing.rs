@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use control_ng::{Clip, Command as Asked, Listener, Message, Play, Request, Stop, Value, reply};
 use relay_wire::{Answer, CallKey, Command, CommandError, Refusal};
 
+use crate::base64;
 use crate::call::{CallState, LegId};
 use crate::output::{Notice, Output};
-use crate::playing::{Ear, Load, Loaded, Source};
+use crate::playing::{self, Ear, Load, Loaded, Source};
 use crate::sound::SoundError;
 
-use super::jobs::{Job, Kind};
+use super::jobs::{Job, Kind, Then};
 use super::treating::find;
 use super::{Control, Held, Now};
 
@@ -62,6 +63,9 @@ impl Control {
         let Some((key, held)) = self.ready(now, held, cookie, (play.call_id, UNKNOWN_CALL)) else {
             return;
         };
+        if needs_seal(&self.calls[&key].state, &play.to) {
+            return self.seal(now, key, held, cookie);
+        }
         let ears = ears(&self.calls[&key].state, &play.to);
         let load = ears.and_then(|ears| {
             let failure = failure(play);
@@ -81,6 +85,17 @@ impl Control {
                 self.outputs.push_back(Output::Load(Box::new(load)));
             }
             Err(reason) => self.finish_refused(now, &held, cookie, reason),
+        }
+    }
+
+    /// Has what passes as it is decrypted and encrypted by the relay, and then sees to the request
+    /// again.
+    fn seal(&mut self, now: Now, key: CallKey, held: Held, cookie: &[u8]) {
+        let mut next = self.calls[&key].state.clone();
+        next.recrypts = true;
+        let changed = self.change(key, held.clone(), (next, Then::Again), Vec::new());
+        if let Err(error) = changed {
+            self.finish_refused(now, &held, cookie, &error.to_string());
         }
     }
 
@@ -235,6 +250,13 @@ fn listeners(state: &CallState, to: &Listener<'_>) -> Result<Vec<LegId>, &'stati
     }
 }
 
+/// Whether somebody is meant who could hear something if only packets did not pass as they are.
+fn needs_seal(state: &CallState, to: &Listener<'_>) -> bool {
+    let legs = listeners(state, to).unwrap_or_default();
+    let mut legs = legs.into_iter().filter_map(|leg| state.leg(leg));
+    legs.any(|leg| playing::needs_seal(state, leg))
+}
+
 /// Those of them that can hear something.
 fn ears(state: &CallState, to: &Listener<'_>) -> Result<Vec<Ear>, &'static str> {
     let legs = listeners(state, to)?;
@@ -245,7 +267,9 @@ fn ears(state: &CallState, to: &Listener<'_>) -> Result<Vec<Ear>, &'static str> 
 fn source(play: &Play<'_>) -> Result<Source, &'static str> {
     match play.medium {
         Some(Clip::Blob(bytes)) => Ok(Source::Blob(bytes.to_vec())),
-        Some(Clip::Blob64(text)) => from_base64(text).map(Source::Blob).ok_or(NO_BLOB),
+        Some(Clip::Blob64(text)) => base64::read(text.trim_ascii_end())
+            .map(Source::Blob)
+            .ok_or(NO_BLOB),
         Some(Clip::File(path)) => Ok(Source::File(path.to_vec())),
         Some(_) => Err(NO_DATABASE),
         None => Err(NO_MEDIUM),
@@ -259,57 +283,5 @@ fn failure(play: &Play<'_>) -> &'static str {
         Some(Clip::File(_)) => NO_FILE,
         Some(_) => NO_DATABASE,
         None => NO_MEDIUM,
-    }
-}
-
-/// RFC 4648 §4, with or without what fills the end.
-fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii_end();
-    let end = text.iter().rposition(|b| *b != b'=').map_or(0, |at| at + 1);
-    let mut bytes = Vec::with_capacity(end * 3 / 4);
-    let (mut bits, mut count) = (0_u32, 0);
-    for letter in &text[..end] {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count).to_le_bytes()[0]);
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_read_as_the_standard_has_it() {
-        let cases: [(&str, &[u8]); 8] = [
-            ("", b""),
-            ("Zg==", b"f"),
-            ("Zm8=", b"fo"),
-            ("Zm9v", b"foo"),
-            ("Zm9vYg==", b"foob"),
-            ("Zm9vYmE", b"fooba"),
-            ("Zm9vYmFy", b"foobar"),
-            ("+/8=\n", b"\xfb\xff"),
-        ];
-        for (text, bytes) in cases {
-            assert_eq!(
-                from_base64(text.as_bytes()).as_deref(),
-                Some(bytes),
-                "{text}"
-            );
-        }
-        assert_eq!(from_base64(b"Zm-v"), None);
     }
 }

@@ -15,5 +15,6 @@ mod recovery;
 mod reporting;
 mod reports;
 mod resilience;
+mod srtp;
 mod transcoding;
 mod treating;

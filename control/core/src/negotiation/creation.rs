@@ -4,7 +4,7 @@
 //! to somebody. One that is there is told once more what it was told: its ports, and the codecs that
 //! it has itself.
 
-use control_ng::{AddressFamily, Create, Medium, Negotiation, Replace, Support};
+use control_ng::{AddressFamily, Create, Medium, Negotiation, Replace, SdesWord, Support};
 use rand::RngExt;
 
 use super::keepsake;
@@ -17,7 +17,9 @@ use crate::codecs::{
     Exchange, Format, Payload, Transcode, Wishes, formats_again, formats_of, routes_between,
 };
 use crate::digits::push_number;
-use crate::sdp::{Direction, Feedback, Sdp, Section, Transport};
+use crate::profile;
+use crate::sdp::{Direction, Sdp, Section, SectionKeys, Transport};
+use crate::srtp::{KeyWishes, Srtp};
 
 /// The longest name of a kind of media.
 const KIND_BYTES_MAX: usize = 32;
@@ -124,6 +126,12 @@ impl Negotiator<'_> {
         stream.reflection = reflections(party)[1].unwrap_or_default();
         stream.was_offered = true;
         stream.is_active = true;
+        if stream.is_secure() {
+            let wishes = KeyWishes::offer(&party.sdes);
+            let (nobody, rng) = (&mut Srtp::default(), &mut *self.rng);
+            let srtp = &mut stream.srtp;
+            srtp.change(|it| Srtp::offer(nobody, it, &wishes, rng));
+        }
         Ok(())
     }
 
@@ -151,6 +159,7 @@ impl Negotiator<'_> {
             let stream = self.learn(state, answer, &sdp, (id, index, media));
             let stream = stream.ok_or(Refusal::Dialogue)?;
             stream.rtcp_mux.is_on = stream.rtcp_mux.is_offered && media.has_rtcp_mux();
+            answer_alone(stream);
         }
         if let Some(peer) = peer {
             for (index, before) in before.iter().enumerate() {
@@ -176,7 +185,7 @@ impl Negotiator<'_> {
         if own.payloads[..] == *before {
             return;
         }
-        let is_readable = !own.is_secure() && !other.is_secure();
+        let is_readable = !own.is_opaque() && !other.is_opaque();
         let translates = self.transcode != Transcode::Never && !self.spares_codecs;
         let routes = if translates && is_readable {
             [
@@ -187,6 +196,15 @@ impl Negotiator<'_> {
             [Vec::new(), Vec::new()]
         };
         Exchange::reroute(state, index, (leg, peer), routes);
+    }
+}
+
+/// The party has taken one of the keys that it was told, or none.
+fn answer_alone(stream: &mut Stream) {
+    if stream.is_secure() {
+        stream.srtp.change(Srtp::answer_alone);
+    } else if *stream.srtp != Srtp::default() {
+        stream.srtp.change(Srtp::forget);
     }
 }
 
@@ -233,7 +251,11 @@ fn relayed(stream: &mut Stream, party: &Negotiation<'_>, port: u16) -> Section {
         port,
         rtcp_port: if is_shared { port } else { port + 1 },
         rtcp_mux: mux.pass_on,
-        feedback: Feedback::AsWritten,
+        profile: None,
+        keys: SectionKeys::Ours {
+            lines: stream.srtp.told.clone(),
+            keeps_handshake: true,
+        },
         mixes_extensions: false,
     }
 }
@@ -245,7 +267,9 @@ fn drafts_of(create: &Create<'_>, wishes: &Wishes) -> Result<Vec<Draft>, Refusal
     let protocol = wanted.filter(|_| !accepts_profile(party));
     let protocol = protocol.unwrap_or(b"RTP/AVP");
     // To offer less than is asked for would send in clear what is meant to be secret.
-    if !matches!(protocol, b"RTP/AVP" | b"RTP/AVPF") {
+    let is_known = [&b"RTP/AVP"[..], b"RTP/SAVP"].map(|it| profile::is_like(protocol, it));
+    let has_no_keys = party.sdes.words.has(SdesWord::Off) && profile::is_secure(protocol);
+    if is_known == [false; 2] || has_no_keys {
         return Err(Refusal::Unsupported);
     }
     let audio = [Medium {
@@ -307,8 +331,8 @@ fn formats_of_stream(
     if stream.port.is_none() || !stream.is_active || stream.hidden.is_some() {
         return Ok(Formats::Refused);
     }
-    // Keys of SRTP are the other party's word, which is not kept.
-    if stream.transport != Transport::Rtp || stream.is_secure() {
+    // Where nobody here has keys they are the other party's word, which is not kept.
+    if stream.transport != Transport::Rtp || (stream.is_opaque() && stream.srtp.told.is_empty()) {
         let is_fax = *stream.kind == *b"image" && *stream.protocol == *b"udptl";
         return is_fax.then_some(Formats::Fax).ok_or(Refusal::Unsupported);
     }

@@ -5,14 +5,11 @@ use std::net::SocketAddr;
 use control_ng::{MediaKind, Negotiation};
 use relay_wire::Interface;
 
-use super::wanted::{
-    Mux, accepts_profile, learning, makes_reports, profile_wanted, reflections, source,
-    source_rules,
-};
+use super::keys::{Parties, hear};
+use super::wanted::{Mux, learning, makes_reports, reflections, source, source_rules};
 use super::{Negotiator, Refusal};
 use crate::call::{self, CallState, Leg, LegId, Stream};
 use crate::lean::{Address, Rare};
-use crate::profile;
 use crate::sdp::{Direction, Media, Sdp, Section, Transport};
 
 impl Negotiator<'_> {
@@ -61,20 +58,25 @@ impl Negotiator<'_> {
         let port = self.port_told(state, offer, sdp, (offerer, receiver), (index, media))?;
         let mux = Mux::offer(media.has_rtcp_mux(), offer.rtcp_mux);
         let before = state.leg(offerer).and_then(|it| it.streams.get(index));
-        let is_same = before.is_some_and(|it| *it.protocol == *sdp.text(&media.protocol));
+        let before = before.map(Stream::profile);
         let sender = self.learn(state, offer, sdp, (offerer, index, media));
         let sender = sender.ok_or(Refusal::Dialogue)?;
         sender.rtcp_mux.is_offered = mux.is_offered;
         let [sent, received] = reflections(offer);
         sender.reflection = sent.unwrap_or(sender.reflection);
-        let (kind, protocol) = (sender.kind.clone(), sender.protocol.clone());
+        let kind = sender.kind.clone();
+        // What it was told before goes on unless the offerer itself changes.
+        let is_same = before == Some(sender.profile()) && !is_new;
+        let parties = Parties {
+            sender: offerer,
+            receiver,
+            index,
+            has_fingerprint: sdp.has_fingerprint(media),
+        };
+        let (profile, keys) = self.offer_keys(state, offer, parties, is_same)?;
         let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
         let receiver = receiver.stream_mut(index);
         receiver.kind = kind;
-        // What it was told before goes on unless the offerer itself changes.
-        let told = Some(&receiver.protocol[..]).filter(|_| is_same && !is_new);
-        let feedback = profile::written(&protocol, profile_wanted(offer).or(told));
-        receiver.protocol = profile::rewritten(&protocol, feedback)[..].into();
         receiver.transport = media.transport;
         receiver.makes_reports = makes_reports(offer, receiver.makes_reports);
         receiver.rtcp_mux.is_offered = mux.pass_on;
@@ -86,7 +88,8 @@ impl Negotiator<'_> {
             port,
             rtcp_port: if mux.is_required { port } else { port + 1 },
             rtcp_mux: mux.pass_on,
-            feedback,
+            profile,
+            keys,
             mixes_extensions: !receiver.mixes_no_extensions,
         })
     }
@@ -131,6 +134,8 @@ impl Negotiator<'_> {
         (index, media): (usize, &Media),
     ) -> Result<Section, Refusal> {
         let port = self.port_told(state, answer, sdp, (answerer, offerer), (index, media))?;
+        let told = state.leg(answerer).and_then(|it| it.streams.get(index));
+        let told = told.map(Stream::profile);
         let sender = self.learn(state, answer, sdp, (answerer, index, media));
         let sender = sender.ok_or(Refusal::Dialogue)?;
         sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
@@ -138,6 +143,14 @@ impl Negotiator<'_> {
         let is_held = sender.is_held;
         let [sent, received] = reflections(answer);
         sender.reflection = sent.unwrap_or(sender.reflection);
+        let is_same = told == Some(sender.profile());
+        let parties = Parties {
+            sender: answerer,
+            receiver: offerer,
+            index,
+            has_fingerprint: sdp.has_fingerprint(media),
+        };
+        let (profile, keys) = self.answer_keys(state, answer, parties, is_same)?;
         let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
         let receiver = receiver.stream_mut(index);
         receiver.is_active = true;
@@ -145,15 +158,12 @@ impl Negotiator<'_> {
         receiver.is_held |= is_held;
         receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
         receiver.reflection = received.unwrap_or(receiver.reflection);
-        // An answer has the profile of the offer.
-        let protocol = sdp.text(&media.protocol);
-        let wanted = profile_wanted(answer).or(Some(&receiver.protocol));
-        let feedback = profile::written(protocol, wanted.filter(|_| !accepts_profile(answer)));
         Ok(Section::Relay {
             port,
             rtcp_port: receiver.rtcp_port().unwrap_or(port),
             rtcp_mux: receiver.rtcp_mux.is_on,
-            feedback,
+            profile,
+            keys,
             mixes_extensions: !receiver.mixes_no_extensions,
         })
     }
@@ -177,6 +187,7 @@ impl Negotiator<'_> {
         stream.kind = sdp.text(&media.kind).into();
         stream.protocol = sdp.text(&media.protocol).into();
         stream.transport = media.transport;
+        hear(stream, sdp.keys(media), negotiation);
         let within_reach = |it: Option<SocketAddr>| it.filter(|it| it.is_ipv6() == is_ip6);
         stream.remote = within_reach(remote.rtp).map(Address::from);
         stream.remote_rtcp = within_reach(remote.rtcp).map(Address::from);
@@ -241,6 +252,7 @@ pub(super) fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
         stream.chosen_for = None;
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
+        stream.srtp = Rare::default();
     }
 }
 

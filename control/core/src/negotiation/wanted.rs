@@ -8,6 +8,7 @@ use relay_wire::{Handover, Learning, SourceRules};
 use crate::call;
 use crate::echo::Reflection;
 use crate::profile;
+use crate::sdp::Sdp;
 
 /// The address that stands in for those in the SDP, if the proxy knows better.
 pub(super) fn source(negotiation: &Negotiation<'_>) -> Option<IpAddr> {
@@ -98,11 +99,16 @@ pub(super) fn accepts_profile(negotiation: &Negotiation<'_>) -> bool {
 
 /// Whether a profile is asked for that the SDP does not have and cannot be given.
 pub(super) fn wants_other_profile(negotiation: &Negotiation<'_>) -> bool {
-    profile_wanted(negotiation).is_some_and(|wanted| {
-        let lines = negotiation.sdp.split(|&b| b == b'\n');
-        let mut media = lines.filter(|line| line.starts_with(b"m="));
-        let is_done = |it: &[u8]| it == wanted || profile::is_like(it, wanted);
-        !media.all(|line| line.split(|&b| b == b' ').nth(2).is_some_and(is_done))
+    let Some(wanted) = profile_wanted(negotiation) else {
+        return false;
+    };
+    let Ok(sdp) = Sdp::parse(negotiation.sdp) else {
+        return false;
+    };
+    !sdp.media().iter().all(|media| {
+        let profile = sdp.text(&media.protocol);
+        let can_be_read = !profile::is_secure(profile) || !sdp.keys(media).is_empty();
+        profile == wanted || profile::written(profile, Some(wanted), can_be_read).is_some()
     })
 }
 

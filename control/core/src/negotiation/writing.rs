@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
-use control_ng::{Flag, Negotiation, Replace, Words};
+use control_ng::{Flag, Negotiation, Replace, SdesWord, Words};
 use relay_wire::InterfaceId;
 
 use super::{Negotiator, Refusal, hash, keepsake};
 use crate::call::{CallState, Leg, LegId, Origin};
-use crate::sdp::{Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, rewrite};
+use crate::sdp::{
+    KeyStyle, Manipulation, OriginChange, Rewrite, RtcpAttribute, Sdp, Section, rewrite,
+};
 
 impl Negotiator<'_> {
     /// The SDP for the party of a leg.
@@ -42,7 +44,10 @@ impl Negotiator<'_> {
             replace_zero: replace.has(Replace::ZeroAddress),
             keeps_direction: flags.has(Flag::OriginalSendrecv),
             strips_extensions: flags.has(Flag::StripExtmap),
-            pads_keys: flags.has(Flag::PadCrypto),
+            key_style: KeyStyle {
+                is_padded: flags.has(Flag::PadCrypto),
+                has_lifetime: negotiation.sdes.words.has(SdesWord::Lifetime),
+            },
             loop_mark: Some(&self.policy.loop_mark)
                 .filter(|_| flags.has(Flag::LoopProtect))
                 .map(String::as_str),

@@ -1,4 +1,4 @@
-use relay_wire::InterfaceId;
+use relay_wire::{Crypto, CryptoSuite, InterfaceId, Secret};
 
 use super::*;
 
@@ -32,6 +32,15 @@ fn transcoding() -> Transcoding {
     }
 }
 
+fn keys() -> Box<Agreed> {
+    let suite = CryptoSuite::AeadAes128Gcm;
+    let key = |byte| Secret::new(vec![byte; suite.key_and_salt_len()]);
+    Box::new(Agreed {
+        receive: Crypto::new(suite, key(1)),
+        send: Crypto::new(suite, key(2)),
+    })
+}
+
 /// A plan of endpoints `(port, where its RTP goes)`.
 fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
     let endpoints = endpoints.iter().map(|&(number, egress)| Endpoint {
@@ -55,6 +64,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
         filter: egress
             .filter(|number| *number == 10)
             .map(|_| Filter::default()),
+        keys: egress.filter(|number| *number == 20).map(|_| keys()),
         sinks: egress
             .filter(|number| *number == 10)
             .map(sink)

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 
 use codec_catalog::Descriptor;
 
+use super::keys::{KeyLine, KeyStyle};
 use super::manipulate::Manipulation;
 use super::parse::{Block, Direction, Line, Media, Place, Sdp, Transport};
 use super::says::ALLOW_MIXED;
 use crate::digits::{Digits, payload_type, push_address};
-use crate::profile;
 
 /// The end of a line (RFC 8866 §5), whatever it was before.
 const LINE_BREAK: &[u8] = b"\r\n";
@@ -29,8 +29,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) keeps_direction: bool,
     /// Say nothing of header extensions (RFC 8285).
     pub(crate) strips_extensions: bool,
-    /// Leave `=` at the end of keys (RFC 4568 §6.1).
-    pub(crate) pads_keys: bool,
+    /// How keys are written.
+    pub(crate) key_style: KeyStyle,
     /// What `a=rtcp` is to say.
     pub(crate) rtcp_attribute: RtcpAttribute,
     /// Leave this mark, by which we know the description if it comes by again.
@@ -62,7 +62,7 @@ pub(crate) enum RtcpAttribute {
 }
 
 /// What becomes of one media section.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Section {
     /// The receiver is not told of it.
     Hide,
@@ -78,23 +78,27 @@ pub(crate) enum Section {
         rtcp_port: u16,
         /// Say that RTCP may come to the port of RTP.
         rtcp_mux: bool,
-        /// Which profile the other party is told of.
-        feedback: Feedback,
+        /// Which profile the other party is told of. `None`: as it is written.
+        profile: Option<&'static [u8]>,
+        /// Which keys.
+        keys: SectionKeys,
         /// Headers of extensions may be of both kinds.
         mixes_extensions: bool,
     },
 }
 
-/// Whether a profile of RTP is to be one with feedback (RFC 4585).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Feedback {
-    /// As it is written.
+/// Which keys of SRTP the other party is told of.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum SectionKeys {
+    /// Those that are written.
     #[default]
     AsWritten,
-    /// `RTP/AVPF` and the like.
-    With,
-    /// `RTP/AVP` and the like.
-    Without,
+    /// These.
+    Ours {
+        lines: Vec<KeyLine>,
+        /// What is said of a handshake is left there.
+        keeps_handshake: bool,
+    },
 }
 
 /// The description that `sdp` becomes.
@@ -102,7 +106,7 @@ pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
     let mut writer = Writer::new(sdp, rewrite);
     writer.session();
     for (media, section) in sdp.media.iter().zip(rewrite.sections) {
-        match *section {
+        match section {
             Section::Hide => {}
             Section::Keep => writer.kept(media),
             Section::Refuse => writer.refused(media),
@@ -110,14 +114,15 @@ pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
                 port,
                 rtcp_port,
                 rtcp_mux,
-                feedback,
+                profile,
+                keys,
                 mixes_extensions,
             } if media.transport == Transport::Rtp => {
-                writer.feedback = feedback;
-                writer.mixes_extensions = mixes_extensions;
-                writer.rtp(media, port, rtcp_port, rtcp_mux);
+                writer.profile = *profile;
+                writer.mixes_extensions = *mixes_extensions;
+                writer.rtp(media, *port, (*rtcp_port, *rtcp_mux), keys);
             }
-            Section::Relay { port, .. } => writer.datagrams(media, port),
+            Section::Relay { port, .. } => writer.datagrams(media, *port),
         }
     }
     writer.out
@@ -129,7 +134,8 @@ struct Writer<'a> {
     rewrite: &'a Rewrite<'a>,
     /// The kind of the section being written; `None`: the session part.
     kind: Option<&'a [u8]>,
-    feedback: Feedback,
+    /// The profile that the next `m=` gets.
+    profile: Option<&'static [u8]>,
     mixes_extensions: bool,
     /// Where the relay receives, as `c=` says it.
     address: Vec<u8>,
@@ -142,7 +148,7 @@ impl<'a> Writer<'a> {
             sdp,
             rewrite,
             kind: None,
-            feedback: Feedback::AsWritten,
+            profile: None,
             mixes_extensions: false,
             address: address_field(rewrite.address),
             out: Vec::with_capacity(sdp.bytes.len() + 256),
@@ -204,7 +210,7 @@ impl<'a> Writer<'a> {
     }
 
     /// RTP and RTCP.
-    fn rtp(&mut self, media: &'a Media, port: u16, rtcp_port: u16, is_mux: bool) {
+    fn rtp(&mut self, media: &'a Media, port: u16, rtcp: (u16, bool), keys: &SectionKeys) {
         let block = &media.block;
         self.head(media, port);
         self.places(block, Place::Unknown..=Place::Label);
@@ -224,9 +230,9 @@ impl<'a> Writer<'a> {
             let direction = self.sdp.direction(media).name();
             self.text(&[b"a=", direction.as_bytes()]);
         }
-        self.rtcp(rtcp_port, is_mux);
-        self.keys(block);
-        self.places(block, Place::Setup..=Place::PtimeMax);
+        self.rtcp(rtcp.0, rtcp.1);
+        self.keys(block, keys);
+        self.places(block, Place::Ptime..=Place::PtimeMax);
         self.added();
     }
 
@@ -279,10 +285,10 @@ impl<'a> Writer<'a> {
     fn media_line(&mut self, media: &Media, port: u16) {
         let before = self.sdp.text(&(media.line.start..media.port_field.start));
         let protocol = self.sdp.text(&media.protocol);
-        let protocol = profile::rewritten(protocol, std::mem::take(&mut self.feedback));
+        let protocol = self.profile.take().unwrap_or(protocol);
         let formats = self.sdp.text(&media.formats);
         let port = Digits::of(port);
-        self.line(&[before, port.as_bytes(), b" ", &protocol, b" ", formats]);
+        self.line(&[before, port.as_bytes(), b" ", protocol, b" ", formats]);
     }
 
     fn connection(&mut self, address: IpAddr) {
@@ -412,9 +418,32 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Keys of SRTP. What fills their last octets up says nothing, and the peer leaves it out.
-    fn keys(&mut self, block: &Block) {
-        if self.rewrite.pads_keys || !block.has(Place::Crypto) {
+    /// Keys of SRTP, and what is said of a handshake. What fills the last octets of keys up says
+    /// nothing, and the peer leaves it out.
+    fn keys(&mut self, block: &Block, keys: &SectionKeys) {
+        let keeps_handshake = match keys {
+            SectionKeys::Ours {
+                lines,
+                keeps_handshake,
+            } => {
+                for line in lines {
+                    let text = line.write(self.rewrite.key_style);
+                    self.text(&[b"a=", &text]);
+                }
+                *keeps_handshake
+            }
+            SectionKeys::AsWritten => {
+                self.foreign_keys(block);
+                true
+            }
+        };
+        if keeps_handshake {
+            self.places(block, Place::Setup..=Place::TlsId);
+        }
+    }
+
+    fn foreign_keys(&mut self, block: &Block) {
+        if self.rewrite.key_style.is_padded || !block.has(Place::Crypto) {
             return self.places(block, Place::Crypto..=Place::Crypto);
         }
         for line in block.lines.iter().filter(|it| it.place == Place::Crypto) {
@@ -423,9 +452,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// All attributes in the order that they came in, but ways around the relay. Candidates name
-    /// such, and it does not speak ICE itself: without them the parties use the address in `c=`,
-    /// which is the relay's.
+    /// All attributes in the order that they came in, but ways around the relay: candidates name
+    /// such.
     fn attributes(&mut self, block: &'a Block) {
         for line in &block.lines {
             let is_ours = matches!(line.place, Place::Bundle | Place::Ice | Place::Rtcp);
@@ -502,7 +530,7 @@ fn without_one_channel<'t>(word: &[u8], text: &'t [u8]) -> &'t [u8] {
 }
 
 impl Block {
-    fn has(&self, place: Place) -> bool {
+    pub(super) fn has(&self, place: Place) -> bool {
         self.places & place.bit() != 0
     }
 }

@@ -1,5 +1,6 @@
-//! What a section says of RTCP and of header extensions.
+//! What a section says of RTCP, of header extensions and of keys.
 
+use super::keys::{KEYS_MAX, KeyLine};
 use super::parse::{Line, Media, Place, Sdp};
 
 /// Says that headers of extensions may be of both kinds (RFC 8285 §6).
@@ -18,6 +19,26 @@ impl Sdp<'_> {
         let mut lines = media.block.lines.iter();
         let mixes = media.block.lines.iter().chain(&self.session.block.lines);
         lines.any(|it| self.is_extension(it)) && !mixes.into_iter().any(|it| self.is_mixed(it))
+    }
+
+    /// The keys of SRTP that a section names, as far as they can be used.
+    pub(crate) fn keys(&self, media: &Media) -> Vec<KeyLine> {
+        if !media.block.has(Place::Crypto) {
+            return Vec::new();
+        }
+        let lines = media.block.lines.iter();
+        let lines = lines.filter(|it| it.place == Place::Crypto);
+        let arguments = lines.filter_map(|it| self.text(&it.text).strip_prefix(b"a=crypto:"));
+        arguments
+            .take(KEYS_MAX)
+            .filter_map(KeyLine::parse)
+            .collect()
+    }
+
+    /// Whether keys can be agreed on with a handshake (DTLS, RFC 5763).
+    pub(crate) fn has_fingerprint(&self, media: &Media) -> bool {
+        let blocks = [&media.block, &self.session.block];
+        blocks.into_iter().any(|it| it.has(Place::Fingerprint))
     }
 
     pub(super) fn is_mixed(&self, line: &Line) -> bool {

@@ -30,7 +30,7 @@ fn plain() -> Rewrite<'static> {
         replace_zero: false,
         keeps_direction: false,
         strips_extensions: false,
-        pads_keys: false,
+        key_style: KeyStyle::default(),
         rtcp_attribute: RtcpAttribute::Port,
         loop_mark: None,
         manipulation: Manipulation::default(),
@@ -43,7 +43,8 @@ fn relay(port: u16) -> Section {
         port,
         rtcp_port: port + 1,
         rtcp_mux: false,
-        feedback: Feedback::AsWritten,
+        profile: None,
+        keys: SectionKeys::AsWritten,
         mixes_extensions: false,
     }
 }
@@ -202,9 +203,12 @@ fn what_fills_keys_up_is_left_out_unless_it_is_asked_for() {
     let text: Vec<_> = head.iter().chain(&said).map(String::as_str).collect();
     let text = lines(&text);
     let sdp = Sdp::parse(text.as_bytes()).unwrap();
-    for (pads_keys, expected) in [(false, &expected), (true, &said)] {
+    for (is_padded, expected) in [(false, &expected), (true, &said)] {
         let changes = Rewrite {
-            pads_keys,
+            key_style: KeyStyle {
+                is_padded,
+                has_lifetime: false,
+            },
             sections: &[relay(30_000)],
             ..plain()
         };
@@ -392,13 +396,14 @@ fn ways_around_the_relay_are_taken_out() {
 fn mux_is_added_or_taken_out_as_agreed() {
     let text = lines(&["v=0", "c=IN IP4 192.0.2.10", "m=audio 4000 RTP/AVP 0"]);
     let muxed = Section::Relay {
-        feedback: Feedback::AsWritten,
+        profile: None,
+        keys: SectionKeys::AsWritten,
         mixes_extensions: false,
         port: 30_000,
         rtcp_port: 30_000,
         rtcp_mux: true,
     };
-    let with = rewrite_all(&text, &[muxed]);
+    let with = rewrite_all(&text, std::slice::from_ref(&muxed));
     assert!(with.ends_with("a=rtcp:30000\r\na=rtcp-mux\r\n"), "{with}");
     assert_eq!(rewrite_all(&with, &[muxed]), with);
     let without = rewrite_all(&with, &[relay(30_000)]);
@@ -625,13 +630,15 @@ fn headers_of_extensions_may_be_of_both_kinds_where_nobody_minds() {
             port,
             rtcp_port,
             rtcp_mux,
-            feedback,
+            profile,
+            keys,
             ..
         } => Section::Relay {
             port,
             rtcp_port,
             rtcp_mux,
-            feedback,
+            profile,
+            keys,
             mixes_extensions,
         },
         other => other,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
-    Answer, CallKey, CallRecord, CallStats, Command, CommandError, EndpointStats, Event, Failure,
-    Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Play, Port,
+    Answer, CallKey, CallRecord, CallStats, Command, CommandError, Crypto, EndpointStats, Event,
+    Failure, Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Play, Port,
     PortPartition, Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding, WorkerId,
     WorkerStats,
 };
@@ -32,6 +32,8 @@ pub(crate) struct SimEndpoint {
     pub(crate) sinks: Vec<Sink>,
     pub(crate) on_rtcp: OnRtcp,
     pub(crate) playing: Option<Play>,
+    /// Those of who is there, and those that it was told.
+    pub(crate) keys: (Option<Crypto>, Option<Crypto>),
 }
 
 /// One call of the simulated relay.
@@ -219,9 +221,18 @@ impl SimRelay {
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
             Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
             Command::TellReports { enabled } => self.tells_reports = enabled,
-            Command::SetCrypto { .. } | Command::SetIce { .. } => {
-                return refused(Refusal::Unsupported);
+            Command::SetCrypto {
+                call,
+                port,
+                receive,
+                send,
+            } => {
+                for crypto in receive.iter().chain(&send) {
+                    crypto.check().map_err(CommandError::Refused)?;
+                }
+                self.endpoint(call, port)?.keys = (receive, send);
             }
+            Command::SetIce { .. } => return refused(Refusal::Unsupported),
             Command::Play { call, port, play } => {
                 if self.is_overloaded {
                     return refused(Refusal::Overload);

@@ -120,6 +120,7 @@ impl<'a> Negotiation<'a> {
             self.key_log.map(|place| place.to_string()),
         );
         optional(to, "digit", self.digit.map(treat::name_of));
+        self.write_srtp(to);
         to.push(&b"sdp"[..], self.sdp);
     }
 }

@@ -4,7 +4,7 @@ mod spellings;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{CodecDirective, Message, ParseError};
+use crate::{CodecDirective, Message, ParseError, SdesWord};
 
 fn parse<T>(body: &[u8], check: impl FnOnce(Result<Request<'_>, RequestError>) -> T) -> T {
     let document = Value::parse(body).unwrap();
@@ -181,6 +181,18 @@ fn codecs(codec: Option<&'static [u8]>) -> Codecs<'static> {
     codecs
 }
 
+fn suites(words: Words<SdesWord>, count: Option<u8>) -> Sdes<'static> {
+    const NAMES: [&[u8]; 3] = [b"AEAD_AES_256_GCM", b"AES_CM_128_HMAC_SHA1_80", b"x"];
+    let count = usize::from(count.unwrap_or(0) % 4);
+    Sdes {
+        words,
+        only: NAMES[..count].to_vec(),
+        no: NAMES[count..].to_vec(),
+        order: NAMES[..count].to_vec(),
+        offerer_order: NAMES[count..].to_vec(),
+    }
+}
+
 fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
     let tag = || prop::sample::select(&TAGS[..]);
     let names = (
@@ -191,6 +203,8 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         tag(),
     );
     let sets = (
+        any_words(),
+        any_words(),
         any_words(),
         any_words(),
         any_words(),
@@ -240,6 +254,8 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             digit: numbers.0.map(|digit| digit % 16),
             generate_rtcp: one_of.6,
             key_log: addresses.0.map(|address| (address, 9_999).into()),
+            sdes: suites(sets.6, numbers.0),
+            osrtp: sets.5,
         },
     )
 }

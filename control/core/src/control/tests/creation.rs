@@ -2,7 +2,7 @@
 
 use control_ng::{
     AddressFamily, CodecDirective, Codecs, Command, Connect, Create, Delete, Medium, Negotiation,
-    Party, Query, RtcpMux, Senders, Words,
+    Party, Query, RtcpMux, Sdes, SdesWord, Senders, Words,
 };
 use proptest::prelude::*;
 use relay_wire::Codec;
@@ -221,8 +221,14 @@ fn what_cannot_be_said_is_refused() {
         }],
         ..create("a")
     };
+    let without_keys = Sdes {
+        words: Words::default().with(SdesWord::Off),
+        ..Sdes::default()
+    };
+    let mut without = secret(b"RTP/SAVP");
+    without.party.sdes = without_keys;
     for create in [
-        secret(b"RTP/SAVP"),
+        without,
         secret(b"UDP/TLS/RTP/SAVPF"),
         of_kind(b"a b"),
         of_kind(b"x\r\na=y"),
@@ -237,7 +243,7 @@ fn what_cannot_be_said_is_refused() {
     let answer = Negotiation::new(b"c2", b"a", text.as_bytes());
     let reason = sim.refusal(&Command::CreateAnswer(answer));
     assert_eq!(reason, "Unknown call-id");
-    // Keys of SRTP are not kept.
+    // Keys that nobody here knows are not kept.
     let secure = text.replace("RTP/AVP", "RTP/SAVP");
     sim.offer("c3", "a", &secure);
     sim.answer("c3", "a", "b", &secure);
@@ -470,4 +476,28 @@ proptest! {
         // Those that the request names come on top, and there are none now.
         prop_assert_eq!(again, text);
     }
+}
+
+#[test]
+fn a_party_may_be_offered_keys() {
+    let mut sim = Sim::new();
+    let mut secret = create("a");
+    secret.party.transport_protocol = Some(b"RTP/SAVP");
+    let offered = created(&mut sim, secret.clone());
+    assert!(line(&offered, "m=").contains(" RTP/SAVP "), "{offered}");
+    assert_eq!(offered.matches("\r\na=crypto:").count(), 12, "{offered}");
+    let key = "a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+    let text = sdp(ALICE, 4_000).replace("RTP/AVP", "RTP/SAVP") + key + "\r\n";
+    let answer = Negotiation::new(b"c1", b"a", text.as_bytes());
+    sim.ask(&Command::CreateAnswer(answer), |reply| {
+        assert!(reply.is_ok(), "{:?}", reply.error_reason());
+    });
+    let again = Create {
+        party: Negotiation::new(b"c1", b"a", b""),
+        ..Create::default()
+    };
+    let again = created(&mut sim, again);
+    let told = line(&offered, "a=crypto:7 ");
+    let told_again: Vec<_> = again.lines().filter(|it| it.contains("crypto:")).collect();
+    assert_eq!(told_again, [told]);
 }

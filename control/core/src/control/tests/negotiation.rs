@@ -703,6 +703,8 @@ fn what_is_asked_for_and_not_done_is_noted() {
     sim.negotiate(&Command::Offer(profile(b"RTP/AVP")));
     assert_eq!(sim.control.counters().unheeded, 0, "it is so already");
     sim.negotiate(&Command::Offer(profile(b"RTP/SAVP")));
+    assert_eq!(sim.control.counters().unheeded, 0, "there are keys for it");
+    sim.negotiate(&Command::Offer(profile(b"UDP/TLS/RTP/SAVPF")));
     assert!(sim.notices.iter().any(|notice| matches!(
         notice,
         Notice::Unheeded { names, .. } if names == "transport protocol"

@@ -1,0 +1,393 @@
+//! Keys of SRTP in offers and answers (RFC 4568), and what the relay does with them.
+
+use control_ng::{Command, Flag, Flags, Negotiation, Osrtp, Sdes, SdesWord, Words};
+use relay_wire::{Crypto, CryptoSuite};
+
+use crate::sdp::KeyLine;
+use crate::tests::{Sim, port, sdp};
+
+const CALLER: &str = "192.0.2.10";
+const CALLEE: &str = "198.51.100.20";
+
+const ALICE: &str = "AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+const BOB: &str = "AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
+const BOB_SHORT: &str = "AES_CM_128_HMAC_SHA1_32 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
+
+fn with_keys(sdp: &str, profile: &str, keys: &[String]) -> String {
+    let lines = keys.iter().map(|it| format!("a=crypto:{it}\r\n"));
+    sdp.replace("RTP/AVP", profile) + &lines.collect::<String>()
+}
+
+fn caller(profile: &str, keys: &[String]) -> String {
+    with_keys(&sdp(CALLER, 4_000), profile, keys)
+}
+
+fn callee(profile: &str, keys: &[String]) -> String {
+    with_keys(&sdp(CALLEE, 5_000), profile, keys)
+}
+
+fn one(tag: u32, key: &str) -> Vec<String> {
+    vec![format!("{tag} {key}")]
+}
+
+fn offer<'a>(sdp: &'a str) -> Negotiation<'a> {
+    Negotiation::new(b"c1", b"alice", sdp.as_bytes())
+}
+
+fn answer<'a>(sdp: &'a str) -> Negotiation<'a> {
+    offer(sdp).to_tag(b"bob")
+}
+
+/// The lines of keys, as far as they can be read.
+fn keys(sdp: &str) -> Vec<KeyLine> {
+    let lines = sdp.lines().filter_map(|it| it.strip_prefix("a=crypto:"));
+    lines
+        .map(|it| KeyLine::parse(it.as_bytes()).expect(it))
+        .collect()
+}
+
+fn key(text: &str) -> Crypto {
+    KeyLine::parse(format!("1 {text}").as_bytes())
+        .unwrap()
+        .crypto
+}
+
+fn profile(sdp: &str) -> &str {
+    let media = sdp.lines().find(|it| it.starts_with("m=")).unwrap();
+    media.split(' ').nth(2).unwrap()
+}
+
+/// What an endpoint and that of its RTCP decrypt and encrypt with.
+fn at(sim: &mut Sim, port: u16) -> (Option<Crypto>, Option<Crypto>) {
+    let keys = sim.relay.at(port).keys.clone();
+    assert_eq!(sim.relay.at(port + 1).keys, keys, "RTCP has the same");
+    keys
+}
+
+#[test]
+fn who_encrypts_talks_to_who_does_not() {
+    let mut sim = Sim::new();
+    let plain = caller("RTP/SAVP", &one(1, ALICE));
+    let plain = Negotiation {
+        transport_protocol: Some(b"RTP/AVP"),
+        ..offer(&plain)
+    };
+    let to_callee = sim.negotiate(&Command::Offer(plain));
+    assert_eq!(
+        (profile(&to_callee), keys(&to_callee).len()),
+        ("RTP/AVP", 0)
+    );
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &[]));
+    assert_eq!(profile(&to_caller), "RTP/SAVP");
+    let told = keys(&to_caller);
+    assert_eq!((told.len(), told[0].tag), (1, 1));
+    assert_eq!(told[0].crypto.suite, CryptoSuite::AesCm128HmacSha1_80);
+    let expected = (Some(key(ALICE)), Some(told[0].crypto.clone()));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), expected);
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), (None, None));
+}
+
+#[test]
+fn who_does_not_encrypt_talks_to_who_does() {
+    let mut sim = Sim::new();
+    let plain = caller("RTP/AVP", &[]);
+    let secret = Negotiation {
+        transport_protocol: Some(b"RTP/SAVP"),
+        ..offer(&plain)
+    };
+    let to_callee = sim.negotiate(&Command::Offer(secret));
+    let told = keys(&to_callee);
+    let suites: Vec<_> = told.iter().map(|it| it.crypto.suite).collect();
+    assert_eq!(suites, CryptoSuite::ALL);
+    // Nothing leaves in clear for who is to encrypt, and the other way round.
+    let callee_port = port(&to_callee, 0);
+    assert_eq!(sim.relay.at(callee_port).rtp, None);
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(7, BOB)));
+    assert_eq!(
+        (profile(&to_caller), keys(&to_caller).len()),
+        ("RTP/AVP", 0)
+    );
+    let expected = (Some(key(BOB)), Some(told[6].crypto.clone()));
+    assert_eq!(at(&mut sim, callee_port), expected);
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), (None, None));
+    assert!(sim.relay.at(callee_port).rtp.is_some());
+}
+
+#[test]
+fn who_have_each_others_keys_are_left_alone() {
+    for recrypts in [false, true] {
+        let flags = if recrypts {
+            Flags::default().with(Flag::Recrypt)
+        } else {
+            Flags::default()
+        };
+        let mut sim = Sim::new();
+        let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+        let offered = Negotiation {
+            flags,
+            ..offer(&sdp_in)
+        };
+        let to_callee = sim.negotiate(&Command::Offer(offered));
+        let told = keys(&to_callee);
+        assert_eq!((told.len(), &told[0].crypto), (12, &key(ALICE)));
+        let tags: Vec<_> = told.iter().map(|it| it.tag).collect();
+        assert_eq!(tags, (1..=12).collect::<Vec<_>>());
+        let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(1, BOB)));
+        assert_eq!(keys(&to_caller)[0].crypto, key(BOB));
+        let both = |one, other| recrypts.then(|| (key(one), key(other))).unzip();
+        assert_eq!(at(&mut sim, port(&to_caller, 0)), both(ALICE, BOB));
+        assert_eq!(at(&mut sim, port(&to_callee, 0)), both(BOB, ALICE));
+    }
+}
+
+#[test]
+fn who_takes_another_suite_is_encrypted_for_anew() {
+    let mut sim = Sim::new();
+    let to_callee = sim.offer("c1", "alice", &caller("RTP/SAVP", &one(1, ALICE)));
+    let told = keys(&to_callee).swap_remove(7);
+    let sdp_in = callee("RTP/SAVP", &one(told.tag, BOB_SHORT));
+    let to_caller = sim.answer("c1", "alice", "bob", &sdp_in);
+    let own = keys(&to_caller).swap_remove(0);
+    assert_eq!((own.tag, own.crypto.suite), (1, key(ALICE).suite));
+    assert_ne!(own.crypto.key_and_salt, key(BOB).key_and_salt);
+    let expected = (Some(key(BOB_SHORT)), Some(told.crypto));
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), expected);
+    let expected = (Some(key(ALICE)), Some(own.crypto));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), expected);
+}
+
+#[test]
+fn keys_stay_when_the_same_is_offered_again_and_until_something_else_is_agreed_on() {
+    let mut sim = Sim::new();
+    let plain = caller("RTP/AVP", &[]);
+    let offered = || Negotiation {
+        transport_protocol: Some(b"RTP/SAVP"),
+        ..offer(&plain)
+    };
+    let to_callee = sim.negotiate(&Command::Offer(offered()));
+    let said = callee("RTP/SAVP", &one(7, BOB));
+    sim.answer("c1", "alice", "bob", &said);
+    let number = port(&to_callee, 0);
+    let before = at(&mut sim, number);
+    let again = sim.negotiate(&Command::Offer(offered().to_tag(b"bob")));
+    assert_eq!(at(&mut sim, number), before, "an offer changes nothing yet");
+    assert_eq!(Some(keys(&again)[0].crypto.clone()), before.1);
+    sim.answer("c1", "alice", "bob", &said);
+    assert_eq!(at(&mut sim, number), before);
+    // The other way round, too: it is told what it was told.
+    let to_caller = sim.reoffer("c1", "bob", "alice", &said);
+    assert_eq!(
+        (profile(&to_caller), keys(&to_caller).len()),
+        ("RTP/AVP", 0)
+    );
+    let to_callee = sim.answer("c1", "bob", "alice", &plain);
+    assert_eq!(profile(&to_callee), "RTP/SAVP");
+    assert_eq!(Some(keys(&to_callee)[0].crypto.clone()), before.1);
+    assert_eq!(at(&mut sim, number), before);
+    let declined = sim.negotiate(&Command::Offer(offered().to_tag(b"bob")));
+    sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &[]));
+    assert_eq!(at(&mut sim, port(&declined, 0)), (None, None));
+}
+
+#[test]
+fn keys_outlive_control() {
+    let mut sim = Sim::new();
+    let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+    let plain = Negotiation {
+        transport_protocol: Some(b"RTP/AVP"),
+        ..offer(&sdp_in)
+    };
+    sim.negotiate(&Command::Offer(plain.clone()));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &[]));
+    let number = port(&to_caller, 0);
+    let before = at(&mut sim, number);
+    sim.restart_control();
+    assert_eq!(at(&mut sim, number), before);
+    sim.negotiate(&Command::Offer(plain.clone().to_tag(b"bob")));
+    let again = sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &[]));
+    assert_eq!(keys(&again), keys(&to_caller));
+    assert_eq!(at(&mut sim, number), before);
+    sim.restart_relay();
+    assert_eq!(
+        at(&mut sim, number),
+        before,
+        "in a relay that knows nothing"
+    );
+}
+
+#[test]
+fn suites_are_left_out_and_put_in_order() {
+    let mut sim = Sim::new();
+    let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+    let offered = |sdes: Sdes<'static>| Negotiation {
+        sdes,
+        ..offer(&sdp_in)
+    };
+    let only = Sdes {
+        only: vec![b"AEAD_AES_256_GCM", b"nonsense"],
+        no: vec![b"AEAD_AES_256_GCM"],
+        ..Sdes::default()
+    };
+    let told = keys(&sim.negotiate(&Command::Offer(offered(only))));
+    assert_eq!(
+        (told.len(), told[0].crypto.suite),
+        (1, CryptoSuite::AeadAes256Gcm)
+    );
+    let mut sim = Sim::new();
+    let order = Sdes {
+        no: vec![b"NULL_HMAC_SHA1_80", b"NULL_HMAC_SHA1_32"],
+        order: vec![b"AES_CM_128_HMAC_SHA1_32", b"AES_CM_128_HMAC_SHA1_80"],
+        words: Words::default().with(SdesWord::Lifetime),
+        ..Sdes::default()
+    };
+    let to_callee = sim.negotiate(&Command::Offer(offered(order)));
+    let told = keys(&to_callee);
+    assert_eq!(told.len(), 10);
+    assert_eq!(told[0].crypto.suite, CryptoSuite::AesCm128HmacSha1_32);
+    assert_eq!(told[1].crypto, key(ALICE));
+    assert_eq!(to_callee.matches("|2^31").count(), 10);
+    let mut sim = Sim::new();
+    let no_new = Sdes {
+        words: Words::default().with(SdesWord::NoNew),
+        ..Sdes::default()
+    };
+    let told = keys(&sim.negotiate(&Command::Offer(offered(no_new))));
+    assert_eq!(told.len(), 1);
+}
+
+#[test]
+fn parameters_are_asked_for_in_offers() {
+    let mut sim = Sim::new();
+    let plain = caller("RTP/AVP", &[]);
+    let offered = Negotiation {
+        transport_protocol: Some(b"RTP/SAVP"),
+        sdes: Sdes {
+            words: Words::default().with(SdesWord::UnencryptedSrtcp),
+            ..Sdes::default()
+        },
+        ..offer(&plain)
+    };
+    for line in keys(&sim.negotiate(&Command::Offer(offered))) {
+        let crypto = line.crypto;
+        assert_eq!(crypto.rtcp_is_clear, !crypto.suite.is_aead());
+        assert!(!crypto.rtp_is_clear && !crypto.rtp_is_unauthenticated);
+    }
+}
+
+#[test]
+fn srtp_that_may_be_declined_is() {
+    for (osrtp, told) in [
+        (Words::default(), 0),
+        (Words::default().with(Osrtp::Accept), 1),
+    ] {
+        let mut sim = Sim::new();
+        let to_callee = sim.offer("c1", "alice", &caller("RTP/AVP", &one(1, ALICE)));
+        assert_eq!(
+            (profile(&to_callee), keys(&to_callee).len()),
+            ("RTP/AVP", 12)
+        );
+        let declined = callee("RTP/AVP", &[]);
+        let declined = Negotiation {
+            osrtp,
+            ..answer(&declined)
+        };
+        let to_caller = sim.negotiate(&Command::Answer(declined));
+        assert_eq!(
+            (profile(&to_caller), keys(&to_caller).len()),
+            ("RTP/AVP", told)
+        );
+        let number = port(&to_caller, 0);
+        assert_eq!(at(&mut sim, number).0, (told == 1).then(|| key(ALICE)));
+        assert!(sim.relay.at(number).rtp.is_some());
+        assert_eq!(at(&mut sim, port(&to_callee, 0)), (None, None));
+    }
+}
+
+#[test]
+fn srtp_that_may_be_declined_is_offered_and_taken() {
+    let mut sim = Sim::new();
+    let plain = caller("RTP/AVP", &[]);
+    let offered = Negotiation {
+        osrtp: Words::default().with(Osrtp::Offer),
+        ..offer(&plain)
+    };
+    let to_callee = sim.negotiate(&Command::Offer(offered));
+    assert_eq!(
+        (profile(&to_callee), keys(&to_callee).len()),
+        ("RTP/AVP", 12)
+    );
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &one(7, BOB)));
+    assert_eq!(
+        (profile(&to_caller), keys(&to_caller).len()),
+        ("RTP/AVP", 0)
+    );
+    let expected = (Some(key(BOB)), Some(keys(&to_callee)[6].crypto.clone()));
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), expected);
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), (None, None));
+}
+
+#[test]
+fn keys_that_nobody_asked_for_are_not_taken() {
+    let mut sim = Sim::new();
+    let to_callee = sim.offer("c1", "alice", &caller("RTP/AVP", &[]));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &one(1, BOB)));
+    assert_eq!(
+        (profile(&to_caller), keys(&to_caller).len()),
+        ("RTP/AVP", 0)
+    );
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), (None, None));
+    assert!(sim.relay.at(port(&to_callee, 0)).rtp.is_some());
+}
+
+#[test]
+fn what_cannot_be_read_passes_as_it_is() {
+    let unknown = "a=crypto:1 AES_CM_512_HMAC_SHA1_80 inline:abc";
+    let handshake = "a=setup:actpass\r\na=fingerprint:sha-256 AA";
+    for (profile_in, secret) in [("RTP/SAVP", unknown), ("UDP/TLS/RTP/SAVPF", handshake)] {
+        let mut sim = Sim::new();
+        let sdp_in = caller(profile_in, &[]) + secret + "\r\n";
+        let plain = Negotiation {
+            transport_protocol: Some(b"RTP/AVP"),
+            ..offer(&sdp_in)
+        };
+        let to_callee = sim.negotiate(&Command::Offer(plain));
+        assert_eq!(profile(&to_callee), profile_in);
+        assert!(to_callee.contains(secret), "{to_callee}");
+        let said = callee(profile_in, &[]) + secret + "\r\n";
+        let to_caller = sim.answer("c1", "alice", "bob", &said);
+        assert!(to_caller.contains(secret), "{to_caller}");
+        let number = port(&to_caller, 0);
+        assert_eq!(at(&mut sim, number), (None, None));
+        assert!(sim.relay.at(number).rtp.is_some());
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_left_out_of_what_is_known() {
+    let mut sim = Sim::new();
+    let both = [
+        "1 AES_CM_512_HMAC_SHA1_80 inline:abc".to_owned(),
+        format!("2 {ALICE}"),
+        String::new(),
+    ];
+    let to_callee = sim.offer("c1", "alice", &caller("RTP/SAVP", &both));
+    let told = keys(&to_callee);
+    assert_eq!((told.len(), told[0].tag), (12, 2));
+}
+
+#[test]
+fn who_is_to_hear_more_than_the_other_party_is_encrypted_for() {
+    let mut sim = Sim::new();
+    let to_callee = sim.offer("c1", "alice", &caller("RTP/SAVP", &one(1, ALICE)));
+    let said = callee("RTP/SAVP", &one(1, BOB));
+    let to_caller = sim.answer("c1", "alice", "bob", &said);
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), (None, None));
+    let reports = caller("RTP/SAVP", &one(1, ALICE));
+    let reports = offer(&reports).to_tag(b"bob").flag(Flag::GenerateRtcp);
+    sim.negotiate(&Command::Offer(reports));
+    sim.answer("c1", "alice", "bob", &said);
+    let expected = (Some(key(ALICE)), Some(key(BOB)));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), expected);
+    let expected = (Some(key(BOB)), Some(key(ALICE)));
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), expected);
+}

@@ -1,0 +1,213 @@
+//! By which profile, and with which keys of SRTP, a party is told of a medium.
+//!
+//! A profile is what `m=` says, and whether there are keys although it does not say so (RFC 8643).
+//! Where the sender can be read, being clear or having named keys that can be used, the receiver may
+//! get another one. Where it cannot (DTLS, or keys of a kind that nobody here knows), all is passed
+//! on as it is, and the parties see to it.
+
+use control_ng::{Flag, Negotiation, Osrtp, SdesWord};
+
+use super::wanted::{accepts_profile, profile_wanted};
+use super::{Negotiator, Refusal};
+use crate::call::{CallState, LegId, Stream};
+use crate::lean::Word;
+use crate::profile;
+use crate::sdp::{KeyLine, SectionKeys};
+use crate::srtp::{KeyWishes, Srtp};
+
+/// Who says something of a medium, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parties {
+    pub(super) sender: LegId,
+    pub(super) receiver: LegId,
+    pub(super) index: usize,
+    /// The sender would agree on keys with a handshake, too.
+    pub(super) has_fingerprint: bool,
+}
+
+/// What the receiver is told: its profile, if that is not the one that is written, and keys.
+type Told = (Option<&'static [u8]>, SectionKeys);
+
+/// A profile, and whether there are keys though it does not say so.
+pub(super) type Profile = (Word, bool);
+
+impl Stream {
+    pub(super) fn profile(&self) -> Profile {
+        (self.protocol.clone(), self.srtp.is_optional)
+    }
+
+    /// Whether the relay can read what the party sends, as soon as keys are agreed on.
+    fn can_be_read(&self) -> bool {
+        !self.is_secure() || !self.srtp.said.is_empty()
+    }
+}
+
+/// Notes which keys who wrote a description has named.
+pub(super) fn hear(stream: &mut Stream, lines: Vec<KeyLine>, negotiation: &Negotiation<'_>) {
+    let is_plain = is_plain(&stream.protocol);
+    let can_have_keys = is_plain || profile::is_secure(&stream.protocol);
+    let lines = if can_have_keys { lines } else { Vec::new() };
+    if lines.is_empty() && *stream.srtp == Srtp::default() {
+        return;
+    }
+    let is_optional = is_plain && !lines.is_empty();
+    let wishes = KeyWishes::answer(&negotiation.sdes);
+    stream.srtp.change(|it| {
+        it.is_optional = is_optional;
+        it.hear(lines, &wishes);
+    });
+}
+
+impl Negotiator<'_> {
+    /// What the receiver of an offer is told. `is_same`: the sender has the profile that it had when
+    /// the receiver was told of it before.
+    pub(super) fn offer_keys(
+        &mut self,
+        state: &mut CallState,
+        offer: &Negotiation<'_>,
+        parties: Parties,
+        is_same: bool,
+    ) -> Result<Told, Refusal> {
+        note_recrypt(state, offer);
+        let wishes = KeyWishes::offer(&offer.sdes);
+        let osrtp = offer.osrtp;
+        let offers_osrtp = osrtp.has(Osrtp::Offer) || osrtp.has(Osrtp::OfferRfc);
+        let may_offer = !offer.sdes.words.has(SdesWord::Off);
+        let prefers = offer.sdes.words.has(SdesWord::Prefer);
+        let rng = &mut *self.rng;
+        between(state, parties, |sender, receiver| {
+            let wanted = profile_wanted(offer);
+            let target = wanted.or_else(|| is_same.then_some(&receiver.protocol[..]));
+            let may_encrypt = may_offer || sender.is_secure();
+            let target = target.filter(|it| may_encrypt || !profile::is_secure(it));
+            let profile = profile::written(&sender.protocol, target, sender.can_be_read());
+            let was_optional = receiver.srtp.is_optional && is_same;
+            receiver.protocol = profile.map_or_else(|| sender.protocol.clone(), Word::from);
+            let is_clear = !profile::is_secure(&receiver.protocol);
+            let is_optional = if wanted.is_some() {
+                offers_osrtp
+            } else {
+                offers_osrtp || was_optional || (!is_same && sender.srtp.is_optional)
+            };
+            let can_add = sender.can_be_read() && may_encrypt && is_plain(&receiver.protocol);
+            let is_optional = is_optional && can_add;
+            // A handshake is the parties' own affair, and there is one to be had.
+            let leaves = !may_offer && parties.has_fingerprint && !is_clear;
+            let names_keys = (!is_clear || is_optional) && sender.can_be_read() && !leaves;
+            let lines = if names_keys {
+                receiver.srtp.change(|told| {
+                    sender
+                        .srtp
+                        .change(|said| Srtp::offer(said, told, &wishes, rng));
+                    told.is_optional = is_optional;
+                    told.told.clone()
+                })
+            } else {
+                sender.srtp.change(|it| it.reorder(&wishes));
+                receiver.srtp.change(Srtp::unsay);
+                Vec::new()
+            };
+            let keeps_handshake = !(prefers && names_keys) && is_clear != sender.is_secure();
+            (profile, told(sender, lines, keeps_handshake))
+        })
+    }
+
+    /// What who made an offer is told of the answer. `is_same`: the answer has the profile of the
+    /// offer that the answerer got.
+    pub(super) fn answer_keys(
+        &mut self,
+        state: &mut CallState,
+        answer: &Negotiation<'_>,
+        parties: Parties,
+        is_same: bool,
+    ) -> Result<Told, Refusal> {
+        note_recrypt(state, answer);
+        let wishes = KeyWishes::answer(&answer.sdes);
+        let osrtp = answer.osrtp;
+        let accepts_osrtp = osrtp.has(Osrtp::Accept) || osrtp.has(Osrtp::AcceptRfc);
+        let rng = &mut *self.rng;
+        between(state, parties, |sender, receiver| {
+            if sender.srtp.is_optional && sender.srtp.told.is_empty() {
+                // Keys that nobody has asked for.
+                sender.srtp.change(Srtp::forget);
+            }
+            let declines = receiver.srtp.is_optional && !sender.is_secure() && !is_same;
+            if declines && !accepts_osrtp {
+                receiver.srtp.change(Srtp::forget);
+            }
+            let wanted = profile_wanted(answer);
+            let accepts = accepts_profile(answer);
+            if wanted.is_some() || accepts {
+                let is_optional = accepts && sender.srtp.is_optional;
+                receiver.srtp.change(|it| it.is_optional = is_optional);
+            }
+            // An answer has the profile of the offer.
+            let target = wanted.or(Some(&receiver.protocol)).filter(|_| !accepts);
+            let is_foreign = sender.is_secure() && sender.srtp.said.is_empty();
+            let is_clear = !receiver.is_secure();
+            let profile = profile::written(&sender.protocol, target, !is_foreign || is_clear);
+            receiver.protocol = profile.map_or_else(|| sender.protocol.clone(), Word::from);
+            if !sender.is_secure() {
+                sender.srtp.change(Srtp::forget);
+            }
+            if !receiver.is_secure() {
+                receiver.srtp.change(Srtp::forget);
+            }
+            if is_foreign && receiver.is_secure() {
+                sender.srtp.change(Srtp::unsay);
+                receiver.srtp.change(Srtp::unsay);
+                return (profile, SectionKeys::AsWritten);
+            }
+            let lines = receiver.srtp.change(|offerer| {
+                sender
+                    .srtp
+                    .change(|it| Srtp::answer(it, offerer, &wishes, rng));
+                offerer.told.clone()
+            });
+            let has_keys = !lines.is_empty() || !sender.srtp.said.is_empty();
+            (profile, told(sender, lines, !has_keys))
+        })
+    }
+}
+
+/// Keys that are put in the place of those that are written.
+fn told(sender: &Stream, lines: Vec<KeyLine>, keeps_handshake: bool) -> SectionKeys {
+    if lines.is_empty() && sender.is_secure() && sender.srtp.said.is_empty() {
+        return SectionKeys::AsWritten;
+    }
+    SectionKeys::Ours {
+        lines,
+        keeps_handshake,
+    }
+}
+
+/// Whether keys may be named although the profile has none.
+fn is_plain(protocol: &[u8]) -> bool {
+    profile::is_like(protocol, b"RTP/AVP")
+}
+
+fn note_recrypt(state: &mut CallState, negotiation: &Negotiation<'_>) {
+    state.recrypts |= negotiation.flags.has(Flag::Recrypt);
+}
+
+/// Has one stream of two parties changed at once.
+fn between<R>(
+    state: &mut CallState,
+    parties: Parties,
+    change: impl FnOnce(&mut Stream, &mut Stream) -> R,
+) -> Result<R, Refusal> {
+    let mut take = |leg: LegId| {
+        let leg = state.leg_mut(leg)?;
+        Some(std::mem::take(leg.stream_mut(parties.index)))
+    };
+    let (sender, receiver) = (take(parties.sender), take(parties.receiver));
+    let mut sender = sender.ok_or(Refusal::Dialogue)?;
+    let mut receiver = receiver.ok_or(Refusal::Dialogue)?;
+    let result = change(&mut sender, &mut receiver);
+    for (leg, stream) in [(parties.sender, sender), (parties.receiver, receiver)] {
+        if let Some(leg) = state.leg_mut(leg) {
+            *leg.stream_mut(parties.index) = stream;
+        }
+    }
+    Ok(result)
+}
