@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
+use crate::ice::Ice;
 use crate::lean::{Address, Name, Names, Rare, Word};
 use crate::links::Links;
 use crate::profile;
@@ -171,6 +172,8 @@ pub(crate) struct Stream {
     pub(crate) payloads: Box<[Payload]>,
     /// Keys of the party's and of the relay's.
     pub(crate) srtp: Rare<Srtp>,
+    /// What was said of ICE.
+    pub(crate) ice: Rare<Ice>,
 }
 
 /// A port of the relay that a party was told of.
@@ -364,10 +367,12 @@ impl CallState {
     pub(crate) fn ports(&self) -> impl Iterator<Item = Port> {
         self.legs.iter().flat_map(|leg| {
             let ports = leg.streams.iter().flat_map(Stream::ports);
-            ports.map(|number| Port {
+            let others = leg.streams.iter().flat_map(|it| it.ice.others()).copied();
+            let own = ports.map(|number| Port {
                 interface: leg.interface,
                 number,
-            })
+            });
+            own.chain(others)
         })
     }
 }
@@ -470,6 +475,7 @@ impl Default for Stream {
             exchange: None,
             payloads: Box::default(),
             srtp: Rare::default(),
+            ice: Rare::default(),
         }
     }
 }

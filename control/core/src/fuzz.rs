@@ -28,6 +28,7 @@ pub fn sdp(data: &[u8]) {
                 profile: Some(b"RTP/AVPF"),
                 keys: SectionKeys::AsWritten,
                 mixes_extensions: true,
+                ice: Vec::new(),
             },
         })
         .collect();
@@ -40,6 +41,7 @@ pub fn sdp(data: &[u8]) {
         replace_zero: false,
         keeps_direction: false,
         strips_extensions: false,
+        is_lite: false,
         key_style: KeyStyle::default(),
         loop_mark: None,
         manipulation: Manipulation::default(),

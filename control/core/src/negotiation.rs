@@ -6,6 +6,7 @@
 
 mod alias;
 mod creation;
+mod ice;
 mod keepsake;
 mod keys;
 mod media;
@@ -18,7 +19,7 @@ mod writing;
 use std::borrow::Cow;
 use std::hash::Hasher;
 
-use control_ng::{Create, DtmfSecurity, Flag, Ice, KeyPolicy, Negotiation, Support};
+use control_ng::{Create, DtmfSecurity, Flag, KeyPolicy, Negotiation, Support};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use relay_wire::{Interface, Learning, Port, WorkerId};
@@ -308,10 +309,6 @@ pub(crate) fn is_loop(policy: &Policy, negotiation: &Negotiation<'_>) -> bool {
 /// What a request asks for that is not done (yet). The request is carried out without it.
 pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
     let wishes = [
-        (
-            matches!(negotiation.ice, Some(Ice::Force | Ice::ForceRelay)),
-            "ICE force",
-        ),
         (wants_other_profile(negotiation), "transport protocol"),
         (
             policy_of(negotiation).is_some_and(|it| policy_of_keys(it, 0).is_none()),

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use relay_wire::{
-    CallKey, Command, Filter, Learning, OnRtcp, Port, Route, Sink, SourceRules, Transcoding,
+    CallKey, Command, Filter, Ice, Learning, OnRtcp, Port, Route, Sink, SourceRules, Transcoding,
 };
 
 use crate::call::{CallState, Leg, Stream};
@@ -50,6 +50,8 @@ pub(crate) struct Endpoint {
     pub(crate) sinks: Vec<Sink>,
     /// What packets are decrypted and encrypted with. `None`: they are as they are.
     pub(crate) keys: Option<Box<Agreed>>,
+    /// How the peer is found by ICE.
+    pub(crate) ice: Option<Box<Ice>>,
 }
 
 /// Where packets that arrive at a port leave.
@@ -142,6 +144,9 @@ impl Plan {
             self.push_endpoint(endpoint, call, &mut commands);
         }
         for endpoint in &next.endpoints {
+            self.push_ice(endpoint, call, &mut commands);
+        }
+        for endpoint in &next.endpoints {
             self.push_egress(endpoint, call, &mut commands);
             if endpoint.keys.is_none() {
                 self.push_keys(endpoint, call, &mut commands);
@@ -216,6 +221,15 @@ impl Plan {
         }
     }
 
+    fn push_ice(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let Endpoint { port, ref ice, .. } = *endpoint;
+        let before = self.endpoint(port).and_then(|before| before.ice.as_ref());
+        if before != ice.as_ref() {
+            let ice = ice.as_deref().cloned();
+            commands.push(Command::SetIce { call, port, ice });
+        }
+    }
+
     fn push_rtcp(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
         let Endpoint { port, rtcp, .. } = *endpoint;
         let before = self.endpoint(port).map(|before| before.rtcp);
@@ -284,6 +298,9 @@ impl Plan {
                 self.endpoints.retain(|endpoint| endpoint.port != port);
                 for endpoint in &mut self.endpoints {
                     endpoint.egress.forget(port);
+                    endpoint
+                        .ice
+                        .take_if(|it| it.bases.iter().any(|it| it.port == port));
                 }
             }
             Command::SetRemote {
@@ -294,6 +311,9 @@ impl Plan {
             } => self.change(port, |endpoint| endpoint.remote = Some((remote, learning))),
             Command::SetSourceRules { port, rules, .. } => {
                 self.change(port, |endpoint| endpoint.rules = rules);
+            }
+            Command::SetIce { port, ref ice, .. } => {
+                self.change(port, |endpoint| endpoint.ice = ice.clone().map(Box::new));
             }
             Command::SetRtcp { port, rtcp, .. } => {
                 self.change(port, |endpoint| endpoint.rtcp = rtcp);
@@ -329,7 +349,6 @@ impl Plan {
             | Command::Play { .. }
             | Command::QueryCall { .. }
             | Command::QueryWorker
-            | Command::SetIce { .. }
             | Command::SetRecord { .. }
             | Command::StopPlaying { .. }
             | Command::TellReports { .. } => {}
@@ -365,6 +384,7 @@ impl Endpoint {
             filter: None,
             sinks: Vec::new(),
             keys: None,
+            ice: None,
         }
     }
 }
@@ -420,6 +440,7 @@ fn endpoints_of(
         filter: filter.filter(|_| is_heard),
         sinks: sinks.clone(),
         keys: None,
+        ice: stream.ice.component(1, port, stream.was_offered),
     });
     if stream.reflection == Reflection::Echo
         && let Some(endpoint) = endpoints.last_mut()
@@ -445,9 +466,46 @@ fn endpoints_of(
                 .map(|it| Sink { rtp: None, ..it })
                 .collect(),
             keys: None,
+            ice: stream.ice.component(2, port, stream.was_offered),
         });
     }
     push_former(stream, port, endpoints);
+    push_bases(stream, port, endpoints);
+}
+
+/// The party may come from another address of the relay's, and then what it sends is treated like
+/// the rest. Flows to it go to the stream's own ports: the relay knows better.
+fn push_bases(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
+    if !stream.ice.is_on {
+        return;
+    }
+    let new = endpoints.iter().rposition(|it| it.port == port);
+    let new = new.unwrap_or(endpoints.len())..endpoints.len();
+    for other in stream.ice.others() {
+        let moved = |it: Port| {
+            let above = it.number.wrapping_sub(port.number);
+            let is_own = it.interface == port.interface && above <= 1;
+            let number = other.number.wrapping_add(above);
+            is_own.then_some(Port { number, ..*other })
+        };
+        for at in new.clone() {
+            let endpoint = endpoints[at].clone();
+            let Some(port) = moved(endpoint.port) else {
+                continue;
+            };
+            let transcoding = endpoint.transcoding.map(|it| Transcoding {
+                rtcp: it.rtcp.map(|it| moved(it).unwrap_or(it)),
+                ..it
+            });
+            endpoints.push(Endpoint {
+                port,
+                remote: Some((None, stream.learning)),
+                transcoding,
+                ice: None,
+                ..endpoint
+            });
+        }
+    }
 }
 
 /// What arrives at ports that the party was told of before goes where the rest goes, and is kept
@@ -468,6 +526,7 @@ fn push_former(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
                 egress: Some(endpoint.egress).filter(|_| passes).unwrap_or_default(),
                 transcoding: None,
                 sinks,
+                ice: None,
                 ..endpoint
             });
         }

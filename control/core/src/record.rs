@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::call::{Former, LegId, Mux, Stream};
     use crate::echo::Reflection;
-    use crate::lean::Address;
+    use crate::lean::{Address, Rare};
     use crate::links::Links;
     use crate::sdp::{Direction, KeyLine, Transport};
     use crate::srtp::{Agreed, Srtp};
@@ -137,6 +137,7 @@ mod tests {
             exchange: None,
             payloads: Box::default(),
             srtp: srtp().into(),
+            ice: Rare::default(),
         };
         state
     }
@@ -163,9 +164,9 @@ mod tests {
             1, 208, 15, 1, 7, 1, 7, 0, 1, 0, 1, 0, 7, 1, 1, 176, 234, 1, 1, 0, 192, 0, 2, 2, 160,
             31, 178, 234, 1, 0, 1, 136, 1, 0, 192, 0, 2, 1, 160, 31, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0,
             1, 1, 1, 0, 2, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 1, 10, 1, 7, 0, 0, 0, 0, 0, 1, 10, 1, 7,
-            0, 0, 0, 0, 10, 1, 8, 0, 0, 0, 0, 0, 0, 5, 115, 61, 120, 13, 10, 0, 0, 0, 1, 1, 0, 0,
-            0, 0, 0, 1, 0, 192, 0, 2, 9, 143, 78, 1, 0, 127, 0, 0, 1, 161, 156, 1, 0, 127, 0, 0, 1,
-            175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 9,
+            0, 0, 0, 0, 10, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 115, 61, 120, 13, 10, 0,
+            0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 192, 0, 2, 9, 143, 78, 1, 0, 127, 0, 0, 1, 161, 156,
+            1, 0, 127, 0, 0, 1, 175, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 9,
         ];
         assert_eq!(encode(&state()).unwrap(), golden);
     }

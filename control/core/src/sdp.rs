@@ -5,6 +5,7 @@
 //! goes. All others go out byte for byte.
 
 mod hidden;
+mod ice;
 mod keys;
 mod manipulate;
 mod order;

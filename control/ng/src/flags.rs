@@ -161,6 +161,8 @@ words! {
         Provisional = "provisional",
         /// Decrypt and encrypt what could pass as it is, so that only what is authentic passes.
         Recrypt = "recrypt",
+        /// Answer as if ICE were not understood.
+        RejectIce = "reject ICE",
         /// Codecs agreed on before stay the preferred ones.
         ReuseCodecs = "reuse codecs",
         /// Name but one codec in the answer.
@@ -179,6 +181,8 @@ words! {
         ToTag = "to tag",
         /// Who hears whom begins anew.
         Unsubscribe = "unsubscribe",
+        /// Say that candidates of ICE may come one by one.
+        TrickleIce = "trickle ICE",
         /// Use the addresses in the SDP.
         TrustAddress = "trust address",
     }
@@ -398,6 +402,20 @@ words! {
         Optional = "optional",
         /// Take it out.
         Remove = "remove",
+    }
+}
+
+words! {
+    /// To whom the relay says that it makes no checks of ICE itself (`ICE-lite`).
+    IceLite {
+        /// To who sent the description.
+        Backward = "backward",
+        /// To both parties.
+        Both = "both",
+        /// To who gets it.
+        Forward = "forward",
+        /// To nobody.
+        Off = "off",
     }
 }
 

@@ -50,7 +50,7 @@ pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
     AddressFamily, AliasKey, CodecDirective, DtmfSecurity, EndpointLearning, Flag, Flags, Ice,
-    MediaEcho, MediaKind, Osrtp, Replace, RtcpMux, SdesWord, Support, Switch, Word, Words,
+    IceLite, MediaEcho, MediaKind, Osrtp, Replace, RtcpMux, SdesWord, Support, Switch, Word, Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, MediaEcho,
+    AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, IceLite, MediaEcho,
     MediaKind, Osrtp, Replace, RtcpMux, Support, Switch, Word, Words,
 };
 use crate::word::Normal;
@@ -132,6 +132,8 @@ pub struct Negotiation<'a> {
     pub transport_protocol: Option<&'a [u8]>,
     /// What to do about ICE.
     pub ice: Option<Ice>,
+    /// To whom the relay says that it makes no checks.
+    pub ice_lite: Option<IceLite>,
     /// How to learn the sender's address.
     pub endpoint_learning: Option<EndpointLearning>,
     /// What to do about RTCP on the port of RTP.
@@ -503,6 +505,7 @@ impl<'a> Negotiation<'a> {
             "from-tag" => fill(&mut self.from_tag, value),
             "generate-rtcp" => set(&mut self.generate_rtcp, word(value)),
             "ice" => set(&mut self.ice, word(value)),
+            "ice-lite" => set(&mut self.ice_lite, word(value)),
             "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
             "media-echo" => set(&mut self.media_echo, media_echo(value)),
@@ -551,6 +554,7 @@ impl<'a> Negotiation<'a> {
         match list {
             "endpoint-learning-" => set(&mut self.endpoint_learning, EndpointLearning::find(rest)),
             "ice-" => set(&mut self.ice, Ice::find(rest)),
+            "ice-lite-" => set(&mut self.ice_lite, IceLite::find(rest)),
             "replace-" => insert(&mut self.replace, rest),
             _ => insert(&mut self.rtcp_mux, rest),
         }
@@ -617,9 +621,15 @@ impl<'a> Negotiation<'a> {
 }
 
 fn split_prefix(flag: &str) -> Option<(&'static str, &[u8])> {
-    ["endpoint-learning-", "ice-", "replace-", "rtcp-mux-"]
-        .into_iter()
-        .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
+    [
+        "endpoint-learning-",
+        "ice-lite-",
+        "ice-",
+        "replace-",
+        "rtcp-mux-",
+    ]
+    .into_iter()
+    .find_map(|prefix| Some((prefix, flag.strip_prefix(prefix)?.as_bytes())))
 }
 
 /// Sets a value that could be read. `false` if it could not, and then it stays as it was.

@@ -7,6 +7,7 @@ mod deletion;
 mod descriptions;
 mod formats;
 mod hidden;
+mod ice;
 mod moves;
 mod negotiation;
 mod parties;

@@ -257,6 +257,7 @@ fn relayed(stream: &mut Stream, party: &Negotiation<'_>, port: u16) -> Section {
             keeps_handshake: true,
         },
         mixes_extensions: false,
+        ice: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use control_ng::{MediaKind, Negotiation};
 use relay_wire::Interface;
 
+use super::ice;
 use super::keys::{Parties, hear};
 use super::wanted::{Mux, learning, makes_reports, reflections, source, source_rules};
 use super::{Negotiator, Refusal};
@@ -62,6 +63,7 @@ impl Negotiator<'_> {
         let sender = self.learn(state, offer, sdp, (offerer, index, media));
         let sender = sender.ok_or(Refusal::Dialogue)?;
         sender.rtcp_mux.is_offered = mux.is_offered;
+        ice::hear(sender, sdp.ice(media), false);
         let [sent, received] = reflections(offer);
         sender.reflection = sent.unwrap_or(sender.reflection);
         let kind = sender.kind.clone();
@@ -84,13 +86,20 @@ impl Negotiator<'_> {
         receiver.reflection = received.unwrap_or(receiver.reflection);
         receiver.was_offered |= is_new;
         receiver.is_active = true;
+        let mixes_extensions = !receiver.mixes_no_extensions;
+        let components = if mux.is_required { 1 } else { 2 };
+        let Parties {
+            sender, receiver, ..
+        } = parties;
+        let ice = self.offer_ice(state, offer, (sender, receiver, index), components)?;
         Ok(Section::Relay {
             port,
             rtcp_port: if mux.is_required { port } else { port + 1 },
             rtcp_mux: mux.pass_on,
             profile,
             keys,
-            mixes_extensions: !receiver.mixes_no_extensions,
+            mixes_extensions,
+            ice,
         })
     }
 
@@ -139,6 +148,7 @@ impl Negotiator<'_> {
         let sender = self.learn(state, answer, sdp, (answerer, index, media));
         let sender = sender.ok_or(Refusal::Dialogue)?;
         sender.rtcp_mux.is_on = sender.rtcp_mux.is_offered && media.has_rtcp_mux();
+        ice::hear(sender, sdp.ice(media), true);
         let is_mux = sender.rtcp_mux.is_on || sender.rtcp_mux.accept;
         let is_held = sender.is_held;
         let [sent, received] = reflections(answer);
@@ -158,13 +168,19 @@ impl Negotiator<'_> {
         receiver.is_held |= is_held;
         receiver.rtcp_mux.is_on = Mux::answer(receiver.rtcp_mux, is_mux, answer.rtcp_mux);
         receiver.reflection = received.unwrap_or(receiver.reflection);
+        let mixes_extensions = !receiver.mixes_no_extensions;
+        let rtcp_port = receiver.rtcp_port().unwrap_or(port);
+        let rtcp_mux = receiver.rtcp_mux.is_on;
+        let components = if rtcp_port == port { 1 } else { 2 };
+        let ice = self.answer_ice(state, answer, (offerer, index), components)?;
         Ok(Section::Relay {
             port,
-            rtcp_port: receiver.rtcp_port().unwrap_or(port),
-            rtcp_mux: receiver.rtcp_mux.is_on,
+            rtcp_port,
+            rtcp_mux,
             profile,
             keys,
-            mixes_extensions: !receiver.mixes_no_extensions,
+            mixes_extensions,
+            ice,
         })
     }
 
@@ -253,6 +269,7 @@ pub(super) fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
         stream.srtp = Rare::default();
+        stream.ice = Rare::default();
     }
 }
 

@@ -30,13 +30,17 @@ impl Negotiator<'_> {
         let Some(signalled) = sdp.signalled(media) else {
             return Ok(told.number);
         };
+        // By ICE it finds out by itself that the other has moved.
+        let stream = state.leg(receiver).and_then(|leg| leg.streams.get(index));
+        let finds_out = stream.is_some_and(|it| it.ice.is_on);
         let leg = state.leg_mut(sender).ok_or(Refusal::Dialogue)?;
         let chosen_for = &mut leg.stream_mut(index).chosen_for;
         let Some(before) = chosen_for.map(SocketAddr::from) else {
             *chosen_for = Some(signalled.into());
             return Ok(told.number);
         };
-        let has_moved = !is_same(before, signalled) && !is_latched(negotiation, sdp, media);
+        let is_latched = finds_out || is_latched(negotiation, sdp, media);
+        let has_moved = !is_same(before, signalled) && !is_latched;
         if before.ip().is_unspecified() || has_moved {
             *chosen_for = Some(signalled.into());
         }

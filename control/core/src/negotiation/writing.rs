@@ -51,6 +51,7 @@ impl Negotiator<'_> {
             loop_mark: Some(&self.policy.loop_mark)
                 .filter(|_| flags.has(Flag::LoopProtect))
                 .map(String::as_str),
+            is_lite: leg.streams.iter().any(|it| it.ice.is_on && it.ice.is_lite),
             manipulation: Manipulation::new(&negotiation.attribute_changes),
             rtcp_attribute,
             sections,

@@ -56,6 +56,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
         },
         rtcp: OnRtcp::Pass,
         tos: (number == 20).then_some(184),
+        ice: None,
         egress: Egress {
             rtp: egress.map(port),
             rtcp: None,

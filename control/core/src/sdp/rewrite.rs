@@ -35,6 +35,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) rtcp_attribute: RtcpAttribute,
     /// Leave this mark, by which we know the description if it comes by again.
     pub(crate) loop_mark: Option<&'a str>,
+    /// Say that the relay makes no checks of ICE.
+    pub(crate) is_lite: bool,
     /// Attributes to be taken out, put in, and changed.
     pub(crate) manipulation: Manipulation<'a>,
     /// What becomes of each media section, in their order.
@@ -84,6 +86,8 @@ pub(crate) enum Section {
         keys: SectionKeys,
         /// Headers of extensions may be of both kinds.
         mixes_extensions: bool,
+        /// What is said of ICE.
+        ice: Vec<Vec<u8>>,
     },
 }
 
@@ -117,9 +121,11 @@ pub(crate) fn rewrite(sdp: &Sdp<'_>, rewrite: &Rewrite<'_>) -> Vec<u8> {
                 profile,
                 keys,
                 mixes_extensions,
+                ice,
             } if media.transport == Transport::Rtp => {
                 writer.profile = *profile;
                 writer.mixes_extensions = *mixes_extensions;
+                writer.ice = ice;
                 writer.rtp(media, *port, (*rtcp_port, *rtcp_mux), keys);
             }
             Section::Relay { port, .. } => writer.datagrams(media, *port),
@@ -137,6 +143,8 @@ struct Writer<'a> {
     /// The profile that the next `m=` gets.
     profile: Option<&'static [u8]>,
     mixes_extensions: bool,
+    /// What the next section says of ICE.
+    ice: &'a [Vec<u8>],
     /// Where the relay receives, as `c=` says it.
     address: Vec<u8>,
     out: Vec<u8>,
@@ -150,6 +158,7 @@ impl<'a> Writer<'a> {
             kind: None,
             profile: None,
             mixes_extensions: false,
+            ice: &[],
             address: address_field(rewrite.address),
             out: Vec::with_capacity(sdp.bytes.len() + 256),
         }
@@ -169,6 +178,9 @@ impl<'a> Writer<'a> {
         self.places(block, Place::Unknown..=Place::Unknown);
         if let Some(mark) = self.rewrite.loop_mark {
             self.line(&[b"a=rtpengine:", mark.as_bytes()]);
+        }
+        if self.rewrite.is_lite {
+            self.text(&[b"a=ice-lite"]);
         }
         for line in &block.lines {
             let is_ours = match line.place {
@@ -233,6 +245,9 @@ impl<'a> Writer<'a> {
         self.rtcp(rtcp.0, rtcp.1);
         self.keys(block, keys);
         self.places(block, Place::Ptime..=Place::PtimeMax);
+        for line in std::mem::take(&mut self.ice) {
+            self.text(&[b"a=", line]);
+        }
         self.added();
     }
 

@@ -30,6 +30,7 @@ fn plain() -> Rewrite<'static> {
         replace_zero: false,
         keeps_direction: false,
         strips_extensions: false,
+        is_lite: false,
         key_style: KeyStyle::default(),
         rtcp_attribute: RtcpAttribute::Port,
         loop_mark: None,
@@ -46,6 +47,7 @@ fn relay(port: u16) -> Section {
         profile: None,
         keys: SectionKeys::AsWritten,
         mixes_extensions: false,
+        ice: Vec::new(),
     }
 }
 
@@ -399,6 +401,7 @@ fn mux_is_added_or_taken_out_as_agreed() {
         profile: None,
         keys: SectionKeys::AsWritten,
         mixes_extensions: false,
+        ice: Vec::new(),
         port: 30_000,
         rtcp_port: 30_000,
         rtcp_mux: true,
@@ -640,6 +643,7 @@ fn headers_of_extensions_may_be_of_both_kinds_where_nobody_minds() {
             profile,
             keys,
             mixes_extensions,
+            ice: Vec::new(),
         },
         other => other,
     };

@@ -7,9 +7,9 @@ use std::time::Duration;
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
     Answer, CallKey, CallRecord, CallStats, Command, CommandError, Crypto, EndpointStats, Event,
-    Failure, Filter, Hello, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Play, Port,
-    PortPartition, Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding, WorkerId,
-    WorkerStats,
+    Failure, Filter, Hello, Ice, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Play,
+    Port, PortPartition, Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding,
+    WorkerId, WorkerStats,
 };
 
 use super::{client, start};
@@ -34,6 +34,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) playing: Option<Play>,
     /// Those of who is there, and those that it was told.
     pub(crate) keys: (Option<Crypto>, Option<Crypto>),
+    pub(crate) ice: Option<Ice>,
 }
 
 /// One call of the simulated relay.
@@ -232,7 +233,12 @@ impl SimRelay {
                 }
                 self.endpoint(call, port)?.keys = (receive, send);
             }
-            Command::SetIce { .. } => return refused(Refusal::Unsupported),
+            Command::SetIce { call, port, ice } => {
+                for base in ice.iter().flat_map(|it| &it.bases) {
+                    self.endpoint(call, base.port)?;
+                }
+                self.endpoint(call, port)?.ice = ice;
+            }
             Command::Play { call, port, play } => {
                 if self.is_overloaded {
                     return refused(Refusal::Overload);

@@ -92,6 +92,7 @@ impl<'a> Negotiation<'a> {
         );
         optional(to, "transport protocol", self.transport_protocol);
         optional(to, "ICE", self.ice.map(Word::name));
+        optional(to, "ICE-lite", self.ice_lite.map(Word::name));
         optional(
             to,
             "endpoint-learning",

@@ -219,6 +219,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         any_word(),
         any_word(),
         any_word(),
+        any_word(),
     );
     let numbers = (any::<Option<u8>>(), any::<Option<u32>>());
     let addresses = (any::<Option<IpAddr>>(), any::<Option<IpAddr>>());
@@ -235,6 +236,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             media_address: addresses.1,
             transport_protocol: names.3,
             ice: one_of.1,
+            ice_lite: one_of.7,
             endpoint_learning: one_of.2,
             rtcp_mux: sets.0,
             replace: sets.1,
