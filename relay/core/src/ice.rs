@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay_ice::{Agent, Base, Candidate, Counters, Credentials, Received, Role, Settings};
 use relay_wire::{Answer, CallKey, Ice, IceBase, IceCredentials, Port, Refusal};
@@ -23,6 +23,10 @@ use crate::{DropReason, Egress, Ingress, Relay, SocketId};
 
 /// Datagrams that wait to be polled: a driver polls each turn.
 const TRANSMITS_MAX: usize = 4_096;
+
+/// How long RTCP that has a port of its own waits for a way of RTP to be found: one that works for
+/// the one will for the other, most likely.
+const RTP_WAIT: Duration = Duration::from_secs(1);
 
 /// Places of a peer that packets are taken from.
 const KNOWN_MAX: usize = 16;
@@ -163,6 +167,7 @@ impl Relay {
         if !is_same {
             self.begin_ice(call, bases, settings);
         }
+        let waits = ice.component > 1 && self.has_rtp_in_doubt(call, port);
         if let Some(component) = self.agents.all.get_mut(&socket) {
             let candidates = ice.candidates.iter().map(|it| Candidate {
                 address: it.address,
@@ -175,10 +180,42 @@ impl Relay {
             };
             let remote = ice.remote.as_ref().map(named);
             let agent = &mut component.agent;
+            let is_unknown = agent.remote().is_none();
             agent.update(now, role, remote, ice.remote_is_lite, &candidates);
+            if waits && is_unknown && agent.remote().is_some() {
+                agent.wait(now + RTP_WAIT);
+            }
         }
         self.follow_agent(now, socket);
         Ok(Answer::Done)
+    }
+
+    /// Whether there is an agent for RTP beside this one for RTCP that has found no way yet.
+    fn has_rtp_in_doubt(&self, call: CallKey, rtcp: Port) -> bool {
+        let number = rtcp.number.wrapping_sub(1);
+        let socket = self.socket_of(call, Port { number, ..rtcp });
+        let component = socket.ok().and_then(|it| self.agents.all.get(&it));
+        component.is_some_and(|it| it.agent.selected().is_none())
+    }
+
+    /// The way of RTP is found: that of RTCP is to be looked for, if it is another one.
+    fn let_rtcp_go_on(&mut self, now: Instant, rtp: SocketId) {
+        let Some(endpoint) = self.flows.endpoint(rtp) else {
+            return;
+        };
+        let number = endpoint.port.number.wrapping_add(1);
+        let rtcp = Port {
+            number,
+            ..endpoint.port
+        };
+        let Ok(socket) = self.socket_of(endpoint.call, rtcp) else {
+            return;
+        };
+        let component = self.agents.all.get_mut(&socket);
+        if let Some(component) = component.filter(|it| it.agent.settings().component > 1) {
+            component.agent.go_on(now);
+            self.agents.schedule(socket);
+        }
     }
 
     /// The sockets of all bases, each of which belongs to the call and to no other agent.
@@ -378,6 +415,7 @@ impl Relay {
         if selected.is_some() {
             self.agents.selections += 1;
             self.elect(now, name);
+            self.let_rtcp_go_on(now, name);
         }
     }
 

@@ -6,8 +6,8 @@
 //!      a check of the peer ┴─ Failed ◄┘
 //! ```
 //!
-//! Each component stands for itself: none waits for another of its foundation, so nothing is ever
-//! Frozen (RFC 8445 §6.1.2.6 saves checks by that, of which a relay has few).
+//! Each component stands for itself. One may [wait](Agent::wait) for another, as one that is Frozen
+//! does (RFC 8445 §6.1.2.6), so that nothing is checked twice over that does not work once.
 
 mod answering;
 mod checking;
@@ -143,6 +143,8 @@ pub struct Agent {
     pairs: Vec<Pair>,
     /// Until when nothing more may be sent.
     next_check: Option<Instant>,
+    /// Until then only what the peer checks is checked.
+    frozen_until: Option<Instant>,
     /// When the first pair was valid.
     valid_since: Option<Instant>,
     selected: Option<Selected>,
@@ -166,6 +168,7 @@ impl Agent {
             remote_is_lite: false,
             pairs: Vec::new(),
             next_check: None,
+            frozen_until: None,
             valid_since: None,
             selected: None,
             has_news: false,
@@ -215,6 +218,17 @@ impl Agent {
             }
         }
         self.recount();
+        self.check_soon(now);
+    }
+
+    /// Begins no check by itself for a while, but for what the peer checks.
+    pub fn wait(&mut self, until: Instant) {
+        self.frozen_until = Some(until);
+    }
+
+    /// There is nothing to wait for any more.
+    pub fn go_on(&mut self, now: Instant) {
+        self.frozen_until = None;
         self.check_soon(now);
     }
 

@@ -22,7 +22,7 @@ impl Agent {
             let has_sent = self.step(now);
             self.next_check = match has_sent {
                 true => Some(now + PACE),
-                false => self.next_due(),
+                false => self.next_due(now),
             };
         }
     }
@@ -67,6 +67,9 @@ impl Agent {
         if let Some(at) = self.pairs.iter().position(is_due) {
             return self.repeat(now, at);
         }
+        if self.frozen_until.is_some_and(|until| now < until) {
+            return false;
+        }
         let is_waiting = |it: &Pair| matches!(it.state, State::Waiting);
         match self.pairs.iter().position(is_waiting) {
             Some(at) if !self.is_over() => self.begin(now, at, false),
@@ -75,14 +78,18 @@ impl Agent {
     }
 
     /// When there is something to send next, if nothing comes.
-    fn next_due(&self) -> Option<Instant> {
+    fn next_due(&self, now: Instant) -> Option<Instant> {
         let checks = self.pairs.iter().filter_map(|it| Some(it.check()?.next_at));
         let may_nominate = self.role == Role::Controlling && !self.is_over();
         let nomination = self.valid_since.filter(|_| may_nominate);
         let has_valid = self.pairs.iter().any(|it| it.is_valid);
         let nomination = nomination.filter(|_| has_valid && !self.is_nominating());
+        let is_waiting = |it: &Pair| matches!(it.state, State::Waiting);
+        let has_waiting = !self.is_over() && self.pairs.iter().any(is_waiting);
+        let thaw = self.frozen_until.filter(|it| *it > now && has_waiting);
         checks
             .chain(nomination.map(|it| it + NOMINATION_WAIT))
+            .chain(thaw)
             .min()
     }
 

@@ -207,6 +207,39 @@ fn checks_come_one_at_a_time_and_end() {
 }
 
 #[test]
+fn who_waits_asks_nobody_until_it_may_or_is_asked() {
+    let start = Instant::now();
+    let until = start + Duration::from_secs(5);
+    let waiting = || {
+        let mut agent = agent(0, &[ONE], Role::Controlled, &[TWO]);
+        agent.wait(until);
+        let at = agent.poll_timeout().unwrap();
+        agent.handle_timeout(at);
+        assert_eq!(agent.poll_transmit(), None);
+        assert_eq!(agent.poll_timeout(), Some(until));
+        agent
+    };
+    let sent = |agent: &mut Agent| {
+        let at = agent.poll_timeout().unwrap();
+        agent.handle_timeout(at);
+        (at, agent.poll_transmit().map(|it| it.destination))
+    };
+    assert_eq!(sent(&mut waiting()), (until, Some(address(TWO))));
+    let mut told = waiting();
+    told.go_on(start);
+    let (at, destination) = sent(&mut told);
+    assert!(at < until);
+    assert_eq!(destination, Some(address(TWO)));
+    let mut asked = waiting();
+    let check = check_of_peer(false).sign(PASSWORDS[0]);
+    asked.handle_packet(start, 0, address(TWO), &check);
+    assert!(asked.poll_transmit().is_some(), "the answer");
+    let (at, destination) = sent(&mut asked);
+    assert!(at < until);
+    assert_eq!(destination, Some(address(TWO)));
+}
+
+#[test]
 fn nothing_is_checked_before_the_peer_is_known() {
     let mut early = Agent::new(Settings {
         local: credentials(0),
