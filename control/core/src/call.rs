@@ -101,6 +101,8 @@ pub(crate) struct Leg {
     pub(crate) streams: Vec<Stream>,
     /// The place that each stream has in what the party says and is told. Empty: its own.
     pub(crate) order: Rare<Vec<u8>>,
+    /// Streams that the party has two sections for, one with keys and one without.
+    pub(crate) pairs: Rare<Vec<sdp::Pair>>,
     /// What `o=` said to the party, if it was asked to be kept.
     pub(crate) origin: Option<Box<Origin>>,
     /// What it takes to tell the party once more what it was told.
@@ -280,6 +282,7 @@ impl CallState {
             is_settled: false,
             streams: Vec::new(),
             order: Rare::default(),
+            pairs: Rare::default(),
             origin: None,
             kept: Name::default(),
             treatment: Rare::default(),

@@ -26,7 +26,7 @@ use relay_wire::{Interface, Learning, Port, WorkerId};
 use rustc_hash::FxHasher;
 
 use self::media::hide;
-use self::order::{aligned, told_by, told_to};
+use self::order::{aligned, joined, told_by, told_to};
 use self::parties::{answerer, associate};
 use self::wanted::wants_other_profile;
 use crate::call::{CallState, Client, LegId};
@@ -170,13 +170,11 @@ impl Negotiator<'_> {
         let offerer = self.offerer(state, offer, &sdp)?;
         alias::note(state, offerer, alias::key(offer, &sdp));
         let receiver = self.receiver(state, offer, &sdp, offerer)?;
-        let told = aligned(state, (offerer, receiver), offer.sdp);
-        let read = match &told {
-            None => sdp,
-            Some(told) => Sdp::parse(told)?,
-        };
+        let joined = joined(state, offerer, offer);
+        let told = aligned(state, (offerer, receiver), &joined);
+        let told = told.as_deref().unwrap_or(&joined);
+        let read = sdp.or_parse(told)?;
         note_payloads(state, &read, offerer);
-        let told = told.as_deref().unwrap_or(offer.sdp);
         block_keys(state, offer, offerer, self.rng.random());
         let wishes = Wishes::new(offer, &self.policy.codecs);
         let whole = completed(state, offerer, told);
@@ -208,7 +206,8 @@ impl Negotiator<'_> {
         if let (Some(label), Some(leg)) = (answer.label, state.leg_mut(answerer)) {
             leg.label = Some(label.into());
         }
-        let told = told_by(state, answerer, answer.sdp);
+        let joined = joined(state, answerer, answer);
+        let told = told_by(state, answerer, &joined);
         let read = Sdp::parse(&told)?;
         note_payloads(state, &read, answerer);
         block_keys(state, answer, answerer, self.rng.random());

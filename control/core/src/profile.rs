@@ -46,6 +46,13 @@ pub(crate) fn is_secure(profile: &[u8]) -> bool {
     profile.split(|&b| b == b'/').any(is_savp)
 }
 
+/// The same without keys. `None`: it has none, or is none that is known.
+pub(crate) fn clear(profile: &[u8]) -> Option<&'static [u8]> {
+    let [clear, secret, handshake] = PROFILES;
+    let has_keys = [secret, handshake].iter().any(|it| it.contains(&profile));
+    has_keys.then_some(clear[usize::from(has_feedback(profile))])
+}
+
 /// Whether its keys come from a handshake.
 pub(crate) fn needs_handshake(profile: &[u8]) -> bool {
     profile.starts_with(b"UDP/")

@@ -321,8 +321,6 @@ words! {
         AcceptRfc = "accept RFC",
         /// Offer it.
         Offer = "offer",
-        /// Offer it in the form of before the RFC.
-        OfferLegacy = "offer legacy",
         /// The same as [`Offer`](Self::Offer).
         OfferRfc = "offer RFC",
     }

@@ -3,11 +3,17 @@
 //! Within a call media are known by their places. Two parties that were connected without an offer
 //! may have them in another order, and then offer: from then on those of who offers stand where the
 //! other party has them, and what either is told is in its own order.
+//!
+//! A party may also have put one medium into two sections, with keys and without: within a call it
+//! is one.
 
 use std::borrow::Cow;
 
+use control_ng::{Negotiation, Osrtp};
+
 use crate::call::{CallState, LegId};
-use crate::sdp::{Sdp, inverse, is_usual, reordered};
+use crate::lean::Rare;
+use crate::sdp::{self, Sdp, inverse, is_usual, parted, reordered};
 
 /// An offer in the order that its receiver has, if it has the same media in another one. `None`: as
 /// it is.
@@ -40,18 +46,48 @@ pub(super) fn aligned(
     Some(reordered(&text, &order).into_owned())
 }
 
+/// What a party says, with one section for each medium. If it has not put one into two before, the
+/// request must say so (`OSRTP: accept`).
+pub(super) fn joined<'a>(
+    state: &mut CallState,
+    sender: LegId,
+    negotiation: &Negotiation<'a>,
+) -> Cow<'a, [u8]> {
+    let text = negotiation.sdp;
+    let osrtp = negotiation.osrtp;
+    let accepts = osrtp.has(Osrtp::Accept) || osrtp.has(Osrtp::AcceptLegacy);
+    let Some(leg) = state.leg_mut(sender) else {
+        return Cow::Borrowed(text);
+    };
+    if !accepts && leg.pairs.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let Some((text, pairs)) = sdp::joined(text) else {
+        leg.pairs = Rare::default();
+        return Cow::Borrowed(text);
+    };
+    leg.pairs = pairs.into();
+    Cow::Owned(text)
+}
+
 /// What a party says, in the order of the call.
 pub(super) fn told_by<'a>(state: &CallState, sender: LegId, sdp: &'a [u8]) -> Cow<'a, [u8]> {
     let leg = state.leg(sender);
     reordered(sdp, leg.map_or(&[], |leg| &leg.order[..]))
 }
 
-/// What a party is told, in its own order.
+/// What a party is told, in its own order and with its own sections.
 pub(super) fn told_to(state: &CallState, receiver: LegId, sdp: Vec<u8>) -> Vec<u8> {
-    let order = state.leg(receiver).and_then(|leg| inverse(&leg.order));
-    match order {
+    let Some(leg) = state.leg(receiver) else {
+        return sdp;
+    };
+    let sdp = match inverse(&leg.order) {
         Some(order) if !order.is_empty() => reordered(&sdp, &order).into_owned(),
         _ => sdp,
+    };
+    match parted(&sdp, &leg.pairs) {
+        Cow::Borrowed(_) => sdp,
+        Cow::Owned(parted) => parted,
     }
 }
 

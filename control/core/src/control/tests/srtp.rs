@@ -391,3 +391,37 @@ fn who_is_to_hear_more_than_the_other_party_is_encrypted_for() {
     let expected = (Some(key(BOB)), Some(key(ALICE)));
     assert_eq!(at(&mut sim, port(&to_callee, 0)), expected);
 }
+
+#[test]
+fn who_has_two_sections_for_one_medium_is_told_of_two() {
+    let mut sim = Sim::new();
+    let secret = "m=audio 4002 RTP/SAVP 0 8\r\na=crypto:1 ".to_owned() + ALICE + "\r\n";
+    let both = caller("RTP/AVP", &[]) + &secret;
+    let offered = Negotiation {
+        osrtp: Words::default().with(Osrtp::Accept),
+        transport_protocol: Some(b"RTP/AVP"),
+        ..offer(&both)
+    };
+    let media = |sdp: &str| {
+        let lines = sdp.lines().filter(|it| it.starts_with("m="));
+        lines
+            .map(|it| it.split(' ').nth(2).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let to_callee = sim.negotiate(&Command::Offer(offered));
+    assert_eq!(media(&to_callee), ["RTP/AVP"]);
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/AVP", &[]));
+    assert_eq!(media(&to_caller), ["RTP/AVP", "RTP/SAVP"]);
+    assert_eq!((port(&to_caller, 0), keys(&to_caller).len()), (0, 1));
+    let number = port(&to_caller, 1);
+    let remote = sim.relay.at(number).remote.unwrap();
+    assert_eq!(remote.port(), 4_002);
+    assert_eq!(at(&mut sim, number).0, Some(key(ALICE)));
+    // Asked by the other one it says so again, whatever the request says.
+    let again = sim.reoffer("c1", "bob", "alice", &callee("RTP/AVP", &[]));
+    assert_eq!(media(&again), ["RTP/AVP", "RTP/SAVP"]);
+    let refused = both.replace("m=audio 4000", "m=audio 0");
+    let to_callee = sim.answer("c1", "bob", "alice", &refused);
+    assert_eq!(media(&to_callee), ["RTP/AVP"]);
+    assert_eq!(at(&mut sim, number).0, Some(key(ALICE)));
+}
