@@ -60,6 +60,7 @@ pub(crate) struct Peer {
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) is_lite: bool,
+    pub(crate) words: Words,
     pub(crate) candidates: Vec<Candidate>,
 }
 
@@ -180,7 +181,7 @@ impl Own {
 }
 
 /// What else is said beside candidates.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Words {
     /// Candidates may come later, and ours are all there (RFC 8838).
     pub(crate) trickles: bool,
@@ -283,6 +284,7 @@ mod tests {
             user: user.to_owned(),
             password: "secret".to_owned(),
             is_lite: false,
+            words: Words::default(),
             candidates: Vec::new(),
         }
     }

@@ -143,8 +143,12 @@ impl Plan {
         for endpoint in &next.endpoints {
             self.push_endpoint(endpoint, call, &mut commands);
         }
-        for endpoint in &next.endpoints {
-            self.push_ice(endpoint, call, &mut commands);
+        // What is given up first: another may take it.
+        for is_there in [false, true] {
+            let endpoints = next.endpoints.iter();
+            for endpoint in endpoints.filter(|it| it.ice.is_some() == is_there) {
+                self.push_ice(endpoint, call, &mut commands);
+            }
         }
         for endpoint in &next.endpoints {
             self.push_egress(endpoint, call, &mut commands);

@@ -7,11 +7,11 @@
 use control_ng::{AddressFamily, Create, Medium, Negotiation, Replace, SdesWord, Support};
 use rand::RngExt;
 
-use super::keepsake;
 use super::media::drop_port;
-use super::order::{joined, told_by, told_to};
+use super::order::{told_by, told_to};
 use super::wanted::{Mux, accepts_profile, learning, makes_reports, reflections, source_rules};
 use super::{Negotiator, Refusal, block_keys, completed, note_key_log, note_payloads};
+use super::{ice, keepsake};
 use crate::call::{CallState, Leg, LegId, Stream};
 use crate::codecs::{
     Exchange, Format, Payload, Transcode, Wishes, formats_again, formats_of, routes_between,
@@ -68,7 +68,10 @@ impl Negotiator<'_> {
             }
             note_created(state, &sdp, id, &drafts);
         }
-        let sections = created_sections(state, party, id, &drafts)?;
+        let mut sections = created_sections(state, party, id, &drafts)?;
+        for (index, section) in sections.iter_mut().enumerate() {
+            self.create_ice(state, party, (id, index), section)?;
+        }
         state.last_signal_unix_ms = self.now.unix_ms;
         state.delete_at_unix_ms = None;
         note_key_log(state, party);
@@ -145,8 +148,7 @@ impl Negotiator<'_> {
         let (id, peer) = (leg.id, leg.peer);
         let streams = leg.streams.iter();
         let before: Vec<_> = streams.map(|stream| stream.payloads.clone()).collect();
-        let joined = joined(state, id, answer);
-        let told = told_by(state, id, &joined);
+        let told = told_by(state, id, answer.sdp);
         let whole = completed(state, id, &told).into_owned();
         let sdp = Sdp::parse(&whole)?;
         note_payloads(state, &sdp, id);
@@ -161,6 +163,7 @@ impl Negotiator<'_> {
             let stream = stream.ok_or(Refusal::Dialogue)?;
             stream.rtcp_mux.is_on = stream.rtcp_mux.is_offered && media.has_rtcp_mux();
             answer_alone(stream);
+            ice::hear(stream, sdp.ice(media), true);
         }
         if let Some(peer) = peer {
             for (index, before) in before.iter().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! | `ICE=` | an offer names candidates | an answer does |
 //! | --- | --- | --- |
-//! | nothing, `default`, `force-relay` | if the offer came with some, or the receiver was told before and did not decline | if the offer came with some |
+//! | nothing, `default`, `force-relay` | to who was told before and did not decline; first, if the offer came with some | if the offer came with some |
 //! | `force`, `optional` | always | the same |
 //! | `remove` | never | never |
 //!
@@ -14,7 +14,7 @@ use relay_wire::{ICE_BASES_MAX, InterfaceId, Port};
 use super::{Negotiator, Refusal};
 use crate::call::{CallState, LegId, Stream};
 use crate::ice::{Ice, Own, Peer, Words};
-use crate::sdp::Transport;
+use crate::sdp::{Section, Transport};
 
 /// Notes what a party says of ICE. A party that was told of candidates and says nothing has
 /// declined.
@@ -55,7 +55,7 @@ impl Negotiator<'_> {
         state: &mut CallState,
         offer: &Negotiation<'_>,
         (sender, receiver, index): (LegId, LegId, usize),
-        components: u8,
+        (is_new, components): (bool, u8),
     ) -> Result<Vec<Vec<u8>>, Refusal> {
         let [to_sender, to_receiver] = lite(offer);
         for (leg, is_lite) in [(sender, to_sender), (receiver, to_receiver)] {
@@ -66,12 +66,11 @@ impl Negotiator<'_> {
         }
         let came_with = speaks(state, sender, index);
         let before = state.leg(receiver).and_then(|it| it.streams.get(index));
-        let before = before.map(|it| (it.ice.is_on, it.ice.is_declined));
-        let (was_told, has_declined) = before.unwrap_or_default();
+        let was_told = before.is_some_and(|it| it.ice.is_on);
         let is_wanted = match offer.ice {
             Some(Wish::Remove) => false,
             Some(Wish::Force | Wish::Optional) => true,
-            _ => (came_with && !has_declined) || was_told,
+            _ => was_told || (came_with && is_new),
         };
         self.tell(state, offer, (receiver, index), (is_wanted, components))
     }
@@ -89,8 +88,37 @@ impl Negotiator<'_> {
         self.tell(state, answer, (receiver, index), (is_wanted, components))
     }
 
+    /// What a description of the relay's own says.
+    pub(super) fn create_ice(
+        &mut self,
+        state: &mut CallState,
+        said: &Negotiation<'_>,
+        (leg, index): (LegId, usize),
+        section: &mut Section,
+    ) -> Result<(), Refusal> {
+        let Section::Relay {
+            port,
+            rtcp_port,
+            ice,
+            ..
+        } = section
+        else {
+            return Ok(());
+        };
+        let stream = state.leg(leg).and_then(|it| it.streams.get(index));
+        let was_told = stream.is_some_and(|it| it.ice.is_on);
+        let is_wanted = match said.ice {
+            Some(Wish::Remove) => false,
+            Some(Wish::Force | Wish::Optional) => true,
+            _ => was_told,
+        };
+        let components = if port == rtcp_port { 1 } else { 2 };
+        *ice = self.tell(state, said, (leg, index), (is_wanted, components))?;
+        Ok(())
+    }
+
     /// Candidates for a party, or none any more.
-    pub(super) fn tell(
+    fn tell(
         &mut self,
         state: &mut CallState,
         said: &Negotiation<'_>,
@@ -117,9 +145,12 @@ impl Negotiator<'_> {
             own.others = others;
             it.own.insert(own).clone()
         });
+        // What the party has said itself it understands.
+        let peer = stream.ice.peer.as_ref().map(|it| it.words);
+        let peer = peer.unwrap_or_default();
         let words = Words {
-            trickles: said.flags.has(Flag::TrickleIce),
-            is_ice2: false,
+            trickles: said.flags.has(Flag::TrickleIce) || peer.trickles,
+            is_ice2: peer.is_ice2,
         };
         Ok(own.lines(first, components, self.interfaces, words))
     }

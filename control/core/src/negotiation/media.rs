@@ -87,11 +87,17 @@ impl Negotiator<'_> {
         receiver.was_offered |= is_new;
         receiver.is_active = true;
         let mixes_extensions = !receiver.mixes_no_extensions;
-        let components = if mux.is_required { 1 } else { 2 };
+        let is_shared = mux.is_required || (mux.pass_on && receiver.rtcp_mux.is_on);
+        let components = if is_shared { 1 } else { 2 };
         let Parties {
             sender, receiver, ..
         } = parties;
-        let ice = self.offer_ice(state, offer, (sender, receiver, index), components)?;
+        let ice = self.offer_ice(
+            state,
+            offer,
+            (sender, receiver, index),
+            (is_new, components),
+        )?;
         Ok(Section::Relay {
             port,
             rtcp_port: if mux.is_required { port } else { port + 1 },

@@ -32,7 +32,8 @@ impl Negotiator<'_> {
         };
         // By ICE it finds out by itself that the other has moved.
         let stream = state.leg(receiver).and_then(|leg| leg.streams.get(index));
-        let finds_out = stream.is_some_and(|it| it.ice.is_on);
+        let has_ice = stream.is_some_and(|it| it.ice.is_on);
+        let finds_out = has_ice && !negotiation.flags.has(Flag::NoPortLatching);
         let leg = state.leg_mut(sender).ok_or(Refusal::Dialogue)?;
         let chosen_for = &mut leg.stream_mut(index).chosen_for;
         let Some(before) = chosen_for.map(SocketAddr::from) else {
@@ -58,6 +59,10 @@ impl Negotiator<'_> {
         stream.port = stream.recall(signalled).or_else(taken).or(Some(port));
         if stream.port != Some(port) {
             stream.remember(Former { of, port });
+            if has_ice {
+                // What is elsewhere is another one.
+                stream.ice.change(|it| it.is_stale = true);
+            }
         }
         stream.port.ok_or(Refusal::OutOfPorts)
     }

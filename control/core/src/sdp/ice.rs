@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use relay_wire::{ICE_CANDIDATES_MAX, ICE_TEXT_BYTES_MAX};
 
 use super::parse::{Block, Media, Place, Sdp};
-use crate::ice::{Candidate, Peer};
+use crate::ice::{Candidate, Peer, Words};
 
 impl Sdp<'_> {
     /// Who the sender is, and where it may be. `None`: it does not speak ICE.
@@ -17,6 +17,8 @@ impl Sdp<'_> {
         let either = |name| blocks.into_iter().find_map(|it| self.ice_value(it, name));
         let user = ice_text(either(b"a=ice-ufrag:")?)?;
         let password = ice_text(either(b"a=ice-pwd:")?)?;
+        let options = either(b"a=ice-options:").unwrap_or_default();
+        let has_option = |option: &[u8]| options.split(|&b| b == b' ').any(|it| it == option);
         let lines = media.block.lines.iter();
         let candidates = lines
             .filter(|it| it.place == Place::Ice)
@@ -26,6 +28,10 @@ impl Sdp<'_> {
             user,
             password,
             is_lite: self.ice_value(&self.session.block, b"a=ice-lite").is_some(),
+            words: Words {
+                trickles: has_option(b"trickle"),
+                is_ice2: has_option(b"ice2"),
+            },
             // Of both components.
             candidates: candidates.take(2 * ICE_CANDIDATES_MAX).collect(),
         })
@@ -82,7 +88,7 @@ mod tests {
     fn reads_who_somebody_is_and_where() {
         let said = ice(
             "a=ice-lite\r\na=ice-pwd:of the session\r\nm=audio 9 RTP/AVP 0\r\n\
-            a=ice-ufrag:u\r\na=ice-pwd:p\r\n\
+            a=ice-ufrag:u\r\na=ice-pwd:p\r\na=ice-options:rtp+ecn ice2\r\n\
             a=candidate:1 1 UDP 100 192.0.2.1 4000 typ host generation 0\r\n\
             a=candidate:1 2 udp 99 192.0.2.1 4001 typ srflx raddr 10.0.0.1 rport 5\r\n\
             a=candidate:2 1 UDP 98 2001:db8::1 4000 typ host\r\n\
@@ -95,7 +101,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((&*said.user, &*said.password), ("u", "p"));
-        assert!(said.is_lite);
+        assert!(said.is_lite && said.words.is_ice2 && !said.words.trickles);
         let found = said.candidates.iter();
         let found = found.map(|it| (it.component, it.priority, SocketAddr::from(it.address)));
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();

@@ -236,6 +236,15 @@ impl SimRelay {
             Command::SetIce { call, port, ice } => {
                 for base in ice.iter().flat_map(|it| &it.bases) {
                     self.endpoint(call, base.port)?;
+                    let others = self.calls.get(&call).into_iter();
+                    let mut others = others.flat_map(|it| &it.endpoints);
+                    let is_taken = others.any(|(other, it)| {
+                        let ice = it.ice.iter().filter(|_| *other != port);
+                        ice.flat_map(|it| &it.bases).any(|it| it.port == base.port)
+                    });
+                    if is_taken {
+                        return refused(Refusal::PortOpen);
+                    }
                 }
                 self.endpoint(call, port)?.ice = ice;
             }

@@ -267,3 +267,27 @@ fn further_addresses_of_the_interface_are_told_too_and_their_ports_given_back() 
     sim.request(&delete("c1"));
     assert_eq!(sim.pairs_open(), 0);
 }
+
+#[test]
+fn a_party_that_is_told_of_another_port_is_told_of_another_name() {
+    let mut sim = Sim::new();
+    let mut turn = |number: u16| {
+        let alice = sdp(CALLER, number);
+        let told = sim.offered(Negotiation {
+            direction: Some([b"inside", b"outside"]),
+            flags: Flags::default().with(Flag::NoPortLatching),
+            ..wishing(offer(&alice), Wish::Force)
+        });
+        let number = port(&told, 0);
+        let ice = sim.ice_at(number).expect("the relay speaks ICE there");
+        assert_eq!(ice.bases.len(), 2);
+        (number, ice.local.user)
+    };
+    let first = turn(4_000);
+    assert_eq!(turn(4_000), first);
+    for number in [4_002, 4_004, 4_006] {
+        let moved = turn(number);
+        assert_ne!(moved.0, first.0);
+        assert_ne!(moved.1, first.1);
+    }
+}
