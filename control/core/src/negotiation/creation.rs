@@ -8,7 +8,7 @@ use control_ng::{AddressFamily, Create, Medium, Negotiation, Replace, SdesWord, 
 use rand::RngExt;
 
 use super::media::drop_port;
-use super::order::{told_by, told_to};
+use super::order::{joined, told_by, told_to};
 use super::wanted::{Mux, accepts_profile, learning, makes_reports, reflections, source_rules};
 use super::{Negotiator, Refusal, block_keys, completed, note_key_log, note_payloads};
 use super::{ice, keepsake};
@@ -148,7 +148,8 @@ impl Negotiator<'_> {
         let (id, peer) = (leg.id, leg.peer);
         let streams = leg.streams.iter();
         let before: Vec<_> = streams.map(|stream| stream.payloads.clone()).collect();
-        let told = told_by(state, id, answer.sdp);
+        let joined = joined(state, id, answer);
+        let told = told_by(state, id, &joined);
         let whole = completed(state, id, &told).into_owned();
         let sdp = Sdp::parse(&whole)?;
         note_payloads(state, &sdp, id);
