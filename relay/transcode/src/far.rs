@@ -34,6 +34,8 @@ pub(crate) struct Far {
     content: Content,
     /// The next packet is the first after a pause, or of all.
     is_first: bool,
+    /// Numbers that are to be passed over before the next packet.
+    skipped: u16,
     pacer: Pacer,
     outbox: Outbox,
     /// The slot of a packet that waits and is not encoded yet. Its samples are the content.
@@ -95,6 +97,7 @@ impl Far {
             len,
             content,
             is_first: true,
+            skipped: 0,
             pacer: Pacer::new(ns(len), u64::from(plan.from.ptime_ms.clamp(1, 200)) * MS),
             outbox: Outbox::new(waiting + WAITING_OTHERS, slot_len),
             unwritten: None,
@@ -212,6 +215,12 @@ impl Far {
         self.is_first = true;
     }
 
+    /// So many numbers are passed over before the next packet.
+    pub(crate) fn skip_numbers(&mut self, numbers: u64) {
+        let numbers = u16::try_from(numbers).unwrap_or(u16::MAX);
+        self.skipped = self.skipped.saturating_add(numbers);
+    }
+
     /// What follows comes from elsewhere.
     pub(crate) fn begin_source(&mut self) {
         self.is_first = true;
@@ -232,6 +241,7 @@ impl Far {
             payload_type: head.payload_type,
             marker: head.marker,
             timestamp: head.timestamp,
+            skipped: std::mem::take(&mut self.skipped),
         };
         self.queue(head, counters, |_, bytes| {
             bytes.get_mut(..payload.len())?.copy_from_slice(payload);
@@ -355,6 +365,7 @@ impl Far {
             payload_type: self.payload_type,
             marker: std::mem::take(&mut self.is_first),
             timestamp: self.timestamp(self.place, clock_hz),
+            skipped: std::mem::take(&mut self.skipped),
         }
     }
 

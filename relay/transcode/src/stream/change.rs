@@ -62,7 +62,7 @@ impl Stream {
             self.handle_held(now, held);
         }
         self.finish_speech();
-        self.is_one_missing = false;
+        self.missing = 0;
         self.end_event(now);
         self.skip_to(now);
         self.far.begin_source();

@@ -16,6 +16,9 @@ use crate::plan::Plan;
 /// An event of which nothing has come for so long has ended: three packets of 50 ms and a little.
 const STALE: u64 = 200 * MS;
 
+/// Speech that is sent beside an event is not from longer before it, in milliseconds.
+const BESIDE_MS: u32 = 200;
+
 /// What one packet may make a tone longer by, in milliseconds: some packets were lost before it.
 const TONE_STEP_MS_MAX: u64 = 200;
 
@@ -169,11 +172,29 @@ impl Stream {
             return;
         };
         self.keys.heard_at = now;
-        self.is_one_missing = false;
+        self.missing = 0;
         if heard.is_new {
             self.begin_event(now, &heard);
         }
         self.continue_event(now, &heard);
+    }
+
+    /// Timestamps have gone elsewhere. If that is back behind the last event, by more than speech
+    /// that is sent beside it may be, the next one is not an old one.
+    pub(super) fn forget_event(&mut self, ticks: i64) {
+        let clock_hz = self.plan.from.codec.rtp_clock_hz();
+        if self
+            .plan
+            .from
+            .events
+            .is_none_or(|it| it.clock_hz != clock_hz)
+        {
+            return;
+        }
+        let [.., a, b, c, d] = (ticks + i64::from(clock_hz / 1_000 * BESIDE_MS)).to_be_bytes();
+        self.keys
+            .receiver
+            .handle_step(u32::from_be_bytes([a, b, c, d]));
     }
 
     fn begin_event(&mut self, now: u64, heard: &Heard) {

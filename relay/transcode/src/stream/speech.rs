@@ -9,8 +9,12 @@ use crate::near::{PACKET_MS_MAX, SAMPLES_MAX, Samples};
 /// How much of a loss is made up, in milliseconds: after that all concealment has faded away.
 const CONCEALED_MS_MAX: u64 = 100;
 
-/// A step of time that no pause takes, in milliseconds.
-const STEP_MS_MAX: u64 = 600_000;
+/// Timestamps that are so much further than time, in milliseconds, count from somewhere else.
+const HASTE_MS_MAX: u64 = 200;
+
+/// Numbers that are passed over at once: a third of what receivers take for a jump (`MAX_DROPOUT` of
+/// RFC 3550 A.1).
+const SKIPPED_MAX: u64 = 1_000;
 
 /// A pause so long makes a decoder forget, in milliseconds.
 const FORGET_MS: u64 = 1_000;
@@ -32,14 +36,14 @@ impl Stream {
     pub(super) fn handle_speech(&mut self, now: u64, timestamp: u32, payload: &[u8]) {
         let codec = self.plan.from.codec;
         let Ok(near_samples) = codec.samples_in(payload) else {
-            self.is_one_missing = true;
+            self.missing += 1;
             return self.counters.drop_one(DropReason::Malformed);
         };
         if near_samples > codec.rate().samples(PACKET_MS_MAX) {
-            self.is_one_missing = true;
+            self.missing += 1;
             return self.counters.drop_one(DropReason::TooLong);
         }
-        let was_one_missing = std::mem::take(&mut self.is_one_missing);
+        let missing = std::mem::take(&mut self.missing);
         let ticks = self.timeline.extend(timestamp);
         if self.keys.is_event_heard() {
             // What is missing when speech goes on is a pause, not a loss.
@@ -48,22 +52,47 @@ impl Stream {
         }
         let far_samples = self.far_samples(near_samples);
         self.far.set_arriving(far_samples);
-        let end = self.far.end();
-        let place = self.timeline.place(ticks);
-        let overlap = match place.and_then(|it| u64::try_from(it).ok()) {
-            Some(place) if place > end && place - end <= self.samples(STEP_MS_MAX) => {
-                self.bridge(now, place - end, was_one_missing, payload);
-                0
-            }
-            Some(place) if place <= end && end - place <= self.pause.overrun() => end - place,
-            _ => {
-                self.counters.timestamp_jumps += u64::from(place.is_some());
-                self.timeline.set_origin(ticks, end);
-                0
-            }
-        };
+        let (overlap, made_up) = self.place_speech(now, ticks, missing > 0, payload);
+        self.skip_numbers(missing.saturating_mul(far_samples).saturating_sub(made_up));
         self.pause.begin_speech(overlap.saturating_sub(far_samples));
         self.add_speech(now, payload, far_samples, overlap);
+    }
+
+    /// Brings the timeline to where a packet belongs: how many samples of it are already said, and how
+    /// many were made up before it.
+    fn place_speech(&mut self, now: u64, ticks: i64, is_lost: bool, next: &[u8]) -> (u64, u64) {
+        let end = self.far.end();
+        let place = self.timeline.place(ticks);
+        let at = place.and_then(|it| u64::try_from(it).ok());
+        match at {
+            Some(at) if at <= end && end - at <= self.pause.overrun() => (end - at, 0),
+            Some(at) if at > end && !self.is_step(now, at - end) => {
+                (0, self.bridge(now, at - end, is_lost, next))
+            }
+            _ => {
+                self.counters.timestamp_jumps += u64::from(place.is_some());
+                if at.is_some_and(|at| at > end) {
+                    self.skip_to(now);
+                }
+                self.timeline.set_origin(ticks, self.far.end());
+                self.forget_event(ticks);
+                (0, 0)
+            }
+        }
+    }
+
+    /// Whether timestamps have gone on by so much more than time has: their sender counts from
+    /// somewhere else now, and what is between was never there.
+    fn is_step(&self, now: u64, missing: u64) -> bool {
+        let passed = self.far.place_at(now).unwrap_or(0);
+        missing.saturating_sub(passed.saturating_sub(self.far.end())) > self.samples(HASTE_MS_MAX)
+    }
+
+    /// So much was lost and not made up: the numbers of what leaves show it (RFC 3550 §7.1), so that
+    /// its receiver can count it, and do about it what it can.
+    fn skip_numbers(&mut self, samples: u64) {
+        let numbers = samples / self.far.packet_samples();
+        self.far.skip_numbers(numbers.min(SKIPPED_MAX));
     }
 
     /// Samples of the far side that so many of the near side are.
@@ -73,11 +102,12 @@ impl Stream {
     }
 
     /// Fills what is missing before a packet: a loss with what might have been said, a pause with
-    /// nothing.
-    fn bridge(&mut self, now: u64, missing: u64, is_lost: bool, next: &[u8]) {
+    /// nothing. How many samples were made up.
+    fn bridge(&mut self, now: u64, missing: u64, is_lost: bool, next: &[u8]) -> u64 {
         let mut missing = missing;
+        let mut made_up = 0;
         if is_lost && !self.pause.is_on() && self.near.is_some() {
-            let made_up = missing.min(self.concealed_max());
+            made_up = missing.min(self.concealed_max());
             self.conceal(now, made_up, Some(next));
             self.counters.concealed_ms += made_up / self.samples(1);
             missing -= made_up;
@@ -85,7 +115,7 @@ impl Stream {
             self.counters.pauses += 1;
         }
         if missing == 0 {
-            return;
+            return made_up;
         }
         self.skip(now, missing);
         if missing > self.samples(FORGET_MS)
@@ -94,6 +124,7 @@ impl Stream {
         {
             self.counters.drop_one(DropReason::Codec);
         }
+        made_up
     }
 
     /// As many whole frames as the bound allows.
@@ -143,7 +174,7 @@ impl Stream {
         }
         let mut decoded = [0; SAMPLES_MAX];
         let Ok(len) = near.decode(payload, &mut decoded) else {
-            self.is_one_missing = true;
+            self.missing += 1;
             return self.counters.drop_one(DropReason::Codec);
         };
         let is_opus = matches!(self.plan.from.codec, Codec::Opus(_));
