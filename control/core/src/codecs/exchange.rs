@@ -101,6 +101,18 @@ impl Exchange {
         }
     }
 
+    /// The same if it is with a leg of this name, which has another name from now on.
+    pub(crate) fn renamed(mut self: Box<Self>, name: LegId, next: LegId) -> Option<Box<Self>> {
+        let is_it = self.is_with(name);
+        self.elder = next;
+        is_it.then_some(self)
+    }
+
+    /// Whether the older leg is called so.
+    pub(crate) fn is_with(&self, name: LegId) -> bool {
+        self.elder == name
+    }
+
     /// What a payload type is called that one of two legs sends, such as `opus/48000/2`, if that is
     /// remembered.
     pub(crate) fn name(

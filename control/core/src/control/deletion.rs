@@ -47,7 +47,7 @@ impl Control {
             return self.delete_nothing(now, &held, cookie, delete);
         };
         if call.is_busy() {
-            return self.enqueue(key, held);
+            return self.enqueue(now, key, held);
         }
         if let Some(ended) = &call.ended {
             let stats = ended.stats.clone();
@@ -56,7 +56,7 @@ impl Control {
             return self.forget(now, key);
         }
         if call.must_restore {
-            self.enqueue(key, held);
+            self.enqueue(now, key, held);
             return self.restore(now, key);
         }
         let delay_s = delete.delay_s.unwrap_or(self.config.delete_delay_s);
@@ -108,7 +108,7 @@ impl Control {
             Scope::Tags(tags)
         };
         if call.is_busy() {
-            return self.enqueue(key, held);
+            return self.enqueue(now, key, held);
         }
         if let Some(ended) = &call.ended {
             let stats = ended.stats.clone();
@@ -158,6 +158,11 @@ impl Control {
         }
         self.finish(now, &held, reply);
     }
+}
+
+/// Whether there is what a delete names.
+pub(super) fn has_what_goes(state: &CallState, delete: &Delete<'_>) -> bool {
+    select(state, delete) != Selection::Nothing
 }
 
 /// Finds what a delete names.

@@ -27,7 +27,7 @@ use super::playing::{Playing, position};
 use super::{Control, Held, Now};
 
 /// How often a request is tried with other ports or another worker.
-const ATTEMPTS_MAX: u8 = 16;
+pub(super) const ATTEMPTS_MAX: u8 = 16;
 
 /// `EADDRINUSE` of Linux: the port belongs to someone else on this host.
 const ADDRESS_IN_USE: i32 = 98;
@@ -487,6 +487,8 @@ impl Control {
         held.spares_codecs |= is_sparing;
         let may_help = foreign.is_some() || is_elsewhere || is_forgotten || is_sparing;
         if may_help && held.attempts < ATTEMPTS_MAX {
+            // From the start, so that nothing is done twice.
+            self.let_go(now, &mut held);
             if is_elsewhere {
                 self.abandon(now, key);
             }

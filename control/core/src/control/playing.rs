@@ -97,7 +97,15 @@ impl Control {
             return;
         };
         match loaded {
-            Ok(loaded) => self.play_loaded(now, held, message.cookie, play, &loaded),
+            Ok(loaded) => {
+                let home = self.home(&request.command);
+                let call_id = home.as_deref().unwrap_or(play.call_id);
+                let play = Play {
+                    call_id,
+                    ..play.clone()
+                };
+                self.play_loaded(now, held, message.cookie, &play, &loaded);
+            }
             Err(_) => self.finish_refused(now, &held, message.cookie, failure(play)),
         }
     }
