@@ -22,7 +22,9 @@ const WAITING_OTHERS: usize = 8;
 pub(crate) struct Far {
     payload_type: PayloadType,
     clock_hz: u64,
+    /// Samples a second, of all channels.
     rate_hz: u64,
+    channels: u64,
     /// The RTP timestamp of place 0.
     base: u32,
     /// The place of the first sample of the packet that is being filled.
@@ -86,11 +88,13 @@ impl Far {
         } else {
             waiting
         };
-        let ns = |samples: usize| samples as u64 * 1_000 * MS / u64::from(rate.hz());
+        let rate_hz = u64::from(rate.per_second());
+        let ns = |samples: usize| samples as u64 * 1_000 * MS / rate_hz;
         Ok(Self {
             payload_type: plan.to.payload_type,
             clock_hz: u64::from(codec.rtp_clock_hz()),
-            rate_hz: u64::from(rate.hz()),
+            rate_hz,
+            channels: rate.channels().into(),
             base,
             place: 0,
             filled: 0,
@@ -260,7 +264,9 @@ impl Far {
     /// The place whose packet would leave now.
     pub(crate) fn place_at(&self, now: u64) -> Option<u64> {
         let media = self.pacer.media_at(now)?;
-        Some(media / (1_000 * MS / self.rate_hz))
+        let (seconds, rest) = (media / (1_000 * MS), media % (1_000 * MS));
+        let place = seconds * self.rate_hz + rest * self.rate_hz / (1_000 * MS);
+        Some(place / self.channels * self.channels)
     }
 
     /// When the packet that is being filled would leave.
@@ -314,9 +320,13 @@ impl Far {
         }
     }
 
-    /// 8 and 16 kHz divide a second into whole nanoseconds.
+    /// Of samples on the timeline: nothing adds up, though 48 kHz do not divide a second into whole
+    /// nanoseconds.
     fn ns(&self, samples: u64) -> u64 {
-        samples.saturating_mul(1_000 * MS / self.rate_hz)
+        let (seconds, rest) = (samples / self.rate_hz, samples % self.rate_hz);
+        seconds
+            .saturating_mul(1_000 * MS)
+            .saturating_add(rest * 1_000 * MS / self.rate_hz)
     }
 
     fn pass(&mut self, now: u64, payload: &[u8], samples: usize, counters: &mut Counters) {

@@ -91,7 +91,11 @@ fn start() -> Instant {
 }
 
 fn plan(first: u8, second: u8) -> Option<Plan> {
-    let codec = |octet: u8| Codec::ALL[usize::from(octet) % Codec::ALL.len()];
+    let are_full = first & 0x1f >= 0x1e && second & 0x1f >= 0x1e;
+    let codec = |octet: u8| match are_full {
+        true => Codec::FULL[usize::from(first % 2)],
+        false => Codec::ALL[usize::from(octet) % Codec::ALL.len()],
+    };
     let side = |octet: u8, ptime_ms, clock_hz| {
         let payload_type = PayloadType::new;
         Some(Side {
@@ -115,6 +119,7 @@ fn plan(first: u8, second: u8) -> Option<Plan> {
         side(second, [20, 30, 60, 10][usize::from(first / 8 % 4)], 8_000)?,
     );
     plan.suppresses_silence = second & 0x20 != 0;
+    plan.is_coded_anew = are_full;
     Some(plan)
 }
 

@@ -90,7 +90,7 @@ impl Stream {
             start: now,
             identity,
             sequencer: Sequencer::new(),
-            timeline: Timeline::new(clock_hz, plan.rate().hz()),
+            timeline: Timeline::new(clock_hz, plan.rate().per_second()),
             near: near.transpose()?,
             far: Far::new(&plan, identity.timestamp)?,
             keys: Keys::new(&plan),
@@ -339,7 +339,7 @@ impl Stream {
 
     /// Samples of the far side in so many milliseconds.
     fn samples(&self, milliseconds: u64) -> u64 {
-        u64::from(self.plan.rate().hz()) / 1_000 * milliseconds
+        u64::from(self.plan.rate().per_second()) / 1_000 * milliseconds
     }
 
     /// Nanoseconds since the stream was made.

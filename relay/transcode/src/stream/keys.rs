@@ -9,7 +9,7 @@ use codec::{Codec, g711};
 use super::Stream;
 use crate::counters::DropReason;
 use crate::far::Beside;
-use crate::near::SAMPLES_MAX;
+use crate::near::FULL_SAMPLES_MAX;
 use crate::pacer::MS;
 use crate::plan::Plan;
 
@@ -21,6 +21,9 @@ const BESIDE_MS: u32 = 200;
 
 /// What one packet may make a tone longer by, in milliseconds: some packets were lost before it.
 const TONE_STEP_MS_MAX: u64 = 200;
+
+/// Samples of a tone that are made at once.
+const SUNG_AT_ONCE: usize = 960;
 
 /// The longest packet that is said to its end when a key is heard in it, in milliseconds.
 const WHOLE_MS_MAX: u64 = 20;
@@ -240,8 +243,9 @@ impl Stream {
 
     fn continue_event(&mut self, now: u64, heard: &Heard) {
         let from_hz = self.plan.from.events.map_or(8_000, |it| it.clock_hz);
-        let rate_hz = u32::from(self.plan.rate().hz());
-        let end = self.keys.begin + telephone_event::rescale(heard.duration, from_hz, rate_hz);
+        let (rate_hz, channels) = (self.plan.rate().hz(), self.plan.rate().channels());
+        let lasted = telephone_event::rescale(heard.duration, from_hz, rate_hz.into());
+        let end = self.keys.begin + lasted * u64::from(channels);
         if self.keys.sings {
             self.sing(now, end.saturating_sub(self.far.end()));
             if heard.is_end {
@@ -287,11 +291,15 @@ impl Stream {
     /// Makes so many samples of the tone that is going on.
     fn sing(&mut self, now: u64, samples: u64) {
         let samples = samples.min(self.samples(TONE_STEP_MS_MAX));
-        let mut tone = [0; SAMPLES_MAX];
-        let tone = &mut tone[..usize::try_from(samples).unwrap_or(0).min(SAMPLES_MAX)];
-        self.keys.generator.generate(tone);
-        round(self.plan.to.codec, tone);
-        self.far.push(now, tone, &mut self.counters);
+        let mut samples = usize::try_from(samples).unwrap_or(0);
+        let mut tone = [0; SUNG_AT_ONCE];
+        while samples > 0 {
+            let tone = &mut tone[..samples.min(SUNG_AT_ONCE)];
+            self.keys.generator.generate(tone);
+            round(self.plan.to.codec, tone);
+            self.far.push(now, tone, &mut self.counters);
+            samples -= tone.len();
+        }
         self.pause.note_overrun(self.samples(TONE_STEP_MS_MAX));
     }
 
@@ -371,8 +379,8 @@ impl Stream {
                 self.say_key(now);
             }
         } else if self.silent_from().is_some_and(|it| it <= self.far.end()) {
-            static SILENCE: [i16; SAMPLES_MAX] = [0; SAMPLES_MAX];
-            let silence = &SILENCE[..samples.len().min(SAMPLES_MAX)];
+            static SILENCE: [i16; FULL_SAMPLES_MAX] = [0; FULL_SAMPLES_MAX];
+            let silence = &SILENCE[..samples.len().min(FULL_SAMPLES_MAX)];
             self.far.push(now, silence, &mut self.counters);
         } else {
             self.far.push(now, samples, &mut self.counters);

@@ -4,7 +4,7 @@ use codec::{Codec, gsm};
 
 use super::Stream;
 use crate::counters::DropReason;
-use crate::near::{PACKET_MS_MAX, SAMPLES_MAX, Samples};
+use crate::near::{FULL_SAMPLES_MAX, PACKET_MS_MAX, SAMPLES_MAX};
 
 /// How much of a loss is made up, in milliseconds: after that all concealment has faded away.
 const CONCEALED_MS_MAX: u64 = 100;
@@ -98,7 +98,7 @@ impl Stream {
     /// Samples of the far side that so many of the near side are.
     fn far_samples(&self, near: usize) -> u64 {
         let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
-        near as u64 * u64::from(to.hz()) / u64::from(from.hz())
+        near as u64 * u64::from(to.per_second()) / u64::from(from.per_second())
     }
 
     /// Fills what is missing before a packet: a loss with what might have been said, a pause with
@@ -137,16 +137,25 @@ impl Stream {
 
     /// Makes up so many samples of the far side.
     pub(super) fn conceal(&mut self, now: u64, samples: u64, next: Option<&[u8]>) {
+        if self.plan.rate().is_full() {
+            self.conceal_in::<FULL_SAMPLES_MAX>(now, samples, next);
+        } else {
+            self.conceal_in::<SAMPLES_MAX>(now, samples, next);
+        }
+    }
+
+    /// The same with room for so many samples.
+    fn conceal_in<const ROOM: usize>(&mut self, now: u64, samples: u64, next: Option<&[u8]>) {
         let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
         let Some(near) = &mut self.near else {
             return;
         };
-        let (mut made_up, mut resampled) = ([0; SAMPLES_MAX], [0; SAMPLES_MAX]);
+        let (mut made_up, mut resampled) = ([0; ROOM], [0; ROOM]);
         let wanted = usize::try_from(samples).unwrap_or(usize::MAX);
         let len = wanted
             .saturating_mul(from.hz().into())
             .div_ceil(to.hz().into());
-        let made_up = &mut made_up[..len.min(SAMPLES_MAX)];
+        let made_up = &mut made_up[..len.min(ROOM)];
         near.conceal(next, made_up);
         let far = near.resample(made_up, &mut resampled);
         self.push(now, &far[..far.len().min(wanted)]);
@@ -172,14 +181,26 @@ impl Stream {
             });
             return;
         }
-        let mut decoded = [0; SAMPLES_MAX];
+        if self.plan.rate().is_full() {
+            self.decode_in::<FULL_SAMPLES_MAX>(now, payload, overlap);
+        } else {
+            self.decode_in::<SAMPLES_MAX>(now, payload, overlap);
+        }
+    }
+
+    /// Decodes a payload with room for so many samples.
+    fn decode_in<const ROOM: usize>(&mut self, now: u64, payload: &[u8], overlap: u64) {
+        let Some(near) = &mut self.near else {
+            return;
+        };
+        let mut decoded = [0; ROOM];
         let Ok(len) = near.decode(payload, &mut decoded) else {
             self.missing += 1;
             return self.counters.drop_one(DropReason::Codec);
         };
         let is_opus = matches!(self.plan.from.codec, Codec::Opus(_));
         let is_sign_of_life = is_opus && payload.len() <= OPUS_SID_LEN_MAX;
-        self.add_decoded(now, &decoded[..len], overlap, is_sign_of_life);
+        self.add_decoded::<ROOM>(now, &decoded[..len], overlap, is_sign_of_life);
     }
 
     /// The frame that is put off, to be decoded with those of other streams.
@@ -191,7 +212,7 @@ impl Stream {
     /// The frame that was [`Self::undecoded`] is these samples.
     pub(crate) fn set_decoded(&mut self, decoded: &[i16; gsm::SAMPLES_PER_FRAME]) {
         if let Some(PutOff { now, overlap, .. }) = self.put_off.take() {
-            self.add_decoded(now, decoded, overlap, false);
+            self.add_decoded::<SAMPLES_MAX>(now, decoded, overlap, false);
         }
     }
 
@@ -203,11 +224,17 @@ impl Stream {
         }
     }
 
-    fn add_decoded(&mut self, now: u64, decoded: &[i16], overlap: u64, is_sign_of_life: bool) {
+    fn add_decoded<const ROOM: usize>(
+        &mut self,
+        now: u64,
+        decoded: &[i16],
+        overlap: u64,
+        is_sign_of_life: bool,
+    ) {
         let Some(near) = &mut self.near else {
             return;
         };
-        let mut resampled: Samples = [0; SAMPLES_MAX];
+        let mut resampled = [0; ROOM];
         let samples = near.resample(decoded, &mut resampled);
         let samples = samples
             .get(usize::try_from(overlap).unwrap_or(0)..)
@@ -215,7 +242,7 @@ impl Stream {
         let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
         let start = self.far.end();
         self.keys.listen(decoded, |heard| {
-            let heard = heard as u64 * u64::from(to.hz()) / u64::from(from.hz());
+            let heard = heard as u64 * u64::from(to.per_second()) / u64::from(from.per_second());
             (start + heard).saturating_sub(overlap)
         });
         if !self.keys.is_busy() && self.is_silence(samples, is_sign_of_life) {

@@ -178,7 +178,7 @@ impl Phone {
     }
 
     pub(crate) fn packet_us(&self) -> u64 {
-        self.packet_samples() as u64 * 1_000_000 / u64::from(self.side.codec.rate().hz())
+        self.packet_samples() as u64 * 1_000_000 / u64::from(self.side.codec.rate().per_second())
     }
 
     /// The next packet of speech.
