@@ -368,7 +368,7 @@ impl Worker {
             self.relay.handle_playing(call, socket, false);
         }
         if !bytes.is_empty()
-            && let Verdict::Forward(egress) = self.relay.handle_played(socket, bytes)
+            && let Verdict::Forward(egress) = self.relay.handle_played(now, socket, bytes)
         {
             self.io.send(egress, bytes);
         }

@@ -43,6 +43,8 @@ pub(crate) struct Ear {
     pub(crate) port: Port,
     pub(crate) to: Format,
     pub(crate) opus: Option<OpusSettings>,
+    /// Where reports leave from.
+    pub(crate) rtcp: Option<Port>,
 }
 
 impl Ear {
@@ -53,7 +55,14 @@ impl Ear {
         let (index, stream) = ears.next()?;
         let (to, opus) = heard(state, leg, (index, stream))?;
         let port = leg.port(index)?;
-        Some(Self { port, to, opus })
+        let number = stream.rtcp_port();
+        let rtcp = number.map(|number| Port { number, ..port });
+        Some(Self {
+            port,
+            to,
+            opus,
+            rtcp,
+        })
     }
 
     /// What the relay is to do so that it hears something. `None`: it was not read for it.
@@ -75,6 +84,7 @@ impl Ear {
             duration_ms: play.duration_ms.unwrap_or(0),
             unit_hz: loaded.told.hz,
             is_alone: play.is_alone,
+            rtcp: self.rtcp,
         })
     }
 }

@@ -4,6 +4,7 @@ use crate::SocketId;
 use crate::filter::Filtering;
 use crate::kernel::Shortcut;
 use crate::loops::Loops;
+use crate::played::Played;
 use crate::reports::TellingPace;
 use crate::rtcp::Rtcp;
 use crate::sinks::Sinks;
@@ -27,6 +28,8 @@ pub(crate) struct Rare {
     pub(crate) telling: TellingPace,
     /// RTP that arrives here is not to be heard, since its hearer is played something there.
     pub(crate) muted_for: Option<SocketId>,
+    /// What this peer was played.
+    pub(crate) played: Option<Box<Played>>,
     /// What of this is in the kernel's table.
     pub(crate) shortcut: Shortcut,
 }
@@ -44,6 +47,7 @@ impl Rare {
         reports: None,
         telling: TellingPace::FULL,
         muted_for: None,
+        played: None,
         shortcut: Shortcut::NONE,
     };
 }

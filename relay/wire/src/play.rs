@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Format, OpusSettings, SampleRate};
+use crate::{Format, OpusSettings, Port, SampleRate};
 
 /// A sound as control numbers it. Never used again while a connection lasts.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -48,6 +48,8 @@ pub struct Play {
     pub unit_hz: u32,
     /// The peer is sent no other RTP while it lasts.
     pub is_alone: bool,
+    /// Where reports on it leave from; `None`: there are none.
+    pub rtcp: Option<Port>,
 }
 
 impl SampleRate {

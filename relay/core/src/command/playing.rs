@@ -1,5 +1,7 @@
 //! Packets of sounds, which nobody sent: the driver makes them, and they leave like others.
 
+use std::time::Instant;
+
 use relay_wire::{CallKey, Play, Port, Refusal};
 
 use super::Outcome;
@@ -7,12 +9,15 @@ use crate::{DropReason, Egress, Relay, SocketId, Verdict};
 
 impl Relay {
     pub(super) fn plan_playing(
-        &self,
+        &mut self,
         call: CallKey,
         port: Port,
         play: Option<Play>,
     ) -> Result<Outcome, Refusal> {
         let socket = self.socket_of(call, port)?;
+        if let Some(play) = &play {
+            self.expect_played(socket, play.rtcp);
+        }
         Ok(Outcome::Play {
             call,
             port,
@@ -34,14 +39,16 @@ impl Relay {
         }
     }
 
-    /// Takes a packet of a sound; says where it leaves. It is counted already.
-    pub fn handle_played(&mut self, socket: SocketId, packet: &[u8]) -> Verdict {
+    /// Takes a packet of a sound; says where it leaves. It is counted already, and reported on with
+    /// [`Self::poll_report`].
+    pub fn handle_played(&mut self, now: Instant, socket: SocketId, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
         let endpoint = self.flows.open(socket).ok_or(DropReason::UnknownFlow);
         match endpoint.and_then(|it| it.send(packet.len())) {
             Ok(destination) => {
                 self.packets_out += 1;
                 self.bytes_out += packet.len() as u64;
+                self.report_played(now, socket, packet);
                 Verdict::Forward(Egress {
                     socket,
                     destination,
