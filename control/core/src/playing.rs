@@ -1,7 +1,7 @@
 //! What parties are played: which party hears what by which codec, and what has to be read for it.
 
 use control_ng::Play;
-use relay_wire::{CallKey, Command, Format, OpusSettings, Port, SampleRate, SoundKey};
+use relay_wire::{CallKey, Codec, Command, Format, OpusSettings, Port, SampleRate, SoundKey};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Payload};
@@ -115,6 +115,11 @@ fn heard(
             ptime_ms,
             ..
         } = route.to;
+        let codec = match codec {
+            // Files of 48 kHz are rare, and would take three times the room.
+            Codec::Opus(SampleRate::Full | SampleRate::Stereo) => Codec::Opus(SampleRate::Wide),
+            codec => codec,
+        };
         return Some((Format::new(codec, payload_type, ptime_ms), route.opus));
     }
     let others = peer.and_then(|it| it.streams.get(index));

@@ -53,12 +53,13 @@ pub struct Play {
 }
 
 impl SampleRate {
-    /// Samples a second.
+    /// Samples a second of each channel.
     #[must_use]
     pub const fn hz(self) -> u32 {
         match self {
             Self::Narrow => 8_000,
             Self::Wide => 16_000,
+            Self::Full | Self::Stereo => 48_000,
         }
     }
 }
