@@ -127,6 +127,16 @@ fn heard(
     Some((Payload::heard(&stream.payloads, others)?, None))
 }
 
+/// Ends whatever is played to the parties of a call.
+pub(crate) fn all_over(call: CallKey, state: &CallState) -> Vec<Command> {
+    let ears = state.legs.iter().filter_map(|leg| Ear::of(state, leg));
+    ears.map(|ear| Command::StopPlaying {
+        call,
+        port: ear.port,
+    })
+    .collect()
+}
+
 /// Ends what is played to streams that will not hear it any more, or by another codec.
 pub(crate) fn endings(call: CallKey, before: &CallState, next: &CallState) -> Vec<Command> {
     let ears = before

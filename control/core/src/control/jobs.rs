@@ -53,6 +53,8 @@ pub(super) struct Call {
     pub(super) is_doomed: bool,
     /// Another call of its group has changed while it had no time.
     pub(super) is_stale: bool,
+    /// A party may be being played something.
+    pub(super) may_play: bool,
     /// When it is next looked at.
     pub(super) timer: Option<Instant>,
     /// What happened to it.
@@ -137,6 +139,8 @@ impl Call {
     pub(super) fn new(worker: WorkerId, state: CallState) -> Self {
         Self {
             worker,
+            // What another control has begun goes on.
+            may_play: !state.legs.is_empty(),
             state,
             installed: None,
             job: None,

@@ -170,6 +170,9 @@ impl Control {
         playing: Playing,
         commands: Vec<Command>,
     ) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.may_play = true;
+        }
         let stands = self.installed(&self.calls[&key]);
         let job = Job::new(Some(held), Kind::Play(playing), stands, commands);
         self.start(key, job);
