@@ -144,7 +144,8 @@ impl Stream {
         }
     }
 
-    /// The same with room for so many samples.
+    /// The same with room for so many samples. Not inlined: 8 kHz are not to pay for the room of 48.
+    #[inline(never)]
     fn conceal_in<const ROOM: usize>(&mut self, now: u64, samples: u64, next: Option<&[u8]>) {
         let (from, to) = (self.plan.from.codec.rate(), self.plan.rate());
         let Some(near) = &mut self.near else {
@@ -188,7 +189,8 @@ impl Stream {
         }
     }
 
-    /// Decodes a payload with room for so many samples.
+    /// Decodes a payload with room for so many samples. Not inlined, either.
+    #[inline(never)]
     fn decode_in<const ROOM: usize>(&mut self, now: u64, payload: &[u8], overlap: u64) {
         let Some(near) = &mut self.near else {
             return;
