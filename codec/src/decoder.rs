@@ -25,10 +25,11 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// If libopus has no memory.
+    /// If libopus has no memory, or it is L16 of 48 kHz.
     pub fn new(codec: Codec) -> Result<Self, Error> {
         let concealment = Concealment::new(codec.rate());
         let state = match codec {
+            Codec::L16(rate) if rate.is_full() => return Err(Error::Rate),
             Codec::Pcmu | Codec::Pcma | Codec::L16(_) => State::Plain(Box::new(concealment)),
             Codec::Gsm => State::Gsm(Box::default()),
             Codec::Ilbc(mode) => State::Ilbc(Box::new(ilbc::Decoder::new(mode)), mode),

@@ -15,6 +15,9 @@ pub enum Error {
     /// The samples are not a whole number of frames.
     #[error("{0} samples are not a whole number of frames")]
     Samples(usize),
+    /// There is no such codec at this rate: of 48 kHz there is Opus alone.
+    #[error("only Opus has samples of 48 kHz")]
+    Rate,
     /// Not GSM.
     #[error(transparent)]
     Gsm(#[from] gsm::PayloadError),

@@ -124,7 +124,10 @@ pub fn decoder(data: &[u8]) {
     let Some((first, mut rest)) = data.split_first() else {
         return;
     };
-    let codec = Codec::ALL[usize::from(*first) % Codec::ALL.len()];
+    let mut codecs = Codec::ALL.into_iter().chain(Codec::FULL).cycle();
+    let Some(codec) = codecs.nth((*first).into()) else {
+        return;
+    };
     let mut decoder = Decoder::new(codec).expect("there is memory");
     let mut samples = [0; SAMPLES_MAX];
     while let Some((len, others)) = rest.split_first() {

@@ -4,9 +4,9 @@ use codec_catalog::Descriptor;
 
 use crate::{Error, Rate, gsm, ilbc, opus};
 
-/// Samples of the longest packet that is decoded: 38 frames of iLBC. A longer one is refused, so
-/// that a buffer of this length is enough for any.
-pub const SAMPLES_MAX: usize = 9_120;
+/// Samples of the longest packet that is decoded: 120 ms of Opus, in two channels. A longer one is
+/// refused, so that a buffer of this length is enough for any.
+pub const SAMPLES_MAX: usize = Rate::Stereo.samples(opus::PACKET_MS_MAX);
 
 /// Octets that the encoded samples of a packet never exceed.
 pub const PAYLOAD_LEN_MAX: usize = 2 * SAMPLES_MAX;
@@ -27,14 +27,17 @@ pub enum Codec {
     Ilbc(ilbc::Mode),
     /// G.722 with 64 kbit/s.
     G722,
-    /// Samples as they are.
+    /// Samples as they are, of 8 or 16 kHz.
     L16(Rate),
-    /// Opus, with samples of this rate on our side. The packets are the same for both.
+    /// Opus, with samples of this rate on our side. The packets are the same for all.
     Opus(Rate),
 }
 
 impl Codec {
-    /// Every one, in an order for people.
+    /// Those of 48 kHz, each of which becomes nothing but itself.
+    pub const FULL: [Self; 2] = [Self::Opus(Rate::Full), Self::Opus(Rate::Stereo)];
+
+    /// Every other one, in an order for people. Each becomes each.
     pub const ALL: [Self; 10] = [
         Self::Pcmu,
         Self::Pcma,
@@ -97,7 +100,7 @@ impl Codec {
     /// RTP timestamps that so many samples take.
     #[must_use]
     pub const fn ticks(self, samples: usize) -> u32 {
-        let ticks = samples as u64 * self.rtp_clock_hz() as u64 / self.rate().hz() as u64;
+        let ticks = samples as u64 * self.rtp_clock_hz() as u64 / self.rate().per_second() as u64;
         #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap around")]
         let ticks = ticks as u32;
         ticks

@@ -20,6 +20,7 @@
 
 #![deny(unsafe_code)]
 
+mod channels;
 pub mod comfort_noise;
 mod decoder;
 mod encoder;

@@ -1,8 +1,9 @@
 //! Opus (RFC 6716, RFC 7587), by libopus.
 //!
 //! Its RTP clock is 48 kHz whatever is encoded, but encoder and decoder take and give samples at
-//! 8 or 16 kHz too, which is a fraction of the work: 8 kHz beside a narrowband peer. Stereo that
-//! comes in is mixed down.
+//! 8 or 16 kHz too, which is a fraction of the work: 8 kHz beside a narrowband peer. There stereo
+//! that comes in is mixed down. 48 kHz, in one channel or in two, are for what is Opus on the other
+//! side, too.
 //!
 //! The state of an encoder or decoder is allocated when it is made, and nothing after that. Of
 //! `audiopus` only these types are used, and nothing of it is handed on: its way to send any
@@ -11,7 +12,7 @@
 mod decoder;
 mod encoder;
 
-use audiopus::{Error as LibraryError, SampleRate};
+use audiopus::{Channels, Error as LibraryError, SampleRate};
 
 use crate::Rate;
 
@@ -58,13 +59,23 @@ impl From<LibraryError> for Error {
 #[must_use]
 pub fn duration(payload: &[u8], rate: Rate) -> Option<usize> {
     let len = audiopus::packet::nb_samples(payload, sample_rate(rate)).ok()?;
+    // What is none may also be told by a number that is out of all bounds.
+    let len = len.checked_mul(rate.channels().into())?;
     Some(len).filter(|len| (1..=rate.samples(PACKET_MS_MAX)).contains(len))
+}
+
+fn channels(rate: Rate) -> Channels {
+    match rate.channels() {
+        1 => Channels::Mono,
+        _ => Channels::Stereo,
+    }
 }
 
 fn sample_rate(rate: Rate) -> SampleRate {
     match rate {
         Rate::Narrow => SampleRate::Hz8000,
         Rate::Wide => SampleRate::Hz16000,
+        Rate::Full | Rate::Stereo => SampleRate::Hz48000,
     }
 }
 

@@ -30,7 +30,7 @@ use std::fmt;
 
 use crate::Rate;
 
-/// Samples of a millisecond at the highest rate.
+/// Samples of a millisecond at the highest rate: those of 48 kHz are Opus, which fills gaps itself.
 const PER_MS_MAX: usize = 16;
 
 /// What is remembered, in eighths of a millisecond: three of the longest periods, and a quarter of
@@ -78,7 +78,7 @@ impl Concealment {
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self {
-            per_ms: rate.samples(1),
+            per_ms: rate.samples(1).min(PER_MS_MAX),
             history: [0; HISTORY_MAX],
             gap: None,
         }

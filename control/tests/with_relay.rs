@@ -5,6 +5,8 @@
 
 #[path = "with_relay/daemons.rs"]
 mod daemons;
+#[path = "with_relay/told.rs"]
+mod told;
 #[path = "with_relay/translated.rs"]
 mod translated;
 

@@ -365,7 +365,7 @@ impl Worker {
             self.relay.handle_playing(call, socket, false);
         }
         if !bytes.is_empty() {
-            let verdict = self.relay.handle_played(socket, bytes);
+            let verdict = self.relay.handle_played(now, socket, bytes);
             self.desk
                 .send(&mut self.relay, &mut self.io, verdict, bytes);
         }

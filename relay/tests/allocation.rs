@@ -100,6 +100,7 @@ fn no_packet_that_is_transcoded_allocates(relay: &TestRelay) {
         to: Format::new(Codec::Gsm, 3, 20),
         opus: None,
         suppresses_silence: false,
+        is_coded_anew: false,
     };
     let transcoding = Transcoding {
         routes: vec![route],

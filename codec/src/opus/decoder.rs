@@ -1,9 +1,8 @@
 //! Packets to samples.
 
-use audiopus::Channels;
 use audiopus::coder::{Decoder as Library, GenericCtl};
 
-use super::{Error, PACKET_MS_MAX, sample_rate};
+use super::{Error, PACKET_MS_MAX, channels, sample_rate};
 use crate::Rate;
 
 /// Packets to samples.
@@ -20,7 +19,7 @@ impl Decoder {
     ///
     /// If libopus has no memory.
     pub fn new(rate: Rate) -> Result<Self, Error> {
-        let library = Library::new(sample_rate(rate), Channels::Mono)?;
+        let library = Library::new(sample_rate(rate), channels(rate))?;
         Ok(Self { library, rate })
     }
 
@@ -49,7 +48,8 @@ impl Decoder {
             return Err(Error::Packet);
         }
         let samples = self.at_most(samples);
-        Ok(self.library.decode(Some(payload), samples, false)?)
+        let len = self.library.decode(Some(payload), samples, false)?;
+        Ok(len * usize::from(self.rate.channels()))
     }
 
     /// Fills in for what was lost; the number of samples written, which are whole 2.5 ms and
@@ -63,14 +63,15 @@ impl Decoder {
     /// If `next` is no packet.
     pub fn conceal(&mut self, next: Option<&[u8]>, samples: &mut [i16]) -> Result<usize, Error> {
         let samples = self.at_most(samples);
-        let quarter = usize::from(self.rate.hz()) / 400;
+        let quarter = self.rate.samples(10) / 4;
         let len = samples.len() / quarter * quarter;
         if len == 0 {
             return Ok(0);
         }
         let next = next.filter(|it| !it.is_empty());
         let samples = &mut samples[..len];
-        Ok(self.library.decode(next, samples, next.is_some())?)
+        let len = self.library.decode(next, samples, next.is_some())?;
+        Ok(len * usize::from(self.rate.channels()))
     }
 
     /// As many as the longest packet has.

@@ -3,14 +3,15 @@
 use audiopus::coder::Encoder as Library;
 use audiopus::{Application, Bandwidth, Bitrate, Channels, Signal};
 
-use super::{Error, PAYLOAD_LEN_MAX, sample_rate};
+use super::{Error, PAYLOAD_LEN_MAX, channels, sample_rate};
 use crate::Rate;
+use crate::channels::spread;
 
 /// The greatest complexity there is.
 const COMPLEXITY_MAX: u8 = 10;
 
-/// Samples of the longest frame that is written: 60 ms at 16 kHz.
-const FRAME_SAMPLES_MAX: usize = 960;
+/// The longest frame that is written, in milliseconds.
+const FRAME_MS_MAX: usize = 60;
 
 /// What is encoded (RFC 6716 §2.1.7: libopus calls it the application).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -39,8 +40,8 @@ pub struct Settings {
     pub loss_percent: u8,
     /// What is encoded.
     pub purpose: Purpose,
-    /// Packets have two channels, for who cannot do without: both say the same, each at half the
-    /// power.
+    /// Packets have two channels, for who cannot do without, though samples have one: both say the
+    /// same, each at half the power. Of samples that have two, packets have two anyway.
     pub is_stereo: bool,
 }
 
@@ -58,16 +59,23 @@ impl Settings {
         }
     }
 
+    /// Bits a second: those that were asked for, or what suits.
+    ///
     /// At complexity 0, libopus repeats nothing below 24 kbit/s at 8 kHz and 32 kbit/s at 16 kHz.
-    fn bits_per_second(&self) -> i32 {
+    /// At 48 kHz it is what RFC 7587 §3.1.1 has for speech, and in two channels for music.
+    #[must_use]
+    pub fn bits_per_second(&self) -> u32 {
         let suiting = match (self.rate, self.loss_percent) {
             (Rate::Narrow, 0) => 16_000,
             (Rate::Wide, 0) => 24_000,
             (Rate::Narrow, _) => 26_000,
             (Rate::Wide, _) => 34_000,
+            (Rate::Full, 0) => 32_000,
+            (Rate::Full, _) => 40_000,
+            (Rate::Stereo, 0) => 64_000,
+            (Rate::Stereo, _) => 72_000,
         };
-        let asked = self.bitrate.unwrap_or(suiting).clamp(6_000, 510_000);
-        i32::try_from(asked).unwrap_or(i32::MAX)
+        self.bitrate.unwrap_or(suiting).clamp(6_000, 510_000)
     }
 }
 
@@ -88,11 +96,12 @@ impl Encoder {
     /// If libopus has no memory.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let rate = sample_rate(settings.rate);
-        let (channels, pairs) = if settings.is_stereo {
-            let pairs = vec![0; 2 * FRAME_SAMPLES_MAX].into_boxed_slice();
-            (Channels::Stereo, Some(pairs))
+        let is_spread = settings.is_stereo && settings.rate.channels() == 1;
+        let (channels, pairs) = if is_spread {
+            let pairs = vec![0; 2 * settings.rate.samples(FRAME_MS_MAX)];
+            (Channels::Stereo, Some(pairs.into_boxed_slice()))
         } else {
-            (Channels::Mono, None)
+            (channels(settings.rate), None)
         };
         let mut library = match settings.purpose {
             Purpose::Speech => Library::new(rate, channels, Application::Voip)?,
@@ -107,6 +116,7 @@ impl Encoder {
         library.set_max_bandwidth(match settings.rate {
             Rate::Narrow => Bandwidth::Narrowband,
             Rate::Wide => Bandwidth::Wideband,
+            Rate::Full | Rate::Stereo => Bandwidth::Fullband,
         })?;
         let mut encoder = Self {
             library,
@@ -146,9 +156,9 @@ impl Encoder {
         self.library.set_inband_fec(percent > 0)?;
         self.library.set_packet_loss_perc(percent)?;
         self.settings.loss_percent = percent;
-        let bits_per_second = self.settings.bits_per_second();
+        let bits_per_second = i32::try_from(self.settings.bits_per_second());
         self.library
-            .set_bitrate(Bitrate::BitsPerSecond(bits_per_second))?;
+            .set_bitrate(Bitrate::BitsPerSecond(bits_per_second.unwrap_or(i32::MAX)))?;
         Ok(())
     }
 
@@ -163,7 +173,7 @@ impl Encoder {
             return Err(Error::Length);
         }
         let samples = match &mut self.pairs {
-            Some(pairs) => spread(samples, pairs).ok_or(Error::Length)?,
+            Some(pairs) => spread_all(samples, pairs).ok_or(Error::Length)?,
             None => samples,
         };
         Ok(self.library.encode(samples, &mut payload[..len])?)
@@ -171,12 +181,10 @@ impl Encoder {
 }
 
 /// Writes the samples of one channel to two, each at half the power. `None` if they are too many.
-fn spread<'p>(samples: &[i16], pairs: &'p mut [i16]) -> Option<&'p [i16]> {
+fn spread_all<'p>(samples: &[i16], pairs: &'p mut [i16]) -> Option<&'p [i16]> {
     let pairs = pairs.get_mut(..2 * samples.len())?;
     for (pair, &sample) in pairs.as_chunks_mut().0.iter_mut().zip(samples) {
-        // 23,170 is 2¹⁵ divided by the root of 2.
-        let sample = (i32::from(sample) * 23_170 + 0x4000) >> 15;
-        *pair = [i16::try_from(sample).unwrap_or(0); 2];
+        *pair = spread(sample);
     }
     Some(pairs)
 }

@@ -33,7 +33,7 @@ fn likeness(original: &[i16], decoded: &[i16], rate: Rate) -> f64 {
 
 #[test]
 fn speech_comes_back_at_both_rates_and_all_frame_lengths() {
-    for rate in [Rate::Narrow, Rate::Wide] {
+    for rate in [Rate::Narrow, Rate::Wide, Rate::Full] {
         let speech = signal::speech(u32::from(rate.hz()), rate.samples(2_400));
         let settings = Settings {
             complexity: 5,
@@ -44,7 +44,7 @@ fn speech_comes_back_at_both_rates_and_all_frame_lengths() {
             let mut decoder = Decoder::new(rate).unwrap();
             let mut decoded = Vec::new();
             for packet in packets(&speech, settings, frame_ms) {
-                let mut samples = [0; 1_920];
+                let mut samples = [0; 5_760];
                 let len = decoder.decode(&packet, &mut samples).unwrap();
                 assert_eq!(len, rate.samples(frame_ms));
                 assert_eq!(duration(&packet, rate), Some(len));
@@ -78,6 +78,36 @@ fn two_channels_and_what_is_not_speech_come_back_too() {
         }
         let likeness = likeness(&speech, &decoded, rate);
         assert!(likeness > 0.75, "{purpose:?}: {likeness}");
+    }
+}
+
+#[test]
+fn what_is_on_the_left_stays_there() {
+    let rate = Rate::Stereo;
+    let [left, right] = [440.0, 1_100.0].map(|hz| {
+        let tone = signal::tone(48_000, hz, 8_000.0);
+        tone.take(48_000).collect::<Vec<_>>()
+    });
+    let pairs = left.iter().zip(&right).flat_map(|(a, b)| [*a, *b]);
+    let pairs: Vec<_> = pairs.collect();
+    for frame_ms in [10, 20, 60] {
+        let mut decoder = Decoder::new(rate).unwrap();
+        let mut decoded = [vec![], vec![]];
+        for packet in packets(&pairs, Settings::new(rate), frame_ms) {
+            let mut samples = [0; Rate::Stereo.samples(PACKET_MS_MAX)];
+            let len = decoder.decode(&packet, &mut samples).unwrap();
+            assert_eq!(len, rate.samples(frame_ms));
+            assert_eq!(duration(&packet, rate), Some(len));
+            for [a, b] in samples[..len].as_chunks().0 {
+                decoded[0].push(*a);
+                decoded[1].push(*b);
+            }
+        }
+        for (own, other, heard) in [(&left, &right, &decoded[0]), (&right, &left, &decoded[1])] {
+            let own = likeness(own, heard, Rate::Full);
+            let other = likeness(other, heard, Rate::Full);
+            assert!(own > 0.95 && other < 0.2, "{frame_ms} ms: {own}, {other}");
+        }
     }
 }
 

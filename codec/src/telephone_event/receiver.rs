@@ -75,6 +75,13 @@ impl Receiver {
         Some(event.heard)
     }
 
+    /// The sender counts from this timestamp now: an event that has ended, and began later, makes none
+    /// that follows look overtaken.
+    pub fn handle_step(&mut self, timestamp: u32) {
+        self.newest
+            .take_if(|it| it.heard.is_end && is_before(timestamp, it.segment));
+    }
+
     /// Whether an event has begun and not ended.
     #[must_use]
     pub fn is_active(&self) -> bool {

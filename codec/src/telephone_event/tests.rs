@@ -135,6 +135,20 @@ fn packets_that_were_overtaken_say_nothing() {
 }
 
 #[test]
+fn a_sender_that_counts_from_elsewhere_is_heard() {
+    let mut receiver = Receiver::new();
+    receiver.handle_packet(5_000, &payload(3, false, 80));
+    receiver.handle_step(1_000);
+    assert!(receiver.is_active(), "one that goes on is known");
+    receiver.handle_packet(5_000, &payload(3, true, 160));
+    receiver.handle_step(5_000);
+    assert_eq!(receiver.handle_packet(5_000, &payload(3, true, 160)), None);
+    receiver.handle_step(1_000);
+    let heard = receiver.handle_packet(1_160, &payload(3, false, 160));
+    assert!(heard.unwrap().is_new);
+}
+
+#[test]
 fn the_same_key_again_is_another_event() {
     let mut receiver = Receiver::new();
     receiver.handle_packet(0, &payload(7, true, 400)).unwrap();

@@ -17,6 +17,7 @@ use std::mem;
 
 use super::{AMPLITUDE_0_DBM0, COLUMNS, EVENTS, ROWS};
 use crate::Rate;
+use crate::channels::mean;
 
 /// Samples of a block at 8 kHz. Four blocks are 51 ms: two whole ones lie within any 40 ms.
 const BLOCK: usize = 102;
@@ -98,6 +99,22 @@ impl Detector {
     /// were heard by then. A key is told within 39 ms of its beginning, and within 39 ms of its
     /// end.
     pub fn listen(&mut self, samples: &[i16], mut on_edge: impl FnMut(usize, Edge)) {
+        if self.rate.channels() == 1 {
+            return self.listen_to_one(samples, on_edge);
+        }
+        let (mut mixed, mut before) = ([0; BLOCK], 0);
+        for pairs in samples.as_chunks::<2>().0.chunks(BLOCK) {
+            for (sample, pair) in mixed.iter_mut().zip(pairs) {
+                *sample = mean(*pair);
+            }
+            let on_edge = |heard, edge| on_edge(2 * (before + heard), edge);
+            self.listen_to_one(&mixed[..pairs.len()], on_edge);
+            before += pairs.len();
+        }
+    }
+
+    /// Of one channel.
+    fn listen_to_one(&mut self, samples: &[i16], mut on_edge: impl FnMut(usize, Edge)) {
         let mut rest = samples;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.block_len() - self.heard));
@@ -121,6 +138,7 @@ impl Detector {
         match self.rate {
             Rate::Narrow => BLOCK,
             Rate::Wide => 2 * BLOCK,
+            Rate::Full | Rate::Stereo => 6 * BLOCK,
         }
     }
 

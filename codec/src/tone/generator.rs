@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use super::{COLUMNS, ROWS, place};
 use crate::Rate;
+use crate::channels::spread;
 
 /// The amplitude of each tone at 0 dBm0: half of full scale, so that both together just fit. That
 /// is 0.13 dB more than they should have.
@@ -60,9 +61,16 @@ impl Generator {
         if !self.is_on {
             return samples.fill(0);
         }
-        for sample in samples {
-            *sample = to_sample(self.tones[0].next() + self.tones[1].next());
+        if self.rate.channels() == 1 {
+            return samples.fill_with(|| self.next());
         }
+        for pair in samples.as_chunks_mut().0 {
+            *pair = spread(self.next());
+        }
+    }
+
+    fn next(&mut self) -> i16 {
+        to_sample(self.tones[0].next() + self.tones[1].next())
     }
 }
 

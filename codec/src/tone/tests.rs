@@ -62,6 +62,33 @@ fn hits(event: u8, sung: Sung) -> usize {
 const ALWAYS: usize = 34;
 
 #[test]
+fn every_key_is_sung_and_heard_at_every_rate() {
+    for rate in [Rate::Narrow, Rate::Wide, Rate::Full, Rate::Stereo] {
+        for event in 0..16 {
+            let mut generator = Generator::new(rate);
+            let mut samples = vec![0; rate.samples(200)];
+            generator.begin(event, 12);
+            generator.generate(&mut samples[..rate.samples(80)]);
+            let edges = heard(&samples, rate);
+            let [
+                Edge::Began {
+                    event: began,
+                    volume,
+                },
+                Edge::Ended { .. },
+            ] = edges[..]
+            else {
+                panic!("{rate:?}: {edges:?}");
+            };
+            assert_eq!(began, event, "{rate:?}");
+            // Each of two channels is 3 dB fainter.
+            let expected = 12 + 3 * (rate.channels() - 1);
+            assert!(volume.abs_diff(expected) <= 1, "{rate:?}: {volume}");
+        }
+    }
+}
+
+#[test]
 fn every_key_is_heard_once_wherever_it_begins() {
     for event in 0..16 {
         assert_eq!(hits(event, Sung::key(event)), ALWAYS, "{event}");

@@ -23,6 +23,7 @@ use crate::ports::Ports;
 use crate::replies::{Entry, Key, Replies};
 use crate::trace::Traces;
 
+use self::between::{Half, Place};
 use self::connecting::Step;
 use self::jobs::Call;
 use self::link::Link;
@@ -35,6 +36,7 @@ pub use self::command_line::is_order;
 pub(crate) use self::treating::policy_of_keys;
 pub use self::watch::WatchedCall;
 
+mod between;
 mod command_line;
 mod connecting;
 mod deletion;
@@ -215,6 +217,8 @@ struct Held {
     spares_codecs: bool,
     /// What it has changed already, of several calls: all of it is undone if the rest cannot be.
     steps: Vec<Step>,
+    /// What is to be made of the other of two calls, too.
+    half: Option<Arc<Half>>,
     /// A Call-ID and a tag that it did not name.
     names: Option<Arc<[String; 2]>>,
 }
@@ -319,7 +323,7 @@ impl Control {
         while self.waiting.front().is_some_and(is_late)
             && let Some(held) = self.waiting.pop_front()
         {
-            self.give_up_waiting(now, &held);
+            self.give_up_waiting(now, held);
         }
         while let Some(Reverse((due, key))) = self.timers.peek().copied() {
             if due > now.instant {
@@ -483,6 +487,7 @@ impl Control {
             attempts: 0,
             spares_codecs: false,
             steps: Vec::new(),
+            half: None,
             names: None,
         };
         self.count(command);
@@ -491,7 +496,7 @@ impl Control {
         } else if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(held);
         } else {
-            self.drop_request(&held);
+            self.drop_request(now, held);
         }
     }
 
@@ -504,7 +509,25 @@ impl Control {
         self.execute(now, held, message.cookie, &request.command);
     }
 
-    fn execute(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
+    /// Carries a request out on the call that its parties belong to.
+    fn execute(&mut self, now: Now, mut held: Held, cookie: &[u8], command: &Command<'_>) {
+        let place = self.place(command);
+        if let Place::Between(between) = place {
+            return self.negotiate_between(now, held, cookie, between);
+        }
+        if held.half.is_some() {
+            self.let_go(now, &mut held);
+        }
+        match place {
+            Place::There(call_id) => {
+                let command = between::moved(command, &call_id);
+                self.execute_there(now, held, cookie, &command);
+            }
+            _ => self.execute_there(now, held, cookie, command),
+        }
+    }
+
+    fn execute_there(&mut self, now: Now, held: Held, cookie: &[u8], command: &Command<'_>) {
         match command {
             Command::Answer(answer) => self.negotiate(now, held, cookie, Turn::Answer(answer)),
             Command::Connect(connect) => self.connect(now, held, cookie, connect),
@@ -536,7 +559,7 @@ impl Control {
         self.count_refused(held.client, reason);
         self.trace_refused(now, held, reason);
         self.finish(now, held, reply::error(reason).encode(cookie));
-        self.take_back(now, &held.steps);
+        self.let_go(now, &mut held.clone());
     }
 
     fn send(&mut self, client: Client, mut datagram: Vec<u8>) {
@@ -573,9 +596,10 @@ impl Control {
     }
 
     /// A queue was full: the client repeats its request, and may have better luck then.
-    fn drop_request(&mut self, held: &Held) {
+    fn drop_request(&mut self, now: Now, mut held: Held) {
         self.counters.dropped += 1;
         self.replies.forget(held.key);
+        self.let_go(now, &mut held);
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -223,6 +223,14 @@ impl<const N: usize> Histogram<N> {
         }
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn sum(&self) -> f64 {
+        self.sum
+    }
+
     pub(crate) fn observe_time(&mut self, time: Duration) {
         self.observe(time.as_secs_f64());
     }

@@ -168,6 +168,17 @@ impl Link {
 }
 
 impl CallState {
+    /// Whether the same parties hear the same ones as in another state of the call, at whatever
+    /// ports.
+    pub(crate) fn has_links_of(&self, other: &Self) -> bool {
+        let ends = |state: &Self| {
+            let legs = state.legs.iter();
+            let ends = legs.map(|it| (it.id, it.is_diverted(), it.hearers().collect::<Vec<_>>()));
+            ends.collect::<Vec<_>>()
+        };
+        self.group == other.group && ends(self) == ends(other)
+    }
+
     /// What others do concerns the call, or its parties hear one another in other ways than by
     /// offer and answer.
     pub(crate) fn is_joined(&self) -> bool {
@@ -226,6 +237,12 @@ impl Group {
             legs.map(move |leg| Member { call, leg: leg.id })
         });
         legs.into_iter().flatten().collect()
+    }
+
+    /// A party of one of the calls.
+    pub(crate) fn member(&self, key: CallKey, leg: LegId) -> Option<Member> {
+        let call = self.calls.iter().position(|(it, _)| *it == key)?;
+        Some(Member { call, leg })
     }
 
     /// The key of a member's call, and the leg.
@@ -321,6 +338,25 @@ impl Group {
         self.join(other, one)
     }
 
+    /// The two of them, of two calls, have offered and answered: they are heard by one another, and
+    /// those they talked to before are heard by them no more.
+    pub(crate) fn settle(&mut self, one: Member, other: Member) -> Result<(), Refusal> {
+        for (member, with) in [(one, other), (other, one)] {
+            let (key, _) = self.calls[member.call];
+            for speaker in self.parties(key) {
+                if self.is_natural(speaker, member) {
+                    self.part(speaker, member);
+                }
+            }
+            if let Some(leg) = self.leg_mut(member) {
+                leg.settle();
+                leg.change_links(|links| links.is_diverted = true);
+            }
+            self.join(member, with)?;
+        }
+        Ok(())
+    }
+
     /// The same of two parties of one call, whose media are in the same order: they are each
     /// other's peers from now on.
     pub(crate) fn pair(&mut self, one: Member, other: Member) {
@@ -362,7 +398,7 @@ impl Group {
         }
     }
 
-    fn state(&self, key: CallKey) -> Option<&CallState> {
+    pub(crate) fn state(&self, key: CallKey) -> Option<&CallState> {
         let mut calls = self.calls.iter();
         calls.find(|(it, _)| *it == key).map(|(_, state)| state)
     }

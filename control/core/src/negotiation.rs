@@ -7,6 +7,7 @@
 mod alias;
 mod creation;
 mod ice;
+mod guest;
 mod keepsake;
 mod keys;
 mod media;
@@ -25,6 +26,7 @@ use rand::rngs::StdRng;
 use relay_wire::{Interface, Learning, Port, WorkerId};
 use rustc_hash::FxHasher;
 
+pub(crate) use self::guest::{Agreed, Pair, Taken};
 use self::media::hide;
 use self::order::{aligned, joined, told_by, told_to};
 use self::parties::{answerer, associate};
@@ -135,6 +137,8 @@ pub(crate) struct Negotiator<'a> {
     pub(crate) now: Now,
     pub(crate) client: Client,
     pub(crate) worker: WorkerId,
+    /// Of a party of another call that is a guest in this one.
+    pub(crate) guest_worker: Option<WorkerId>,
     pub(crate) interfaces: &'a [Interface],
     pub(crate) policy: &'a Policy,
     pub(crate) ports: &'a mut Ports,

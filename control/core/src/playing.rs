@@ -1,7 +1,7 @@
 //! What parties are played: which party hears what by which codec, and what has to be read for it.
 
 use control_ng::Play;
-use relay_wire::{CallKey, Command, Format, OpusSettings, Port, SampleRate, SoundKey};
+use relay_wire::{CallKey, Codec, Command, Format, OpusSettings, Port, SampleRate, SoundKey};
 
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Payload};
@@ -44,6 +44,8 @@ pub(crate) struct Ear {
     pub(crate) port: Port,
     pub(crate) to: Format,
     pub(crate) opus: Option<OpusSettings>,
+    /// Where reports leave from.
+    pub(crate) rtcp: Option<Port>,
 }
 
 impl Ear {
@@ -53,7 +55,14 @@ impl Ear {
         let (index, stream) = first(leg).filter(|it| !is_passed(state, *it))?;
         let (to, opus) = heard(state, leg, (index, stream))?;
         let port = leg.port(index)?;
-        Some(Self { port, to, opus })
+        let number = stream.rtcp_port();
+        let rtcp = number.map(|number| Port { number, ..port });
+        Some(Self {
+            port,
+            to,
+            opus,
+            rtcp,
+        })
     }
 
     /// What the relay is to do so that it hears something. `None`: it was not read for it.
@@ -75,6 +84,7 @@ impl Ear {
             duration_ms: play.duration_ms.unwrap_or(0),
             unit_hz: loaded.told.hz,
             is_alone: play.is_alone,
+            rtcp: self.rtcp,
         })
     }
 }
@@ -121,11 +131,26 @@ fn heard(
             ptime_ms,
             ..
         } = route.to;
+        let codec = match codec {
+            // Files of 48 kHz are rare, and would take three times the room.
+            Codec::Opus(SampleRate::Full | SampleRate::Stereo) => Codec::Opus(SampleRate::Wide),
+            codec => codec,
+        };
         return Some((Format::new(codec, payload_type, ptime_ms), route.opus));
     }
     let others = peer.and_then(|it| it.streams.get(index));
     let others = others.map_or(&[][..], |it| &it.payloads);
     Some((Payload::heard(&stream.payloads, others)?, None))
+}
+
+/// Ends whatever is played to the parties of a call.
+pub(crate) fn all_over(call: CallKey, state: &CallState) -> Vec<Command> {
+    let ears = state.legs.iter().filter_map(|leg| Ear::of(state, leg));
+    ears.map(|ear| Command::StopPlaying {
+        call,
+        port: ear.port,
+    })
+    .collect()
 }
 
 /// Ends what is played to streams that will not hear it any more, or by another codec.

@@ -127,12 +127,20 @@ impl Ports {
     /// Pairs in use or resting, and all.
     pub(crate) fn usage(&mut self, now: Instant) -> (usize, usize) {
         let pools = self.pools.iter_mut().flatten();
-        pools.fold((0, 0), |(used, all), pool| {
-            pool.wake(now);
-            (
-                used + pool.places.len() - pool.free.len() - pool.warm.len(),
-                all + pool.places.len(),
-            )
+        let usages = pools.map(|pool| pool.usage(now));
+        usages.fold((0, 0), |(used, all), it| (used + it.used, all + it.all))
+    }
+
+    /// What of an interface's ports is in use or resting, of all workers.
+    pub(crate) fn usage_of(&mut self, now: Instant, interface: InterfaceId) -> Option<Usage> {
+        let place = *self.pool_of.get(usize::from(interface.0))?;
+        let pools = self.pools.iter_mut().filter_map(|it| it.get_mut(place));
+        let usages = pools.map(|pool| pool.usage(now));
+        usages.reduce(|one, other| Usage {
+            first: one.first.min(other.first),
+            last: one.last.max(other.last),
+            used: one.used + other.used,
+            all: one.all + other.all,
         })
     }
 
@@ -140,6 +148,17 @@ impl Ports {
         let pools = self.pools.get_mut(usize::from(worker.0))?;
         pools.get_mut(*self.pool_of.get(usize::from(interface.0))?)
     }
+}
+
+/// How many pairs are in use or resting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Usage {
+    /// Ports.
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+    /// Pairs.
+    pub(crate) used: usize,
+    pub(crate) all: usize,
 }
 
 /// The pairs of one worker on one interface. Taking, reserving and releasing take the same time
@@ -183,6 +202,18 @@ impl Pool {
             warm_max,
             places: (0..pairs).map(Place::Free).collect(),
             resting: VecDeque::new(),
+        }
+    }
+
+    fn usage(&mut self, now: Instant) -> Usage {
+        self.wake(now);
+        let all = self.places.len();
+        let ports = u16::try_from(2 * all).unwrap_or(u16::MAX);
+        Usage {
+            first: self.first,
+            last: self.first.saturating_add(ports).saturating_sub(1),
+            used: all - self.free.len() - self.warm.len(),
+            all,
         }
     }
 

@@ -241,7 +241,26 @@ impl<'a> Report<'a> {
         out.put("cumulative loss", source.lost);
         out.put("duplicates", source.duplicates);
         out.put("reordered", source.reordered);
-        out.dictionary("average MOS", |out| self.quality(endpoint, source, out));
+        let round_trip_us = self.round_trip_us(endpoint.port);
+        let is_rated = mos_tenths(source, round_trip_us).is_some();
+        out.dictionary("average MOS", |out| {
+            self.quality(endpoint, source, out);
+            out.put("samples", 1_u64);
+        });
+        if !is_rated {
+            return;
+        }
+        // There is one sample, the call so far: clients look for the worst and the best by name.
+        let sample = |out: &mut DictionaryWriter<'_>| {
+            self.quality(endpoint, source, out);
+            out.put("reported at", self.last_packet(Some(endpoint)));
+        };
+        out.dictionary("lowest MOS", sample);
+        out.dictionary("highest MOS", sample);
+        out.dictionary("MOS progression", |out| {
+            out.put("interval", 0_u64);
+            out.list("entries", |out| out.dictionary(sample));
+        });
     }
 
     fn quality(
@@ -266,7 +285,6 @@ impl<'a> Report<'a> {
         let expected = source.packets.saturating_add(source.lost).max(1);
         let lost_percent = source.lost.saturating_mul(100) / expected;
         out.put("packet loss", lost_percent);
-        out.put("samples", 1_u64);
     }
 
     /// From the party at a port through the relay to the other one and back, if both ways are

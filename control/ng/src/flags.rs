@@ -188,6 +188,24 @@ words! {
     }
 }
 
+impl Flag {
+    /// The flag by any of the names that the peer knows it by.
+    pub(crate) fn find_any(spelling: &[u8]) -> Option<Self> {
+        let others = [
+            ("allow asymmetric codec", Self::AllowAsymmetricCodecs),
+            ("allow empty codec media", Self::AllowNoCodecMedia),
+            ("allow empty codec medias", Self::AllowNoCodecMedia),
+            ("allow no codec medias", Self::AllowNoCodecMedia),
+            ("static codec", Self::StaticCodecs),
+        ];
+        let other = || {
+            let mut others = others.iter();
+            others.find(|(name, _)| word::same(name.as_bytes(), spelling))
+        };
+        Self::find(spelling).or_else(|| other().map(|(_, flag)| *flag))
+    }
+}
+
 words! {
     /// What becomes of keys that are blocked (`DTMF-security`).
     DtmfSecurity {

@@ -7,7 +7,7 @@ use crate::flags::{
     AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, IceLite, MediaEcho,
     MediaKind, Osrtp, Replace, RtcpMux, Support, Switch, Word, Words,
 };
-use crate::word::Normal;
+use crate::word::{self, Normal};
 use crate::{Dictionary, Value, reply};
 
 mod codecs;
@@ -47,6 +47,20 @@ const UNSUPPORTED: [&str; 10] = [
     "subscribe-answer",
     "subscribe-request",
     "transform",
+];
+
+/// Flags that ask for what is the case anyhow, or that the peer knows no more.
+const NOTHING_TO_DO: [&str; 10] = [
+    "asymmetric codecs",
+    "no audio player",
+    "no jitter buffer",
+    "no passthrough",
+    "no player",
+    "no redis update",
+    "reorder codecs",
+    "skip recording database",
+    "skip recording db",
+    "symmetric codecs",
 ];
 
 /// Words not acted on whose names are kept, to be logged.
@@ -362,11 +376,20 @@ impl<'a> Keys<'a> {
 
     fn flags(&mut self, value: Given<'a>) -> bool {
         for flag in value.words() {
-            if !self.negotiation.read_flag(flag) {
+            if !self.flag(flag) {
                 self.unheeded.add(flag);
             }
         }
         true
+    }
+
+    /// Takes one flag. `false` if it is not acted on.
+    fn flag(&mut self, flag: &'a [u8]) -> bool {
+        self.negotiation.read_flag(flag)
+            || self.joining.read_flag(flag)
+            || NOTHING_TO_DO
+                .iter()
+                .any(|it| word::same(it.as_bytes(), flag))
     }
 
     /// The flags as a proxy's script has them, which newer Kamailios pass on unread.
@@ -402,7 +425,7 @@ impl<'a> Keys<'a> {
             self.negotiation.transport_protocol = Some(word);
             return true;
         }
-        self.negotiation.read_flag(word)
+        self.flag(word)
     }
 
     fn command(&mut self, name: &str) -> Result<Command<'a>, RequestError> {
@@ -498,7 +521,7 @@ impl<'a> Negotiation<'a> {
             "address-family" => set(&mut self.address_family, word(value)),
             "alias-key" => set(&mut self.alias_key, alias_key(value)),
             "call-id" => fill(&mut self.call_id, value),
-            "codec" => self.codecs.read(value, |name| unheeded.add(name)),
+            "codec" | "codecs" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
             "dtmf-log-dest" | "dtmf-log-destination" => set(&mut self.key_log, place(value)),
             "endpoint-learning" => set(&mut self.endpoint_learning, word(value)),
@@ -506,12 +529,14 @@ impl<'a> Negotiation<'a> {
             "generate-rtcp" => set(&mut self.generate_rtcp, word(value)),
             "ice" => set(&mut self.ice, word(value)),
             "ice-lite" => set(&mut self.ice_lite, word(value)),
-            "label" => set(&mut self.label, non_empty(value)),
+            "from-label" | "label" => set(&mut self.label, non_empty(value)),
             "media-address" => set(&mut self.media_address, address(value)),
             "media-echo" => set(&mut self.media_echo, media_echo(value)),
             "osrtp" => collect(&mut self.osrtp, value, unheeded),
             "ptime" => set(&mut self.ptime_ms, milliseconds(value.as_integer())),
-            "ptime-reverse" => set(&mut self.ptime_reverse_ms, milliseconds(value.as_integer())),
+            "ptime-reverse" | "reverse-ptime" => {
+                set(&mut self.ptime_reverse_ms, milliseconds(value.as_integer()))
+            }
             "received-from" => set(&mut self.received_from, received_from(value)),
             "replace" => collect(&mut self.replace, value, unheeded),
             "rtcp-mux" => collect(&mut self.rtcp_mux, value, unheeded),
@@ -522,6 +547,8 @@ impl<'a> Negotiation<'a> {
             // Every client lists what it could do with; that we cannot is nothing to report.
             "supports" => collect(&mut self.supports, value, &mut Unheeded::default()),
             "to-tag" => set(&mut self.to_tag, non_empty(value)),
+            // Newer Kamailios say it with each request; here nothing depends on it.
+            "sip-code" | "sip-message-type" | "sip-response-code" => true,
             "tos" => set(
                 &mut self.tos,
                 value.as_integer().and_then(|n| n.try_into().ok()),
@@ -534,7 +561,7 @@ impl<'a> Negotiation<'a> {
 
     /// Takes one flag, be it plain or with the name of a list in front.
     fn read_flag(&mut self, flag: &'a [u8]) -> bool {
-        if let Some(flag) = Flag::find(flag) {
+        if let Some(flag) = Flag::find_any(flag) {
             self.flags.insert(flag);
             return true;
         }

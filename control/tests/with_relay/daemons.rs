@@ -51,12 +51,17 @@ impl Daemons {
 
     /// Starts both. `None`, said aloud, if there is no relay to start.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// The same with more settings of control.
+    pub(crate) fn start_with(settings: &str) -> Option<Self> {
         let relay_path = find_relay()?;
         let folder = TempDir::new().unwrap();
         let ng_port = free_port();
         let first = free_range();
         let media_ports = first..first + MEDIA_PORTS;
-        write_settings(folder.path(), ng_port, &media_ports);
+        write_settings(folder.path(), ng_port, &media_ports, settings);
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(("127.0.0.1", ng_port)).unwrap();
         let second = Duration::from_secs(1);
@@ -74,6 +79,11 @@ impl Daemons {
         daemons.start_relay();
         daemons.start_control();
         Some(daemons)
+    }
+
+    /// What both have logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     pub(crate) fn media_ports(&self) -> Range<u16> {
@@ -147,11 +157,16 @@ impl Daemons {
     }
 
     fn spawn(&self, path: &Path) -> Child {
+        let log = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.folder.path().join("log"));
         Process::new(path)
             .arg("--config")
             .arg(self.folder.path().join("tandem.toml"))
             .arg(format!("--exit-with-parent={}", std::process::id()))
             .stdin(Stdio::null())
+            .stderr(log.unwrap())
             .spawn()
             .unwrap()
     }
@@ -159,6 +174,9 @@ impl Daemons {
 
 impl Drop for Daemons {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprint!("{}", self.log());
+        }
         kill(self.control.take());
         kill(self.relay.take());
     }
@@ -178,12 +196,12 @@ fn find_relay() -> Option<PathBuf> {
     Some(path)
 }
 
-fn write_settings(folder: &Path, ng_port: u16, media_ports: &Range<u16>) {
+fn write_settings(folder: &Path, ng_port: u16, media_ports: &Range<u16>, more: &str) {
     let (first, last) = (media_ports.start, media_ports.end - 1);
     let text = format!(
-        "[log]\nlevel = \"warn\"\n\
+        "[log]\nlevel = \"info\"\n\
          [relay]\ninterfaces = [\"127.0.0.1\", \"other=127.0.0.1\"]\nports = [{first}, {last}]\nworkers = 2\n\
-         [control]\nlisten = [\"127.0.0.1:{ng_port}\"]\n"
+         [control]\nlisten = [\"127.0.0.1:{ng_port}\"]\n{more}"
     );
     fs::write(folder.join("tandem.toml"), text).unwrap();
 }

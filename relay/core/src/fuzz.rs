@@ -237,7 +237,7 @@ impl Driver {
             Ok(Outcome::Play { socket, .. }) => {
                 assert!(self.open.contains_key(&socket));
                 self.made += 1;
-                let verdict = self.relay.handle_played(socket, &[0x80; 12]);
+                let verdict = self.relay.handle_played(self.now, socket, &[0x80; 12]);
                 self.leave(verdict, &[0x80; 12]);
             }
             Ok(Outcome::Later(_)) => assert!(!self.closing.is_empty(), "later never comes"),

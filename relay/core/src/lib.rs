@@ -70,6 +70,7 @@ mod latch;
 mod limits;
 mod loops;
 mod piercing;
+mod played;
 mod probation;
 mod quality;
 mod rare;

@@ -6,6 +6,7 @@ use crate::filter::Filtering;
 use crate::ice::Membership;
 use crate::kernel::Shortcut;
 use crate::loops::Loops;
+use crate::played::Played;
 use crate::reports::TellingPace;
 use crate::rtcp::Rtcp;
 use crate::sinks::Sinks;
@@ -33,11 +34,13 @@ pub(crate) struct Rare {
     pub(crate) telling: TellingPace,
     /// RTP that arrives here is not to be heard, since its hearer is played something there.
     pub(crate) muted_for: Option<SocketId>,
+    /// What this peer was played.
+    pub(crate) played: Option<Box<Played>>,
     /// What of this is in the kernel's table.
     pub(crate) shortcut: Shortcut,
 }
 
-const _: () = assert!(size_of::<Rare>() <= 2 * 64 + 8);
+const _: () = assert!(size_of::<Rare>() <= 2 * 64 + 16);
 
 impl Rare {
     /// What most endpoints have.
@@ -52,6 +55,7 @@ impl Rare {
         reports: None,
         telling: TellingPace::FULL,
         muted_for: None,
+        played: None,
         shortcut: Shortcut::NONE,
     };
 }

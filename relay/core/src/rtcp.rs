@@ -129,7 +129,7 @@ impl Reports {
     /// Takes a socket whose deadline has come.
     fn due(&mut self, now: Instant) -> Option<(Instant, SocketId)> {
         let (at, _) = self.deadlines.first()?;
-        if *at > now || self.ready.len() >= MADE_MAX {
+        if *at > now || self.is_full() {
             return None;
         }
         self.deadlines.pop_first()
@@ -137,10 +137,31 @@ impl Reports {
 
     /// When a report is due after now.
     fn schedule(&mut self, now: Instant, socket: SocketId) -> Instant {
-        let spread = Duration::from_micros(self.chance() % INTERVAL_SPREAD_US);
-        let due = now + INTERVAL + spread;
+        let due = self.next_after(now);
         self.deadlines.insert((due, socket));
         due
+    }
+
+    /// When the report after one of now is due.
+    pub(crate) fn next_after(&mut self, now: Instant) -> Instant {
+        let spread = Duration::from_micros(self.chance() % INTERVAL_SPREAD_US);
+        now + INTERVAL + spread
+    }
+
+    /// More are not made in one turn.
+    pub(crate) fn is_full(&self) -> bool {
+        self.ready.len() >= MADE_MAX
+    }
+
+    /// A report is to be sent.
+    pub(crate) fn push(&mut self, report: Report) {
+        self.made += 1;
+        self.ready.push_back(report);
+    }
+
+    /// NTP's time, and who reports.
+    pub(crate) fn sign(&self, now: Instant) -> (u64, [u8; CNAME_LEN]) {
+        (self.identity.ntp(now), self.identity.cname)
     }
 
     /// A number that is like any other (`SplitMix64`).
@@ -164,30 +185,34 @@ impl Identity {
     }
 }
 
-impl Reporter {
-    /// A block on what arrives from the peer, whose newest report is known.
-    fn block(&mut self, now: Instant, new: Reception, reported: Option<Reported>) -> ReportBlock {
-        let before = self.before.replace(new).filter(|it| it.ssrc == new.ssrc);
-        let (expected, lost) = before.map_or((new.expected, new.lost), |before| {
-            let expected = new.expected.saturating_sub(before.expected);
-            (expected, new.lost.saturating_sub(before.lost))
-        });
-        let fraction = (lost * 256).checked_div(expected).unwrap_or(0);
-        let reported = reported.filter(|it| it.ssrc == new.ssrc);
-        let delay = reported.map_or(0, |it| {
-            let passed = now.saturating_duration_since(it.at).as_nanos();
-            u32::try_from(passed * 65_536 / 1_000_000_000).unwrap_or(u32::MAX)
-        });
-        ReportBlock {
-            ssrc: Ssrc::new(new.ssrc),
-            fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
-            // 24 bits with a sign.
-            lost: i32::try_from(new.lost).unwrap_or(i32::MAX).min(0x7f_ffff),
-            highest_sequence: new.highest_sequence,
-            jitter: new.jitter,
-            last_report: reported.map_or(0, |it| it.name),
-            delay_since_last_report: delay,
-        }
+/// A block on what arrives from a peer, whose newest report is known; and what was reported
+/// `before`.
+pub(crate) fn block(
+    now: Instant,
+    new: Reception,
+    before: &mut Option<Reception>,
+    reported: Option<Reported>,
+) -> ReportBlock {
+    let before = before.replace(new).filter(|it| it.ssrc == new.ssrc);
+    let (expected, lost) = before.map_or((new.expected, new.lost), |before| {
+        let expected = new.expected.saturating_sub(before.expected);
+        (expected, new.lost.saturating_sub(before.lost))
+    });
+    let fraction = (lost * 256).checked_div(expected).unwrap_or(0);
+    let reported = reported.filter(|it| it.ssrc == new.ssrc);
+    let delay = reported.map_or(0, |it| {
+        let passed = now.saturating_duration_since(it.at).as_nanos();
+        u32::try_from(passed * 65_536 / 1_000_000_000).unwrap_or(u32::MAX)
+    });
+    ReportBlock {
+        ssrc: Ssrc::new(new.ssrc),
+        fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
+        // 24 bits with a sign.
+        lost: i32::try_from(new.lost).unwrap_or(i32::MAX).min(0x7f_ffff),
+        highest_sequence: new.highest_sequence,
+        jitter: new.jitter,
+        last_report: reported.map_or(0, |it| it.name),
+        delay_since_last_report: delay,
     }
 }
 
@@ -195,13 +220,13 @@ impl Relay {
     /// Says who the relay is in reports of its own: NTP's time now (seconds since 1900 and their
     /// fraction), and any number that nobody knows, of which names follow (RFC 7022).
     pub fn set_identity(&mut self, now: Instant, ntp_time: u64, seed: u64) {
-        const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        const LETTERS: &[u8; 16] = b"0123456789abcdef";
         self.reports.random = seed;
         let name = self.reports.chance();
         let mut cname = [0; CNAME_LEN];
         for (at, letter) in cname.iter_mut().enumerate() {
-            let five_bits = usize::try_from(name >> (5 * at) & 31).unwrap_or(0);
-            *letter = LETTERS[five_bits];
+            let four_bits = usize::try_from(name >> (4 * at) & 15).unwrap_or(0);
+            *letter = LETTERS[four_bits];
         }
         self.reports.identity = Identity {
             cname,
@@ -286,9 +311,8 @@ impl Relay {
                 reporter.due = due;
             }
             if let Some(report) = self.make_report(now, socket) {
-                self.reports.made += 1;
                 self.bytes_out += report.bytes().len() as u64;
-                self.reports.ready.push_back(report);
+                self.reports.push(report);
             }
         }
     }
@@ -331,19 +355,24 @@ impl Relay {
             packets: low(it.packets),
             octets: low(it.bytes),
         });
-        let block = received.map(|it| reporter.block(now, it, reported));
+        let block = received.map(|it| block(now, it, &mut reporter.before, reported));
         let report = OwnReport {
             ssrc: sent.map_or(reporter.ssrc, |it| Ssrc::new(it.ssrc)),
             sender,
             block,
             cname: &cname,
         };
-        let mut bytes = [0; REPORT_LEN_MAX + GROWTH_MAX];
-        let head = bytes.first_chunk_mut()?;
-        let len = report.emit(head);
         if sender.is_some() {
             reporter.own = Some(Reported::new(now, report.ssrc, ntp_time));
         }
+        self.address(socket, &report)
+    }
+
+    /// The report as it is to leave from a socket, sealed if that is how things leave there. `None` if
+    /// it cannot.
+    pub(crate) fn address(&mut self, socket: SocketId, report: &OwnReport<'_>) -> Option<Report> {
+        let mut bytes = [0; REPORT_LEN_MAX + GROWTH_MAX];
+        let len = report.emit(bytes.first_chunk_mut()?);
         let (egress, len) = match self.depart(socket, Kind::Rtcp, len).ok()? {
             Verdict::Seal(sealing) => {
                 let (egress, len) = self.seal_in_place(sealing, &mut bytes).ok()?;
@@ -383,7 +412,12 @@ impl Relay {
     }
 
     /// What the peer of a port of a call sends.
-    fn reception(&mut self, now: Instant, call: CallKey, port: Option<Port>) -> Option<Reception> {
+    pub(crate) fn reception(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        port: Option<Port>,
+    ) -> Option<Reception> {
         let socket = self.socket_of(call, port?).ok()?;
         self.absorb(now, socket);
         let now_ns = self.clock.read(now).ns;
@@ -399,7 +433,7 @@ fn is_live(endpoint: &Endpoint, now: Instant) -> bool {
 }
 
 /// The lower 32 bits, which is all that there is room for.
-fn low(count: u64) -> u32 {
+pub(crate) fn low(count: u64) -> u32 {
     let [.., a, b, c, d] = count.to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }

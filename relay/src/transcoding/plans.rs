@@ -8,6 +8,8 @@ use relay_wire::{
     Route, SampleRate, Transcoding,
 };
 
+use super::sounds::rate;
+
 /// Milliseconds of a packet at most (RFC 3551 §4.2).
 const PTIME_MS_MAX: u16 = 200;
 
@@ -38,6 +40,11 @@ pub(super) fn plans(transcoding: &Transcoding) -> Result<Box<[Plan]>, Refusal> {
 fn plan(route: &Route) -> Option<Plan> {
     let mut plan = Plan::new(side(&route.from)?, side(&route.to)?);
     plan.suppresses_silence = route.suppresses_silence;
+    plan.is_coded_anew = route.is_coded_anew;
+    let (one, other) = (plan.from.codec.rate(), plan.to.codec.rate());
+    if one != other && (one.is_full() || other.is_full()) {
+        return None;
+    }
     if let (codec::Codec::Opus(rate), Some(settings)) = (plan.to.codec, route.opus) {
         plan.opus = Some(opus_settings(rate, settings)?);
     }
@@ -49,7 +56,7 @@ pub(super) fn side(format: &Format) -> Option<Side> {
         return None;
     }
     let mut side = Side::new(
-        codec(format.codec),
+        codec(format.codec)?,
         PayloadType::new(format.payload_type)?,
         format.ptime_ms,
     );
@@ -95,21 +102,18 @@ pub(super) fn opus_settings(rate: Rate, said: OpusSettings) -> Option<opus::Sett
     })
 }
 
-fn codec(codec: Codec) -> codec::Codec {
-    let rate = |rate| match rate {
-        SampleRate::Narrow => Rate::Narrow,
-        SampleRate::Wide => Rate::Wide,
-    };
-    match codec {
+fn codec(codec: Codec) -> Option<codec::Codec> {
+    Some(match codec {
         Codec::Pcmu => codec::Codec::Pcmu,
         Codec::Pcma => codec::Codec::Pcma,
         Codec::Gsm => codec::Codec::Gsm,
         Codec::Ilbc(IlbcMode::Ms20) => codec::Codec::Ilbc(ilbc::Mode::Ms20),
         Codec::Ilbc(IlbcMode::Ms30) => codec::Codec::Ilbc(ilbc::Mode::Ms30),
         Codec::G722 => codec::Codec::G722,
+        Codec::L16(SampleRate::Full | SampleRate::Stereo) => return None,
         Codec::L16(samples) => codec::Codec::L16(rate(samples)),
         Codec::Opus(samples) => codec::Codec::Opus(rate(samples)),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -134,6 +138,7 @@ mod tests {
                     is_stereo: true,
                 }),
                 suppresses_silence: true,
+                is_coded_anew: true,
             }],
             rtcp: None,
         }
@@ -159,13 +164,16 @@ mod tests {
             (3, Some(20_000), 5)
         );
         assert_eq!((opus.purpose, opus.is_stereo), (opus::Purpose::Audio, true));
-        assert!(plan.suppresses_silence);
+        assert!(plan.suppresses_silence && plan.is_coded_anew);
     }
 
     #[test]
     fn refuses_what_cannot_be() {
         type Mistake = fn(&mut Transcoding);
-        let mistakes: [Mistake; 11] = [
+        let mistakes: [Mistake; 14] = [
+            |it| it.routes[0].to.codec = Codec::Opus(SampleRate::Full),
+            |it| it.routes[0].from.codec = Codec::Opus(SampleRate::Stereo),
+            |it| it.routes[0].from.codec = Codec::L16(SampleRate::Full),
             |it| it.routes.clear(),
             |it| it.routes.push(it.routes[0]),
             |it| {

@@ -124,6 +124,8 @@ pub(super) fn rate(rate: SampleRate) -> Rate {
     match rate {
         SampleRate::Narrow => Rate::Narrow,
         SampleRate::Wide => Rate::Wide,
+        SampleRate::Full => Rate::Full,
+        SampleRate::Stereo => Rate::Stereo,
     }
 }
 

@@ -258,6 +258,7 @@ fn transcode(call: u64, number: u16) -> Command {
         to: Format::new(Codec::Gsm, 3, 20),
         opus: None,
         suppresses_silence: false,
+        is_coded_anew: false,
     };
     Command::SetTranscoding {
         call: CallKey(call),

@@ -32,6 +32,7 @@ fn route(from: Format, to: Format) -> Route {
         to,
         opus: None,
         suppresses_silence: false,
+        is_coded_anew: false,
     }
 }
 

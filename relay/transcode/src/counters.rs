@@ -69,6 +69,8 @@ pub struct Counters {
     pub octets_out: u64,
     /// Packets that never came.
     pub lost: u64,
+    /// Numbers that were passed over, for what was lost and not made up.
+    pub numbers_skipped: u64,
     /// Milliseconds that were made up for what was lost.
     pub concealed_ms: u64,
     /// Other sources, and the same one beginning anew.

@@ -22,7 +22,9 @@ const WAITING_OTHERS: usize = 8;
 pub(crate) struct Far {
     payload_type: PayloadType,
     clock_hz: u64,
+    /// Samples a second, of all channels.
     rate_hz: u64,
+    channels: u64,
     /// The RTP timestamp of place 0.
     base: u32,
     /// The place of the first sample of the packet that is being filled.
@@ -34,6 +36,8 @@ pub(crate) struct Far {
     content: Content,
     /// The next packet is the first after a pause, or of all.
     is_first: bool,
+    /// Numbers that are to be passed over before the next packet.
+    skipped: u16,
     pacer: Pacer,
     outbox: Outbox,
     /// The slot of a packet that waits and is not encoded yet. Its samples are the content.
@@ -84,17 +88,20 @@ impl Far {
         } else {
             waiting
         };
-        let ns = |samples: usize| samples as u64 * 1_000 * MS / u64::from(rate.hz());
+        let rate_hz = u64::from(rate.per_second());
+        let ns = |samples: usize| samples as u64 * 1_000 * MS / rate_hz;
         Ok(Self {
             payload_type: plan.to.payload_type,
             clock_hz: u64::from(codec.rtp_clock_hz()),
-            rate_hz: u64::from(rate.hz()),
+            rate_hz,
+            channels: rate.channels().into(),
             base,
             place: 0,
             filled: 0,
             len,
             content,
             is_first: true,
+            skipped: 0,
             pacer: Pacer::new(ns(len), u64::from(plan.from.ptime_ms.clamp(1, 200)) * MS),
             outbox: Outbox::new(waiting + WAITING_OTHERS, slot_len),
             unwritten: None,
@@ -212,6 +219,12 @@ impl Far {
         self.is_first = true;
     }
 
+    /// So many numbers are passed over before the next packet.
+    pub(crate) fn skip_numbers(&mut self, numbers: u64) {
+        let numbers = u16::try_from(numbers).unwrap_or(u16::MAX);
+        self.skipped = self.skipped.saturating_add(numbers);
+    }
+
     /// What follows comes from elsewhere.
     pub(crate) fn begin_source(&mut self) {
         self.is_first = true;
@@ -232,6 +245,7 @@ impl Far {
             payload_type: head.payload_type,
             marker: head.marker,
             timestamp: head.timestamp,
+            skipped: std::mem::take(&mut self.skipped),
         };
         self.queue(head, counters, |_, bytes| {
             bytes.get_mut(..payload.len())?.copy_from_slice(payload);
@@ -250,7 +264,9 @@ impl Far {
     /// The place whose packet would leave now.
     pub(crate) fn place_at(&self, now: u64) -> Option<u64> {
         let media = self.pacer.media_at(now)?;
-        Some(media / (1_000 * MS / self.rate_hz))
+        let (seconds, rest) = (media / (1_000 * MS), media % (1_000 * MS));
+        let place = seconds * self.rate_hz + rest * self.rate_hz / (1_000 * MS);
+        Some(place / self.channels * self.channels)
     }
 
     /// When the packet that is being filled would leave.
@@ -304,9 +320,13 @@ impl Far {
         }
     }
 
-    /// 8 and 16 kHz divide a second into whole nanoseconds.
+    /// Of samples on the timeline: nothing adds up, though 48 kHz do not divide a second into whole
+    /// nanoseconds.
     fn ns(&self, samples: u64) -> u64 {
-        samples.saturating_mul(1_000 * MS / self.rate_hz)
+        let (seconds, rest) = (samples / self.rate_hz, samples % self.rate_hz);
+        seconds
+            .saturating_mul(1_000 * MS)
+            .saturating_add(rest * 1_000 * MS / self.rate_hz)
     }
 
     fn pass(&mut self, now: u64, payload: &[u8], samples: usize, counters: &mut Counters) {
@@ -355,6 +375,7 @@ impl Far {
             payload_type: self.payload_type,
             marker: std::mem::take(&mut self.is_first),
             timestamp: self.timestamp(self.place, clock_hz),
+            skipped: std::mem::take(&mut self.skipped),
         }
     }
 

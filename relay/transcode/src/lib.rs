@@ -12,7 +12,7 @@
 //!
 //! Everything that leaves lies on one timeline, counted in samples of the far side with 64 bits.
 //! Timestamps of the near side are placed on it from one origin, so that nothing drifts. Numbers
-//! are given when packets leave, one after the other, whatever was lost.
+//! are given when packets leave, one after the other; what was lost and not made up is passed over.
 //!
 //! Frames of GSM may be coded together with those of other streams ([`Batch`]).
 //!

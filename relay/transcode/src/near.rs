@@ -6,11 +6,11 @@ use codec::{Codec, Decoder, Error, Rate, g711, gsm};
 /// Milliseconds that one packet may hold (RFC 3551 §4.2).
 pub(crate) const PACKET_MS_MAX: usize = 200;
 
-/// Samples of that at the highest rate.
+/// Samples of that at 8 and 16 kHz.
 pub(crate) const SAMPLES_MAX: usize = Rate::Wide.samples(PACKET_MS_MAX);
 
-/// Room for the samples of one packet.
-pub(crate) type Samples = [i16; SAMPLES_MAX];
+/// Samples of a packet of any rate. Of 48 kHz there is Opus alone, whose packets are shorter.
+pub(crate) const FULL_SAMPLES_MAX: usize = codec::SAMPLES_MAX;
 
 #[derive(Debug)]
 pub(crate) struct Near {
@@ -32,7 +32,9 @@ impl Near {
         let resampler = match (from.rate(), to.rate()) {
             (Rate::Narrow, Rate::Wide) => Resampler::Up(Up::new()),
             (Rate::Wide, Rate::Narrow) => Resampler::Down(Down::new()),
-            _ => Resampler::None,
+            (one, other) if one == other => Resampler::None,
+            // Nothing else becomes 48 kHz, or comes of it.
+            _ => return Err(Error::Rate),
         };
         let decoder = Decoder::new(from)?;
         Ok(Self {
@@ -48,7 +50,7 @@ impl Near {
     }
 
     /// Samples of the near side's rate.
-    pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut Samples) -> Result<usize, Error> {
+    pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut [i16]) -> Result<usize, Error> {
         let len = self.decoder.decode(payload, samples)?;
         if self.is_to_alaw {
             // As octet by octet: encoding alone is not alike for both signs.
@@ -70,7 +72,7 @@ impl Near {
     }
 
     /// To the far side's rate.
-    pub(crate) fn resample<'a>(&mut self, near: &'a [i16], far: &'a mut Samples) -> &'a [i16] {
+    pub(crate) fn resample<'a>(&mut self, near: &'a [i16], far: &'a mut [i16]) -> &'a [i16] {
         match &mut self.resampler {
             Resampler::None => near,
             Resampler::Up(up) => {

@@ -12,6 +12,8 @@ pub(crate) struct Head {
     pub(crate) payload_type: PayloadType,
     pub(crate) marker: bool,
     pub(crate) timestamp: u32,
+    /// Numbers that are passed over before it.
+    pub(crate) skipped: u16,
 }
 
 /// A packet that waits.
@@ -119,6 +121,7 @@ mod tests {
             payload_type: PayloadType::new(0).unwrap(),
             marker: false,
             timestamp: 0,
+            skipped: 0,
         }
     }
 

@@ -52,6 +52,9 @@ pub struct Plan {
     pub opus: Option<opus::Settings>,
     /// Says pauses by comfort noise and sends nothing else in them, if the far side has it.
     pub suppresses_silence: bool,
+    /// Opus is decoded and encoded even where it could stay as it is, since who receives it wants
+    /// it to be another: of fewer bits, or of one channel.
+    pub is_coded_anew: bool,
 }
 
 /// How much is to be done with a payload.
@@ -68,8 +71,9 @@ pub enum Work {
 /// Octets of a payload at most: what fits into an Ethernet frame beside its headers.
 pub(crate) const PAYLOAD_LEN_MAX: usize = 1_400;
 
-/// Octets of an Opus packet at most: twice what 60 ms take at the bit rate of our own choice.
-const OPUS_LEN_MAX: usize = 640;
+/// Octets that an Opus packet may have at any bit rate: twice what 60 ms of speech take at the one of
+/// our own choice.
+const OPUS_LEN_MIN: usize = 640;
 
 impl Plan {
     /// From one side to the other, and nothing special.
@@ -80,6 +84,7 @@ impl Plan {
             to,
             opus: None,
             suppresses_silence: false,
+            is_coded_anew: false,
         }
     }
 
@@ -94,7 +99,11 @@ impl Plan {
         }
         match (from.codec, to.codec) {
             // A packet of Opus cannot be cut.
-            (Codec::Opus(_), Codec::Opus(_)) if from.ptime_ms == to.ptime_ms => Work::Relabel,
+            (Codec::Opus(_), Codec::Opus(_))
+                if from.ptime_ms == to.ptime_ms && !self.is_coded_anew =>
+            {
+                Work::Relabel
+            }
             (Codec::Opus(_), _) => Work::Transcode,
             (one, other) if one != other => Work::Transcode,
             _ if from.ptime_ms == to.ptime_ms => Work::Relabel,
@@ -107,7 +116,8 @@ impl Plan {
     /// codecs and resampling look ahead or remember.
     #[must_use]
     pub fn delay_us(&self) -> u32 {
-        let packet_us = self.packet_samples() * 1_000_000 / usize::from(self.rate().hz());
+        let packet_us =
+            self.packet_samples() as u64 * 1_000_000 / u64::from(self.rate().per_second());
         let packet_us = u32::try_from(packet_us).unwrap_or(u32::MAX);
         let is_one_length = self.from.ptime_ms == self.to.ptime_ms;
         let fill_us = if is_one_length { 0 } else { packet_us };
@@ -143,7 +153,16 @@ impl Plan {
     /// Octets that the payload of such a packet needs at most.
     pub(crate) fn payload_len_max(&self) -> usize {
         let len = self.to.codec.payload_len(self.packet_samples());
-        len.unwrap_or(OPUS_LEN_MAX)
+        len.unwrap_or_else(|| self.opus_len_max())
+    }
+
+    /// Twice what a packet takes at its bit rate.
+    fn opus_len_max(&self) -> usize {
+        let usual = opus::Settings::new(self.rate());
+        let bits_per_second = self.opus.unwrap_or(usual).bits_per_second();
+        let packet_ms = self.packet_samples() / self.rate().samples(1);
+        let twice = 2 * usize::try_from(bits_per_second).unwrap_or(0) * packet_ms / 8_000;
+        twice.clamp(OPUS_LEN_MIN, opus::PAYLOAD_LEN_MAX)
     }
 
     /// What positions on the timeline count in: samples of the far side.
@@ -199,6 +218,9 @@ mod tests {
             Work::Relabel
         );
         assert_eq!(work(side(opus, 20), side(opus, 40)), Work::Transcode);
+        let mut anew = Plan::new(side(opus, 20), side(opus, 20));
+        anew.is_coded_anew = true;
+        assert_eq!(anew.work(), Work::Transcode);
         let mut with_events = side(Codec::Pcma, 20);
         with_events.events = Some(Events {
             payload_type: PayloadType::new(101).unwrap(),
@@ -234,7 +256,7 @@ mod tests {
 
     #[test]
     fn packets_fit_into_an_ethernet_frame() {
-        for codec in Codec::ALL {
+        for codec in Codec::ALL.into_iter().chain(Codec::FULL) {
             for ptime_ms in [0, 5, 20, 30, 60, 200, 65_535] {
                 let plan = Plan::new(side(Codec::Pcmu, 20), side(codec, ptime_ms));
                 assert!(plan.packet_samples() > 0 && plan.payload_len_max() <= PAYLOAD_LEN_MAX);

@@ -119,7 +119,7 @@ impl Player {
             _ => Encoder::new(codec)?,
         };
         let len = Self::packet_samples(plan);
-        let (rate, clock) = (u64::from(codec.rate().hz()), codec.rtp_clock_hz());
+        let (rate, clock) = (u64::from(codec.rate().per_second()), codec.rtp_clock_hz());
         let ticks = len as u64 * u64::from(clock) / rate;
         Ok(Self {
             total: playing.total(),
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn each_codec_has_its_clock() {
-        for codec in Codec::ALL {
+        for codec in Codec::ALL.into_iter().chain(Codec::FULL) {
             let mut plan = plan(codec);
             if let Codec::Opus(rate) = codec {
                 plan.opus = Some(opus::Settings::new(rate));

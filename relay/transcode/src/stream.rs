@@ -53,8 +53,9 @@ pub struct Stream {
     pause: Pause,
     /// A frame that is still to be decoded, before anything else is done.
     put_off: Option<PutOff>,
-    /// A payload was no good: the gap that it leaves is a loss.
-    is_one_missing: bool,
+    /// Packets that were lost, or whose payload was no good, since the last of which something was
+    /// made.
+    missing: u64,
     hold: u64,
     counters: Counters,
     reception: Reception,
@@ -89,13 +90,13 @@ impl Stream {
             start: now,
             identity,
             sequencer: Sequencer::new(),
-            timeline: Timeline::new(clock_hz, plan.rate().hz()),
+            timeline: Timeline::new(clock_hz, plan.rate().per_second()),
             near: near.transpose()?,
             far: Far::new(&plan, identity.timestamp)?,
             keys: Keys::new(&plan),
             pause: Pause::new(),
             put_off: None,
-            is_one_missing: false,
+            missing: 0,
             hold: u64::from(plan.from.ptime_ms.clamp(10, 60)) * MS,
             counters: Counters::default(),
             reception: Reception::new(clock_hz),
@@ -225,7 +226,7 @@ impl Stream {
     fn handle_in_order(&mut self, now: u64, header: Header, lost: u64, payload: &[u8]) {
         self.finish_speech();
         self.counters.lost += lost;
-        self.is_one_missing |= lost > 0;
+        self.missing = self.missing.saturating_add(lost);
         let is = |payload_type: Option<PayloadType>| payload_type == Some(header.payload_type);
         let from = &self.plan.from;
         if is(Some(from.payload_type)) {
@@ -270,6 +271,8 @@ impl Stream {
         self.finish_speech();
         let (head, bytes) = self.far.pop(now)?;
         let marker = if head.marker { 0x80 } else { 0 };
+        self.sequence = self.sequence.wrapping_add(head.skipped);
+        self.counters.numbers_skipped += u64::from(head.skipped);
         bytes[..2].copy_from_slice(&[0x80, marker | head.payload_type.value()]);
         bytes[2..4].copy_from_slice(&self.sequence.to_be_bytes());
         bytes[4..8].copy_from_slice(&head.timestamp.to_be_bytes());
@@ -314,7 +317,7 @@ impl Stream {
         self.finish_speech();
         self.counters.source_changes += 1;
         self.timeline.forget();
-        self.is_one_missing = false;
+        self.missing = 0;
         self.end_event(now);
         self.keys.reset(&self.plan);
         if let Some(near) = &mut self.near
@@ -336,7 +339,7 @@ impl Stream {
 
     /// Samples of the far side in so many milliseconds.
     fn samples(&self, milliseconds: u64) -> u64 {
-        u64::from(self.plan.rate().hz()) / 1_000 * milliseconds
+        u64::from(self.plan.rate().per_second()) / 1_000 * milliseconds
     }
 
     /// Nanoseconds since the stream was made.

@@ -5,7 +5,7 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
     clock_hz: i64,
-    /// Samples a second of the far side.
+    /// Samples a second of the far side, of all channels.
     rate_hz: i64,
     /// The last timestamp, as it was and extended.
     last: Option<(u32, i64)>,
@@ -14,7 +14,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    pub(crate) fn new(clock_hz: u32, rate_hz: u16) -> Self {
+    pub(crate) fn new(clock_hz: u32, rate_hz: u32) -> Self {
         Self {
             clock_hz: i64::from(clock_hz.max(1)),
             rate_hz: i64::from(rate_hz),

@@ -57,13 +57,13 @@ fn checklist_16_no_packet_allocates() {
         sequence: 0,
         timestamp: 0,
     };
-    for from in Codec::ALL {
-        for (to, has_more) in Codec::ALL
-            .into_iter()
-            .flat_map(|to| [(to, false), (to, true)])
-        {
+    let others = |from| Codec::ALL.map(|to| (from, to));
+    let full = Codec::FULL.map(|codec| (codec, codec));
+    for (from, to) in Codec::ALL.into_iter().flat_map(others).chain(full) {
+        for has_more in [false, true] {
             let mut plan = Plan::new(side(from, 20, true), side(to, 20, has_more));
             plan.suppresses_silence = has_more;
+            plan.is_coded_anew = true;
             let mut encoder = Encoder::new(from).unwrap();
             let mut payload = vec![0; PAYLOAD_LEN_MAX];
             let samples = vec![4_000; from.packet_samples(20).min(from.rate().samples(40))];

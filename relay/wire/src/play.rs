@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Format, OpusSettings, SampleRate};
+use crate::{Format, OpusSettings, Port, SampleRate};
 
 /// A sound as control numbers it. Never used again while a connection lasts.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -48,15 +48,18 @@ pub struct Play {
     pub unit_hz: u32,
     /// The peer is sent no other RTP while it lasts.
     pub is_alone: bool,
+    /// Where reports on it leave from; `None`: there are none.
+    pub rtcp: Option<Port>,
 }
 
 impl SampleRate {
-    /// Samples a second.
+    /// Samples a second of each channel.
     #[must_use]
     pub const fn hz(self) -> u32 {
         match self {
             Self::Narrow => 8_000,
             Self::Wide => 16_000,
+            Self::Full | Self::Stereo => 48_000,
         }
     }
 }

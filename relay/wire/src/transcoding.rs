@@ -36,6 +36,9 @@ pub struct Route {
     pub opus: Option<OpusSettings>,
     /// Pauses are said by comfort noise, and nothing else is sent in them, if `to` has it.
     pub suppresses_silence: bool,
+    /// Opus is decoded and encoded even where it could pass as it is, since who receives it, or the
+    /// proxy, wants it to be another.
+    pub is_coded_anew: bool,
 }
 
 /// What one side sends, or is sent: a codec and what goes with it, as SDP agreed.
@@ -77,8 +80,8 @@ pub struct Events {
     pub clock_hz: u32,
 }
 
-/// A codec that the relay reads and writes. All are of one channel; stereo that comes as Opus is
-/// mixed down.
+/// A codec that the relay reads and writes. All are of one channel but Opus, whose two are mixed
+/// down unless its rate is [`SampleRate::Stereo`].
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Codec {
     /// G.711, µ-law.
@@ -91,10 +94,11 @@ pub enum Codec {
     Ilbc(IlbcMode),
     /// G.722 with 64 kbit/s. Its RTP clock is 8,000 (RFC 3551 §4.5.2).
     G722,
-    /// Samples as they are; the rate is the RTP clock.
+    /// Samples as they are, of 8 or 16 kHz; the rate is the RTP clock.
     L16(SampleRate),
     /// Opus, with samples of this rate on the relay's side: the narrower of what the other side's
-    /// codec has and what `maxplaybackrate` allows (RFC 7587 §6.1). Its RTP clock is 48,000.
+    /// codec has and what `maxplaybackrate` allows (RFC 7587 §6.1); above 16 kHz it is the same on
+    /// both sides of a route. Its RTP clock is 48,000.
     Opus(SampleRate),
 }
 
@@ -114,6 +118,10 @@ pub enum SampleRate {
     Narrow,
     /// 16,000.
     Wide,
+    /// 48,000: Opus on both sides.
+    Full,
+    /// The same in two channels.
+    Stereo,
 }
 
 /// How Opus is encoded.
@@ -128,7 +136,8 @@ pub struct OpusSettings {
     pub loss_percent: u8,
     /// What is encoded.
     pub purpose: OpusPurpose,
-    /// In two channels that say the same, each at half the power.
+    /// In two channels that say the same, each at half the power. At [`SampleRate::Stereo`] there are
+    /// two anyway.
     pub is_stereo: bool,
 }
 

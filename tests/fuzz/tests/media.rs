@@ -156,6 +156,7 @@ fn to_relay() -> Vec<Input> {
                     to: format(Codec::Opus(SampleRate::Narrow), 111),
                     opus: None,
                     suppresses_silence: false,
+                    is_coded_anew: false,
                 }],
                 rtcp: Some(port(30_001)),
             }),

@@ -189,7 +189,7 @@ const CONTROL_COUNTS: [Count; 4] = [
     ("/currentstatistics/sessionstotal", "calls"),
     ("/totalstatistics/managedsessions", "ended"),
     ("/totalstatistics/rejectedsessions", "refused"),
-    ("/totalstatistics/silenttimeoutsessions", "timed out"),
+    ("/totalstatistics/timeoutsessions", "timed out"),
 ];
 
 const SIP_PROXY_COUNTS: [Count; 4] = [

@@ -267,7 +267,9 @@ pub struct Control {
     /// (`useinbandfec=1`). 0: nothing is said twice.
     pub opus_loss_percent: u8,
     /// Whether a party that prefers two channels of Opus (`stereo=1`) gets them, as with rtpengine:
-    /// both say the same, each at half the power, for half as many bits again.
+    /// both say the same, each at half the power, for half as many bits again. Between two parties
+    /// that both have Opus, two channels stay two if who sends says so (`sprop-stereo=1`), whatever
+    /// stands here; if this is set, also if neither says anything.
     pub opus_stereo: bool,
 }
 

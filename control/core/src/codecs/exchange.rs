@@ -101,6 +101,18 @@ impl Exchange {
         }
     }
 
+    /// The same if it is with a leg of this name, which has another name from now on.
+    pub(crate) fn renamed(mut self: Box<Self>, name: LegId, next: LegId) -> Option<Box<Self>> {
+        let is_it = self.is_with(name);
+        self.elder = next;
+        is_it.then_some(self)
+    }
+
+    /// Whether the older leg is called so.
+    pub(crate) fn is_with(&self, name: LegId) -> bool {
+        self.elder == name
+    }
+
     /// What a payload type is called that one of two legs sends, such as `opus/48000/2`, if that is
     /// remembered.
     pub(crate) fn name(
@@ -370,8 +382,8 @@ mod tests {
             0, 86, 1, 1, 3, 0, 11, 192, 62, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 11,
             192, 62, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 3, 0, 11, 192, 62, 1, 0, 0,
             3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 11, 192, 62, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,
-            0, 0, 0, 1, 40, 1, 1, 2, 3, 20, 0, 0, 2, 3, 40, 0, 0, 0, 0, 1, 2, 3, 40, 0, 0, 2, 3,
-            20, 0, 0, 0, 0,
+            0, 0, 0, 1, 40, 1, 1, 2, 3, 20, 0, 0, 2, 3, 40, 0, 0, 0, 0, 0, 1, 2, 3, 40, 0, 0, 2, 3,
+            20, 0, 0, 0, 0, 0,
         ];
         assert_eq!(bytes, golden);
         assert_eq!(postcard::from_bytes(&bytes), Ok(exchange.clone()));

@@ -1,12 +1,19 @@
 //! How Opus is encoded.
 
-use relay_wire::{OpusPurpose, OpusSettings};
+use relay_wire::{OpusPurpose, OpusSettings, SampleRate};
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
 
-/// Bits a second that Opus has where nobody says more or less.
-const BITRATE_USUAL: u32 = 24_000;
+/// Bits a second that Opus has where nobody says more or less. The relay may take some more to say
+/// things twice, where nobody minds.
+const fn bitrate_usual(rate: SampleRate) -> u32 {
+    match rate {
+        SampleRate::Narrow | SampleRate::Wide => 24_000,
+        SampleRate::Full => 40_000,
+        SampleRate::Stereo => 72_000,
+    }
+}
 
 /// What bit rates are possible (RFC 6716 §2.1.1).
 const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=510_000;
@@ -55,14 +62,44 @@ impl Options {
 }
 
 impl OpusPolicy {
+    /// What samples are like between two parties that both have Opus: no less than what one of them
+    /// sends and the other wants to hear.
+    pub(super) fn rate(self, sent: &Format, wanted: &Format) -> SampleRate {
+        let rates = [
+            wanted.parameter("maxplaybackrate"),
+            sent.parameter("sprop-maxcapturerate"),
+        ];
+        // The rates that Opus has (RFC 7587 §6.1), of which the relay has these.
+        match rates.into_iter().flatten().min() {
+            Some(..12_000) => SampleRate::Narrow,
+            Some(12_000..24_000) => SampleRate::Wide,
+            _ if self.is_stereo(sent, wanted) => SampleRate::Stereo,
+            _ => SampleRate::Full,
+        }
+    }
+
+    /// One channel is usual (RFC 7587 §6.1). rtpengine takes two where nobody says anything.
+    fn is_stereo(self, sent: &Format, wanted: &Format) -> bool {
+        match (sent.parameter("sprop-stereo"), wanted.parameter("stereo")) {
+            (Some(1), Some(1)) => true,
+            (Some(0), _) | (_, Some(0)) => false,
+            _ => self.allows_stereo,
+        }
+    }
+
     /// How Opus is encoded for a party: as the proxy wants, and no better than the party wants.
     /// `None`: nobody wants anything special.
-    pub(super) fn settings(self, asked: Options, format: &Format) -> Option<OpusSettings> {
+    pub(super) fn settings(
+        self,
+        asked: Options,
+        format: &Format,
+        rate: SampleRate,
+    ) -> Option<OpusSettings> {
         let bitrate_max = format.parameter("maxaveragebitrate");
         let bitrate = asked.bitrate.or(self.bitrate);
         let bitrate = match (bitrate, bitrate_max) {
             (Some(wanted), Some(max)) => Some(wanted.min(max)),
-            (wanted, max) => wanted.or_else(|| max.filter(|max| *max < BITRATE_USUAL)),
+            (wanted, max) => wanted.or_else(|| max.filter(|max| *max < bitrate_usual(rate))),
         };
         let wants_repetition = format.parameter("useinbandfec") == Some(1);
         let settings = OpusSettings {
@@ -118,13 +155,17 @@ mod tests {
             (asked, "maxaveragebitrate=1", (2, 6_000)),
         ];
         for (asked, parameters, expected) in cases {
-            let settings = policy.settings(asked, &opus(parameters)).unwrap();
+            let settings = policy
+                .settings(asked, &opus(parameters), SampleRate::Wide)
+                .unwrap();
             let found = (settings.complexity, settings.bitrate.unwrap());
             assert_eq!(found, expected, "{parameters}");
             assert_eq!(settings.loss_percent, 0);
             assert!(!settings.is_stereo);
         }
-        let settings = policy.settings(asked, &opus("stereo=1")).unwrap();
+        let settings = policy
+            .settings(asked, &opus("stereo=1"), SampleRate::Wide)
+            .unwrap();
         assert_eq!(
             (settings.purpose, settings.is_stereo),
             (OpusPurpose::Audio, true)
@@ -134,7 +175,8 @@ mod tests {
     #[test]
     fn where_nobody_says_anything_the_relay_chooses() {
         let policy = OpusPolicy::default();
-        let settings = |parameters| policy.settings(Options::default(), &opus(parameters));
+        let rate = SampleRate::Wide;
+        let settings = |parameters| policy.settings(Options::default(), &opus(parameters), rate);
         assert_eq!(settings(""), None);
         assert_eq!(settings("maxaveragebitrate=40000"), None);
         assert_eq!(settings("useinbandfec=1").unwrap().loss_percent, 5);
@@ -142,5 +184,44 @@ mod tests {
             settings("maxaveragebitrate=12000").unwrap().bitrate,
             Some(12_000)
         );
+    }
+    #[test]
+    fn between_two_parties_with_opus_nothing_is_taken_away_that_one_sends_and_the_other_wants() {
+        use SampleRate::{Full, Narrow, Stereo, Wide};
+        let cases = [
+            ("", "", Full, Stereo),
+            ("sprop-stereo=1", "stereo=1", Stereo, Stereo),
+            ("sprop-stereo=1", "stereo=0", Full, Full),
+            ("sprop-stereo=0", "stereo=1", Full, Full),
+            ("", "stereo=1", Full, Stereo),
+            ("stereo=1", "sprop-stereo=1", Full, Stereo),
+            (
+                "sprop-stereo=1",
+                "stereo=1;maxplaybackrate=8000",
+                Narrow,
+                Narrow,
+            ),
+            (
+                "sprop-maxcapturerate=16000",
+                "maxplaybackrate=48000",
+                Wide,
+                Wide,
+            ),
+            ("sprop-maxcapturerate=24000", "stereo=0", Full, Full),
+        ];
+        for (sent, wanted, usual, generous) in cases {
+            let rate = |allows_stereo| {
+                let policy = OpusPolicy {
+                    allows_stereo,
+                    ..OpusPolicy::default()
+                };
+                policy.rate(&opus(sent), &opus(wanted))
+            };
+            assert_eq!(
+                (rate(false), rate(true)),
+                (usual, generous),
+                "{sent} {wanted}"
+            );
+        }
     }
 }

@@ -287,6 +287,7 @@ fn route(
         (Codec::Ilbc(x), Codec::Ilbc(y)) if x != y => {
             (Codec::Ilbc(IlbcMode::Ms30), Codec::Ilbc(IlbcMode::Ms30))
         }
+        (Codec::Opus(_), Codec::Opus(_)) => (FULL_OPUS, FULL_OPUS),
         _ => (limited(a, b), limited(b, a)),
     };
     Some(Route {
@@ -294,8 +295,12 @@ fn route(
         to: side(other, to, b),
         opus: None,
         suppresses_silence: false,
+        is_coded_anew: false,
     })
 }
+
+/// Between two parties that both have it.
+const FULL_OPUS: Codec = Codec::Opus(SampleRate::Full);
 
 /// Opus has as much as the other side can hear.
 fn limited(codec: Codec, other: Codec) -> Codec {

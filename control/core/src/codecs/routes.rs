@@ -31,7 +31,7 @@ impl Pairing<'_> {
                 continue;
             };
             if let Some((from, to)) = self.pair(&entry.format, heard, heard.payload_type) {
-                push(&mut routes, self.route(from, to, heard));
+                push(&mut routes, self.route((from, &entry.format), (to, heard)));
             }
         }
         routes
@@ -49,7 +49,7 @@ impl Pairing<'_> {
             // It sends by the numbers of the offer (RFC 3264 §6.1), but some do by their own.
             let number = self.number_offered(heard).unwrap_or(heard.payload_type);
             if let Some((to, from)) = self.pair(&entry.format, heard, number) {
-                let route = self.route(from, to, &entry.format);
+                let route = self.route((from, heard), (to, &entry.format));
                 push(&mut routes, route);
                 let mut other = route;
                 other.from.payload_type = heard.payload_type;
@@ -151,9 +151,17 @@ impl Pairing<'_> {
         (pick(one, said.0, said.1), pick(other, said.1, said.0))
     }
 
-    fn route(&self, from: relay_wire::Format, to: relay_wire::Format, format: &Format) -> Route {
+    fn route(
+        &self,
+        (mut from, sent): (relay_wire::Format, &Format),
+        (mut to, wanted): (relay_wire::Format, &Format),
+    ) -> Route {
+        if let (Codec::Opus(_), Codec::Opus(_)) = (from.codec, to.codec) {
+            from.codec = Codec::Opus(self.opus.rate(sent, wanted));
+            to.codec = from.codec;
+        }
         let opus = match to.codec {
-            Codec::Opus(_) => self.opus.settings(self.offered.opus, format),
+            Codec::Opus(rate) => self.opus.settings(self.offered.opus, wanted, rate),
             _ => None,
         };
         Route {
@@ -161,6 +169,7 @@ impl Pairing<'_> {
             to,
             opus,
             suppresses_silence: false,
+            is_coded_anew: false,
         }
     }
 }

@@ -100,6 +100,8 @@ fn side(format: relay_wire::Format) -> String {
         Codec::Ilbc(IlbcMode::Ms30) => "iLBC30".to_owned(),
         Codec::Opus(SampleRate::Narrow) => "opus8".to_owned(),
         Codec::Opus(SampleRate::Wide) => "opus16".to_owned(),
+        Codec::Opus(SampleRate::Full) => "opus48".to_owned(),
+        Codec::Opus(SampleRate::Stereo) => "opus48x2".to_owned(),
         codec => format!("{codec:?}").to_uppercase(),
     };
     let mut text = format!("{} {codec} {}ms", format.payload_type, format.ptime_ms);

@@ -28,9 +28,9 @@ type Reason = String;
 /// What a request for several calls has made of one of them.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    key: CallKey,
-    before: Arc<CallState>,
-    after: Arc<CallState>,
+    pub(super) key: CallKey,
+    pub(super) before: Arc<CallState>,
+    pub(super) after: Arc<CallState>,
 }
 
 impl Step {
@@ -92,7 +92,7 @@ impl Control {
 
     /// The calls of these names, and all that belong to them. If one of them has no time now, or
     /// there is none, the request waits or is answered.
-    fn gather(
+    pub(super) fn gather(
         &mut self,
         now: Now,
         mut held: Held,
@@ -214,7 +214,7 @@ impl Control {
         }
     }
 
-    fn translates(&self, held: &Held) -> bool {
+    pub(super) fn translates(&self, held: &Held) -> bool {
         self.config.transcode != Transcode::Never && !held.spares_codecs
     }
 
@@ -391,7 +391,7 @@ fn part(group: &mut Group, what: &Connect<'_>) -> Result<Option<CallKey>, Reason
     Ok(None)
 }
 
-fn looked_over(mut group: Group, translates: bool) -> Group {
+pub(super) fn looked_over(mut group: Group, translates: bool) -> Group {
     group.relink(Translating::Anew(translates));
     group
 }

@@ -8,6 +8,7 @@ use relay_wire::{CallKey, CallStats, Command};
 
 use crate::call::{CallState, Leg, LegId};
 use crate::output::EndReason;
+use crate::playing::all_over;
 use crate::statistics::Report;
 
 use super::jobs::{Job, Kind, Then};
@@ -47,7 +48,7 @@ impl Control {
             return self.delete_nothing(now, &held, cookie, delete);
         };
         if call.is_busy() {
-            return self.enqueue(key, held);
+            return self.enqueue(now, key, held);
         }
         if let Some(ended) = &call.ended {
             let stats = ended.stats.clone();
@@ -56,11 +57,12 @@ impl Control {
             return self.forget(now, key);
         }
         if call.must_restore {
-            self.enqueue(key, held);
+            self.enqueue(now, key, held);
             return self.restore(now, key);
         }
         let delay_s = delete.delay_s.unwrap_or(self.config.delete_delay_s);
         let mut next;
+        let mut before = Vec::new();
         match select(&call.state, delete) {
             Selection::All if delay_s == 0 => {
                 let reason = Some(EndReason::Deleted);
@@ -70,6 +72,10 @@ impl Control {
                 let delay_ms = u64::from(delay_s) * 1_000;
                 next = call.state.clone();
                 next.delete_at_unix_ms = Some(now.unix_ms.saturating_add(delay_ms));
+                // Media goes on until then, for what is under way; sounds need not.
+                if call.may_play {
+                    before = all_over(key, &call.state);
+                }
             }
             Selection::Legs(gone) => {
                 next = call.state.clone();
@@ -77,10 +83,10 @@ impl Control {
             }
             Selection::Nothing => return self.delete_nothing(now, &held, cookie, delete),
         }
-        let query = vec![Command::QueryCall { call: key }];
+        before.push(Command::QueryCall { call: key });
         let then = Then::Report { is_fast };
         // Less than before never comes to more than the relay takes.
-        let result = self.change(key, held.clone(), (next, then), query);
+        let result = self.change(key, held.clone(), (next, then), before);
         if let Err(error) = result {
             self.finish_refused(now, &held, cookie, &error.to_string());
         }
@@ -108,7 +114,7 @@ impl Control {
             Scope::Tags(tags)
         };
         if call.is_busy() {
-            return self.enqueue(key, held);
+            return self.enqueue(now, key, held);
         }
         if let Some(ended) = &call.ended {
             let stats = ended.stats.clone();
@@ -158,6 +164,11 @@ impl Control {
         }
         self.finish(now, &held, reply);
     }
+}
+
+/// Whether there is what a delete names.
+pub(super) fn has_what_goes(state: &CallState, delete: &Delete<'_>) -> bool {
+    select(state, delete) != Selection::Nothing
 }
 
 /// Finds what a delete names.

@@ -27,7 +27,7 @@ use super::playing::{Playing, position};
 use super::{Control, Held, Now};
 
 /// How often a request is tried with other ports or another worker.
-const ATTEMPTS_MAX: u8 = 16;
+pub(super) const ATTEMPTS_MAX: u8 = 16;
 
 /// `EADDRINUSE` of Linux: the port belongs to someone else on this host.
 const ADDRESS_IN_USE: i32 = 98;
@@ -53,6 +53,8 @@ pub(super) struct Call {
     pub(super) is_doomed: bool,
     /// Another call of its group has changed while it had no time.
     pub(super) is_stale: bool,
+    /// A party may be being played something.
+    pub(super) may_play: bool,
     /// When it is next looked at.
     pub(super) timer: Option<Instant>,
     /// What happened to it.
@@ -137,6 +139,8 @@ impl Call {
     pub(super) fn new(worker: WorkerId, state: CallState) -> Self {
         Self {
             worker,
+            // What another control has begun goes on.
+            may_play: !state.legs.is_empty(),
             state,
             installed: None,
             job: None,
@@ -487,6 +491,8 @@ impl Control {
         held.spares_codecs |= is_sparing;
         let may_help = foreign.is_some() || is_elsewhere || is_forgotten || is_sparing;
         if may_help && held.attempts < ATTEMPTS_MAX {
+            // From the start, so that nothing is done twice.
+            self.let_go(now, &mut held);
             if is_elsewhere {
                 self.abandon(now, key);
             }

@@ -122,12 +122,12 @@ impl Control {
     }
 
     /// Keeps a request until the call has time for it.
-    pub(super) fn enqueue(&mut self, key: CallKey, held: Held) {
+    pub(super) fn enqueue(&mut self, now: Now, key: CallKey, held: Held) {
         let call = self.calls.get_mut(&key);
         let queue = call.map(|call| &mut call.later.get_or_insert_default().queue);
         match queue {
             Some(queue) if queue.len() < QUEUE_MAX => queue.push_back(held),
-            _ => self.drop_request(&held),
+            _ => self.drop_request(now, held),
         }
     }
 

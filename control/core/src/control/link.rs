@@ -270,11 +270,13 @@ impl Control {
         if is_over {
             self.end(now, key, reason, None);
         }
-        for held in job.held.into_iter().chain(queue) {
+        for mut held in job.held.into_iter().chain(queue) {
+            // Whatever is there when the relay is, it is seen anew.
+            self.release_half(&mut held);
             if self.waiting.len() < WAITING_MAX {
                 self.waiting.push_back(held);
             } else {
-                self.drop_request(&held);
+                self.drop_request(now, held);
             }
         }
     }

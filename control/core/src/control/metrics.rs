@@ -134,6 +134,26 @@ impl Tally {
         }
     }
 
+    /// How many requests of a command were answered, of those that the relay has a part in.
+    pub(super) fn answered(&self, command: &str) -> u64 {
+        let mut known = self.latencies.iter();
+        let known = known.find(|(name, _)| *name == command);
+        known.map_or(0, |(_, histogram)| histogram.count())
+    }
+
+    /// How many calls are over, and how many seconds they lasted together.
+    pub(super) fn durations(&self) -> (u64, f64) {
+        (self.durations.count(), self.durations.sum())
+    }
+
+    /// How many streams were rated, and the sum of their mean opinion scores.
+    pub(super) fn scores(&self) -> (u64, f64) {
+        let scores = self.interfaces.iter().map(|it| &it.mos);
+        scores.fold((0, 0.0), |(count, sum), it| {
+            (count + it.count(), sum + it.sum())
+        })
+    }
+
     /// A call is over.
     pub(super) fn note_end(&mut self, duration: Duration) {
         self.durations.observe_time(duration);
@@ -184,15 +204,7 @@ impl InterfaceTally {
 
 /// What a command is called in metrics and traces.
 pub(super) fn name(command: &Command<'_>) -> &'static str {
-    match command {
-        Command::Answer(_) => "answer",
-        Command::Create(_) => "create",
-        Command::CreateAnswer(_) => "create answer",
-        Command::Delete(_) => "delete",
-        Command::Offer(_) => "offer",
-        Command::Query(_) => "query",
-        _ => "other",
-    }
+    command.name().unwrap_or("other")
 }
 
 impl Control {
@@ -293,7 +305,7 @@ impl Control {
         let counters = &self.counters;
         let help = "ng requests by command, repeated ones not counted.";
         out.family(Kind::Counter, "tandem_ng_requests_total", help);
-        for (command, count) in [
+        let counted = [
             ("answer", counters.answers),
             ("delete", counters.deletes),
             ("list", counters.lists),
@@ -301,7 +313,12 @@ impl Control {
             ("ping", counters.pings),
             ("query", counters.queries),
             ("statistics", counters.statistics),
-        ] {
+        ];
+        let is_other = |name: &&str| counted.iter().all(|(known, _)| known != name);
+        let others = self.tally.latencies.iter().map(|(name, _)| *name);
+        let others = others.filter(is_other);
+        let others = others.map(|name| (name, self.tally.answered(name)));
+        for (command, count) in counted.into_iter().chain(others) {
             out.sample(&[("command", command)], count);
         }
         let help = "From a request to its reply, the relay's part included.";

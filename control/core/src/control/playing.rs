@@ -112,7 +112,15 @@ impl Control {
             return;
         };
         match loaded {
-            Ok(loaded) => self.play_loaded(now, held, message.cookie, play, &loaded),
+            Ok(loaded) => {
+                let home = self.home(&request.command);
+                let call_id = home.as_deref().unwrap_or(play.call_id);
+                let play = Play {
+                    call_id,
+                    ..play.clone()
+                };
+                self.play_loaded(now, held, message.cookie, &play, &loaded);
+            }
             Err(_) => self.finish_refused(now, &held, message.cookie, failure(play)),
         }
     }
@@ -177,6 +185,9 @@ impl Control {
         playing: Playing,
         commands: Vec<Command>,
     ) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.may_play = true;
+        }
         let stands = self.installed(&self.calls[&key]);
         let job = Job::new(Some(held), Kind::Play(playing), stands, commands);
         self.start(key, job);

@@ -54,25 +54,22 @@ impl Control {
 
     /// Carries an offer or an answer out.
     pub(super) fn negotiate(&mut self, now: Now, held: Held, cookie: &[u8], turn: Turn<'_>) {
-        if let Turn::Answer(passed) | Turn::Offer(passed) = turn
-            && is_loop(&self.policy, passed)
-        {
-            let reply = reply::ok().with("sdp", passed.sdp).encode(cookie);
-            return self.finish(now, &held, reply);
+        if self.pass_loop(now, &held, cookie, turn) {
+            return;
         }
         let mut key = self.keys.get(turn.said().call_id).copied();
         if let Some(known) = key
             && let Some(call) = self.calls.get(&known)
         {
             if call.is_busy() {
-                return self.enqueue(known, held);
+                return self.enqueue(now, known, held);
             }
             if call.ended.is_some() {
                 // A new call of an old name.
                 self.forget(now, known);
                 key = None;
             } else if call.must_restore {
-                self.enqueue(known, held);
+                self.enqueue(now, known, held);
                 return self.restore(now, known);
             }
         }
@@ -84,6 +81,25 @@ impl Control {
                 self.finish_refused(now, &held, cookie, &reason);
             }
         }
+    }
+
+    /// Lets a description go on as it is that has passed us before.
+    pub(super) fn pass_loop(
+        &mut self,
+        now: Now,
+        held: &Held,
+        cookie: &[u8],
+        turn: Turn<'_>,
+    ) -> bool {
+        let (Turn::Answer(passed) | Turn::Offer(passed)) = turn else {
+            return false;
+        };
+        let is_loop = is_loop(&self.policy, passed);
+        if is_loop {
+            let reply = reply::ok().with("sdp", passed.sdp).encode(cookie);
+            self.finish(now, held, reply);
+        }
+        is_loop
     }
 
     fn negotiate_known(
@@ -186,11 +202,12 @@ impl Control {
         }
     }
 
-    fn negotiator(&mut self, now: Now, held: &Held, worker: WorkerId) -> Negotiator<'_> {
+    pub(super) fn negotiator(&mut self, now: Now, held: &Held, worker: WorkerId) -> Negotiator<'_> {
         Negotiator {
             now,
             client: held.client,
             worker,
+            guest_worker: None,
             interfaces: &self.link.interfaces,
             policy: &self.policy,
             ports: &mut self.ports,
@@ -221,7 +238,9 @@ impl Control {
     }
 
     /// The relay did not come back in time for a request.
-    pub(super) fn give_up_waiting(&mut self, now: Now, held: &Held) {
+    pub(super) fn give_up_waiting(&mut self, now: Now, mut held: Held) {
+        self.let_go(now, &mut held);
+        let held = &held;
         let message = Message::split(&held.datagram).expect("it was divided before");
         let document = Value::parse(message.body).expect("it was parsed before");
         let request = Request::parse(&document).expect("it was understood before");
@@ -264,7 +283,7 @@ impl Control {
 }
 
 /// The reply to a turn that came to this description.
-fn reply_to(cookie: &[u8], turn: Turn<'_>, sdp: &[u8]) -> Vec<u8> {
+pub(super) fn reply_to(cookie: &[u8], turn: Turn<'_>, sdp: &[u8]) -> Vec<u8> {
     reply::write_ok(cookie, |document| match turn {
         Turn::Answer(_) | Turn::Offer(_) => document.put("sdp", sdp),
         Turn::Create(Create { party, .. }) => {

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use control_ng::{Dictionary, reply};
-use relay_wire::{Answer, Command, WorkerId, WorkerStats};
+use control_ng::{Dictionary, Value, reply};
+use relay_wire::{Answer, Command, InterfaceId, WorkerId, WorkerStats};
 
 use crate::call::Client;
 
@@ -17,6 +17,21 @@ const ASKERS_MAX: usize = 64;
 
 /// Names of counters of the relay that are passed on.
 const COUNTERS_MAX: usize = 256;
+
+/// Commands, as the peer calls them where it counts them.
+const COUNTED: [(&str, &str); 11] = [
+    ("block DTMF", "totalblkdtmfcount"),
+    ("block media", "totalblkmediacount"),
+    ("play media", "totalplaymediacount"),
+    ("silence media", "totalslnmediacount"),
+    ("start forwarding", "totalstartfwdcount"),
+    ("stop forwarding", "totalstopfwdcount"),
+    ("stop media", "totalstopmediacount"),
+    ("unblock DTMF", "totalunblkdtmfcount"),
+    ("unblock media", "totalunblkmediacount"),
+    ("unsilence media", "totalunslnmediacount"),
+    ("unsubscribe", "totalunsubcount"),
+];
 
 /// The question that is put to all workers, for whoever asks meanwhile.
 #[derive(Debug, Default)]
@@ -90,7 +105,9 @@ impl Control {
         let mut statistics = Dictionary::new()
             .with("currentstatistics", self.current_counts())
             .with("totalstatistics", self.total_counts(now))
+            .with("mos", self.score_counts())
             .with("controlstatistics", self.command_counts())
+            .with("interfaces", self.interface_counts(now))
             .with("ports", ports);
         if let Some(relay) = relay {
             statistics.push(&b"relay"[..], relay.to_dictionary());
@@ -111,11 +128,22 @@ impl Control {
         let counters = &self.counters;
         let started = self.started_unix_ms.unwrap_or(now.unix_ms);
         let uptime_s = now.unix_ms.saturating_sub(started) / 1_000;
+        let silent = counters.media_timeouts + counters.first_packet_timeouts;
+        let held = counters.silent_timeouts;
+        let timed_out = silent + held + counters.final_timeouts + counters.offer_timeouts;
+        let (ended, seconds) = self.tally.durations();
         Dictionary::new()
             .with("uptime", uptime_s.to_string())
             .with("managedsessions", counters.calls_ended)
             .with("rejectedsessions", counters.refused)
-            .with("timeoutsessions", counters.offer_timeouts)
+            .with("timeoutsessions", silent)
+            .with("offertimeoutsessions", counters.offer_timeouts)
+            .with(
+                "regularterminatedsessions",
+                counters.calls_ended.saturating_sub(timed_out),
+            )
+            .with("avgcallduration", average(seconds, ended))
+            .with("totalcallsduration", fraction(seconds))
             .with("silenttimeoutsessions", counters.silent_timeouts)
             .with("mediatimeoutsessions", counters.media_timeouts)
             .with("firstpackettimeoutsessions", counters.first_packet_timeouts)
@@ -135,14 +163,53 @@ impl Control {
 
     fn command_counts(&self) -> Dictionary<'static> {
         let counters = &self.counters;
-        Dictionary::new()
+        let others = COUNTED.iter();
+        let others = others.map(|(command, name)| (*name, self.tally.answered(command)));
+        let counted = Dictionary::new()
             .with("totalpingcount", counters.pings)
             .with("totaloffercount", counters.offers)
             .with("totalanswercount", counters.answers)
             .with("totaldeletecount", counters.deletes)
             .with("totalquerycount", counters.queries)
             .with("totallistcount", counters.lists)
-            .with("totalstatscount", counters.statistics)
+            .with("totalstatscount", counters.statistics);
+        others.fold(counted, |all, (name, count)| all.with(name, count))
+    }
+
+    /// How calls that are over sounded.
+    fn score_counts(&self) -> Dictionary<'static> {
+        let (streams, sum) = self.tally.scores();
+        Dictionary::new()
+            .with("mos_total", fraction(sum))
+            .with("mos_samples_total", streams)
+            .with("mos_average", average(sum, streams))
+    }
+
+    fn interface_counts(&mut self, now: Now) -> Vec<Value<'static>> {
+        let interfaces = (0..).map(InterfaceId).zip(&self.link.interfaces);
+        let ports = &mut self.ports;
+        let rows = interfaces.map(|(id, interface)| {
+            let mut row = Dictionary::new()
+                .with("name", interface.name.clone())
+                .with("address", interface.address.to_string());
+            if let Some(usage) = ports.usage_of(now.instant, id) {
+                let [used, all] = [usage.used, usage.all].map(|pairs| 2 * count(pairs));
+                let percent = used * 10_000 / all.max(1);
+                let ports = Dictionary::new()
+                    .with("min", u64::from(usage.first))
+                    .with("max", u64::from(usage.last))
+                    .with("used", used)
+                    .with(
+                        "used_pct",
+                        format!("{}.{:02}", percent / 100, percent % 100),
+                    )
+                    .with("free", all - used)
+                    .with("totals", all);
+                row.push(&b"ports"[..], ports);
+            }
+            row.into()
+        });
+        rows.collect()
     }
 
     fn port_counts(&mut self, now: Now) -> Dictionary<'static> {
@@ -181,6 +248,16 @@ impl RelayCounts {
             .with("packets_out", self.packets_out)
             .with("counters", counters)
     }
+}
+
+/// As the peer writes what is no whole number.
+fn fraction(number: f64) -> String {
+    format!("{number:.6}")
+}
+
+fn average(sum: f64, count: u64) -> String {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    fraction(sum / f64::from(count.max(1)))
 }
 
 fn count(number: usize) -> u64 {

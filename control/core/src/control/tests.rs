@@ -1,6 +1,7 @@
 //! Scenarios: requests in, replies and a simulated relay's tables out.
 
 mod associations;
+mod between;
 mod connecting;
 mod creation;
 mod deletion;

@@ -64,11 +64,11 @@ impl Control {
             return None;
         };
         if call.is_busy() {
-            self.enqueue(key, held);
+            self.enqueue(now, key, held);
             return None;
         }
         if call.must_restore {
-            self.enqueue(key, held);
+            self.enqueue(now, key, held);
             self.restore(now, key);
             return None;
         }

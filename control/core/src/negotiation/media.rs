@@ -234,13 +234,14 @@ impl Negotiator<'_> {
         index: usize,
         tos: Option<u8>,
     ) -> Result<u16, Refusal> {
+        let worker = self.worker_of(leg);
         let leg = state.leg_mut(leg).ok_or(Refusal::Dialogue)?;
         if let Some(port) = leg.port(index) {
             return Ok(port.number);
         }
         let taken = self
             .ports
-            .take(self.now.instant, self.worker, leg.interface, self.rng);
+            .take(self.now.instant, worker, leg.interface, self.rng);
         let number = taken.ok_or(Refusal::OutOfPorts)?;
         let stream = leg.stream_mut(index);
         (stream.port, stream.tos) = (Some(number), tos);

@@ -51,9 +51,10 @@ impl Negotiator<'_> {
         let (of, port) = (before.into(), told.number);
         let stream = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
         let stream = stream.stream_mut(index);
+        let worker = self.worker_of(receiver);
         let taken = move || {
             self.ports
-                .take(self.now.instant, self.worker, told.interface, self.rng)
+                .take(self.now.instant, worker, told.interface, self.rng)
         };
         // Without a port to change to things stay as they are.
         stream.port = stream.recall(signalled).or_else(taken).or(Some(port));

@@ -27,6 +27,7 @@ fn transcoding() -> Transcoding {
             to: relay_wire::Format::new(relay_wire::Codec::Gsm, 3, 20),
             opus: None,
             suppresses_silence: false,
+            is_coded_anew: false,
         }],
         rtcp: None,
     }

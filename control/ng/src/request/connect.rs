@@ -4,6 +4,7 @@ use super::given::Given;
 use super::treat::Party;
 use super::{Keys, RequestError};
 use crate::flags::{Flag, Flags};
+use crate::word;
 use crate::{Dictionary, Value};
 
 /// Calls that can be named at once: those that can belong together.
@@ -96,6 +97,19 @@ impl<'a> Joining<'a> {
             "tags" => add(&mut self.flows, value.items().filter_map(MeshFlow::read)),
             _ => return None,
         })
+    }
+
+    /// Takes a flag such as `from-tags-x`. `false` if it is none.
+    pub(super) fn read_flag(&mut self, flag: &'a [u8]) -> bool {
+        const PREFIX: &[u8] = b"from-tags-";
+        let parts = flag.split_at_checked(PREFIX.len());
+        let tag = parts.filter(|(head, _)| word::same(head, PREFIX));
+        add(
+            &mut self.from_tags,
+            tag.map(|(_, tag)| tag)
+                .into_iter()
+                .filter(|it| !it.is_empty()),
+        )
     }
 }
 

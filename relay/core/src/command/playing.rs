@@ -1,5 +1,7 @@
 //! Packets of sounds, which nobody sent: the driver makes them, and they leave like others.
 
+use std::time::Instant;
+
 use relay_rtp::Kind;
 use relay_wire::{CallKey, Play, Port, Refusal};
 
@@ -8,12 +10,15 @@ use crate::{DropReason, Relay, SocketId, Verdict};
 
 impl Relay {
     pub(super) fn plan_playing(
-        &self,
+        &mut self,
         call: CallKey,
         port: Port,
         play: Option<Play>,
     ) -> Result<Outcome, Refusal> {
         let socket = self.socket_of(call, port)?;
+        if let Some(play) = &play {
+            self.expect_played(socket, play.rtcp);
+        }
         Ok(Outcome::Play {
             call,
             port,
@@ -36,17 +41,23 @@ impl Relay {
         }
     }
 
-    /// Takes a packet of a sound; says where it leaves. It is counted already.
-    pub fn handle_played(&mut self, socket: SocketId, packet: &[u8]) -> Verdict {
+    /// Takes a packet of a sound; says where it leaves. It is counted already, and reported on with
+    /// [`Self::poll_report`].
+    pub fn handle_played(&mut self, now: Instant, socket: SocketId, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
         let socket = self.agents.elected(socket);
-        let endpoint = self.flows.endpoint(socket).ok_or(DropReason::UnknownFlow);
-        let departs = endpoint.map(|_| ());
-        match departs.and_then(|()| self.depart(socket, Kind::Rtp, packet.len())) {
-            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing),
+        let verdict = match self.flows.endpoint(socket) {
+            Some(_) => self.depart(socket, Kind::Rtp, packet.len()),
+            None => Err(DropReason::UnknownFlow),
+        };
+        match verdict {
             Ok(verdict) => {
-                self.packets_out += 1;
-                self.bytes_out += packet.len() as u64;
+                // What is to be sealed is counted then.
+                if matches!(verdict, Verdict::Forward(_)) {
+                    self.packets_out += 1;
+                    self.bytes_out += packet.len() as u64;
+                }
+                self.report_played(now, socket, packet);
                 verdict
             }
             Err(reason) => {

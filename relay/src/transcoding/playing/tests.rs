@@ -98,6 +98,7 @@ fn play() -> Play {
         duration_ms: 0,
         unit_hz: 16_000,
         is_alone: false,
+        rtcp: None,
     }
 }
 

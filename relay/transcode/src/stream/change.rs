@@ -48,7 +48,7 @@ impl Stream {
         if clock_hz != self.plan.from.codec.rtp_clock_hz() {
             self.reception = Reception::new(clock_hz);
         }
-        self.timeline = Timeline::new(clock_hz, plan.rate().hz());
+        self.timeline = Timeline::new(clock_hz, plan.rate().per_second());
         self.keys = Keys::new(&plan);
         self.near = near;
         self.hold = u64::from(plan.from.ptime_ms.clamp(10, 60)) * MS;
@@ -62,7 +62,7 @@ impl Stream {
             self.handle_held(now, held);
         }
         self.finish_speech();
-        self.is_one_missing = false;
+        self.missing = 0;
         self.end_event(now);
         self.skip_to(now);
         self.far.begin_source();

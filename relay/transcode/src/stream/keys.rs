@@ -9,15 +9,21 @@ use codec::{Codec, g711};
 use super::Stream;
 use crate::counters::DropReason;
 use crate::far::Beside;
-use crate::near::SAMPLES_MAX;
+use crate::near::FULL_SAMPLES_MAX;
 use crate::pacer::MS;
 use crate::plan::Plan;
 
 /// An event of which nothing has come for so long has ended: three packets of 50 ms and a little.
 const STALE: u64 = 200 * MS;
 
+/// Speech that is sent beside an event is not from longer before it, in milliseconds.
+const BESIDE_MS: u32 = 200;
+
 /// What one packet may make a tone longer by, in milliseconds: some packets were lost before it.
 const TONE_STEP_MS_MAX: u64 = 200;
+
+/// Samples of a tone that are made at once.
+const SUNG_AT_ONCE: usize = 960;
 
 /// The longest packet that is said to its end when a key is heard in it, in milliseconds.
 const WHOLE_MS_MAX: u64 = 20;
@@ -169,11 +175,29 @@ impl Stream {
             return;
         };
         self.keys.heard_at = now;
-        self.is_one_missing = false;
+        self.missing = 0;
         if heard.is_new {
             self.begin_event(now, &heard);
         }
         self.continue_event(now, &heard);
+    }
+
+    /// Timestamps have gone elsewhere. If that is back behind the last event, by more than speech
+    /// that is sent beside it may be, the next one is not an old one.
+    pub(super) fn forget_event(&mut self, ticks: i64) {
+        let clock_hz = self.plan.from.codec.rtp_clock_hz();
+        if self
+            .plan
+            .from
+            .events
+            .is_none_or(|it| it.clock_hz != clock_hz)
+        {
+            return;
+        }
+        let [.., a, b, c, d] = (ticks + i64::from(clock_hz / 1_000 * BESIDE_MS)).to_be_bytes();
+        self.keys
+            .receiver
+            .handle_step(u32::from_be_bytes([a, b, c, d]));
     }
 
     fn begin_event(&mut self, now: u64, heard: &Heard) {
@@ -219,8 +243,9 @@ impl Stream {
 
     fn continue_event(&mut self, now: u64, heard: &Heard) {
         let from_hz = self.plan.from.events.map_or(8_000, |it| it.clock_hz);
-        let rate_hz = u32::from(self.plan.rate().hz());
-        let end = self.keys.begin + telephone_event::rescale(heard.duration, from_hz, rate_hz);
+        let (rate_hz, channels) = (self.plan.rate().hz(), self.plan.rate().channels());
+        let lasted = telephone_event::rescale(heard.duration, from_hz, rate_hz.into());
+        let end = self.keys.begin + lasted * u64::from(channels);
         if self.keys.sings {
             self.sing(now, end.saturating_sub(self.far.end()));
             if heard.is_end {
@@ -266,11 +291,15 @@ impl Stream {
     /// Makes so many samples of the tone that is going on.
     fn sing(&mut self, now: u64, samples: u64) {
         let samples = samples.min(self.samples(TONE_STEP_MS_MAX));
-        let mut tone = [0; SAMPLES_MAX];
-        let tone = &mut tone[..usize::try_from(samples).unwrap_or(0).min(SAMPLES_MAX)];
-        self.keys.generator.generate(tone);
-        round(self.plan.to.codec, tone);
-        self.far.push(now, tone, &mut self.counters);
+        let mut samples = usize::try_from(samples).unwrap_or(0);
+        let mut tone = [0; SUNG_AT_ONCE];
+        while samples > 0 {
+            let tone = &mut tone[..samples.min(SUNG_AT_ONCE)];
+            self.keys.generator.generate(tone);
+            round(self.plan.to.codec, tone);
+            self.far.push(now, tone, &mut self.counters);
+            samples -= tone.len();
+        }
         self.pause.note_overrun(self.samples(TONE_STEP_MS_MAX));
     }
 
@@ -350,8 +379,8 @@ impl Stream {
                 self.say_key(now);
             }
         } else if self.silent_from().is_some_and(|it| it <= self.far.end()) {
-            static SILENCE: [i16; SAMPLES_MAX] = [0; SAMPLES_MAX];
-            let silence = &SILENCE[..samples.len().min(SAMPLES_MAX)];
+            static SILENCE: [i16; FULL_SAMPLES_MAX] = [0; FULL_SAMPLES_MAX];
+            let silence = &SILENCE[..samples.len().min(FULL_SAMPLES_MAX)];
             self.far.push(now, silence, &mut self.counters);
         } else {
             self.far.push(now, samples, &mut self.counters);

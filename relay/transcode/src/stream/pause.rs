@@ -123,7 +123,7 @@ impl Stream {
             return self.counters.drop_one(DropReason::Malformed);
         };
         let ticks = self.timeline.extend(timestamp);
-        self.is_one_missing = false;
+        self.missing = 0;
         self.pause.describe(&description);
         if self.keys.is_event_heard() {
             return;

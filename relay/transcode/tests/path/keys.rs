@@ -225,6 +225,47 @@ fn checklist_11_events_become_tones_where_there_are_no_events() {
 }
 
 #[test]
+fn a_key_is_heard_when_the_sender_has_begun_to_count_anew() {
+    let plan = Plan::new(
+        with_events(side(Codec::Pcmu)),
+        with_events(side(Codec::Gsm)),
+    );
+    let (mut wire, mut phone) = (Wire::new(plan), Phone::new(plan.from));
+    for at in 0..40_u16 {
+        if at == 20 {
+            phone.timestamp = phone.timestamp.wrapping_sub(8_000 * 30);
+        }
+        let packet = match at % 20 {
+            // The end of a key, said thrice, and speech beside it that is from before its beginning.
+            10 | 11 | 13 => {
+                let begin = phone.timestamp - 160 * u32::from(at % 20 - 10);
+                let payload = Payload {
+                    event: KEY,
+                    is_end: true,
+                    volume: 10,
+                    duration: 480,
+                };
+                let packet = phone.packet(EVENTS, begin, &payload.emit());
+                phone.pause(160);
+                packet
+            }
+            12 => {
+                phone.timestamp -= 160 * 3;
+                let packet = phone.speak(&[1_000; 160]);
+                phone.pause(160 * 3);
+                packet
+            }
+            _ => phone.speak(&[1_000; 160]),
+        };
+        wire.send(u64::from(at) * 20_000, &packet);
+    }
+    wire.run_until(2_000_000);
+    let keys = wire.of(EVENTS).iter().filter(|it| it.marker).count();
+    assert_eq!(keys, 2, "each once");
+    assert_eq!(wire.stream.counters().timestamp_jumps, 3);
+}
+
+#[test]
 fn checklist_11_tones_become_events_where_only_the_far_side_has_them() {
     for (from, to) in [
         (Codec::Pcma, Codec::Opus(Rate::Narrow)),

@@ -2,6 +2,7 @@
 //! other. Tests named `checklist_…` hold what RFCs ask of a transcoder, point by point.
 
 mod batch;
+mod full;
 mod harness;
 mod keys;
 mod matrix;

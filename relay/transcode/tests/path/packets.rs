@@ -443,8 +443,68 @@ fn checklist_8_a_long_loss_fades_and_time_goes_on() {
             end.abs_diff(100 * us / 125) < 160,
             "{codec:?}: the timeline is whole"
         );
-        assert_eq!(wire.stream.counters().lost, 20);
+        let counters = wire.stream.counters();
+        assert_eq!(counters.lost, 20);
+        // 20 ms a number, of packets of `us`; all but what was made up.
+        let unsaid_ms = 20 * us / 1_000 - concealed_ms;
+        assert_eq!(counters.numbers_skipped, unsaid_ms / 20, "{codec:?}");
     }
+}
+
+#[test]
+fn what_is_lost_of_frames_that_pass_as_they_are_shows_in_the_numbers() {
+    let (from, mut to) = (side(Codec::Gsm), side(Codec::Gsm));
+    for (ptime_ms, skipped) in [(20, 3), (60, 1), (10, 3)] {
+        to.ptime_ms = ptime_ms;
+        let mut packets = packets(&mut Phone::new(from));
+        packets.drain(40..43);
+        let wire = run(Plan::new(from, to), &packets);
+        let counters = wire.stream.counters();
+        assert_eq!((counters.lost, counters.concealed_ms), (3, 0));
+        assert_eq!(counters.numbers_skipped, skipped, "{ptime_ms} ms");
+    }
+}
+
+#[test]
+fn timestamps_that_run_ahead_of_time_are_no_pause() {
+    let plan = Plan::new(side(Codec::Pcmu), side(Codec::Gsm));
+    let (mut wire, mut phone) = (Wire::new(plan), Phone::new(side(Codec::Pcmu)));
+    for at in 0..20 {
+        match at {
+            // Elsewhere at once.
+            5 => phone.pause(8_000 * 60),
+            // One packet is lost, and the clock counts from elsewhere.
+            10 => {
+                phone.sequence += 1;
+                phone.pause(8_000);
+            }
+            // Elsewhere after a pause.
+            15 => phone.pause(8_000 * 3_600),
+            _ => {}
+        }
+        let us = if at < 15 {
+            at * 20_000
+        } else {
+            at * 20_000 + 1_000_000
+        };
+        let packet = phone.speak(&[1_000; 160]);
+        wire.send(us, &packet);
+    }
+    wire.run_until(3_000_000);
+    let out = wire.speech();
+    let passed: Vec<_> = out
+        .windows(2)
+        .map(|it| it[1].timestamp - it[0].timestamp)
+        .collect();
+    let (steady, pause) = (passed.iter().filter(|it| **it == 160).count(), passed[14]);
+    assert_eq!((passed.len(), steady), (19, 18), "{passed:?}");
+    assert!(
+        pause.abs_diff(160 + 8_000) <= 160,
+        "as long as by the clock: {pause}"
+    );
+    let counters = wire.stream.counters();
+    assert_eq!((counters.timestamp_jumps, counters.pauses), (3, 0));
+    assert_eq!((counters.lost, counters.numbers_skipped), (1, 1));
 }
 
 #[test]

@@ -204,8 +204,8 @@ const NOT_NEEDED: &[(&str, &[&str])] = &[
         &["interfaces-config"],
     ),
     (
-        "tandem --version and tandem codec say it",
-        &["version", "codecs"],
+        "tandem --help, tandem --version and tandem codec say it",
+        &["help", "version", "codecs"],
     ),
     ("the kernel does as it thinks right", &["control-pmtu"]),
 ];
@@ -409,8 +409,11 @@ const LETTERS: &[(char, &str)] = &[
     ('w', "redis-write"),
     ('k', "subscribe-keyspace"),
     ('q', "no-redis-required"),
+    ('y', "redis-delete-async"),
     ('b', "b2b-url"),
     ('x', "xmlrpc-format"),
+    ('h', "help"),
+    ('v', "version"),
 ];
 
 const SWITCHES: &[&str] = &[
@@ -447,6 +450,7 @@ const SWITCHES: &[&str] = &[
     "log-stderr",
     "split-logs",
     "no-log-timestamps",
+    "help",
     "version",
     "moh-prevent-double-hold",
 ];

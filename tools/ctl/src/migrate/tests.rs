@@ -135,6 +135,47 @@ fn each_option_has_one_outcome_and_a_reason() {
     assert_eq!(outcome("tiemout", "60"), Kind::Wrong);
 }
 
+/// All options of `rtpengine --help`, 10.5.3; those that want a value end so.
+const OPTIONS: &str = "\
+    active-switchover amr-dtx= b2b-url= cn-payload= codecs config-file= config-section= \
+    control-tos= debug-srtp delete-delay= dtls-cert-cipher= dtls-ciphers= dtls-mtu= dtls-passive \
+    dtls-rsa-key-size= dtls-signature= dtmf-digit-delay= dtmf-log-dest= dtmf-log-ng-tcp \
+    dtmf-no-suppress dtx-buffer= dtx-cn-params= dtx-delay= dtx-lag= dtx-shift= \
+    endpoint-learning= final-timeout= foreground graphite= graphite-interval= graphite-prefix= \
+    graphite-timeout= help homer= homer-id= homer-protocol= http-threads= https-cert= https-key= \
+    idle-priority= idle-scheduling= interface= iptables-chain= janus-secret= jb-clock-drift \
+    jitter-buffer= listen-cli= listen-http= listen-https= listen-ng= listen-tcp= listen-tcp-ng= \
+    listen-udp= log-facility= log-facility-cdr= log-facility-dtmf= log-facility-rtcp= \
+    log-format= log-level= log-level-codec= log-level-control= log-level-core= log-level-crypto= \
+    log-level-dtx= log-level-ffmpeg= log-level-http= log-level-ice= log-level-internals= \
+    log-level-rtcp= log-level-spandsp= log-level-srtp= log-level-transcoding= log-mark-prefix= \
+    log-mark-suffix= log-srtp-keys log-stderr max-bandwidth= max-cpu= max-dtx= max-load= \
+    max-log-line-length= max-sessions= media-num-threads= mos= mqtt-cafile= mqtt-capath= \
+    mqtt-certfile= mqtt-host= mqtt-id= mqtt-keepalive= mqtt-keyfile= mqtt-pass= mqtt-port= \
+    mqtt-publish-interval= mqtt-publish-qos= mqtt-publish-scope= mqtt-publish-topic= mqtt-user= \
+    mysql-host= mysql-pass= mysql-port= mysql-query= mysql-user= no-fallback no-log-timestamps \
+    no-redis-required num-threads= offer-timeout= pidfile= poller-per-thread port-max= port-min= \
+    priority= recording-dir= recording-format= recording-method= redis= redis-allowed-errors= \
+    redis-cmd-timeout= redis-connect-timeout= redis-delete-async= redis-delete-async-interval= \
+    redis-disable-time= redis-expires= redis-num-threads= redis-write= reject-invalid-sdp \
+    save-interface-ports scheduling= silence-detect= silent-timeout= sip-source \
+    socket-cpu-affinity= software-id= split-logs subscribe-keyspace= table= thread-stack= \
+    timeout= tos= version xmlrpc-format=";
+
+#[test]
+fn something_is_said_of_each_option_that_rtpengine_has() {
+    let mut options = 0;
+    for option in OPTIONS.split(' ') {
+        let name = option.trim_end_matches('=');
+        assert!(options::fate(name).is_some(), "{name}");
+        assert_eq!(options::is_switch(name), name == option, "{name}");
+        let (_, outcomes) = translate(vec![Given::new(name, "1")]);
+        assert!(outcomes.iter().all(|it| !it.text.is_empty()), "{name}");
+        options += 1;
+    }
+    assert_eq!(options, 142);
+}
+
 #[test]
 fn letters_may_stand_together() {
     let arguments = ["-fE", "-n2223", "-o", "7"].map(str::to_owned);

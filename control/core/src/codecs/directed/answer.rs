@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use relay_wire::{Codec, Route};
+use relay_wire::{Codec, Events, Route};
 
 use super::list::{Entry, List, is_heard};
 use super::offer::{offer, restore_if_empty};
@@ -194,6 +194,40 @@ fn wanted<'t>(terms: &Terms<'t>, to: &'t Format) -> &'t Format {
     said.unwrap_or(to)
 }
 
+/// The same of who sends it.
+fn said<'t>(terms: &Terms<'t>, from: &'t Format) -> &'t Format {
+    let offered = &terms.source.offered;
+    let said = offered.by_number(from.payload_type).map(|it| &it.format);
+    let said = said.filter(|it| !terms.is_answer && it.is_same_codec(from));
+    said.unwrap_or(from)
+}
+
+/// Whether Opus that is to be Opus is coded anew: who sends it was not told what who receives it wants,
+/// or what it says is to be searched for keys.
+fn is_coded_anew(way: &Way, sent: &Format, wanted: &Format) -> bool {
+    let is_opus = |format: &Format| format.is_named("opus");
+    if way.passes || !is_opus(&way.from.format) || !is_opus(&way.to.format) {
+        return false;
+    }
+    let asked = way.to.options.or(way.from.options);
+    way.finds_keys
+        || asked.bitrate.is_some()
+        || wanted.parameter("maxaveragebitrate").is_some()
+        || matches!(wanted.parameter("maxplaybackrate"), Some(..48_000))
+        || (sent.parameter("sprop-stereo"), wanted.parameter("stereo")) == (Some(1), Some(0))
+}
+
+/// Keys beside a codec that is sent: in its clock, or in another if that is of no codec either. Who
+/// has keys for other codecs alone hears tones beside this one.
+fn keys_beside(list: &List, codec: &Format) -> Option<Events> {
+    let formats = list.entries.iter().map(|it| &it.format);
+    let mut codecs = formats.clone().filter(|it| !it.is_companion());
+    let found = routes::events(formats, codec)?;
+    let is_anothers =
+        found.clock_hz != codec.clock_hz && codecs.any(|it| it.clock_hz == found.clock_hz);
+    Some(found).filter(|_| !is_anothers)
+}
+
 fn finds_keys(route: &Route) -> bool {
     route.from.events.is_some() != route.to.events.is_some()
 }
@@ -222,9 +256,17 @@ fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
     let (from, to) = (&way.from.format, &way.to.format);
     let mut one = capability::codec(from, capability::rate(to))?;
     let mut other = capability::codec(to, capability::rate(from))?;
-    if let (Codec::Ilbc(_), Codec::Ilbc(_)) = (one, other) {
-        one = Codec::Ilbc(capability::ilbc_mode_of_both(from, to));
-        other = one;
+    let (sent, wanted) = (said(terms, from), wanted(terms, to));
+    match (one, other) {
+        (Codec::Ilbc(_), Codec::Ilbc(_)) => {
+            one = Codec::Ilbc(capability::ilbc_mode_of_both(from, to));
+            other = one;
+        }
+        (Codec::Opus(_), Codec::Opus(_)) => {
+            one = Codec::Opus(terms.opus.rate(sent, wanted));
+            other = one;
+        }
+        _ => {}
     }
     let (ptime, other_ptime) = (terms.source.ptime(&way.from), terms.sink.ptime(&way.to));
     let pick = |codec, ptime| {
@@ -259,13 +301,14 @@ fn route(terms: &Terms<'_>, way: &Way, number: u8) -> Option<Route> {
             codec: other,
             payload_type: to.payload_type,
             ptime_ms: pick(other, other_ptime),
-            events: events(sink, to).filter(|_| has_keys),
+            events: keys_beside(sink, to).filter(|_| has_keys),
             comfort_noise: noise(sink),
         },
         opus: match other {
-            Codec::Opus(_) => terms.opus.settings(opus, wanted(terms, to)),
+            Codec::Opus(rate) => terms.opus.settings(opus, wanted, rate),
             _ => None,
         },
         suppresses_silence: false,
+        is_coded_anew: is_coded_anew(way, sent, wanted),
     })
 }

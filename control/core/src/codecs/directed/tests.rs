@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use relay_wire::{Codec, SampleRate};
 
 use super::*;
 use crate::codecs::listing::{relist, sections};
@@ -423,6 +424,50 @@ fn opus_is_encoded_for_who_offered_it_as_it_has_said() {
     assert!(!told.contains("maxaveragebitrate"), "{told}");
     let opus = routes.from_answerer[0].opus.unwrap();
     assert_eq!((opus.bitrate, opus.loss_percent), (Some(12_000), 0));
+}
+
+#[test]
+fn opus_for_opus_keeps_what_one_sends_and_the_other_wants() {
+    let mut talk = Talk::default();
+    talk.offer(
+        "ptime=40",
+        "96=opus/48000/2;sprop-stereo=1;stereo=1 ptime=20",
+    );
+    let (_, routes) = talk.answer(
+        "",
+        "96=opus/48000/2;stereo=1;maxaveragebitrate=20000 ptime=40",
+    );
+    let (down, up) = (routes.from_offerer[0], routes.from_answerer[0]);
+    let opus = Codec::Opus(SampleRate::Stereo);
+    assert_eq!((down.from.codec, down.to.codec), (opus, opus));
+    assert_eq!(down.opus.unwrap().bitrate, Some(20_000));
+    assert!(down.is_coded_anew, "its sender does not know");
+    // Who answers does not say that it sends two channels.
+    let opus = Codec::Opus(SampleRate::Full);
+    assert_eq!((up.from.codec, up.to.codec), (opus, opus));
+    assert!(!up.is_coded_anew);
+}
+
+#[test]
+fn keys_of_another_clock_are_for_codecs_of_that_clock() {
+    let events = "113=telephone-event/48000";
+    let answers = [
+        (format!("119=opus/48000/2 8 {KEYS}"), None),
+        (format!("119=opus/48000/2 {KEYS}"), Some(101)),
+    ];
+    for (answer, expected) in answers {
+        let mut talk = Talk::default();
+        let offer = format!("119=opus/48000/2 {events} {KEYS}");
+        talk.offer("accept=all transcode=PCMA", &offer);
+        let (_, routes) = talk.answer("", &answer);
+        let down = routes
+            .from_offerer
+            .iter()
+            .find(|it| it.from.payload_type == 119);
+        let to = down.unwrap().to;
+        assert!(matches!(to.codec, Codec::Opus(_)), "{answer}");
+        assert_eq!(to.events.map(|it| it.payload_type), expected, "{answer}");
+    }
 }
 
 proptest! {

@@ -129,7 +129,7 @@ fn a_new_control_and_a_new_relay_know_who_talks_to_whom() {
 }
 
 /// Two calls of two parties each, of two workers: the ports that face each of them.
-fn two_calls(sim: &mut Sim, texts: [&str; 4]) -> [u16; 4] {
+pub(super) fn two_calls(sim: &mut Sim, texts: [&str; 4]) -> [u16; 4] {
     let [a, b, c, d] = texts;
     let to_b = sim.offer("c1", "a", a);
     let to_a = sim.answer("c1", "a", "b", b);
@@ -140,12 +140,12 @@ fn two_calls(sim: &mut Sim, texts: [&str; 4]) -> [u16; 4] {
     [to_a, to_b, to_c, to_d].map(|text| port(&text, 0))
 }
 
-fn sim_of_two_workers() -> Sim {
+pub(super) fn sim_of_two_workers() -> Sim {
     Sim::with_relay(CONFIG, SimRelay::new(2))
 }
 
 /// Who hears what comes to each of the ports: their ports, in order.
-fn listeners(sim: &mut Sim, ports: [u16; 4]) -> [Vec<u16>; 4] {
+pub(super) fn listeners(sim: &mut Sim, ports: [u16; 4]) -> [Vec<u16>; 4] {
     let owners: Vec<(CallKey, Vec<u16>)> = sim
         .relay
         .calls
@@ -173,16 +173,16 @@ fn listeners(sim: &mut Sim, ports: [u16; 4]) -> [Vec<u16>; 4] {
     })
 }
 
-fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
+pub(super) fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
     ports.sort_unstable();
     ports
 }
 
-fn done(sim: &mut Sim, request: &Command<'_>) {
+pub(super) fn done(sim: &mut Sim, request: &Command<'_>) {
     assert!(sim.ask(request, |reply| reply.is_ok()), "{request:?}");
 }
 
-fn across<'a>(from: &'a str, to: &'a str) -> Connect<'a> {
+pub(super) fn across<'a>(from: &'a str, to: &'a str) -> Connect<'a> {
     Connect {
         call_id: b"c2",
         to_call_id: Some(b"c1"),
@@ -295,6 +295,74 @@ fn a_call_that_has_no_time_is_undone_later_and_keeps_what_was_agreed_on_meanwhil
             .any(|it| it.to_string() == "192.0.2.11:6000")
     );
     assert_eq!(listeners(&mut sim, ports)[2..], before[2..]);
+}
+
+#[test]
+fn a_request_that_finds_a_queue_full_is_undone_and_done_when_it_comes_again() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let ports = two_calls(&mut sim, [&text; 4]);
+    let before = listeners(&mut sim, ports);
+    sim.is_slow = true;
+    let all = Command::Mesh(mesh(&ALL));
+    let datagram = sim.request(&all);
+    // Meanwhile the call that is to be next gets more to do than is kept.
+    let query = Command::Query(control_ng::Query {
+        call_id: b"c2",
+        ..control_ng::Query::default()
+    });
+    let mut asked = 0;
+    while sim.control.counters().dropped == 0 {
+        sim.request(&query);
+        asked += 1;
+    }
+    sim.deliver();
+    assert_eq!(
+        sim.control.counters().dropped,
+        2,
+        "the mesh is dropped, too"
+    );
+    sim.deliver_all();
+    assert_eq!(sim.sent.len(), asked - 1, "it is not answered");
+    sim.sent.clear();
+    assert_eq!(listeners(&mut sim, ports), before);
+    sim.is_slow = false;
+    sim.send(&datagram);
+    assert!(sim.reply(|reply| reply.is_ok()));
+    assert_ne!(listeners(&mut sim, ports), before);
+}
+
+#[test]
+fn a_request_for_several_calls_that_the_relay_leaves_alone_is_done_or_undone() {
+    for (is_back, is_done) in [(true, true), (false, false)] {
+        let mut sim = sim_of_two_workers();
+        let text = sdp("192.0.2.10", 4_000);
+        let ports = two_calls(&mut sim, [&text; 4]);
+        let before = listeners(&mut sim, ports);
+        sim.is_slow = true;
+        let all = Command::Mesh(mesh(&ALL));
+        sim.request(&all);
+        sim.deliver();
+        sim.disconnect();
+        sim.is_slow = false;
+        if !is_back {
+            sim.sleep(std::time::Duration::from_secs(5));
+            assert!(!sim.reply(|reply| reply.is_ok()));
+        }
+        sim.connect();
+        if is_back {
+            assert!(sim.reply(|reply| reply.is_ok()));
+        }
+        assert_eq!(listeners(&mut sim, ports) != before, is_done);
+        sim.restart_relay();
+        assert_eq!(
+            listeners(&mut sim, ports) != before,
+            is_done,
+            "nor in the records"
+        );
+        done(&mut sim, &all);
+        assert_ne!(listeners(&mut sim, ports), before);
+    }
 }
 
 #[test]

@@ -71,6 +71,20 @@ fn a_delete_closes_everything_and_counts() {
             assert_eq!(quality.get(key).unwrap().as_integer(), Some(count), "{key}");
         }
         assert!(quality.get("MOS").is_some());
+        assert_eq!(quality.get("samples").unwrap().as_integer(), Some(1));
+        // Kamailio's `$avp`s of MOS are read from these, too.
+        let progression = source.get("MOS progression").unwrap();
+        let progression = progression.as_dictionary().unwrap();
+        let entries = progression.get("entries").unwrap().as_list().unwrap();
+        let (lowest, highest) = (source.get("lowest MOS"), source.get("highest MOS"));
+        for sample in [lowest.unwrap(), highest.unwrap(), &entries[0]] {
+            let sample = sample.as_dictionary().unwrap();
+            for key in ["MOS", "jitter", "packet loss"] {
+                assert_eq!(sample.get(key), quality.get(key), "{key}");
+            }
+            let at = sample.get("reported at").unwrap().as_integer();
+            assert_eq!(at, Some(1_700_000_000));
+        }
         assert_eq!(codec_of(reply, "alice").as_deref(), Some("PCMA/8000"));
         assert_eq!(codec_of(reply, "bob"), None);
         assert!(reply.dictionary().get("created").is_some());

@@ -1,5 +1,7 @@
 //! Offers and answers.
 
+use std::time::Duration;
+
 use control_ng::{
     AddressFamily, Command, EndpointLearning, Flag, Negotiation, RtcpMux, Support, Words,
 };
@@ -511,7 +513,7 @@ fn without_ports_left_an_offer_is_refused_in_the_words_that_proxies_know() {
         ..Default::default()
     }));
     sim.reply(|reply| assert!(reply.is_ok()));
-    sim.sleep(std::time::Duration::from_secs(2));
+    sim.sleep(Duration::from_secs(2));
     sim.offer("c3", "alice", &sdp_in);
 }
 
@@ -620,6 +622,51 @@ fn statistic(reply: &control_ng::Reply<'_>, group: &str, name: &str) -> Option<i
 }
 
 #[test]
+fn what_became_of_calls_is_counted_under_the_peers_names() {
+    let mut sim = Sim::new();
+    for (name, to) in [("c1", "bob"), ("c2", "carol"), ("c3", "dave")] {
+        sim.offer(name, "alice", &sdp(CALLER, 4_000));
+        if name != "c3" {
+            sim.answer(name, "alice", to, &sdp(CALLEE, 5_000));
+        }
+    }
+    sim.sleep(Duration::from_secs(10));
+    sim.ask(&crate::tests::delete(b"c2"), |reply| assert!(reply.is_ok()));
+    sim.media_timeout();
+    sim.sleep(Duration::from_secs(u64::from(CONFIG.offer_timeout_s)));
+    let block = Command::Treat(control_ng::Treat {
+        call_id: b"nobody",
+        whose: control_ng::Whose::Call,
+        change: control_ng::Change::Block(true),
+    });
+    sim.refusal(&block);
+    sim.ask(&Command::Statistics, |reply| {
+        let total = |key| statistic(reply, "totalstatistics", key);
+        for key in [
+            "timeoutsessions",
+            "offertimeoutsessions",
+            "regularterminatedsessions",
+        ] {
+            assert_eq!(total(key), Some(1), "{key}");
+        }
+        assert_eq!(total("managedsessions"), Some(3));
+        let all = reply.dictionary().get("statistics").unwrap();
+        let all = all.as_dictionary().unwrap();
+        let text = |part: &str, key: &str| {
+            let part = all.get(part).unwrap().as_dictionary().unwrap();
+            part.get(key).unwrap().as_str().unwrap().to_owned()
+        };
+        let seconds: f64 = text("totalstatistics", "totalcallsduration")
+            .parse()
+            .unwrap();
+        assert!(seconds >= 20.0, "{seconds}");
+        assert_eq!(text("mos", "mos_average").len(), "4.400000".len());
+        let blocked = statistic(reply, "controlstatistics", "totalblkmediacount");
+        assert_eq!(blocked, Some(1));
+    });
+}
+
+#[test]
 fn statistics_are_summed_over_the_workers() {
     let mut sim = Sim::with_relay(CONFIG, SimRelay::new(3));
     for name in ["c1", "c2"] {
@@ -641,6 +688,15 @@ fn statistics_are_summed_over_the_workers() {
                 Some(2)
             );
             assert_eq!(statistic(reply, "ports", "used"), Some(8));
+            let interfaces = reply.dictionary().get("statistics").unwrap();
+            let interfaces = interfaces.as_dictionary().unwrap().get("interfaces");
+            let inside = interfaces.unwrap().as_list().unwrap()[0].clone();
+            let inside = inside.as_dictionary().unwrap();
+            assert_eq!(inside.get("name").unwrap().as_str(), Some("inside"));
+            let ports = inside.get("ports").unwrap().as_dictionary().unwrap();
+            for (key, number) in [("min", 30_000), ("used", 8)] {
+                assert_eq!(ports.get(key).unwrap().as_integer(), Some(number));
+            }
             assert_eq!(statistic(reply, "relay", "calls"), Some(2));
             assert_eq!(statistic(reply, "relay", "endpoints"), Some(8));
         });

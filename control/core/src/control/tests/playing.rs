@@ -84,6 +84,8 @@ fn who_is_named_hears_it_by_what_both_can() {
     let alice = alice.unwrap();
     assert_eq!((alice.to.codec, alice.to.payload_type), (Codec::Pcma, 8));
     assert_eq!((alice.times, alice.start, alice.unit_hz), (1, 0, 16_000));
+    let reports = alice.rtcp.map(|it| it.number);
+    assert_eq!(reports, Some(ports[0] + 1), "beside it");
     assert_eq!(bob, None);
     let [_, bob] = playing(&mut sim, play(BOB), ports);
     assert_eq!(bob.unwrap().to.codec, Codec::Pcma);
@@ -282,6 +284,28 @@ fn a_call_that_ends_meanwhile_is_no_harm() {
     sim.ask(&Command::Delete(delete), |reply| assert!(reply.is_ok()));
     load(&mut sim);
     assert_eq!(refusal(&mut sim), "Unknown call-ID");
+}
+
+#[test]
+fn a_call_that_is_to_end_later_is_played_nothing_any_more() {
+    for restarts in [false, true] {
+        let mut sim = Sim::new();
+        let ports = usual(&mut sim);
+        playing(&mut sim, play(ALICE), ports);
+        if restarts {
+            sim.restart_control();
+        }
+        let delete = control_ng::Delete {
+            call_id: b"c1",
+            delay_s: Some(30),
+            ..control_ng::Delete::default()
+        };
+        sim.ask(&Command::Delete(delete), |reply| {
+            assert!(reply.totals().is_some());
+        });
+        assert_eq!(sim.relay.calls.len(), 1);
+        assert!(sim.relay.at(ports[0]).playing.is_none());
+    }
 }
 
 #[test]

@@ -37,6 +37,41 @@ fn unheeded(dictionary: Dictionary<'_>) -> u32 {
     Request::parse(&document).unwrap().unheeded.count
 }
 
+/// Keys of the protocol, in one spelling each.
+const KEYS: &str = "address,address family,alias-key,all,audio-player,blob,blob64,bundle,call-id,calls,code,codec,\
+    command,db-id,delete delay,delay-buffer,digit,direction,drop-traffic,DTLS,DTLS-fingerprint,DTMF-delay,\
+    DTMF-log-dest,DTMF-security,duration,endpoint-learning,extmap,file,flags,frequency,from-interface,from-tag,\
+    from-tags,generate RTCP,ICE,ICE-lite,inbound-peer,instance,interface,label,limit,media,media address,media echo,\
+    medias,metadata,moh,OSRTP,outbound-peer,output-destination,passthrough,pause,peer,ptime,ptime-reverse,\
+    received-from,record call,recording-dir,recording-file,recording-media-slots,recording-pattern,repeat-duration,\
+    repeat-times,replace,rtcp-mux,rtpp-flags,SDES,sdp,sdp-attr,sdp-media-remove,set-label,SIP code,SIP message type,\
+    source-call-id,source-tag,start-pos,supports,T.38,T.38-version,tags,template,to-call-id,to-interface,to-label,\
+    to-tag,TOS,transport protocol,trigger,trigger-end,trigger-end-digits,trigger-end-time,via-branch,volume,\
+    vsc-start-rec,xmlrpc-callback";
+
+/// Flags of the protocol, in one spelling each.
+const FLAGS: &str = "all,allow asymmetric codecs,allow no codec media,allow transcoding,always transcode,asymmetric,\
+    audio player,bidirectional,block DTMF,block egress,block short,debug,detect DTMF,directional,discard recording,\
+    early media,egress,exclude recording,fast,fatal,force transcoding,fragment,full rtcp attribute,generate mid,\
+    generate RTCP,inactive,inject DTMF,loop protect,media handover,mix,NAT wait,new branch,no audio player,\
+    no codec renegotiation,no jitter buffer,no passthrough,no port latching,no redis update,no rtcp attribute,\
+    no-tls-id,original sendrecv,pad crypto,passthrough,pierce NAT,port latching,provisional,record call,\
+    recording announcement,recording VSC,recrypt,reject ICE,reorder codecs,reset,reuse codecs,RTCP mirror,single codec,\
+    SIP source address,SIPREC,skip recording db,static codecs,strict source,strip extmap,symmetric,symmetric codecs,\
+    to tag,trickle ICE,trust address,unidirectional,unsubscribe,WebRTC";
+
+#[test]
+fn each_word_of_the_protocol_is_in_the_manual() {
+    for (heading, words) in [("Keys", KEYS), ("Flags", FLAGS)] {
+        let rows = table(heading);
+        for word in words.split(',').filter(|it| *it != "command") {
+            let named = format!("`{word}`");
+            let is_told = |row: &Vec<&str>| row[0] == named || row[row.len() - 1].contains(&named);
+            assert!(rows.iter().any(is_told), "{heading}: {word}");
+        }
+    }
+}
+
 #[test]
 fn commands_are_there_or_unsupported_as_the_manual_says() {
     for row in table("Commands") {
