@@ -38,6 +38,7 @@ mod rtp_timeout;
 mod several_parties;
 mod sipp_calls;
 mod spray_attack;
+mod srtp_calls;
 mod survival;
 mod tcp_calls;
 mod transcoding;
