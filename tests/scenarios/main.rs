@@ -13,6 +13,7 @@ mod cdr_complete;
 mod control_killed;
 mod drain;
 mod early_media;
+mod ice_calls;
 mod installed;
 mod kamailio_calls;
 mod kamailio_drop_in;
