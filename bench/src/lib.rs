@@ -7,6 +7,7 @@ mod control;
 mod proxy;
 mod relay;
 mod sip_message;
+mod srtp;
 
 use std::fmt;
 
@@ -31,6 +32,7 @@ impl fmt::Debug for Operation {
 pub fn operations() -> impl Iterator<Item = Operation> {
     let parts = [
         &relay::OPERATIONS[..],
+        &srtp::OPERATIONS,
         &control::OPERATIONS,
         &sip_message::OPERATIONS,
         &proxy::OPERATIONS,

@@ -4,12 +4,14 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use relay_core::{Ingress, Limits, Outcome, Relay, SocketId, Verdict};
-use relay_wire::{CallKey, Command, InterfaceId, Learning, Port, PortPartition, WorkerId};
+use relay_core::{GROWTH_MAX, Ingress, Limits, Outcome, Relay, SocketId, Verdict};
+use relay_wire::{
+    CallKey, Command, CryptoSuite, InterfaceId, Learning, Port, PortPartition, WorkerId,
+};
 
 use crate::{Operation, operation};
 
-pub(crate) const OPERATIONS: [Operation; 3] = [
+pub(crate) const OPERATIONS: [Operation; 4] = [
     operation("relay-core/forward a packet of 10 streams", || forward(10)),
     operation("relay-core/forward a packet of 1,000 streams", || {
         forward(1_000)
@@ -17,6 +19,10 @@ pub(crate) const OPERATIONS: [Operation; 3] = [
     operation("relay-core/forward a packet of 10,000 streams", || {
         forward(10_000)
     }),
+    operation(
+        "relay-core/forward a packet and seal it, AES_CM_128_HMAC_SHA1_80",
+        seal,
+    ),
 ];
 
 const PORTS: [u16; 2] = [10_000, 59_999];
@@ -149,5 +155,36 @@ fn forward(streams: usize) -> Box<dyn FnMut()> {
         }
         let verdict = relay.handle_packet(now, ingress, black_box(&mut packet));
         assert!(matches!(black_box(verdict), Verdict::Forward(_)));
+    })
+}
+
+/// A packet of a call whose other party has keys.
+fn seal() -> Box<dyn FnMut()> {
+    let now = Instant::now();
+    let (mut relay, ingresses) = worker(1, now);
+    let send = Some(crate::srtp::crypto(CryptoSuite::AesCm128HmacSha1_80));
+    let keys = Command::SetCrypto {
+        call: CallKey(0),
+        port: port(usize::from(PORTS[0]) + 2),
+        receive: None,
+        send,
+    };
+    command(&mut relay, now, keys);
+    let (ingress, mut number) = (ingresses[0], 0);
+    let mut buffer = [0; PACKET_LEN + GROWTH_MAX];
+    Box::new(move || {
+        let packet = buffer.first_chunk_mut().expect("it is shorter");
+        packet[0] = 0x80;
+        write(packet, ingress, number);
+        number += 1;
+        let verdict = relay.handle_packet(now, ingress, black_box(packet));
+        let Verdict::Seal(sealing) = verdict else {
+            unreachable!("{verdict:?}");
+        };
+        let verdict = relay.seal(sealing, black_box(&mut buffer));
+        assert!(matches!(
+            black_box(verdict),
+            Verdict::ForwardPart { len: 182, .. }
+        ));
     })
 }

@@ -43,6 +43,16 @@ fn each_phone_hears_every_sample_through_the_reference() {
 
 /// One call. `false` if there is no phone on this machine.
 pub(crate) fn talk(site: &Site, exchange: &impl Exchange, transport: &str) -> bool {
+    talk_sealed(site, exchange, transport, [false; 2])
+}
+
+/// The same, of phones of which some speak SRTP alone.
+pub(crate) fn talk_sealed(
+    site: &Site,
+    exchange: &impl Exchange,
+    transport: &str,
+    are_sealed: [bool; 2],
+) -> bool {
     let speech = [(1, "alice"), (2, "bob")].map(|(seed, user)| {
         let samples = audio::speech(seed, SPEECH_MS);
         let path = site.path(&format!("{user}.wav"));
@@ -50,9 +60,10 @@ pub(crate) fn talk(site: &Site, exchange: &impl Exchange, transport: &str) -> bo
         (samples, path)
     });
     let [alice, bob] = ["alice", "bob"].map(|user| exchange.account(user));
-    let [caller, callee] = [&speech[0].1, &speech[1].1].map(|speech| Speaker {
-        speech,
+    let [caller, callee] = [0, 1].map(|at| Speaker {
+        speech: &speech[at].1,
         codec: PhoneCodec::Pcmu,
+        is_sealed: are_sealed[at],
     });
     let Some(mut callee) = Baresip::start(site, exchange, &bob, callee, transport, None) else {
         return false;

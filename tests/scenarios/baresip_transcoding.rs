@@ -129,6 +129,7 @@ impl Call {
             let speaker = Speaker {
                 speech: &speech,
                 codec: codecs[at],
+                is_sealed: false,
             };
             Baresip::start(site, tandem, &tandem.account(user), speaker, "udp", dial)
         };

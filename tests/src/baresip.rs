@@ -74,6 +74,8 @@ pub struct Speaker<'a> {
     pub speech: &'a Path,
     /// How it says it, and all that it understands.
     pub codec: PhoneCodec,
+    /// It speaks SRTP with keys from SDP, and nothing else.
+    pub is_sealed: bool,
 }
 
 /// One phone: a configuration and a process.
@@ -105,7 +107,7 @@ impl Baresip {
         let folder = site.subfolder(&format!("baresip-{}", account.user));
         let local = free_address();
         write_config(&folder, local, speaker);
-        write_account(&folder, exchange.sip(), account, transport, speaker.codec);
+        write_account(&folder, exchange.sip(), account, transport, speaker);
         let mut launch = Launch::new("baresip", &program, &folder)
             .arg("-f")
             .arg(&folder)
@@ -156,11 +158,6 @@ impl Baresip {
             .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
             .collect();
         assert_eq!(recordings.len(), 1, "recordings: {recordings:?}");
-        fs::copy(
-            &recordings[0],
-            format!("/tmp/w3-{}-{}.wav", self.user, std::process::id()),
-        )
-        .unwrap(); // DEBUG
         read_wav(&recordings[0])
     }
 }
@@ -185,8 +182,12 @@ fn write_account(
     proxy: SocketAddr,
     account: &Account,
     transport: &str,
-    codec: PhoneCodec,
+    speaker: Speaker<'_>,
 ) {
+    let encryption = match speaker.is_sealed {
+        true => "mediaenc=srtp-mand;",
+        false => "",
+    };
     let Account {
         user,
         password,
@@ -195,8 +196,8 @@ fn write_account(
     let text = format!(
         "<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};\
          outbound=\"sip:{proxy};transport={transport}\";answermode=auto;\
-         audio_codecs={};regint=60\n",
-        codec.name()
+         {encryption}audio_codecs={};regint=60\n",
+        speaker.codec.name()
     );
     fs::write(folder.join("accounts"), text).expect("the phone's folder takes files");
 }

@@ -43,6 +43,11 @@ impl Handset {
         )
     }
 
+    /// Is in a call, and sends there.
+    pub fn call(&mut self, relay: SocketAddr) {
+        self.relay = relay;
+    }
+
     /// Sends a packet.
     #[track_caller]
     pub fn say(&self, packet: &[u8]) {

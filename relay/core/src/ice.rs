@@ -26,7 +26,7 @@ const TRANSMITS_MAX: usize = 4_096;
 
 /// How long RTCP that has a port of its own waits for a way of RTP to be found: one that works for
 /// the one will for the other, most likely.
-const RTP_WAIT: Duration = Duration::from_secs(1);
+const RTP_WAIT: Duration = Duration::from_millis(750);
 
 /// Places of a peer that packets are taken from.
 const KNOWN_MAX: usize = 16;

@@ -9,6 +9,7 @@ mod overload;
 mod phone;
 
 mod calls;
+mod crypto;
 mod filter;
 mod forwarding;
 mod limits;

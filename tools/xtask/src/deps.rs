@@ -64,6 +64,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "codec-catalog",
             "relay-core",
             "relay-rtp",
+            "relay-srtp",
             "relay-transcode",
             "relay-wire",
             "relay-xdp",
