@@ -6,8 +6,8 @@
 
 mod alias;
 mod creation;
-mod ice;
 mod guest;
+mod ice;
 mod keepsake;
 mod keys;
 mod media;

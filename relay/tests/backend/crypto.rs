@@ -193,6 +193,7 @@ fn a_phone_with_keys_is_transcoded() {
                 routes: vec![Route {
                     from,
                     to,
+                    is_coded_anew: false,
                     opus: None,
                     suppresses_silence: false,
                 }],

@@ -336,7 +336,9 @@ fn what_is_remade_is_taken_clear_and_leaves_sealed() {
         assert_eq!(opened(&mut ear, &bytes), packet);
     }
     let played = rtp(500);
-    let verdict = bench.relay.handle_played(bench.now, SocketId::new(1), &played);
+    let verdict = bench
+        .relay
+        .handle_played(bench.now, SocketId::new(1), &played);
     let (_, bytes) = bench.leaves(verdict, played.clone()).unwrap();
     assert_eq!(opened(&mut ear, &bytes), played);
 }
