@@ -16,5 +16,6 @@ mod recovery;
 mod reporting;
 mod reports;
 mod resilience;
+mod statistics;
 mod transcoding;
 mod treating;
