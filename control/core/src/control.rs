@@ -29,8 +29,10 @@ use self::jobs::Call;
 use self::link::Link;
 use self::metrics::Tally;
 use self::playing::Loading;
+use self::proxies::Proxies;
 use self::survey::Survey;
 use self::watch::Watch;
+use self::ways::Ways;
 
 pub use self::command_line::is_order;
 pub(crate) use self::treating::policy_of_keys;
@@ -45,11 +47,14 @@ mod lifetime;
 mod link;
 mod metrics;
 mod playing;
+mod proxies;
 mod requests;
 mod survey;
 mod tracing;
+mod traffic;
 mod treating;
 mod watch;
+mod ways;
 
 /// Bytes of the longest reply: what a UDP datagram over IPv4 holds.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -149,6 +154,8 @@ pub struct Counters {
     pub final_timeouts: u64,
     /// Calls over because no answer came.
     pub offer_timeouts: u64,
+    /// Calls over because the operator said so.
+    pub terminated: u64,
     /// Calls that could not be kept when the relay came back.
     pub calls_lost: u64,
     /// Records that could not be read.
@@ -197,9 +204,19 @@ pub struct Control {
     started_unix_ms: Option<u64>,
     admission: Admission,
     tally: Tally,
+    proxies: Proxies,
+    ways: Ways,
     traces: Traces,
     watch: Watch,
     wants_records: bool,
+}
+
+/// Whether the relay has no part in a request, or none that others do not have, too.
+fn is_answered_at_once(command: &Command<'_>) -> bool {
+    matches!(
+        command,
+        Command::Cli(_) | Command::List { .. } | Command::Ping | Command::Statistics
+    )
 }
 
 /// A request that is kept until it is answered.
@@ -221,6 +238,15 @@ struct Held {
     half: Option<Arc<Half>>,
     /// A Call-ID and a tag that it did not name.
     names: Option<Arc<[String; 2]>>,
+}
+
+impl Held {
+    /// How long ago it came.
+    fn waited(&self, now: Instant) -> Duration {
+        // It was given this time when it came.
+        let began = self.deadline.checked_sub(WAIT).unwrap_or(now);
+        now.saturating_duration_since(began)
+    }
 }
 
 impl Control {
@@ -256,6 +282,8 @@ impl Control {
                 ..Limits::default()
             }),
             tally: Tally::default(),
+            proxies: Proxies::default(),
+            ways: Ways::default(),
             traces: Traces::default(),
             watch: Watch::default(),
             wants_records: false,
@@ -441,6 +469,9 @@ impl Control {
         command: &Command<'_>,
         datagram: &[u8],
     ) {
+        if is_answered_at_once(command) {
+            self.note_answered(now, client, metrics::name(command), Duration::ZERO);
+        }
         match command {
             Command::Acknowledge => self.events.acknowledge(client, cookie),
             Command::Cli(line) => self.command_line(now, client, cookie, line),
@@ -550,8 +581,20 @@ impl Control {
     /// Answers a request and keeps the answer.
     fn finish(&mut self, now: Now, held: &Held, reply: Vec<u8>) {
         self.replies.finish(now.instant, held.key, &reply);
-        self.tally.note_reply(now.instant, held);
+        let delay = held.waited(now.instant);
+        self.tally.note_reply(held.command, delay);
+        self.note_answered(now, held.client, held.command, delay);
         self.send(held.client, reply);
+    }
+
+    fn note_answered(&mut self, now: Now, client: Client, command: &'static str, delay: Duration) {
+        self.note_call_count(now);
+        self.proxies.note(client.remote.ip(), command, delay);
+    }
+
+    fn note_call_count(&mut self, now: Now) {
+        let calls = u64::try_from(self.call_count()).unwrap_or(u64::MAX);
+        self.proxies.note_calls(now.instant, calls);
     }
 
     /// Answers a request with an error and keeps that.
@@ -589,6 +632,7 @@ impl Control {
 
     fn count_refused(&mut self, client: Client, reason: &str) {
         self.counters.refused += 1;
+        self.proxies.note_error(client.remote.ip());
         self.notice(Notice::RequestRefused {
             client,
             reason: reason.to_owned(),

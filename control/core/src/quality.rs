@@ -118,6 +118,8 @@ mod tests {
             reordered: 0,
             duplicates: 0,
             jitter_us: Some(jitter_us),
+            last_sequence: 0,
+            last_timestamp: 0,
         }
     }
 

@@ -363,6 +363,8 @@ fn source_counts(source: &SourceStats, out: &mut DictionaryWriter<'_>) {
     out.put("SSRC", source.ssrc);
     out.put("bytes", source.bytes);
     out.put("packets", source.packets);
+    out.put("last RTP timestamp", source.last_timestamp);
+    out.put("last RTP seq", source.last_sequence);
 }
 
 fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {

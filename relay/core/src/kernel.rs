@@ -151,6 +151,7 @@ pub(crate) struct Kernel {
     installed: u64,
     refused: u64,
     packets: u64,
+    bytes: u64,
 }
 
 /// So many packets of a flow come to the socket before it is put into the table: some half a
@@ -171,12 +172,13 @@ impl Kernel {
         self.table.is_some()
     }
 
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
         [
             ("kernel_flows", self.flows),
             ("kernel_flows_installed", self.installed),
             ("kernel_flows_refused", self.refused),
             ("kernel_packets", self.packets),
+            ("kernel_bytes", self.bytes),
         ]
     }
 }
@@ -374,6 +376,7 @@ impl Relay {
             leaves_from.count_out(new);
         }
         self.kernel.packets += new.packets;
+        self.kernel.bytes += new.bytes;
         self.packets_in += new.packets;
         self.packets_out += new.packets;
         self.bytes_out += new.bytes;

@@ -398,24 +398,25 @@ impl Source {
         self.expected().saturating_sub(arrived)
     }
 
+    /// The highest number, extended from that of the first packet.
+    fn last_sequence(&self) -> u32 {
+        let first = u64::from(self.first.sequence().value());
+        low((first + self.expected() - 1).into())
+    }
+
     fn reception(&self, now_ns: Option<u64>) -> Reception {
         let units = |ns: u64| match self.tick {
             0 => 0,
             tick => (u128::from(ns) << TICK_SCALE_BITS) / u128::from(tick),
         };
-        let low = |number: u128| {
-            let [.., a, b, c, d] = number.to_be_bytes();
-            u32::from_be_bytes([a, b, c, d])
-        };
         let since = now_ns.map_or(0, |now| now.saturating_sub(self.arrived_ns));
-        let first_cycle = u64::from(self.first.sequence().value());
         Reception {
             ssrc: self.ssrc,
             packets: self.count.packets,
             bytes: self.count.bytes,
             expected: self.expected(),
             lost: self.lost(),
-            highest_sequence: low((first_cycle + self.expected() - 1).into()),
+            highest_sequence: self.last_sequence(),
             jitter: u32::try_from(units(self.jitter >> 4)).unwrap_or(u32::MAX),
             timestamp: self.timestamp.wrapping_add(low(units(since))),
         }
@@ -432,8 +433,15 @@ impl Source {
             reordered: self.reordered.into(),
             duplicates: self.duplicates.into(),
             jitter_us: (self.tick != 0).then(|| u32::try_from(jitter_us).unwrap_or(u32::MAX)),
+            last_sequence: self.last_sequence(),
+            last_timestamp: self.timestamp,
         }
     }
+}
+
+fn low(number: u128) -> u32 {
+    let [.., a, b, c, d] = number.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// One unit of a clock in nanoseconds, by [`TICK_SCALE_BITS`]; 0 for a clock of 0 Hz.
@@ -485,6 +493,19 @@ mod tests {
     fn numbers(numbers: &[u16]) -> SourceStats {
         let packets = numbers.iter().map(|it| (*it, 0, 0));
         measure(8, packets).stats().remove(0)
+    }
+
+    #[test]
+    fn the_newest_packet_is_told() {
+        let last = |packets: &[(u16, u32)]| {
+            let packets = packets.iter().map(|(number, stamp)| (*number, *stamp, 0));
+            let stats = measure(8, packets).stats().remove(0);
+            (stats.last_sequence, stats.last_timestamp)
+        };
+        assert_eq!(last(&[(5, 160)]), (5, 160));
+        assert_eq!(last(&[(5, 160), (7, 480), (6, 320)]), (7, 480), "late");
+        let around = [(65_535, u32::MAX), (0, 159), (1, 319)];
+        assert_eq!(last(&around), (65_537, 319), "extended");
     }
 
     #[test]

@@ -75,6 +75,11 @@ pub struct SourceStats {
     /// Interarrival jitter (RFC 3550 A.8) in microseconds; `None` while the clock of the payload
     /// type is not known.
     pub jitter_us: Option<u32>,
+    /// The highest sequence number, extended from zero (RFC 3550 A.1).
+    pub last_sequence: u32,
+    /// Timestamp of the newest packet. The kernel's table does not tell it: of flows there it is
+    /// that of the newest packet that came to the socket, some seconds ago.
+    pub last_timestamp: u32,
 }
 
 /// Counts and gauges of one worker.
@@ -109,8 +114,8 @@ impl EndpointStats {
     const HEAD_LEN_MAX: usize =
         4 + (2 + 16 + 3) + 1 + 6 + 2 + 11 + 6 + 7 * 10 + 1 + 1 + TranscodingStats::LEN_MAX;
 
-    /// Bytes of one source: SSRC, payload type, five counts, jitter.
-    const SOURCE_LEN_MAX: usize = 5 + 1 + 5 * 10 + 6;
+    /// Bytes of one source: SSRC, payload type, five counts, jitter, the newest packet.
+    const SOURCE_LEN_MAX: usize = 5 + 1 + 5 * 10 + 6 + 5 + 5;
 
     /// Bytes that this takes in a message, at most.
     #[must_use]
@@ -171,6 +176,8 @@ mod tests {
                     reordered: u64::MAX,
                     duplicates: u64::MAX,
                     jitter_us: Some(u32::MAX),
+                    last_sequence: u32::MAX,
+                    last_timestamp: u32::MAX,
                 };
                 crate::SOURCES_PER_ENDPOINT_MAX
             ],

@@ -32,6 +32,7 @@ impl Control {
             let call_id = call.name();
             self.counters.calls_ended += 1;
             match reason {
+                EndReason::Deleted if call.is_doomed => self.counters.terminated += 1,
                 EndReason::Deleted => {}
                 EndReason::FinalTimeout => self.counters.final_timeouts += 1,
                 EndReason::FirstPacketTimeout => self.counters.first_packet_timeouts += 1,
@@ -42,6 +43,7 @@ impl Control {
             self.notice(Notice::CallEnded { call_id, reason });
             self.trace(now, key, What::Ended { reason });
             self.record_call(now, key, reason, stats.as_ref());
+            self.note_call_count(now);
         }
         match reason {
             Some(reason) if reason.is_news() => self.bury(now, key, reason, stats),

@@ -1,6 +1,6 @@
 //! What is counted for Prometheus beyond [`Counters`](super::Counters), and how it is told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use control_ng::Command;
 use relay_wire::{CallStats, EndpointStats, Interface};
@@ -9,7 +9,7 @@ use crate::exposition::{Exposition, Histogram, Kind};
 use crate::limits::Overload;
 use crate::quality::mos_tenths;
 
-use super::{Control, Held, Now, WAIT};
+use super::{Control, Now};
 
 /// Seconds from a request to its reply.
 const LATENCIES: [f64; 12] = [
@@ -39,7 +39,7 @@ const STATES: [&str; 4] = [
 pub(super) const BYTES_OUT: &str = "bytes_out";
 
 /// Drops by reason begin like this in a worker's counters.
-const DROPPED: &str = "dropped_";
+pub(super) const DROPPED: &str = "dropped_";
 
 /// What is counted.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Tally {
     /// By the interface's number.
     interfaces: Vec<InterfaceTally>,
     durations: Histogram<9>,
+    /// Sum of their squares.
+    durations_squared: f64,
 }
 
 /// What went through an interface, in calls that are over.
@@ -56,6 +58,17 @@ struct InterfaceTally {
     counts: [u64; INTERFACE_COUNTS.len()],
     jitter: Histogram<8>,
     mos: Histogram<8>,
+    /// Sum of their squares.
+    mos_squared: f64,
+}
+
+/// A quantity that was measured time and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sample {
+    pub(super) count: u64,
+    pub(super) sum: f64,
+    /// Sum of the squares.
+    pub(super) squared: f64,
 }
 
 /// Names of [`InterfaceTally::counts`], and what they mean.
@@ -100,6 +113,7 @@ impl Default for Tally {
             latencies: Vec::new(),
             interfaces: Vec::new(),
             durations: Histogram::new(&DURATIONS),
+            durations_squared: 0.0,
         }
     }
 }
@@ -110,26 +124,22 @@ impl Default for InterfaceTally {
             counts: [0; INTERFACE_COUNTS.len()],
             jitter: Histogram::new(&JITTERS),
             mos: Histogram::new(&SCORES),
+            mos_squared: 0.0,
         }
     }
 }
 
 impl Tally {
     /// A request was answered.
-    pub(super) fn note_reply(&mut self, now: Instant, held: &Held) {
-        // It was given this time when it came.
-        let began = held.deadline.checked_sub(WAIT).unwrap_or(now);
-        let latency = now.saturating_duration_since(began);
-        let known = self
-            .latencies
-            .iter_mut()
-            .find(|(name, _)| *name == held.command);
+    pub(super) fn note_reply(&mut self, command: &'static str, latency: Duration) {
+        let mut latencies = self.latencies.iter_mut();
+        let known = latencies.find(|(name, _)| *name == command);
         match known {
             Some((_, histogram)) => histogram.observe_time(latency),
             None => {
                 let mut histogram = Histogram::new(&LATENCIES);
                 histogram.observe_time(latency);
-                self.latencies.push((held.command, histogram));
+                self.latencies.push((command, histogram));
             }
         }
     }
@@ -141,22 +151,41 @@ impl Tally {
         known.map_or(0, |(_, histogram)| histogram.count())
     }
 
-    /// How many calls are over, and how many seconds they lasted together.
-    pub(super) fn durations(&self) -> (u64, f64) {
-        (self.durations.count(), self.durations.sum())
+    /// Seconds that calls lasted which are over.
+    pub(super) fn durations(&self) -> Sample {
+        Sample {
+            count: self.durations.count(),
+            sum: self.durations.sum(),
+            squared: self.durations_squared,
+        }
     }
 
-    /// How many streams were rated, and the sum of their mean opinion scores.
-    pub(super) fn scores(&self) -> (u64, f64) {
-        let scores = self.interfaces.iter().map(|it| &it.mos);
-        scores.fold((0, 0.0), |(count, sum), it| {
-            (count + it.count(), sum + it.sum())
+    /// Mean opinion scores of the streams of these.
+    pub(super) fn scores(&self) -> Sample {
+        let scores = self.interfaces.iter();
+        scores.fold(Sample::default(), |all, it| Sample {
+            count: all.count + it.mos.count(),
+            sum: all.sum + it.mos.sum(),
+            squared: all.squared + it.mos_squared,
         })
+    }
+
+    /// What went through an interface, by its number, in calls that are over.
+    pub(super) fn of_interface(&self, index: usize) -> InterfaceCounts {
+        let tally = self.interfaces.get(index);
+        tally.map_or_else(InterfaceCounts::default, InterfaceTally::named)
+    }
+
+    /// The sum over all interfaces.
+    pub(super) fn of_interfaces(&self) -> InterfaceCounts {
+        let all = self.interfaces.iter();
+        all.fold(InterfaceCounts::default(), |sum, it| sum.plus(it.named()))
     }
 
     /// A call is over.
     pub(super) fn note_end(&mut self, duration: Duration) {
         self.durations.observe_time(duration);
+        self.durations_squared += duration.as_secs_f64().powi(2);
     }
 
     /// What a call that is over counted.
@@ -172,7 +201,73 @@ impl Tally {
     }
 }
 
+impl Sample {
+    pub(super) fn average(&self) -> f64 {
+        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        self.sum / f64::from(count.max(1))
+    }
+
+    /// The standard deviation.
+    pub(super) fn deviation(&self) -> f64 {
+        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        let mean_square = self.squared / f64::from(count.max(1));
+        // Rounding may make it less than nothing.
+        (mean_square - self.average().powi(2)).max(0.0).sqrt()
+    }
+}
+
+/// [`InterfaceTally::counts`] by name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InterfaceCounts {
+    pub(super) packets_in: u64,
+    pub(super) bytes_in: u64,
+    pub(super) packets_out: u64,
+    pub(super) bytes_out: u64,
+    pub(super) lost: u64,
+    pub(super) reordered: u64,
+    pub(super) duplicates: u64,
+    pub(super) dropped: u64,
+}
+
+impl InterfaceCounts {
+    fn plus(self, more: Self) -> Self {
+        Self {
+            packets_in: self.packets_in + more.packets_in,
+            bytes_in: self.bytes_in + more.bytes_in,
+            packets_out: self.packets_out + more.packets_out,
+            bytes_out: self.bytes_out + more.bytes_out,
+            lost: self.lost + more.lost,
+            reordered: self.reordered + more.reordered,
+            duplicates: self.duplicates + more.duplicates,
+            dropped: self.dropped + more.dropped,
+        }
+    }
+}
+
 impl InterfaceTally {
+    fn named(&self) -> InterfaceCounts {
+        let [
+            packets_in,
+            bytes_in,
+            packets_out,
+            bytes_out,
+            lost,
+            reordered,
+            duplicates,
+            dropped,
+        ] = self.counts;
+        InterfaceCounts {
+            packets_in,
+            bytes_in,
+            packets_out,
+            bytes_out,
+            lost,
+            reordered,
+            duplicates,
+            dropped,
+        }
+    }
+
     fn add(&mut self, endpoint: &EndpointStats) {
         let of_sources = |count: fn(&relay_wire::SourceStats) -> u64| -> u64 {
             endpoint.sources.iter().map(count).sum()
@@ -196,7 +291,9 @@ impl InterfaceTally {
             }
             let mos = mos_tenths(source, endpoint.round_trip_us);
             if let Some(tenths) = mos.and_then(|tenths| u32::try_from(tenths).ok()) {
-                self.mos.observe(f64::from(tenths) / 10.0);
+                let mos = f64::from(tenths) / 10.0;
+                self.mos.observe(mos);
+                self.mos_squared += mos.powi(2);
             }
         }
     }
@@ -252,6 +349,7 @@ impl Control {
             ("first packet timeout", counters.first_packet_timeouts),
             ("final timeout", counters.final_timeouts),
             ("offer timeout", counters.offer_timeouts),
+            ("terminated", counters.terminated),
         ];
         let sum: u64 = by_themselves.iter().map(|(_, count)| count).sum();
         let deleted = counters.calls_ended.saturating_sub(sum);

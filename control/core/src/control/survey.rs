@@ -10,6 +10,8 @@ use relay_wire::{Answer, Command, InterfaceId, WorkerId, WorkerStats};
 use crate::call::Client;
 
 use super::link::Purpose;
+use super::metrics::InterfaceCounts;
+use super::proxies::COMMANDS;
 use super::{Control, Now};
 
 /// Clients that wait for the relay's counts; others get the reply without them.
@@ -18,19 +20,15 @@ const ASKERS_MAX: usize = 64;
 /// Names of counters of the relay that are passed on.
 const COUNTERS_MAX: usize = 256;
 
-/// Commands, as the peer calls them where it counts them.
-const COUNTED: [(&str, &str); 11] = [
-    ("block DTMF", "totalblkdtmfcount"),
-    ("block media", "totalblkmediacount"),
-    ("play media", "totalplaymediacount"),
-    ("silence media", "totalslnmediacount"),
-    ("start forwarding", "totalstartfwdcount"),
-    ("stop forwarding", "totalstopfwdcount"),
-    ("stop media", "totalstopmediacount"),
-    ("unblock DTMF", "totalunblkdtmfcount"),
-    ("unblock media", "totalunblkmediacount"),
-    ("unsilence media", "totalunslnmediacount"),
-    ("unsubscribe", "totalunsubcount"),
+/// Commands that control counts as they come.
+const COUNTED: [&str; 7] = [
+    "answer",
+    "delete",
+    "list",
+    "offer",
+    "ping",
+    "query",
+    "statistics",
 ];
 
 /// The question that is put to all workers, for whoever asks meanwhile.
@@ -101,11 +99,14 @@ impl Control {
         cookie: &[u8],
         relay: Option<&RelayCounts>,
     ) {
+        self.note_call_count(now);
         let ports = self.port_counts(now);
         let mut statistics = Dictionary::new()
-            .with("currentstatistics", self.current_counts())
-            .with("totalstatistics", self.total_counts(now))
+            .with("currentstatistics", self.current_counts(now, relay))
+            .with("totalstatistics", self.total_counts(now, relay))
+            .with("intervalstatistics", self.proxies.interval())
             .with("mos", self.score_counts())
+            .with("voip_metrics", self.stream_counts())
             .with("controlstatistics", self.command_counts())
             .with("interfaces", self.interface_counts(now))
             .with("ports", ports);
@@ -116,23 +117,46 @@ impl Control {
         self.send(client, datagram);
     }
 
-    fn current_counts(&self) -> Dictionary<'static> {
+    fn current_counts(&self, now: Now, relay: Option<&RelayCounts>) -> Dictionary<'static> {
         let calls = count(self.call_count());
-        Dictionary::new()
+        let mut current = Dictionary::new()
             .with("sessionsown", calls)
             .with("sessionsforeign", 0_u64)
-            .with("sessionstotal", calls)
+            .with("sessionstotal", calls);
+        let rates = self.watch.pace.per_second(now.instant);
+        let Some(rates) = rates.filter(|_| relay.is_some()) else {
+            return current;
+        };
+        let user_packets = rates.packets.saturating_sub(rates.kernel_packets);
+        let user_bytes = rates.bytes.saturating_sub(rates.kernel_bytes);
+        for (name, rate) in [
+            ("packetrate_user", user_packets),
+            ("byterate_user", user_bytes),
+            // The kernel drops nothing: what it does not forward comes to the socket.
+            ("errorrate_user", rates.errors),
+            ("packetrate_kernel", rates.kernel_packets),
+            ("byterate_kernel", rates.kernel_bytes),
+            ("errorrate_kernel", 0),
+            ("packetrate", rates.packets),
+            ("byterate", rates.bytes),
+            ("errorrate", rates.errors),
+        ] {
+            current.push(name.as_bytes(), rate);
+        }
+        current
     }
 
-    fn total_counts(&self, now: Now) -> Dictionary<'static> {
+    fn total_counts(&self, now: Now, relay: Option<&RelayCounts>) -> Dictionary<'static> {
         let counters = &self.counters;
         let started = self.started_unix_ms.unwrap_or(now.unix_ms);
         let uptime_s = now.unix_ms.saturating_sub(started) / 1_000;
         let silent = counters.media_timeouts + counters.first_packet_timeouts;
         let held = counters.silent_timeouts;
         let timed_out = silent + held + counters.final_timeouts + counters.offer_timeouts;
-        let (ended, seconds) = self.tally.durations();
-        Dictionary::new()
+        let forced = counters.terminated;
+        let seconds = self.tally.durations();
+        let errors = self.tally.of_interfaces().dropped;
+        let mut total = Dictionary::new()
             .with("uptime", uptime_s.to_string())
             .with("managedsessions", counters.calls_ended)
             .with("rejectedsessions", counters.refused)
@@ -140,16 +164,22 @@ impl Control {
             .with("offertimeoutsessions", counters.offer_timeouts)
             .with(
                 "regularterminatedsessions",
-                counters.calls_ended.saturating_sub(timed_out),
+                counters.calls_ended.saturating_sub(timed_out + forced),
             )
-            .with("avgcallduration", average(seconds, ended))
-            .with("totalcallsduration", fraction(seconds))
+            .with("forcedterminatedsessions", forced)
+            .with("zerowaystreams", self.ways.none)
+            .with("onewaystreams", self.ways.one)
+            .with("avgcallduration", fraction(seconds.average()))
+            .with("totalcallsduration", fraction(seconds.sum))
+            .with("totalcallsduration2", fraction(seconds.squared))
+            .with("totalcallsduration_stddev", fraction(seconds.deviation()))
             .with("silenttimeoutsessions", counters.silent_timeouts)
             .with("mediatimeoutsessions", counters.media_timeouts)
             .with("firstpackettimeoutsessions", counters.first_packet_timeouts)
             .with("finaltimeoutsessions", counters.final_timeouts)
             .with("relayedpackets", counters.relayed_packets)
             .with("relayedbytes", counters.relayed_bytes)
+            .with("relayedpacketerrors", errors)
             .with("lostsessions", counters.calls_lost)
             .with("repeatedrequests", counters.repeated)
             .with("malformedrequests", counters.malformed)
@@ -158,14 +188,26 @@ impl Control {
             .with("portstaken", counters.ports_taken)
             .with("relayrefusals", counters.relay_refusals)
             .with("replycacheoverflows", self.replies.overflows)
-            .with("eventsgivenup", self.events.given_up)
+            .with("eventsgivenup", self.events.given_up);
+        // Of a call that is over it is not known what the kernel had a part in, if it has any.
+        if relay.is_some_and(|it| !it.counters.contains_key("kernel_packets")) {
+            for (name, by_process) in [
+                ("relayedpackets", counters.relayed_packets),
+                ("relayedpacketerrors", errors),
+                ("relayedbytes", counters.relayed_bytes),
+            ] {
+                total.push(format!("{name}_user").into_bytes(), by_process);
+                total.push(format!("{name}_kernel").into_bytes(), 0_u64);
+            }
+        }
+        total
     }
 
     fn command_counts(&self) -> Dictionary<'static> {
         let counters = &self.counters;
-        let others = COUNTED.iter();
-        let others = others.map(|(command, name)| (*name, self.tally.answered(command)));
         let counted = Dictionary::new()
+            .with("proxies", self.proxies.to_list())
+            .with("uncountedrequests", self.proxies.uncounted())
             .with("totalpingcount", counters.pings)
             .with("totaloffercount", counters.offers)
             .with("totalanswercount", counters.answers)
@@ -173,21 +215,38 @@ impl Control {
             .with("totalquerycount", counters.queries)
             .with("totallistcount", counters.lists)
             .with("totalstatscount", counters.statistics);
-        others.fold(counted, |all, (name, count)| all.with(name, count))
+        let mut others = COMMANDS.iter();
+        let mut counted = counted;
+        for (command, name) in others.by_ref().filter(|(it, _)| !COUNTED.contains(it)) {
+            let name = format!("total{name}count");
+            counted.push(name.into_bytes(), self.proxies.answered(command));
+        }
+        counted
     }
 
     /// How calls that are over sounded.
     fn score_counts(&self) -> Dictionary<'static> {
-        let (streams, sum) = self.tally.scores();
+        let scores = self.tally.scores();
         Dictionary::new()
-            .with("mos_total", fraction(sum))
-            .with("mos_samples_total", streams)
-            .with("mos_average", average(sum, streams))
+            .with("mos_total", fraction(scores.sum))
+            .with("mos2_total", fraction(scores.squared))
+            .with("mos_samples_total", scores.count)
+            .with("mos_average", fraction(scores.average()))
+            .with("mos_stddev", fraction(scores.deviation()))
+    }
+
+    /// How their packets arrived.
+    fn stream_counts(&self) -> Dictionary<'static> {
+        let counts = self.tally.of_interfaces();
+        Dictionary::new()
+            .with("packets_lost", counts.lost)
+            .with("rtp_duplicates", counts.duplicates)
+            .with("rtp_reordered", counts.reordered)
     }
 
     fn interface_counts(&mut self, now: Now) -> Vec<Value<'static>> {
         let interfaces = (0..).map(InterfaceId).zip(&self.link.interfaces);
-        let ports = &mut self.ports;
+        let (ports, tally) = (&mut self.ports, &self.tally);
         let rows = interfaces.map(|(id, interface)| {
             let mut row = Dictionary::new()
                 .with("name", interface.name.clone())
@@ -207,6 +266,9 @@ impl Control {
                     .with("totals", all);
                 row.push(&b"ports"[..], ports);
             }
+            let counts = tally.of_interface(usize::from(id.0));
+            row.push(&b"ingress"[..], ingress(counts));
+            row.push(&b"egress"[..], egress(counts));
             row.into()
         });
         rows.collect()
@@ -250,14 +312,22 @@ impl RelayCounts {
     }
 }
 
-/// As the peer writes what is no whole number.
-fn fraction(number: f64) -> String {
-    format!("{number:.6}")
+fn ingress(counts: InterfaceCounts) -> Dictionary<'static> {
+    Dictionary::new()
+        .with("packets", counts.packets_in)
+        .with("bytes", counts.bytes_in)
+        .with("errors", counts.dropped)
 }
 
-fn average(sum: f64, count: u64) -> String {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    fraction(sum / f64::from(count.max(1)))
+fn egress(counts: InterfaceCounts) -> Dictionary<'static> {
+    Dictionary::new()
+        .with("packets", counts.packets_out)
+        .with("bytes", counts.bytes_out)
+}
+
+/// As the peer writes what is no whole number.
+pub(super) fn fraction(number: f64) -> String {
+    format!("{number:.6}")
 }
 
 fn count(number: usize) -> u64 {

@@ -18,5 +18,6 @@ mod reporting;
 mod reports;
 mod resilience;
 mod srtp;
+mod statistics;
 mod transcoding;
 mod treating;

@@ -97,7 +97,12 @@ impl Control {
             return;
         };
         let duration_ms = now.unix_ms.saturating_sub(call.state.created_unix_ms);
-        self.tally.note_end(Duration::from_millis(duration_ms));
+        let duration = Duration::from_millis(duration_ms);
+        self.tally.note_end(duration);
+        self.proxies.note_end(duration);
+        if let Some(stats) = stats {
+            self.ways.add(&call.state, stats);
+        }
         if self.wants_records {
             let about = (&call.state, call.worker.0);
             let summary = CallSummary::of(about, stats, &self.link.interfaces, now.unix_ms);

@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 use crate::summary::CallSummary;
 
 use super::link::Purpose;
+use super::traffic::{Pace, Traffic};
 use super::{Control, Now, metrics};
 
 /// Calls that a worker is asked for in one message: some microseconds of its time.
@@ -36,6 +37,8 @@ const WATCHED_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     pub(super) workers: Vec<Watched>,
+    /// What all of them forward.
+    pub(super) pace: Pace,
     until: Option<Instant>,
     samples: FxHashMap<CallKey, WatchedCall>,
 }
@@ -66,6 +69,7 @@ impl Watch {
     /// The relay is another one, or the same after a while.
     pub(super) fn reset(&mut self, workers: u8) {
         self.workers.clear();
+        self.pace = Pace::default();
         let workers = usize::from(workers);
         self.workers.resize_with(workers, Watched::default);
         self.samples.clear();
@@ -125,6 +129,11 @@ impl Control {
         let is_last = self.watch.workers.iter().all(|worker| !worker.is_asked);
         if is_last && let Some(bytes) = self.watch.sum(metrics::BYTES_OUT) {
             self.admission.note_bytes(now.instant, bytes);
+            let mut traffic = Traffic::default();
+            for stats in self.watch.workers.iter().filter_map(|it| it.stats.as_ref()) {
+                traffic.add(stats);
+            }
+            self.watch.pace.note(now.instant, traffic);
         }
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct SimRelay {
     /// Calls in one page of a list.
     page: usize,
     pub(crate) tells_reports: bool,
+    /// Packets that each worker has forwarded, if it says so: half of them are the kernel's.
+    pub(crate) forwarded: Option<u64>,
 }
 
 impl SimRelay {
@@ -90,6 +92,7 @@ impl SimRelay {
             foreign: BTreeSet::new(),
             private: BTreeSet::new(),
             is_overloaded: false,
+            forwarded: None,
             full: BTreeSet::new(),
             page: 2,
             tells_reports: false,
@@ -299,12 +302,22 @@ impl SimRelay {
     fn worker_stats(&self, worker: WorkerId) -> WorkerStats {
         let calls = self.calls.values().filter(|call| call.worker == worker.0);
         let endpoints: usize = calls.clone().map(|call| call.endpoints.len()).sum();
+        let mut counters = vec![("turns".to_owned(), 5)];
+        if let Some(packets) = self.forwarded {
+            let forwarded = [
+                ("bytes_out", packets * 100),
+                ("dropped_stranger", packets / 100),
+                ("kernel_packets", packets / 2),
+                ("kernel_bytes", packets * 50),
+            ];
+            counters.extend(forwarded.map(|(name, count)| (name.to_owned(), count)));
+        }
         WorkerStats {
             calls: u64::try_from(calls.count()).unwrap(),
             endpoints: u64::try_from(endpoints).unwrap(),
             packets_in: 0,
-            packets_out: 0,
-            counters: vec![("turns".to_owned(), 5)],
+            packets_out: self.forwarded.unwrap_or(0),
+            counters,
         }
     }
 
@@ -333,6 +346,8 @@ impl SimRelay {
                     reordered: 0,
                     duplicates: 0,
                     jitter_us: Some(2_500),
+                    last_sequence: 65_600,
+                    last_timestamp: 160,
                 })
                 .into_iter()
                 .collect(),

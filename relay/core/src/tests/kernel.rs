@@ -367,6 +367,7 @@ fn every_command_that_could_matter_takes_the_call_out() {
         assert_eq!(world.fake.flows_in(), [], "{command:?}");
         assert_eq!(world.bench.counter("kernel_flows"), 0);
         assert_eq!(world.bench.counter("kernel_packets"), 1);
+        assert!(world.bench.counter("kernel_bytes") > 0);
     }
     let mut world = installed();
     let removed = world.bench.apply(Command::RemoveCall { call });

@@ -62,7 +62,12 @@ fn a_delete_closes_everything_and_counts() {
         let sources = sources.as_dictionary().unwrap();
         let (_, source) = sources.iter().next().unwrap();
         let source = source.as_dictionary().unwrap();
-        for (key, count) in [("packets", 50), ("cumulative loss", 50)] {
+        for (key, count) in [
+            ("packets", 50),
+            ("cumulative loss", 50),
+            ("last RTP timestamp", 160),
+            ("last RTP seq", 65_600),
+        ] {
             assert_eq!(source.get(key).unwrap().as_integer(), Some(count), "{key}");
         }
         let quality = source.get("average MOS").unwrap();
