@@ -94,6 +94,14 @@ impl Ending {
     }
 }
 
+/// The same for a packet of `len` bytes: what was opened is shorter than its buffer.
+fn only(len: u16, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Forward(egress) => Verdict::ForwardPart { egress, len },
+        other => other,
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Counters {
     refused: u64,
@@ -142,7 +150,8 @@ impl Transcoder {
             Some(Way::Here(translation)) => {
                 if translation.apply(packet).is_ok() {
                     self.counters.here += 1;
-                    return relay.handle_made(taken.flow, Kind::Rtp, packet);
+                    let verdict = relay.handle_made(taken.flow, Kind::Rtp, packet);
+                    return only(taken.len, verdict);
                 }
                 self.counters.unknown += 1;
             }

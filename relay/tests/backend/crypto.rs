@@ -176,6 +176,50 @@ fn a_flood_of_forged_packets_moves_nothing() {
     });
 }
 
+/// What is changed where it lies has no tag behind it when it leaves clear, and one when it does not.
+#[test]
+fn what_is_translated_leaves_as_long_as_it_is() {
+    on_each_driver(Options::default(), |relay| {
+        let mut call = Call::new(relay, CryptoSuite::AesCm128HmacSha1_80);
+        let [to_alice, to_bob] = call.ports;
+        let formats = [(Codec::Pcma, 8), (Codec::Pcmu, 0)];
+        let [pcma, pcmu] = formats.map(|(codec, number)| Format::new(codec, number, 20));
+        let commands = vec![
+            transcode(to_alice, pcma, pcmu),
+            transcode(to_bob, pcmu, pcma),
+        ];
+        call.control.apply(0, commands);
+        let packet = |payload_type, sample| {
+            let mut packet = rtp(1, 7);
+            packet[1] = payload_type;
+            packet[12..].fill(sample);
+            packet
+        };
+        // Silence (ITU-T G.711); A-law has no zero.
+        call.bob.send(&packet(0, 0xff), to_bob);
+        call.alice.expect(&packet(8, 0xd5), to_alice);
+        call.alice.send(&packet(8, 0xd5), to_alice);
+        assert_eq!(call.bob.hear(to_bob), packet(0, 0xfe));
+    });
+}
+
+fn transcode(ingress: u16, from: Format, to: Format) -> Command {
+    Command::SetTranscoding {
+        call: CallKey(1),
+        ingress: port(ingress),
+        transcoding: Some(Transcoding {
+            routes: vec![Route {
+                from,
+                to,
+                is_coded_anew: false,
+                opus: None,
+                suppresses_silence: false,
+            }],
+            rtcp: None,
+        }),
+    }
+}
+
 /// What a codec thread makes leaves sealed, and what it gets is clear.
 #[test]
 fn a_phone_with_keys_is_transcoded() {
@@ -186,21 +230,7 @@ fn a_phone_with_keys_is_transcoded() {
             Format::new(Codec::Pcma, 8, 20),
             Format::new(Codec::Gsm, 3, 20),
         );
-        let set = |ingress: u16, from, to| Command::SetTranscoding {
-            call: CallKey(1),
-            ingress: port(ingress),
-            transcoding: Some(Transcoding {
-                routes: vec![Route {
-                    from,
-                    to,
-                    is_coded_anew: false,
-                    opus: None,
-                    suppresses_silence: false,
-                }],
-                rtcp: None,
-            }),
-        };
-        let commands = vec![set(to_alice, pcma, gsm), set(to_bob, gsm, pcma)];
+        let commands = vec![transcode(to_alice, pcma, gsm), transcode(to_bob, gsm, pcma)];
         call.control.apply(0, commands);
         let patience = Duration::from_millis(20);
         let (mut bob_heard, mut alice_heard) = (0, 0);
