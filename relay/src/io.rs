@@ -122,7 +122,8 @@ impl Io {
         }
     }
 
-    /// Sends a datagram that has not arrived here: [`SEND_BYTES_MAX`] at most.
+    /// Sends a datagram that has not arrived here: [`SEND_BYTES_MAX`] at most, and by how much sealing
+    /// has made it longer.
     pub(crate) fn send(&mut self, egress: Egress, datagram: &[u8]) {
         match self {
             Self::Poll(poll) => poll.send(egress, datagram),

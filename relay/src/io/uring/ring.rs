@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
-use relay_core::{Egress, SocketId};
+use relay_core::{Egress, GROWTH_MAX, SocketId};
 
 use super::batching::Company;
 use super::buffers::{BufferPool, Lease};
@@ -46,10 +46,13 @@ pub(super) struct Ring {
     copies_used: usize,
 }
 
+/// Bytes of such a datagram, which may have been sealed here.
+const COPIED_BYTES_MAX: usize = SEND_BYTES_MAX + GROWTH_MAX;
+
 /// A datagram that did not arrive here.
 struct Copied {
     address: [u8; ADDRESS_LEN_MAX],
-    bytes: [u8; SEND_BYTES_MAX],
+    bytes: [u8; COPIED_BYTES_MAX],
 }
 
 /// Such sends between two entries into the kernel; before there are more it is entered.
@@ -307,7 +310,7 @@ impl Copied {
     const fn new() -> Self {
         Self {
             address: [0; ADDRESS_LEN_MAX],
-            bytes: [0; SEND_BYTES_MAX],
+            bytes: [0; COPIED_BYTES_MAX],
         }
     }
 }
