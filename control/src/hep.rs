@@ -107,8 +107,8 @@ fn cut(bytes: &[u8], len_max: usize) -> &[u8] {
     &bytes[..bytes.len().min(len_max)]
 }
 
-/// What stands before a key of SRTP (RFC 4568 §9.1).
-const BEFORE_KEY: &[u8] = b"inline:";
+/// What stands before a key of SRTP (RFC 4568 §9.1), and before a password of ICE (RFC 8839 §5.4).
+const BEFORE_SECRETS: [&[u8]; 2] = [b"inline:", b"ice-pwd:"];
 
 /// A message with asterisks in the place of keys, as long as it was.
 fn without_keys(message: &[u8]) -> Cow<'_, [u8]> {
@@ -117,8 +117,11 @@ fn without_keys(message: &[u8]) -> Cow<'_, [u8]> {
     while let Some(found) = message[at..].iter().position(|b| *b == b':') {
         at += found + 1;
         let before = &message[..at];
-        let start = at.saturating_sub(BEFORE_KEY.len());
-        if before[start..].eq_ignore_ascii_case(BEFORE_KEY) {
+        let ends_with = |name: &[u8]| {
+            let start = at.saturating_sub(name.len());
+            before[start..].eq_ignore_ascii_case(name)
+        };
+        if BEFORE_SECRETS.into_iter().any(ends_with) {
             let len = key_len(&message[at..]);
             hidden.to_mut()[at..at + len].fill(b'*');
             at += len;
@@ -383,7 +386,7 @@ mod tests {
 
     #[test]
     fn keys_are_nobodys_business() {
-        let cases: [(&str, &str); 6] = [
+        let cases: [(&str, &str); 7] = [
             (
                 "a=crypto:1 X inline:AbC/+==|2^20|1:4\r\n",
                 "a=crypto:1 X inline:*******|2^20|1:4\r\n",
@@ -395,6 +398,10 @@ mod tests {
             ),
             (r#"{"sdp":"inline:ab"}"#, r#"{"sdp":"inline:**"}"#),
             ("inline:", "inline:"),
+            (
+                "a=ice-pwd:aB+/\r\na=ptime:20",
+                "a=ice-pwd:****\r\na=ptime:20",
+            ),
             ("a inline:b", "a inline:*"),
         ];
         for (message, hidden) in cases {

@@ -201,15 +201,18 @@ impl Ice {
         let peer = self.peer.as_ref();
         let candidates = peer.map_or(&[][..], |it| &it.candidates);
         let candidates = candidates.iter().filter(|it| it.component == component);
+        // If neither made checks, nothing would ever be found to be reachable (RFC 8445 §6.1.1).
+        let remote_is_lite = peer.is_some_and(|it| it.is_lite);
+        let is_lite = self.is_lite && !remote_is_lite;
         Some(Box::new(relay_wire::Ice {
             local: credentials(&own.user, &own.password),
             remote: peer.map(|it| credentials(&it.user, &it.password)),
             bases: own.bases(first, component).map(|(_, base)| base).collect(),
             component,
             tie_breaker: own.tie_breaker,
-            is_controlling: is_controlling && !self.is_lite,
-            is_lite: self.is_lite,
-            remote_is_lite: peer.is_some_and(|it| it.is_lite),
+            is_controlling: is_controlling && !is_lite,
+            is_lite,
+            remote_is_lite,
             candidates: candidates
                 .map(|it| IceCandidate {
                     address: SocketAddr::from(it.address),
@@ -337,6 +340,25 @@ mod tests {
         assert!(!ice.is_stale);
         ice.hear(Some(peer("two")));
         assert!(ice.is_stale);
+    }
+
+    #[test]
+    fn one_of_two_makes_checks() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut ice = Ice {
+            is_on: true,
+            is_lite: true,
+            own: Some(Own::new(&mut rng)),
+            ..Ice::default()
+        };
+        for (remote_is_lite, is_lite) in [(false, true), (true, false)] {
+            ice.hear(Some(Peer {
+                is_lite: remote_is_lite,
+                ..peer("one")
+            }));
+            let told = ice.component(1, port(0, 30_000), true).unwrap();
+            assert_eq!((told.is_lite, told.is_controlling), (is_lite, !is_lite));
+        }
     }
 
     #[test]

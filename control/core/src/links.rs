@@ -452,11 +452,13 @@ fn media(from: &Leg, to: &Leg, translates: bool) -> Vec<Medium> {
         let Some((at, other)) = like.nth(nth) else {
             continue;
         };
-        let fits = stream.is_active && other.is_active && stream.transport == other.transport;
+        // What was decrypted must not leave in clear for who cannot be encrypted for.
+        let is_understood = stream.is_opaque() == other.is_opaque();
+        let are_active = stream.is_active && other.is_active;
+        let fits = are_active && is_understood && stream.transport == other.transport;
         if let Some(rtp) = to.port(at).filter(|_| fits) {
             let rtcp = rtcp_of(other).map(|number| Port { number, ..rtp });
-            let can_be_read = !stream.is_opaque() && !other.is_opaque();
-            let routes = if translates && can_be_read {
+            let routes = if translates && !stream.is_opaque() {
                 routes_between(&stream.payloads, &other.payloads)
             } else {
                 Vec::new()

@@ -444,7 +444,7 @@ fn endpoints_of(
         filter: filter.filter(|_| is_heard),
         sinks: sinks.clone(),
         keys: None,
-        ice: stream.ice.component(1, port, stream.was_offered),
+        ice: ice_of(stream, 1, port),
     });
     if stream.reflection == Reflection::Echo
         && let Some(endpoint) = endpoints.last_mut()
@@ -470,17 +470,28 @@ fn endpoints_of(
                 .map(|it| Sink { rtp: None, ..it })
                 .collect(),
             keys: None,
-            ice: stream.ice.component(2, port, stream.was_offered),
+            ice: ice_of(stream, 2, port),
         });
     }
     push_former(stream, port, endpoints);
     push_bases(stream, port, endpoints);
 }
 
+/// Whether ICE decides where the party is. Who talked without it up to now goes on until it has
+/// answered that it speaks it.
+fn has_ice(stream: &Stream) -> bool {
+    stream.ice.is_on && (stream.ice.peer.is_some() || stream.remote.is_none())
+}
+
+fn ice_of(stream: &Stream, component: u8, port: Port) -> Option<Box<Ice>> {
+    let ice = has_ice(stream).then_some(&stream.ice)?;
+    ice.component(component, port, stream.was_offered)
+}
+
 /// The party may come from another address of the relay's, and then what it sends is treated like
 /// the rest. Flows to it go to the stream's own ports: the relay knows better.
 fn push_bases(stream: &Stream, port: Port, endpoints: &mut Vec<Endpoint>) {
-    if !stream.ice.is_on {
+    if !has_ice(stream) {
         return;
     }
     let new = endpoints.iter().rposition(|it| it.port == port);

@@ -220,8 +220,12 @@ impl Srtp {
             offerer.said.iter().find(is_same)
         });
         let like = taken.filter(|_| !offerer.is_reordered).and_then(|taken| {
-            let mut said = offerer.said.iter();
-            said.find(|it| it.crypto.suite == taken.crypto.suite)
+            let suite = taken.crypto.suite;
+            let like = offerer.said.iter().filter(|it| it.crypto.suite == suite);
+            // There may be several keys of one suite.
+            like.clone()
+                .find(|it| it.tag == taken.tag)
+                .or_else(|| like.clone().next())
         });
         let chosen = stays.or(like).or_else(|| offerer.said.first()).cloned();
         if let Some(mut chosen) = chosen {
@@ -426,6 +430,22 @@ mod tests {
                 prop_assert_eq!(line.crypto.check(), Ok(()));
             }
         }
+    }
+
+    #[test]
+    fn of_two_keys_of_one_suite_the_one_is_chosen_that_was_taken() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let suite = CryptoSuite::AeadAes128Gcm;
+        let offered = [1, 2].map(|tag| KeyLine {
+            tag,
+            crypto: new_key(suite, &mut rng),
+        });
+        let mut parties = [Srtp::default(), Srtp::default()];
+        let wishes = [&KeyWishes::default(), &KeyWishes::default()];
+        exchange(&mut parties, (&offered, Some(1)), wishes, &mut rng);
+        let [offerer, answerer] = parties;
+        assert_eq!(offerer.agreed.unwrap().receive, offered[1].crypto);
+        assert_eq!(answerer.agreed.unwrap().send, offered[1].crypto);
     }
 
     #[test]

@@ -65,6 +65,18 @@ fn number(port: Port) -> usize {
     number / 100 * PARTIES + number % 100 / 2
 }
 
+#[test]
+fn nothing_leaves_in_clear_for_who_encrypts_by_itself() {
+    let (_, mut state) = call(0);
+    state.legs[1].stream_mut(0).protocol = b"UDP/TLS/RTP/SAVPF"[..].into();
+    let [clear, opaque, other, ..] = &state.legs[..] else {
+        panic!("there are parties");
+    };
+    assert!(media(clear, opaque, true).is_empty());
+    assert!(media(opaque, clear, true).is_empty());
+    assert_eq!(media(clear, other, true).len(), 1);
+}
+
 /// What the relay is told, read back.
 fn told(group: &Group) -> Flows {
     let mut flows = Flows::new();

@@ -9,7 +9,7 @@
 //! They are the only ones that the party gets: those of the other party lead around the relay.
 
 use control_ng::{Flag, Ice as Wish, IceLite, Negotiation};
-use relay_wire::{ICE_BASES_MAX, InterfaceId, Port};
+use relay_wire::{ICE_BASES_MAX, InterfaceId, Port, WorkerId};
 
 use super::{Negotiator, Refusal};
 use crate::call::{CallState, LegId, Stream};
@@ -26,6 +26,8 @@ pub(super) fn hear(stream: &mut Stream, said: Option<Peer>, is_answer: bool) {
         if said.is_none() {
             it.is_declined |= is_answer && it.is_on;
         } else {
+            // Of several who were told the same one may have declined before another takes it.
+            it.is_on |= is_answer && it.is_declined && it.own.is_some();
             it.is_declined = false;
         }
         it.hear(said);
@@ -125,6 +127,7 @@ impl Negotiator<'_> {
         (leg, index): (LegId, usize),
         (is_wanted, components): (bool, u8),
     ) -> Result<Vec<Vec<u8>>, Refusal> {
+        let worker = self.worker_of(leg);
         let leg = state.leg_mut(leg).ok_or(Refusal::Dialogue)?;
         let first = leg.port(index);
         let stream = leg.stream_mut(index);
@@ -133,7 +136,7 @@ impl Negotiator<'_> {
             end(stream);
             return Ok(Vec::new());
         };
-        let others = self.further_ports(first, stream.ice.others());
+        let others = self.further_ports(worker, first, stream.ice.others());
         let rng = &mut *self.rng;
         let own = stream.ice.change(|it| {
             let mut own = match it.own.take() {
@@ -156,7 +159,7 @@ impl Negotiator<'_> {
     }
 
     /// Ports on the other addresses of an interface, which has several if several have its name.
-    fn further_ports(&mut self, first: Port, before: &[Port]) -> Vec<Port> {
+    fn further_ports(&mut self, worker: WorkerId, first: Port, before: &[Port]) -> Vec<Port> {
         let InterfaceId(own) = first.interface;
         let name = self.interfaces.get(usize::from(own)).map(|it| &*it.name);
         let mut ports = Vec::new();
@@ -167,7 +170,7 @@ impl Negotiator<'_> {
             }
             let interface = InterfaceId(other);
             let known = before.iter().find(|it| it.interface == interface).copied();
-            let (now, worker) = (self.now.instant, self.worker);
+            let now = self.now.instant;
             let taken = known.or_else(|| {
                 let number = self.ports.take(now, worker, interface, self.rng)?;
                 Some(Port { interface, number })

@@ -154,8 +154,9 @@ impl Negotiator<'_> {
                 receiver.srtp.change(Srtp::forget);
             }
             if is_foreign && receiver.is_secure() {
-                sender.srtp.change(Srtp::unsay);
-                receiver.srtp.change(Srtp::unsay);
+                // Keys that were named before hold no more.
+                sender.srtp.change(Srtp::forget);
+                receiver.srtp.change(Srtp::forget);
                 return (profile, SectionKeys::AsWritten);
             }
             let lines = receiver.srtp.change(|offerer| {

@@ -159,10 +159,24 @@ fn who_has_declined_is_not_asked_again_unless_told_to() {
     assert!(!has_ice(&sim.offered(offer(&alice).to_tag(b"bob"))));
     let again = sim.offered(wishing(offer(&alice).to_tag(b"bob"), Wish::Force));
     assert!(has_ice(&again));
+    assert_eq!(sim.ice_at(towards_bob), None, "plain media goes on");
     sim.answered(answer(&with_ice(CALLEE, 5_000, "bobb")));
+    assert!(sim.ice_at(towards_bob).is_some());
     let third = sim.offered(offer(&alice).to_tag(b"bob"));
     assert!(has_ice(&third), "it understands");
     assert_eq!(value(&third, "a=ice-ufrag:"), value(&again, "a=ice-ufrag:"));
+}
+
+#[test]
+fn one_fork_declines_and_another_takes_it() {
+    let mut sim = Sim::new();
+    let told = sim.offered(wishing(offer(&sdp(CALLER, 4_000)), Wish::Force));
+    let towards_bob = port(&told, 0);
+    sim.answered(answer(&sdp(CALLEE, 5_000)));
+    assert_eq!(sim.ice_at(towards_bob), None);
+    sim.answered(answer(&with_ice(CALLEE, 5_000, "bobb")));
+    let ice = sim.ice_at(towards_bob).expect("it was told of it");
+    assert_eq!(Some(&*ice.local.user), value(&told, "a=ice-ufrag:"));
 }
 
 #[test]

@@ -363,6 +363,23 @@ fn what_cannot_be_read_passes_as_it_is() {
 }
 
 #[test]
+fn keys_do_not_outlive_a_change_to_a_handshake() {
+    let mut sim = Sim::new();
+    let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+    sim.negotiate(&Command::Offer(offer(&sdp_in).flag(Flag::Recrypt)));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(1, BOB)));
+    let number = port(&to_caller, 0);
+    assert!(at(&mut sim, number).0.is_some());
+    let handshake = "a=setup:active\r\na=fingerprint:sha-256 AA\r\n";
+    let both = sdp_in + handshake;
+    let to_callee = sim.reoffer("c1", "alice", "bob", &both);
+    let said = callee("RTP/SAVP", &[]) + handshake;
+    sim.answer("c1", "alice", "bob", &said);
+    assert_eq!(at(&mut sim, number), (None, None));
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), (None, None));
+}
+
+#[test]
 fn what_nobody_knows_is_left_out_of_what_is_known() {
     let mut sim = Sim::new();
     let both = [
