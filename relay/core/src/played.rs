@@ -45,7 +45,7 @@ impl Relay {
         }
     }
 
-    /// A packet of a sound leaves from this socket. Its peer is told how many did, if that is due.
+    /// A packet of a sound leaves from this socket, or the one that its agent elected. Its peer is told how many did, if that is due.
     pub(crate) fn report_played(&mut self, now: Instant, socket: SocketId, packet: &[u8]) {
         let endpoint = self.flows.open(socket);
         let rare = endpoint.and_then(|it| it.rare_if(false));
@@ -75,7 +75,7 @@ impl Relay {
     ) -> Option<()> {
         let endpoint = self.flows.endpoint(socket)?;
         let (call, port) = (endpoint.call, endpoint.port);
-        let told = self.socket_of(call, rtcp).ok()?;
+        let told = self.agents.elected(self.socket_of(call, rtcp).ok()?);
         let endpoint = self.flows.endpoint(told)?;
         let reported = endpoint.reported;
         // What is remade is reported on by who makes it.

@@ -340,8 +340,10 @@ impl Relay {
         let Identity { cname, .. } = self.reports.identity;
         let (sent, timed_at) = sent.unzip();
         let ntp_time = self.reports.identity.ntp(timed_at.unwrap_or(now));
+        // The peer is where its agent has found it, if it has one.
+        let told = self.agents.elected(socket);
+        let reported = self.flows.endpoint(told)?.reported;
         let endpoint = self.flows.open(socket)?;
-        let reported = endpoint.reported;
         let Rtcp::Answer(reporter) = &mut endpoint.rare_mut().on_rtcp else {
             return None;
         };
@@ -365,7 +367,7 @@ impl Relay {
         if sender.is_some() {
             reporter.own = Some(Reported::new(now, report.ssrc, ntp_time));
         }
-        self.address(socket, &report)
+        self.address(told, &report)
     }
 
     /// The report as it is to leave from a socket, sealed if that is how things leave there. `None` if
@@ -393,9 +395,9 @@ impl Relay {
         call: CallKey,
         (leaves, arrives): (Port, Option<Port>),
     ) -> Option<(Reception, Instant)> {
-        let leaves = self.socket_of(call, leaves).ok()?;
+        let leaves = self.agents.elected(self.socket_of(call, leaves).ok()?);
         let found = self.reception(now, call, arrives)?;
-        let socket = self.socket_of(call, arrives?).ok()?;
+        let socket = self.agents.elected(self.socket_of(call, arrives?).ok()?);
         let endpoint = self.flows.endpoint(socket)?;
         let is_stopped = endpoint.rare().filtering.as_ref();
         let is_stopped = is_stopped.is_some_and(|it| it.drops_media());
@@ -418,7 +420,7 @@ impl Relay {
         call: CallKey,
         port: Option<Port>,
     ) -> Option<Reception> {
-        let socket = self.socket_of(call, port?).ok()?;
+        let socket = self.agents.elected(self.socket_of(call, port?).ok()?);
         self.absorb(now, socket);
         let now_ns = self.clock.read(now).ns;
         let endpoint = self.flows.endpoint(socket)?;

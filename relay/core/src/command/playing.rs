@@ -45,9 +45,9 @@ impl Relay {
     /// [`Self::poll_report`].
     pub fn handle_played(&mut self, now: Instant, socket: SocketId, packet: &[u8]) -> Verdict {
         self.packets_made += 1;
-        let socket = self.agents.elected(socket);
-        let verdict = match self.flows.endpoint(socket) {
-            Some(_) => self.depart(socket, Kind::Rtp, packet.len()),
+        let leaves = self.agents.elected(socket);
+        let verdict = match self.flows.endpoint(leaves) {
+            Some(_) => self.depart(leaves, Kind::Rtp, packet.len()),
             None => Err(DropReason::UnknownFlow),
         };
         match verdict {

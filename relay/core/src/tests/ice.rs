@@ -1,7 +1,9 @@
 //! Peers that are found by ICE: Alice speaks it, Bob does not.
 
 use relay_ice::{Agent, Base, Candidate, Class, Credentials, Message, Role, Settings, Writer};
-use relay_wire::{Ice, IceBase, IceCandidate, IceCredentials};
+use relay_wire::{
+    Codec, Format, Ice, IceBase, IceCandidate, IceCredentials, OnRtcp, Play, SoundKey,
+};
 
 use super::*;
 use crate::Transmit;
@@ -193,6 +195,59 @@ fn flows_go_to_the_endpoint_that_was_decided_on() {
     bench.done(set(None));
     assert_eq!(bench.packet(1, BOB, RTP), forward(0, "192.0.2.9:9"));
     assert_eq!(bench.counter("ice_agents"), 0);
+}
+
+/// Sounds and reports are for the peer, wherever it is.
+#[test]
+fn what_is_played_and_reported_goes_to_the_endpoint_that_was_decided_on() {
+    let mut bench = bench();
+    bench.done(set(Some(ice("relay", false))));
+    let play = Play {
+        sound: SoundKey(1),
+        to: Format::new(Codec::Pcma, 8, 20),
+        opus: None,
+        start: 0,
+        times: 1,
+        duration_ms: 0,
+        unit_hz: 8_000,
+        is_alone: true,
+        rtcp: Some(port(30_000)),
+    };
+    let command = Command::Play {
+        call: CallKey(1),
+        port: port(30_000),
+        play,
+    };
+    let outcome = bench.relay.handle_command(bench.now, command, ROOM);
+    let Ok(Outcome::Play { socket, .. }) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let muted = Verdict::Drop(DropReason::Filtered);
+    bench.relay.handle_playing(CallKey(1), socket, true);
+    assert_eq!(bench.packet(1, BOB, RTP), muted);
+    let mut alice = alice("relay", Role::Controlling, &[ALICE_V6], &[RELAY_V6]);
+    bench.talk(&mut alice, 2_000);
+    assert_eq!(bench.packet(1, BOB, RTP), muted, "still");
+
+    let there = forward(2, ALICE_V6);
+    assert_eq!(bench.relay.handle_played(bench.now, socket, RTP), there);
+    let report = bench.relay.poll_report().unwrap();
+    assert_eq!(Verdict::Forward(report.egress()), there);
+    bench.relay.handle_playing(CallKey(1), socket, false);
+    assert_eq!(bench.packet(1, BOB, RTP), there);
+
+    bench.done(Command::SetRtcp {
+        call: CallKey(1),
+        port: port(30_000),
+        rtcp: OnRtcp::Answer {
+            received: port(30_000),
+            sent: Some(port(30_002)),
+        },
+    });
+    assert_eq!(bench.packet(2, ALICE_V6, RTP), forward(1, BOB));
+    bench.pass(7_000);
+    let report = bench.relay.poll_report().unwrap();
+    assert_eq!(Verdict::Forward(report.egress()), there);
 }
 
 #[test]
