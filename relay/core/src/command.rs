@@ -170,7 +170,7 @@ impl Relay {
                 port,
                 receive,
                 send,
-            } => self.set_crypto((call, port), [receive, send]),
+            } => self.set_crypto(now, (call, port), [receive, send]),
             Command::SetRecord { call, record } => self.set_record(call, record),
             Command::SetSinks {
                 call,
@@ -290,6 +290,7 @@ impl Relay {
     fn close_endpoint(&mut self, key: CallKey, port: Port) -> Result<Answer, Refusal> {
         let closed = self.socket_of(key, port)?;
         self.forget_ice(closed);
+        self.leave_keys(key, closed);
         let endpoint = self.flows.close(closed);
         self.piercings.forget(closed);
         self.reports.forget(closed);
@@ -318,6 +319,9 @@ impl Relay {
         let (rtp, rtcp) = (elected(socket_of(rtp)?), elected(socket_of(rtcp)?));
         let endpoint = self.endpoint_of(call, ingress)?;
         (endpoint.rtp, endpoint.rtcp) = (rtp, rtcp);
+        for socket in [rtp, rtcp].into_iter().flatten() {
+            self.follow_keys(call, socket);
+        }
         Ok(Answer::Done)
     }
 

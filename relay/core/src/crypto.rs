@@ -12,10 +12,14 @@
 //! keys as it is: [`Endpoint::send`](crate::endpoint::Endpoint::send) refuses it like an address of
 //! another family, which costs others nothing.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
 use relay_rtp::Kind;
 use relay_srtp::{ProtectError, Receiver, Sender, UnprotectError};
 use relay_wire::{Answer, CallKey, Crypto, Port, Refusal};
 
+use crate::endpoint::Endpoint;
 use crate::{DropReason, Egress, Ingress, Relay, SocketId, Verdict};
 
 /// A packet that is to be sealed before it leaves.
@@ -29,6 +33,8 @@ pub struct Sealing {
     pub(crate) len: u16,
     /// It is a copy of one.
     pub(crate) is_copy: bool,
+    /// The source and roll-over counter that it came with.
+    pub(crate) came_with: Option<(u32, u32)>,
 }
 
 impl Sealing {
@@ -68,7 +74,88 @@ struct Keyed<T> {
     is_used: bool,
 }
 
+/// The roll-over counter that the newest packet came with which was opened. Where it leaves sealed
+/// and its source is not known there, that is how it goes on: it may have passed as it was before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    call: CallKey,
+    came_with: (u32, u32),
+}
+
+/// What was counted with keys.
+trait Counts: Sized {
+    /// With keys that nothing was done with yet.
+    fn new(crypto: &Crypto, first_rtcp: u32) -> Result<Self, Refusal>;
+
+    /// These keys take the place of others.
+    fn follow(&mut self, before: &Self);
+
+    /// Others have counted with the same key.
+    fn join(&mut self, other: &Self);
+}
+
+impl Counts for Receiver {
+    fn new(crypto: &Crypto, _: u32) -> Result<Self, Refusal> {
+        Self::new(crypto)
+    }
+
+    fn follow(&mut self, before: &Self) {
+        self.follow(before);
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.join(other);
+    }
+}
+
+impl Counts for Sender {
+    fn new(crypto: &Crypto, first_rtcp: u32) -> Result<Self, Refusal> {
+        let mut sender = Self::new(crypto)?;
+        sender.skip_rtcp(first_rtcp);
+        Ok(sender)
+    }
+
+    fn follow(&mut self, before: &Self) {
+        self.follow(before);
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.join(other);
+    }
+}
+
+impl<T: Counts> Keyed<T> {
+    /// Numbers are counted for the key itself, whatever else is said of it.
+    fn has_key_of(&self, crypto: &Crypto) -> bool {
+        self.crypto.key_and_salt == crypto.key_and_salt
+    }
+}
+
+fn join<T: Counts>(keyed: &mut Option<Keyed<T>>, other: Option<&Keyed<T>>) {
+    if let (Some(keyed), Some(other)) = (keyed, other)
+        && keyed.has_key_of(&other.crypto)
+    {
+        keyed.state.join(&other.state);
+    }
+}
+
 impl Keys {
+    /// Goes on where those of another endpoint are, if they are the same.
+    fn join(&mut self, other: &Self) {
+        join(&mut self.receive, other.receive.as_ref());
+        join(&mut self.send, other.send.as_ref());
+    }
+
+    /// The source of RTP that was opened, and the roll-over counter that it has come to.
+    fn came_with(&self, kind: Kind, packet: &[u8]) -> Option<(u32, u32)> {
+        let ssrc = packet
+            .get(8..)?
+            .first_chunk()
+            .filter(|_| kind == Kind::Rtp)?;
+        let ssrc = u32::from_be_bytes(*ssrc);
+        Some((ssrc, self.receive.as_ref()?.state.roll_over(ssrc)?))
+    }
+
     /// What arrives is to be opened.
     pub(crate) fn opens(&self) -> bool {
         self.receive.as_ref().is_some_and(|it| it.is_used)
@@ -106,11 +193,14 @@ impl Keys {
     }
 
     /// Seals the packet at the beginning of a buffer. Says how many bytes it has then.
-    fn seal(&mut self, kind: Kind, buffer: &mut [u8], len: usize) -> Result<usize, DropReason> {
+    fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Result<usize, DropReason> {
         let sender = self.sender().ok_or(DropReason::Unsealed)?;
-        let sealed = match kind {
-            Kind::Rtp => sender.protect_rtp(buffer, len),
-            Kind::Rtcp => sender.protect_rtcp(buffer, len),
+        if let Some((ssrc, roll_over)) = sealing.came_with {
+            sender.expect(ssrc, roll_over);
+        }
+        let sealed = match sealing.kind {
+            Kind::Rtp => sender.protect_rtp(buffer, sealing.len()),
+            Kind::Rtcp => sender.protect_rtcp(buffer, sealing.len()),
             Kind::Other => Err(ProtectError::Malformed),
         };
         sealed.map_err(|error| match error {
@@ -123,12 +213,11 @@ impl Keys {
     }
 }
 
-/// What is used from now on of keys that are told, or told again: `make` begins with new ones, and
-/// knows those before.
-fn renew<T>(
+/// What is used from now on of keys that are told, or told again.
+fn renew<T: Counts>(
     before: &mut Option<Keyed<T>>,
     crypto: Option<Crypto>,
-    make: impl FnOnce(&Crypto, Option<&T>) -> Result<T, Refusal>,
+    first_rtcp: u32,
 ) -> Result<(), Refusal> {
     let Some(crypto) = crypto else {
         if let Some(before) = before {
@@ -140,7 +229,12 @@ fn renew<T>(
         same.is_used = true;
         return Ok(());
     }
-    let state = make(&crypto, before.as_ref().map(|it| &it.state))?;
+    let mut state = T::new(&crypto, first_rtcp)?;
+    match before {
+        Some(before) if before.has_key_of(&crypto) => state.join(&before.state),
+        Some(before) => state.follow(&before.state),
+        None => {}
+    }
     *before = Some(Keyed {
         crypto,
         state,
@@ -149,13 +243,25 @@ fn renew<T>(
     Ok(())
 }
 
+/// The number of the first RTCP that is sealed with a key, which may be older than we know: the
+/// parties begin low, and a relay that began like this earlier has not come so far since, unless it
+/// sent 16 in each second. 2^29 are left at least.
+pub(crate) fn first_rtcp(ntp_time: u64) -> u32 {
+    let [a, b, c, d, ..] = ntp_time.to_be_bytes();
+    let seconds = u32::from_be_bytes([a, b, c, d]);
+    (1 << 29) + (seconds << 4 & 0x3fff_ffff)
+}
+
 impl Relay {
     /// Says what protects packets between an endpoint and its peer.
     pub(crate) fn set_crypto(
         &mut self,
+        now: Instant,
         (call, port): (CallKey, Port),
         [receive, send]: [Option<Crypto>; 2],
     ) -> Result<Answer, Refusal> {
+        let socket = self.socket_of(call, port)?;
+        let (ntp_time, _) = self.reports.sign(now);
         let endpoint = self.endpoint_of(call, port)?;
         for crypto in [&receive, &send].into_iter().flatten() {
             crypto.check()?;
@@ -165,14 +271,51 @@ impl Relay {
             return Ok(Answer::Done);
         };
         let keys = rare.crypto.get_or_insert_default();
-        renew(&mut keys.receive, receive, |crypto, before| {
-            let mut receiver = Receiver::new(crypto)?;
-            before.map(|it| receiver.follow(it)).unwrap_or_default();
-            Ok(receiver)
-        })?;
-        renew(&mut keys.send, send, |crypto, _| Sender::new(crypto))?;
+        renew(&mut keys.receive, receive, 0)?;
+        renew(&mut keys.send, send, first_rtcp(ntp_time))?;
         endpoint.look_at_keys();
+        self.follow_keys(call, socket);
         Ok(Answer::Done)
+    }
+
+    /// One key may be that of several endpoints of a call. What left from another may leave from this
+    /// one from now on: it goes on where that is.
+    pub(crate) fn follow_keys(&mut self, call: CallKey, to: SocketId) {
+        for from in self.others_with_keys(call, to) {
+            self.join_keys(from, to);
+        }
+    }
+
+    /// An endpoint is closed: others go on where it is.
+    pub(crate) fn leave_keys(&mut self, call: CallKey, from: SocketId) {
+        for to in self.others_with_keys(call, from) {
+            self.join_keys(from, to);
+        }
+    }
+
+    /// The other endpoints of a call that have keys; none if this one has none.
+    fn others_with_keys(&self, call: CallKey, socket: SocketId) -> Vec<SocketId> {
+        let endpoint = |it| self.flows.endpoint(it);
+        let has_keys = |it: &SocketId| endpoint(*it).is_some_and(|it| it.rare().crypto.is_some());
+        let call = self.calls.get(call).filter(|_| has_keys(&socket));
+        let all = call.map_or(&[][..], |it| &it.endpoints);
+        let others = all.iter().filter(|it| **it != socket && has_keys(it));
+        others.copied().collect()
+    }
+
+    fn join_keys(&mut self, from: SocketId, to: SocketId) {
+        let endpoint = self.flows.open(to);
+        let rare = endpoint.and_then(|it| it.rare_if(false));
+        let Some(mut keys) = rare.and_then(|it| it.crypto.take()) else {
+            return;
+        };
+        let other = self.flows.endpoint(from);
+        if let Some(other) = other.and_then(|it| it.rare().crypto.as_ref()) {
+            keys.join(other);
+        }
+        if let Some(endpoint) = self.flows.open(to) {
+            endpoint.rare_mut().crypto = Some(keys);
+        }
     }
 
     /// Opens a packet that has arrived where there are keys. Says how many bytes are left.
@@ -183,10 +326,13 @@ impl Relay {
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
         let endpoint = self.flows.open(ingress.socket);
-        let rare = endpoint.and_then(|it| it.rare_if(false));
-        let keys = rare.and_then(|it| it.crypto.as_mut());
+        let endpoint = endpoint.ok_or(DropReason::Unauthentic)?;
+        let call = endpoint.call;
+        let keys = endpoint.rare_if(false).and_then(|it| it.crypto.as_mut());
         let keys = keys.ok_or(DropReason::Unauthentic)?;
         let len = keys.open(kind, packet)?;
+        let came_with = keys.came_with(kind, packet);
+        self.newest_opened = came_with.map(|came_with| Opened { call, came_with });
         self.opened += 1;
         Ok(len)
     }
@@ -210,7 +356,15 @@ impl Relay {
             kind,
             len: u16::try_from(len).map_err(|_| DropReason::Unsealed)?,
             is_copy: false,
+            came_with: self.came_with(socket),
         })
+    }
+
+    /// What the newest packet came with that was opened in the call of this socket.
+    fn came_with(&self, socket: SocketId) -> Option<(u32, u32)> {
+        let call = self.flows.endpoint(socket)?.call;
+        let opened = self.newest_opened.filter(|it| it.call == call);
+        opened.map(|it| it.came_with)
     }
 
     /// A packet is about to leave through a socket: as it is, or sealed.
@@ -235,7 +389,6 @@ impl Relay {
                 self.packets_out += u64::from(!sealing.is_copy);
                 self.copied.sent += u64::from(sealing.is_copy);
                 self.bytes_out += u64::from(len);
-                self.sealed += 1;
                 Verdict::ForwardPart { egress, len }
             }
             Err(reason) => {
@@ -251,20 +404,35 @@ impl Relay {
         sealing: Sealing,
         buffer: &mut [u8],
     ) -> Result<(Egress, u16), DropReason> {
-        let Sealing {
-            socket, kind, len, ..
-        } = sealing;
+        let socket = sealing.socket;
         let endpoint = self.flows.open(socket).ok_or(DropReason::UnknownFlow)?;
-        let destination = endpoint.destination()?;
-        let keys = endpoint.rare_if(false).and_then(|it| it.crypto.as_mut());
-        let keys = keys.ok_or(DropReason::Unsealed)?;
-        let sealed = keys.seal(kind, buffer, len.into())?;
-        endpoint.count_sent(sealed);
+        let sealed = endpoint.seal(sealing, buffer);
+        if sealed.is_err() {
+            endpoint.count_drop();
+        }
+        let (destination, len) = sealed?;
+        self.sealed += 1;
         let egress = Egress {
             socket,
             destination,
         };
-        let len = u16::try_from(sealed).map_err(|_| DropReason::Unsealed)?;
         Ok((egress, len))
+    }
+}
+
+impl Endpoint {
+    /// Seals a packet that leaves here, and counts it.
+    fn seal(
+        &mut self,
+        sealing: Sealing,
+        buffer: &mut [u8],
+    ) -> Result<(SocketAddr, u16), DropReason> {
+        let destination = self.destination()?;
+        let keys = self.rare_if(false).and_then(|it| it.crypto.as_mut());
+        let keys = keys.ok_or(DropReason::Unsealed)?;
+        let sealed = keys.seal(sealing, buffer)?;
+        self.count_sent(sealed);
+        let len = u16::try_from(sealed).map_err(|_| DropReason::Unsealed)?;
+        Ok((destination, len))
     }
 }

@@ -453,6 +453,7 @@ impl Relay {
         if from == to {
             return;
         }
+        self.follow_keys(call, to);
         let Some(call) = self.calls.get(call) else {
             return;
         };
@@ -464,6 +465,10 @@ impl Relay {
                 if *leaves == Some(from) {
                     *leaves = Some(to);
                 }
+            }
+            let rare = endpoint.rare_if(false);
+            if let Some(rare) = rare.filter(|it| it.muted_for == Some(from)) {
+                rare.muted_for = Some(to);
             }
         }
     }

@@ -143,6 +143,8 @@ pub struct Relay {
     kernel: Kernel,
     /// Packets that were opened with the keys of their peer.
     opened: u64,
+    /// Of what the newest of them was, if it was RTP.
+    newest_opened: Option<crypto::Opened>,
     /// Packets that were sealed.
     sealed: u64,
     /// Keys that control was told of.
@@ -181,6 +183,7 @@ impl Relay {
             drops: [0; DropReason::ALL.len()],
             kernel: Kernel::default(),
             opened: 0,
+            newest_opened: None,
             sealed: 0,
             keys_told: 0,
             telling: Telling::default(),

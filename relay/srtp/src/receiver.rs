@@ -34,6 +34,10 @@ const ROLL_OVER: u64 = 1 << 16;
 /// as well. So a flood of forged ones costs little more than one trial each.
 const GUESS_EVERY: u32 = 16;
 
+/// As many roll-over counters beyond the likely one are tried, one after the other: a day of
+/// packets every 20 ms.
+const GUESSES_MAX: u32 = 64;
+
 /// Takes the protection off what one set of keys protects.
 #[derive(Debug)]
 pub struct Receiver {
@@ -67,6 +71,19 @@ impl Receiver {
         self.before = Some(Box::new(before.rtp.clone()));
     }
 
+    /// Another has received with the same key: what it has taken is not taken again.
+    pub fn join(&mut self, other: &Self) {
+        self.rtp.join(&other.rtp, true);
+        self.rtcp.join(&other.rtcp, true);
+    }
+
+    /// The roll-over counter of a source's newest RTP.
+    #[must_use]
+    pub fn roll_over(&self, ssrc: u32) -> Option<u32> {
+        let number = self.rtp.get(ssrc)?.highest() >> 16;
+        u32::try_from(number).ok()
+    }
+
     /// Takes the protection off RTP. Says how many bytes are left.
     ///
     /// # Errors
@@ -90,11 +107,11 @@ impl Receiver {
             return Ok(len);
         }
         let may_guess = self.failures.is_multiple_of(GUESS_EVERY);
-        self.failures = self.failures.wrapping_add(1);
         if may_guess && self.guess(number, header, packet, len) {
             self.failures = 0;
             return Ok(len);
         }
+        self.failures = self.failures.wrapping_add(1);
         match is_new {
             true => Err(UnprotectError::Unauthentic),
             false => Err(UnprotectError::Replayed),
@@ -107,8 +124,9 @@ impl Receiver {
     fn guess(&mut self, number: u64, header: RtpHeader, packet: &mut [u8], len: usize) -> bool {
         let highest = self.rtp.get(header.ssrc).map(|it| it.highest());
         let before = self.before.as_ref().and_then(|it| it.get(header.ssrc));
+        let step = 1 + self.failures / GUESS_EVERY % GUESSES_MAX;
         let guesses = [
-            Some(number.wrapping_add(ROLL_OVER)),
+            Some(number.wrapping_add(ROLL_OVER * u64::from(step))),
             before.map(|it| extend(Some(it.highest()), header.sequence)),
         ];
         for guess in guesses.into_iter().flatten() {

@@ -47,6 +47,8 @@ pub struct Sender {
     /// The number of the next RTCP.
     rtcp_number: u32,
     rtcp_is_clear: bool,
+    /// A source, and the roll-over counter that it begins with.
+    expected: Option<(u32, u32)>,
 }
 
 impl Sender {
@@ -61,7 +63,37 @@ impl Sender {
             sources: Sources::default(),
             rtcp_number: 0,
             rtcp_is_clear: crypto.rtcp_is_clear,
+            expected: None,
         })
+    }
+
+    /// RTCP has this number or a higher one from now on: others may have used those below.
+    pub fn skip_rtcp(&mut self, number: u32) {
+        self.rtcp_number = self.rtcp_number.max(number);
+    }
+
+    /// These keys take the place of others. Numbers of RTCP go on (RFC 3711 §3.4: they are not to
+    /// be reset); those of RTP begin anew, as with most phones.
+    pub fn follow(&mut self, before: &Self) {
+        self.skip_rtcp(before.rtcp_number);
+    }
+
+    /// Another has sent with the same key: no number that it has used is used again.
+    pub fn join(&mut self, other: &Self) {
+        self.skip_rtcp(other.rtcp_number);
+        self.sources.join(&other.sources, false);
+    }
+
+    /// If nothing of this source has left yet, it begins with this roll-over counter.
+    pub fn expect(&mut self, ssrc: u32, roll_over: u32) {
+        self.expected = Some((ssrc, roll_over));
+    }
+
+    /// The number of the first packet of a source.
+    fn first(&self, header: RtpHeader) -> u64 {
+        let expected = self.expected.filter(|(ssrc, _)| *ssrc == header.ssrc);
+        let roll_over = expected.map_or(0, |(_, roll_over)| roll_over);
+        u64::from(roll_over) << 16 | u64::from(header.sequence)
     }
 
     /// Protects RTP in the first `len` bytes of the buffer. Says how many it is then.
@@ -80,7 +112,10 @@ impl Sender {
         if window.is_none() && !self.sources.has_room() {
             return Err(ProtectError::TooManySources);
         }
-        let number = extend(window.map(|it| it.highest()), header.sequence);
+        let number = match window {
+            Some(window) => extend(Some(window.highest()), header.sequence),
+            None => self.first(header),
+        };
         if number >= RTP_NUMBERS {
             return Err(ProtectError::UsedUp);
         }

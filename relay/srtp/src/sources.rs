@@ -47,13 +47,30 @@ impl Sources {
         self.change(ssrc, number, Window::restart);
     }
 
+    /// What was there for others is there for these as well. Their sources are added; if
+    /// `is_bounded`, those that have been silent for longest make room.
+    pub(crate) fn join(&mut self, others: &Self, is_bounded: bool) {
+        for other in &others.all {
+            self.turn += 1;
+            let known = self.all.iter_mut().find(|it| it.ssrc == other.ssrc);
+            match known {
+                Some(source) => source.window.join(other.window),
+                None if is_bounded => self.insert(other.ssrc, other.window),
+                None => self.all.push(Source {
+                    heard: self.turn,
+                    ..*other
+                }),
+            }
+        }
+    }
+
     fn change(&mut self, ssrc: u32, number: u64, change: fn(&mut Window, u64)) {
         self.turn += 1;
         let is_same = self.all.get(self.newest).is_some_and(|it| it.ssrc == ssrc);
         if !is_same {
             let known = self.all.iter().position(|it| it.ssrc == ssrc);
             let Some(at) = known else {
-                return self.add(ssrc, number);
+                return self.insert(ssrc, Window::new(number));
             };
             self.newest = at;
         }
@@ -63,10 +80,10 @@ impl Sources {
         }
     }
 
-    fn add(&mut self, ssrc: u32, number: u64) {
+    fn insert(&mut self, ssrc: u32, window: Window) {
         let source = Source {
             ssrc,
-            window: Window::new(number),
+            window,
             heard: self.turn,
         };
         if self.has_room() {
@@ -103,5 +120,24 @@ mod tests {
         assert!(sources.get(1).is_none(), "it was silent for longest");
         assert_eq!(sources.get(0).unwrap().highest(), 8);
         assert_eq!(sources.get(1_000).unwrap().highest(), 9);
+    }
+
+    #[test]
+    fn sources_of_others_are_forgotten_only_where_that_may_be() {
+        let max = u32::try_from(SOURCES_MAX).unwrap();
+        let (mut one, mut other) = (Sources::default(), Sources::default());
+        for ssrc in 0..max {
+            one.note(ssrc, 7);
+            other.note(ssrc + max / 2, 9);
+        }
+        let mut bounded = one.clone();
+        bounded.join(&other, true);
+        assert_eq!(bounded.len(), SOURCES_MAX);
+        one.join(&other, false);
+        assert_eq!(one.len(), SOURCES_MAX + SOURCES_MAX / 2);
+        assert!(!one.has_room());
+        for (ssrc, highest) in [(0, 7), (max / 2, 9), (max + 1, 9)] {
+            assert_eq!(one.get(ssrc).unwrap().highest(), highest);
+        }
     }
 }

@@ -204,6 +204,52 @@ fn a_source_that_is_heard_late_is_found() {
     }
 }
 
+/// It has rolled over several times: some packets are lost until that is known.
+#[test]
+fn a_source_that_is_heard_very_late_is_found() {
+    let (mut sender, mut receiver) = pair(&crypto(CryptoSuite::AesCm128HmacSha1_80));
+    sender.expect(1, 40);
+    let mut opened = 0;
+    for sequence in 0..1_000 {
+        let protected = protect(&mut sender, &rtp(1, sequence)).unwrap();
+        opened += u32::from(unprotect(&mut receiver, &protected).is_ok());
+    }
+    assert_eq!(opened, 1_000 - 39 * 16);
+    assert_eq!(receiver.roll_over(1), Some(40));
+}
+
+/// Two endpoints of one key: where one goes on for the other, nothing comes twice.
+#[test]
+fn who_joins_another_goes_on_where_that_was() {
+    let crypto = crypto(CryptoSuite::AeadAes128Gcm);
+    let (mut first, mut receiver) = pair(&crypto);
+    for sequence in [65_000, 10] {
+        let protected = protect(&mut first, &rtp(1, sequence)).unwrap();
+        unprotect(&mut receiver, &protected).unwrap();
+    }
+    let report = protect(&mut first, &rtcp(1)).unwrap();
+    unprotect(&mut receiver, &report).unwrap();
+
+    let (mut second, mut other) = pair(&crypto);
+    second.join(&first);
+    other.join(&receiver);
+    let repeated = protect(&mut second, &rtp(1, 10));
+    assert_eq!(repeated, Err(ProtectError::Repeated));
+    let protected = protect(&mut second, &rtp(1, 11)).unwrap();
+    assert_eq!(unprotect(&mut other, &protected), Ok(rtp(1, 11)));
+    assert_eq!(
+        unprotect(&mut other, &report),
+        Err(UnprotectError::Replayed)
+    );
+    let report = protect(&mut second, &rtcp(1)).unwrap();
+    assert_eq!(unprotect(&mut other, &report), Ok(rtcp(1)));
+    assert_eq!(
+        unprotect(&mut receiver, &report),
+        Ok(rtcp(1)),
+        "not the first number"
+    );
+}
+
 /// With new keys some count on, and most begin anew.
 #[test]
 fn new_keys_are_followed_by_those_who_count_on_and_those_who_begin_anew() {

@@ -49,6 +49,18 @@ impl Window {
         }
     }
 
+    /// What was there for another is there for this one as well.
+    pub(crate) fn join(&mut self, other: Self) {
+        let (newer, older) = match self.highest >= other.highest {
+            true => (*self, other),
+            false => (other, *self),
+        };
+        let back = newer.highest - older.highest;
+        let back = u32::try_from(back).unwrap_or(u32::MAX);
+        self.highest = newer.highest;
+        self.seen = newer.seen | older.seen.checked_shl(back).unwrap_or(0);
+    }
+
     /// Goes on from a number, whatever was there before.
     pub(crate) fn restart(&mut self, number: u64) {
         *self = Self::new(number);
@@ -103,6 +115,28 @@ mod tests {
                     seen.insert(*number);
                 }
                 prop_assert_eq!(window.highest(), *seen.last().unwrap());
+            }
+        }
+
+        #[test]
+        fn what_either_has_seen_both_have(
+            one in prop::collection::vec(1_000_u64..1_400, 1..60),
+            other in prop::collection::vec(1_000_u64..1_400, 1..60),
+        ) {
+            let [mut joined, right] = [&one, &other].map(|numbers| {
+                let mut window = Window::new(numbers[0]);
+                numbers.iter().for_each(|it| window.note(*it));
+                window
+            });
+            joined.join(right);
+            for number in one.iter().chain(&other) {
+                prop_assert!(!joined.is_new(*number));
+            }
+            let highest = one.iter().chain(&other).max().unwrap();
+            prop_assert_eq!(joined.highest(), *highest);
+            for number in highest - (WINDOW - 1)..*highest {
+                let was_there = one.contains(&number) || other.contains(&number);
+                prop_assert_eq!(joined.is_new(number), !was_there);
             }
         }
 

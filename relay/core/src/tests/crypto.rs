@@ -5,6 +5,7 @@ use relay_srtp::{Receiver, Sender};
 use relay_wire::{Crypto, CryptoSuite, OnRtcp, Secret, Sink, Transcoding};
 
 use super::*;
+use crate::crypto::first_rtcp;
 use crate::{GROWTH_MAX, KernelCounts, KernelFlow, KernelSlot, KernelTable};
 
 const SUITE: CryptoSuite = CryptoSuite::AesCm128HmacSha1_80;
@@ -204,6 +205,7 @@ fn what_is_no_media_does_not_leave_where_there_are_keys() {
     other[13] ^= 1;
     let repeated = Err(Verdict::Drop(DropReason::Replayed));
     assert_eq!(bench.through(0, ALICE, &other), repeated);
+    assert_eq!(bench.stats().endpoints[1].dropped, 2);
 }
 
 #[test]
@@ -259,6 +261,109 @@ fn new_keys_take_the_place_of_old_ones_in_one_direction() {
     bench.done(set(30_002, None, None));
     assert_eq!(bench.through(1, BOB, RTP).unwrap().1, RTP);
     assert_eq!(bench.packet(0, ALICE, RTP), forward(1, BOB));
+}
+
+/// The same key with another identifier is the same key.
+#[test]
+fn numbers_are_counted_for_the_key_alone() {
+    let (mut bench, mut peer, mut ear) = Bench::call_with_keys(Learning::Off);
+    bench.through(0, ALICE, &rtp(9)).unwrap();
+    let (_, report) = bench.through(0, ALICE, RTCP).unwrap();
+    opened(&mut ear, &report);
+    let arrived = sealed(&mut peer, &rtp(9));
+    bench.through(1, BOB, &arrived).unwrap();
+    let [mut receive, mut send] = [keys(1), keys(2)];
+    send.identifier = vec![7];
+    receive.rtcp_is_clear = true;
+    bench.done(Command::SetCrypto {
+        call: CallKey(1),
+        port: port(30_002),
+        receive: Some(receive),
+        send: Some(send.clone()),
+    });
+    let replayed = Err(Verdict::Drop(DropReason::Replayed));
+    assert_eq!(bench.through(0, ALICE, &rtp(9)), replayed);
+    assert_eq!(bench.through(1, BOB, &arrived), replayed);
+    let number = |report: &[u8], behind: usize| {
+        let bytes = report[report.len() - behind - 4..].first_chunk().unwrap();
+        u32::from_be_bytes(*bytes)
+    };
+    let (_, next) = bench.through(0, ALICE, RTCP).unwrap();
+    assert_eq!(number(&next, 11), number(&report, 10) + 1);
+    assert!(number(&report, 10) & 0x7fff_ffff >= 1 << 29, "as of nobody");
+    // Others, with which RTP begins anew and RTCP does not.
+    bench.done(set(30_002, Some(1), Some(6)));
+    let (_, next) = bench.through(0, ALICE, RTCP).unwrap();
+    assert_eq!(number(&next, 10), number(&report, 10) + 2);
+    assert!(bench.through(0, ALICE, &rtp(9)).is_ok());
+}
+
+#[test]
+fn a_relay_that_was_restarted_begins_rtcp_above_what_it_was() {
+    let numbers = [0_u64, 1, 3_000_000_000, u32::MAX.into()].map(|it| first_rtcp(it << 32));
+    assert!(numbers.iter().all(|it| (1 << 29..3 << 29).contains(it)));
+    assert_eq!(first_rtcp(3_000_000_001 << 32), numbers[2] + 16);
+}
+
+/// A port that changes, or a base that ICE elects.
+#[test]
+fn one_key_of_two_endpoints_is_counted_for_both() {
+    let (mut bench, _, mut ear) = Bench::call_with_keys(Learning::Off);
+    for sequence in [65_535, 0] {
+        let (_, bytes) = bench.through(0, ALICE, &rtp(sequence)).unwrap();
+        opened(&mut ear, &bytes);
+    }
+    let (call, new) = (CallKey(1), port(30_004));
+    bench.done(Command::OpenEndpoint {
+        call,
+        port: new,
+        tos: None,
+    });
+    bench.done(signal(30_004, BOB, Learning::Off));
+    bench.done(set(30_004, Some(1), Some(2)));
+    // It goes on where it was for a while.
+    let (_, bytes) = bench.through(0, ALICE, &rtp(1)).unwrap();
+    opened(&mut ear, &bytes);
+    bench.done(Command::Connect {
+        call,
+        ingress: port(30_000),
+        rtp: Some(new),
+        rtcp: Some(new),
+    });
+    for used in [0, 1] {
+        let replayed = Err(Verdict::Drop(DropReason::Replayed));
+        assert_eq!(bench.through(0, ALICE, &rtp(used)), replayed);
+    }
+    let (egress, bytes) = bench.through(0, ALICE, &rtp(2)).unwrap();
+    assert_eq!(Verdict::Forward(egress), forward(2, BOB));
+    assert_eq!(opened(&mut ear, &bytes), rtp(2), "rolled over once");
+    // One that goes leaves behind what it has counted.
+    bench.done(Command::CloseEndpoint { call, port: new });
+    bench.done(connect(30_000, Some(30_002)));
+    let replayed = Err(Verdict::Drop(DropReason::Replayed));
+    assert_eq!(bench.through(0, ALICE, &rtp(2)), replayed);
+    let (egress, bytes) = bench.through(0, ALICE, &rtp(3)).unwrap();
+    assert_eq!(Verdict::Forward(egress), forward(1, BOB));
+    assert_eq!(opened(&mut ear, &bytes), rtp(3));
+}
+
+/// A call that passed as it was, long before: what leaves is what would have passed.
+#[test]
+fn a_roll_over_counter_goes_on_when_keys_are_told_late() {
+    let (mut bench, ..) = Bench::call_with_keys(Learning::Off);
+    bench.done(set(30_000, Some(2), None));
+    let ssrc = u32::from_be_bytes(*RTP[8..].first_chunk().unwrap());
+    let mut alice = Sender::new(&keys(2)).unwrap();
+    alice.expect(ssrc, 3);
+    let mut passed = 0;
+    for sequence in 1..100 {
+        let bytes = sealed(&mut alice, &rtp(sequence));
+        if let Ok((_, left)) = bench.through(0, ALICE, &bytes) {
+            assert_eq!(left, bytes);
+            passed += 1;
+        }
+    }
+    assert_eq!(passed, 99 - 2 * 16);
 }
 
 /// A port that is used again has the keys of nobody.
@@ -361,6 +466,7 @@ fn reports_of_the_relays_own_are_sealed() {
     let clear = opened(&mut ear, report.bytes());
     let compound = relay_rtp::rtcp::Compound::parse(&clear).unwrap();
     assert!(compound.begins_with_report());
+    assert_eq!(bench.counter("packets_sealed"), 1);
 }
 
 /// A table that takes whatever it is given.
