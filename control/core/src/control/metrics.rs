@@ -55,7 +55,7 @@ pub(super) struct Tally {
 /// What went through an interface, in calls that are over.
 #[derive(Debug)]
 struct InterfaceTally {
-    counts: [u64; INTERFACE_COUNTS.len()],
+    counts: InterfaceCounts,
     jitter: Histogram<8>,
     mos: Histogram<8>,
     /// Sum of their squares.
@@ -71,39 +71,49 @@ pub(super) struct Sample {
     pub(super) squared: f64,
 }
 
-/// Names of [`InterfaceTally::counts`], and what they mean.
-const INTERFACE_COUNTS: [(&str, &str); 8] = [
+type Count = fn(&InterfaceCounts) -> u64;
+
+/// What is counted of an interface: its name, what it means, and where it stands.
+const INTERFACE_COUNTS: [(&str, &str, Count); 8] = [
     (
         "tandem_interface_packets_received_total",
         "Packets from the parties of calls that are over, RTCP included.",
+        |it| it.packets_in,
     ),
     (
         "tandem_interface_bytes_received_total",
         "UDP payload bytes of these packets.",
+        |it| it.bytes_in,
     ),
     (
         "tandem_interface_packets_sent_total",
         "Packets to the parties of calls that are over.",
+        |it| it.packets_out,
     ),
     (
         "tandem_interface_bytes_sent_total",
         "UDP payload bytes of these packets.",
+        |it| it.bytes_out,
     ),
     (
         "tandem_interface_packets_lost_total",
         "RTP packets that never arrived, of calls that are over.",
+        |it| it.lost,
     ),
     (
         "tandem_interface_packets_reordered_total",
         "RTP packets that arrived late, of calls that are over.",
+        |it| it.reordered,
     ),
     (
         "tandem_interface_packets_duplicated_total",
         "RTP packets that arrived twice, of calls that are over.",
+        |it| it.duplicates,
     ),
     (
         "tandem_interface_packets_dropped_total",
         "Packets that went no further, of calls that are over.",
+        |it| it.dropped,
     ),
 ];
 
@@ -121,7 +131,7 @@ impl Default for Tally {
 impl Default for InterfaceTally {
     fn default() -> Self {
         Self {
-            counts: [0; INTERFACE_COUNTS.len()],
+            counts: InterfaceCounts::default(),
             jitter: Histogram::new(&JITTERS),
             mos: Histogram::new(&SCORES),
             mos_squared: 0.0,
@@ -173,13 +183,13 @@ impl Tally {
     /// What went through an interface, by its number, in calls that are over.
     pub(super) fn of_interface(&self, index: usize) -> InterfaceCounts {
         let tally = self.interfaces.get(index);
-        tally.map_or_else(InterfaceCounts::default, InterfaceTally::named)
+        tally.map_or_else(InterfaceCounts::default, |it| it.counts)
     }
 
     /// The sum over all interfaces.
     pub(super) fn of_interfaces(&self) -> InterfaceCounts {
         let all = self.interfaces.iter();
-        all.fold(InterfaceCounts::default(), |sum, it| sum.plus(it.named()))
+        all.fold(InterfaceCounts::default(), |sum, it| sum.plus(it.counts))
     }
 
     /// A call is over.
@@ -216,7 +226,7 @@ impl Sample {
     }
 }
 
-/// [`InterfaceTally::counts`] by name.
+/// What went through an interface.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct InterfaceCounts {
     pub(super) packets_in: u64,
@@ -245,46 +255,20 @@ impl InterfaceCounts {
 }
 
 impl InterfaceTally {
-    fn named(&self) -> InterfaceCounts {
-        let [
-            packets_in,
-            bytes_in,
-            packets_out,
-            bytes_out,
-            lost,
-            reordered,
-            duplicates,
-            dropped,
-        ] = self.counts;
-        InterfaceCounts {
-            packets_in,
-            bytes_in,
-            packets_out,
-            bytes_out,
-            lost,
-            reordered,
-            duplicates,
-            dropped,
-        }
-    }
-
     fn add(&mut self, endpoint: &EndpointStats) {
         let of_sources = |count: fn(&relay_wire::SourceStats) -> u64| -> u64 {
             endpoint.sources.iter().map(count).sum()
         };
-        let counts = [
-            endpoint.rtp_packets_in + endpoint.rtcp_packets_in,
-            endpoint.rtp_bytes_in + endpoint.rtcp_bytes_in,
-            endpoint.packets_out,
-            endpoint.bytes_out,
-            of_sources(|source| source.lost),
-            of_sources(|source| source.reordered),
-            of_sources(|source| source.duplicates),
-            endpoint.dropped,
-        ];
-        for (sum, count) in self.counts.iter_mut().zip(counts) {
-            *sum += count;
-        }
+        self.counts = self.counts.plus(InterfaceCounts {
+            packets_in: endpoint.rtp_packets_in + endpoint.rtcp_packets_in,
+            bytes_in: endpoint.rtp_bytes_in + endpoint.rtcp_bytes_in,
+            packets_out: endpoint.packets_out,
+            bytes_out: endpoint.bytes_out,
+            lost: of_sources(|source| source.lost),
+            reordered: of_sources(|source| source.reordered),
+            duplicates: of_sources(|source| source.duplicates),
+            dropped: endpoint.dropped,
+        });
         for source in &endpoint.sources {
             if let Some(jitter_us) = source.jitter_us {
                 self.jitter.observe(f64::from(jitter_us) / 1e6);
@@ -541,9 +525,9 @@ impl Control {
     }
 
     fn tell_of_interfaces(&self, out: &mut Exposition) {
-        for (index, (name, help)) in INTERFACE_COUNTS.into_iter().enumerate() {
+        for (name, help, count) in INTERFACE_COUNTS {
             out.family(Kind::Counter, name, help);
-            self.each_interface(|labels, tally| out.sample(labels, tally.counts[index]));
+            self.each_interface(|labels, tally| out.sample(labels, count(&tally.counts)));
         }
         let help = "Interarrival jitter of each stream of calls that are over.";
         out.family(Kind::Histogram, "tandem_stream_jitter_seconds", help);

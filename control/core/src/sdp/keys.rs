@@ -70,7 +70,8 @@ impl KeyLine {
         for part in [" ", crypto.suite.name(), " inline:"] {
             out.extend_from_slice(part.as_bytes());
         }
-        base64::write(crypto.key_and_salt.as_bytes(), style.is_padded, &mut out);
+        let key = base64::write(crypto.key_and_salt.as_bytes(), style.is_padded);
+        out.extend_from_slice(key.as_bytes());
         if style.has_lifetime {
             out.extend_from_slice(b"|2^31");
         }

@@ -5,6 +5,7 @@ use relay_wire::{
     Codec, Format, Ice, IceBase, IceCandidate, IceCredentials, OnRtcp, Play, SoundKey,
 };
 
+use super::playing::play;
 use super::*;
 use crate::Transmit;
 
@@ -202,22 +203,7 @@ fn flows_go_to_the_endpoint_that_was_decided_on() {
 fn what_is_played_and_reported_goes_to_the_endpoint_that_was_decided_on() {
     let mut bench = bench();
     bench.done(set(Some(ice("relay", false))));
-    let play = Play {
-        sound: SoundKey(1),
-        to: Format::new(Codec::Pcma, 8, 20),
-        opus: None,
-        start: 0,
-        times: 1,
-        duration_ms: 0,
-        unit_hz: 8_000,
-        is_alone: true,
-        rtcp: Some(port(30_000)),
-    };
-    let command = Command::Play {
-        call: CallKey(1),
-        port: port(30_000),
-        play,
-    };
+    let command = play(port(30_000), true, Some(port(30_000)));
     let outcome = bench.relay.handle_command(bench.now, command, ROOM);
     let Ok(Outcome::Play { socket, .. }) = outcome else {
         panic!("{outcome:?}");

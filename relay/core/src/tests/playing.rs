@@ -5,7 +5,8 @@ use relay_wire::{Codec, Format, Play, Sink, SoundKey};
 
 use super::*;
 
-fn play(port: Port, is_alone: bool) -> Command {
+/// A sound on the port, with reports from another one if there is one.
+pub(super) fn play(port: Port, is_alone: bool, rtcp: Option<Port>) -> Command {
     Command::Play {
         call: CallKey(1),
         port,
@@ -18,7 +19,7 @@ fn play(port: Port, is_alone: bool) -> Command {
             duration_ms: 0,
             unit_hz: 8_000,
             is_alone,
-            rtcp: None,
+            rtcp,
         },
     }
 }
@@ -35,7 +36,7 @@ fn talk() -> Bench {
 #[test]
 fn a_sound_leaves_where_the_other_party_is_heard_and_is_counted() {
     let mut bench = talk();
-    let command = play(port(30_000), false);
+    let command = play(port(30_000), false, None);
     let outcome = bench.relay.handle_command(bench.now, command, ROOM);
     let Ok(Outcome::Play { socket, .. }) = outcome else {
         panic!("{outcome:?}");
@@ -52,7 +53,7 @@ fn a_sound_leaves_where_the_other_party_is_heard_and_is_counted() {
 #[test]
 fn nothing_is_played_where_nothing_is() {
     let mut bench = talk();
-    bench.refused(play(port(30_004), false), Refusal::UnknownPort);
+    bench.refused(play(port(30_004), false, None), Refusal::UnknownPort);
     let nowhere = bench.relay.handle_played(bench.now, SocketId::new(9), RTP);
     assert_eq!(nowhere, Verdict::Drop(DropReason::UnknownFlow));
     bench.done(signal(30_000, "[2001:db8::5]:4000", Learning::Off));
@@ -177,16 +178,7 @@ fn who_is_played_something_is_told_how_much() {
         rtp: None,
         rtcp: Some(port(30_002)),
     });
-    let Command::Play {
-        call,
-        port,
-        mut play,
-    } = play(port(30_000), false)
-    else {
-        unreachable!();
-    };
-    play.rtcp = Some(rtcp);
-    let play = Command::Play { call, port, play };
+    let play = play(port(30_000), false, Some(rtcp));
     bench.done(play.clone());
     let heard = u32::from(u16::from_be_bytes([RTP[2], RTP[3]]));
     assert_eq!(told(&mut bench, 0..1), [(1, 172, 0, heard, 0)], "at once");
@@ -211,16 +203,7 @@ fn who_has_no_port_for_reports_is_sent_none() {
     let mut bench = talk();
     bench.relay.set_identity(bench.now, 100 << 32, 7);
     for rtcp in [None, Some(port(30_009))] {
-        let Command::Play {
-            call,
-            port,
-            mut play,
-        } = play(port(30_000), false)
-        else {
-            unreachable!();
-        };
-        play.rtcp = rtcp;
-        bench.done(Command::Play { call, port, play });
+        bench.done(play(port(30_000), false, rtcp));
         assert_eq!(told(&mut bench, 0..3), []);
     }
 }

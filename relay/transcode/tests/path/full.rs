@@ -1,11 +1,12 @@
 //! Opus to Opus, at 48 kHz, in one channel and in two.
 
 use codec::telephone_event::Payload;
-use codec::tone::{Detector, Edge, Generator};
+use codec::tone::Generator;
 use codec::{Codec, Decoder, Error, Rate, SAMPLES_MAX, opus};
 use relay_transcode::{Events, Plan, Stream, Work};
 
 use crate::harness::{EVENTS, OURS, Phone, Wire, pt, side, speech, to_sample, with_events};
+use crate::keys::keys_heard;
 
 const FULL: Codec = Codec::Opus(Rate::Full);
 const STEREO: Codec = Codec::Opus(Rate::Stereo);
@@ -148,28 +149,13 @@ fn events_of_any_length_become_tones_in_both_channels() {
             speak(&mut wire, &mut phone, 2_200_000, |_| false);
             wire.run_until(6_000_000);
             let name = format!("{codec:?}, {clock_hz} Hz");
-            assert_eq!(keys(codec, &wire), [KEY], "{name}");
+            assert_eq!(keys_heard(codec, &wire), [KEY], "{name}");
             let powers = powers(codec, &wire);
             for right in &powers[1..] {
                 assert!(*right < powers[0] / 20.0, "{name}: {powers:?}");
             }
         }
     }
-}
-
-/// The keys that are heard in what has left.
-fn keys(codec: Codec, wire: &Wire) -> Vec<u8> {
-    let (mut decoder, mut samples) = (Decoder::new(codec).unwrap(), [0; SAMPLES_MAX]);
-    let (mut detector, mut keys) = (Detector::new(codec.rate()), vec![]);
-    for it in wire.speech() {
-        let len = decoder.decode(&it.payload, &mut samples).unwrap();
-        detector.listen(&samples[..len], |_, edge| {
-            if let Edge::Began { event, .. } = edge {
-                keys.push(event);
-            }
-        });
-    }
-    keys
 }
 
 #[test]

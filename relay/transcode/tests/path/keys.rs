@@ -188,7 +188,7 @@ fn checklist_11_a_long_event_goes_on_in_segments() {
 }
 
 /// The keys that are heard in what has left.
-fn keys_heard(codec: Codec, wire: &Wire) -> Vec<u8> {
+pub(super) fn keys_heard(codec: Codec, wire: &Wire) -> Vec<u8> {
     let (mut decoder, mut samples) = (Decoder::new(codec).unwrap(), [0; SAMPLES_MAX]);
     let (mut detector, mut keys) = (Detector::new(codec.rate()), vec![]);
     for it in wire.speech() {
