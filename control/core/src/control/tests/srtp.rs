@@ -312,6 +312,35 @@ fn suites_are_left_out_and_put_in_order() {
     assert_eq!(told.len(), 1);
 }
 
+/// What an operator asks for who wants no key on both sides.
+#[test]
+fn parties_that_are_given_different_suites_have_no_key_in_common() {
+    let mut sim = Sim::new();
+    let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+    let mut offered = offer(&sdp_in).flag(Flag::Recrypt);
+    offered.sdes.no = vec![b"AES_CM_128_HMAC_SHA1_80"];
+    let to_callee = sim.negotiate(&Command::Offer(offered));
+    let short = keys(&to_callee);
+    let short = short
+        .iter()
+        .find(|it| it.crypto.suite == key(BOB_SHORT).suite);
+    let short = short.unwrap().clone();
+    let said = callee("RTP/SAVP", &one(short.tag, BOB_SHORT));
+    let to_caller = sim.answer("c1", "alice", "bob", &said);
+    let ours = keys(&to_caller).swap_remove(0).crypto;
+    let at_caller = (Some(key(ALICE)), Some(ours.clone()));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), at_caller);
+    let at_callee = (Some(key(BOB_SHORT)), Some(short.crypto.clone()));
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), at_callee);
+    let all = [key(ALICE), ours, key(BOB_SHORT), short.crypto];
+    for (at, one) in all.iter().enumerate() {
+        let same = all
+            .iter()
+            .position(|it| it.key_and_salt == one.key_and_salt);
+        assert_eq!(same, Some(at));
+    }
+}
+
 #[test]
 fn parameters_are_asked_for_in_offers() {
     let mut sim = Sim::new();
