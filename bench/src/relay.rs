@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use relay_core::{GROWTH_MAX, Ingress, Limits, Outcome, Relay, SocketId, Verdict};
 use relay_wire::{
-    CallKey, Command, CryptoSuite, InterfaceId, Learning, Port, PortPartition, WorkerId,
+    CallKey, Command, CryptoSuite, EndpointCrypto, InterfaceId, Learning, Port, PortPartition,
+    WorkerId,
 };
 
 use crate::{Operation, operation};
@@ -165,9 +166,11 @@ fn seal() -> Box<dyn FnMut()> {
     let send = Some(crate::srtp::crypto(CryptoSuite::AesCm128HmacSha1_80));
     let keys = Command::SetCrypto {
         call: CallKey(0),
-        port: port(usize::from(PORTS[0]) + 2),
-        receive: None,
-        send,
+        endpoints: vec![EndpointCrypto {
+            port: port(usize::from(PORTS[0]) + 2),
+            receive: None,
+            send,
+        }],
     };
     command(&mut relay, now, keys);
     let (ingress, mut number) = (ingresses[0], 0);

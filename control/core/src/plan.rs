@@ -7,7 +7,8 @@
 use std::net::SocketAddr;
 
 use relay_wire::{
-    CallKey, Command, Filter, Ice, Learning, OnRtcp, Port, Route, Sink, SourceRules, Transcoding,
+    CallKey, Command, EndpointCrypto, Filter, Ice, Learning, OnRtcp, Port, Route, Sink,
+    SourceRules, Transcoding,
 };
 
 use crate::call::{CallState, Leg, Stream};
@@ -111,6 +112,10 @@ impl Plan {
     }
 
     /// The commands that lead from this plan to another, which leaves `record` with the call.
+    ///
+    /// What flows in between has the keys that it has in the one or in the other: what ends goes
+    /// first, then keys change, all at once, and then comes what begins. Keys that one endpoint has
+    /// and another has not yet would let something out in clear.
     pub(crate) fn commands_to(&self, next: &Self, call: CallKey, record: Vec<u8>) -> Vec<Command> {
         // Three at most for most endpoints that are new.
         let mut commands = Vec::with_capacity(3 * next.endpoints.len() + 3);
@@ -140,42 +145,85 @@ impl Plan {
             gone.filter(|port| next.endpoint(*port).is_none())
                 .map(|port| Command::CloseEndpoint { call, port }),
         );
+        let endpoints = self.keys_to(next);
+        let rest = (!endpoints.is_empty()).then(|| self.without_what_ends(next));
+        if let Some(rest) = &rest {
+            self.push_flows(rest, call, &mut commands);
+        }
+        let stands = rest.as_ref().unwrap_or(self);
         for endpoint in &next.endpoints {
-            self.push_endpoint(endpoint, call, &mut commands);
+            stands.push_opening(endpoint, call, &mut commands);
+            if endpoint.keys.is_none() {
+                stands.push_remote(endpoint, call, &mut commands);
+            }
+        }
+        if !endpoints.is_empty() {
+            commands.push(Command::SetCrypto { call, endpoints });
+        }
+        // Nobody is learnt there without keys.
+        for endpoint in next.endpoints.iter().filter(|it| it.keys.is_some()) {
+            stands.push_remote(endpoint, call, &mut commands);
         }
         // What is given up first: another may take it.
         for is_there in [false, true] {
             let endpoints = next.endpoints.iter();
             for endpoint in endpoints.filter(|it| it.ice.is_some() == is_there) {
-                self.push_ice(endpoint, call, &mut commands);
+                stands.push_ice(endpoint, call, &mut commands);
             }
         }
-        for endpoint in &next.endpoints {
-            self.push_egress(endpoint, call, &mut commands);
-            if endpoint.keys.is_none() {
-                self.push_keys(endpoint, call, &mut commands);
-            }
-            self.push_rtcp(endpoint, call, &mut commands);
-        }
-        for endpoint in &next.endpoints {
-            self.push_transcoding(endpoint, call, &mut commands);
-            self.push_filter(endpoint, call, &mut commands);
-            self.push_sinks(endpoint, call, &mut commands);
-        }
+        stands.push_flows(next, call, &mut commands);
         commands
     }
 
-    fn push_endpoint(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
-        let port = endpoint.port;
-        let before = self.endpoint(port);
-        if before.is_none() {
-            let tos = endpoint.tos;
+    /// Keys that are others in another plan.
+    fn keys_to(&self, next: &Self) -> Vec<EndpointCrypto> {
+        let before = |it: &Endpoint| self.endpoint(it.port).and_then(|it| it.keys.as_ref());
+        let endpoints = next.endpoints.iter();
+        let changed = endpoints.filter(|it| before(it) != it.keys.as_ref());
+        let crypto = changed.map(|it| {
+            let keys = it.keys.as_deref().cloned();
+            let (receive, send) = keys.map(|it| (it.receive, it.send)).unzip();
+            EndpointCrypto {
+                port: it.port,
+                receive,
+                send,
+            }
+        });
+        crypto.collect()
+    }
+
+    /// What goes on in another plan, of what flows in this one.
+    fn without_what_ends(&self, next: &Self) -> Self {
+        let endpoints = self.endpoints.iter();
+        let kept = endpoints.filter_map(|it| Some(it.without_what_ends(next.endpoint(it.port)?)));
+        Self {
+            endpoints: kept.collect(),
+            ..*self
+        }
+    }
+
+    fn push_flows(&self, next: &Self, call: CallKey, commands: &mut Vec<Command>) {
+        for endpoint in &next.endpoints {
+            self.push_egress(endpoint, call, commands);
+            self.push_rtcp(endpoint, call, commands);
+        }
+        for endpoint in &next.endpoints {
+            self.push_transcoding(endpoint, call, commands);
+            self.push_filter(endpoint, call, commands);
+            self.push_sinks(endpoint, call, commands);
+        }
+    }
+
+    fn push_opening(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let Endpoint { port, tos, .. } = *endpoint;
+        if self.endpoint(port).is_none() {
             commands.push(Command::OpenEndpoint { call, port, tos });
         }
-        // Before anything flows that should not in clear.
-        if endpoint.keys.is_some() {
-            self.push_keys(endpoint, call, commands);
-        }
+    }
+
+    fn push_remote(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let port = endpoint.port;
+        let before = self.endpoint(port);
         // First, so that nothing is learnt by other rules.
         if before.map(|before| before.rules).unwrap_or_default() != endpoint.rules {
             commands.push(Command::SetSourceRules {
@@ -194,21 +242,6 @@ impl Plan {
                 port,
                 remote,
                 learning,
-            });
-        }
-    }
-
-    fn push_keys(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
-        let before = self.endpoint(endpoint.port);
-        if before.and_then(|before| before.keys.as_ref()) != endpoint.keys.as_ref() {
-            let keys = endpoint.keys.as_deref().cloned();
-            let (receive, send) = keys.map(|it| (it.receive, it.send)).unzip();
-            let port = endpoint.port;
-            commands.push(Command::SetCrypto {
-                call,
-                port,
-                receive,
-                send,
             });
         }
     }
@@ -340,15 +373,13 @@ impl Plan {
             Command::SetSinks {
                 ingress, ref sinks, ..
             } => self.change(ingress, |endpoint| endpoint.sinks.clone_from(sinks)),
-            Command::SetCrypto {
-                port,
-                ref receive,
-                ref send,
-                ..
-            } => self.change(port, |endpoint| {
-                let keys = receive.clone().zip(send.clone());
-                endpoint.keys = keys.map(|(receive, send)| Box::new(Agreed { receive, send }));
-            }),
+            Command::SetCrypto { ref endpoints, .. } => {
+                for it in endpoints {
+                    let keys = it.receive.clone().zip(it.send.clone());
+                    let keys = keys.map(|(receive, send)| Box::new(Agreed { receive, send }));
+                    self.change(it.port, |endpoint| endpoint.keys = keys);
+                }
+            }
             Command::ListCalls { .. }
             | Command::Play { .. }
             | Command::QueryCall { .. }
@@ -389,6 +420,27 @@ impl Endpoint {
             sinks: Vec::new(),
             keys: None,
             ice: None,
+        }
+    }
+
+    /// What goes on, of what flows from here.
+    fn without_what_ends(&self, next: &Self) -> Self {
+        let sinks = self.sinks.iter().filter(|it| next.sinks.contains(it));
+        Self {
+            egress: Egress {
+                rtp: self.egress.rtp.filter(|it| next.egress.rtp == Some(*it)),
+                rtcp: self.egress.rtcp.filter(|it| next.egress.rtcp == Some(*it)),
+            },
+            rtcp: match next.rtcp {
+                OnRtcp::Pass => OnRtcp::Pass,
+                _ => self.rtcp,
+            },
+            transcoding: self
+                .transcoding
+                .clone()
+                .filter(|_| next.transcoding.is_some()),
+            sinks: sinks.copied().collect(),
+            ..self.clone()
         }
     }
 }

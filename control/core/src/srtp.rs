@@ -32,6 +32,8 @@ pub(crate) struct Srtp {
     pub(crate) said: Vec<KeyLine>,
     /// What it was told.
     pub(crate) told: Vec<KeyLine>,
+    /// What else it was offered. Of several who answer the same offer each may take another line.
+    untaken: Vec<KeyLine>,
     /// What holds.
     pub(crate) agreed: Option<Agreed>,
 }
@@ -51,6 +53,7 @@ impl Usual for Srtp {
         is_reordered: false,
         said: Vec::new(),
         told: Vec::new(),
+        untaken: Vec::new(),
         agreed: None,
     };
 }
@@ -92,6 +95,16 @@ impl KeyWishes {
             Some(only) => only.contains(&suite),
             None => !self.no.contains(&suite),
         }
+    }
+
+    /// Whether what a party was told holds if a suite is chosen for which the other party has keys,
+    /// which may be new ones.
+    fn keeps(&self, told: &Crypto, suite: CryptoSuite, others: Option<&Crypto>) -> bool {
+        let is_told = |it: &Crypto| {
+            (&it.key_and_salt, &it.identifier) == (&told.key_and_salt, &told.identifier)
+        };
+        let is_static = self.words.has(SdesWord::Static);
+        told.suite == suite && (is_static || others.is_none_or(is_told))
     }
 
     fn adds(&self) -> bool {
@@ -150,12 +163,26 @@ impl Srtp {
         let Some(first) = self.said.first() else {
             return;
         };
-        let suite = first.crypto.suite;
-        let is_one = |it: &KeyLine| it.crypto.suite == suite && it.tag == first.tag;
-        let has_one = self.told.iter().any(is_one);
-        self.told
-            .retain(|it| is_one(it) || (!has_one && it.crypto.suite == suite));
-        self.told.truncate(1);
+        let at = find(&self.told, first);
+        let kept = at.map(|at| self.told.remove(at));
+        self.untaken.append(&mut self.told);
+        self.told.extend(kept);
+    }
+
+    /// The party answers: what it takes may be something that somebody else has not taken who has
+    /// answered the same offer.
+    pub(crate) fn recall(&mut self) {
+        let Some(first) = self.said.first() else {
+            return;
+        };
+        let is_told = self.told.iter().any(|it| is_one(it, first));
+        let at = find(&self.untaken, first).filter(|_| !is_told);
+        let at = at.filter(|at| self.told.is_empty() || is_one(&self.untaken[*at], first));
+        if let Some(at) = at {
+            let taken = self.untaken.remove(at);
+            self.untaken.append(&mut self.told);
+            self.told.push(taken);
+        }
     }
 
     /// Makes up what the receiver of an offer is told: what was offered, what it was told before, and
@@ -192,11 +219,14 @@ impl Srtp {
         }
         receiver.told = list.lines;
         receiver.told.sort_by_key(|it| place(&wishes.order, it));
+        receiver.untaken.clear();
         offerer.reorder(wishes);
     }
 
-    /// Puts what the party offered in the order that was asked for.
+    /// Puts what the party offered in the order that was asked for. It is no longer the one that
+    /// answers.
     pub(crate) fn reorder(&mut self, wishes: &KeyWishes) {
+        self.untaken.clear();
         let order = &wishes.offerer_order;
         let is_there = |suite: &CryptoSuite| self.said.iter().any(|it| it.crypto.suite == *suite);
         self.is_reordered = order.iter().any(is_there);
@@ -215,9 +245,8 @@ impl Srtp {
         let is_static = wishes.words.has(SdesWord::Static);
         let stays = offerer.told.first().filter(|_| is_static);
         let stays = stays.and_then(|told| {
-            let is_same =
-                |it: &&KeyLine| it.crypto.suite == told.crypto.suite && it.tag == told.tag;
-            offerer.said.iter().find(is_same)
+            let mut said = offerer.said.iter();
+            said.find(|it| is_one(it, told))
         });
         let like = taken.filter(|_| !offerer.is_reordered).and_then(|taken| {
             let suite = taken.crypto.suite;
@@ -249,10 +278,11 @@ impl Srtp {
     ) {
         let suite = chosen.crypto.suite;
         self.told.truncate(1);
-        if self.told.first().is_some_and(|it| it.crypto.suite == suite) {
+        let others = taken.map(|it| &it.crypto).filter(|it| it.suite == suite);
+        let mut told = self.told.iter().map(|it| &it.crypto);
+        if told.any(|it| wishes.keeps(it, suite, others)) {
             return;
         }
-        let others = taken.map(|it| &it.crypto).filter(|it| it.suite == suite);
         let mut crypto = others.cloned().unwrap_or_else(|| Crypto {
             key_and_salt: new_key(suite, rng).key_and_salt,
             identifier: Vec::new(),
@@ -266,6 +296,7 @@ impl Srtp {
 
     /// What holds once a party has answered to what nobody else has offered it.
     pub(crate) fn answer_alone(&mut self) {
+        self.recall();
         self.said.truncate(1);
         self.agree();
     }
@@ -283,7 +314,18 @@ impl Srtp {
     /// The party is told no keys. What was agreed on before holds as long as nothing else is.
     pub(crate) fn unsay(&mut self) {
         self.told.clear();
+        self.untaken.clear();
         self.is_optional = false;
+    }
+
+    /// The party has taken none of what it was offered. Somebody else may who answers as well.
+    pub(crate) fn decline(&mut self) {
+        let mut untaken = std::mem::take(&mut self.told);
+        untaken.append(&mut self.untaken);
+        *self = Self {
+            untaken,
+            ..Self::default()
+        };
     }
 
     /// The party has no keys, whatever was spoken of.
@@ -314,6 +356,17 @@ impl List {
         let tag = tag.max(self.tag.saturating_add(1));
         self.push(KeyLine { tag, crypto });
     }
+}
+
+fn is_one(line: &KeyLine, other: &KeyLine) -> bool {
+    line.crypto.suite == other.crypto.suite && line.tag == other.tag
+}
+
+/// The line of the same suite and number, or else of the suite alone.
+fn find(lines: &[KeyLine], like: &KeyLine) -> Option<usize> {
+    let is_like = |it: &KeyLine| it.crypto.suite == like.crypto.suite;
+    let exact = lines.iter().position(|it| is_one(it, like));
+    exact.or_else(|| lines.iter().position(is_like))
 }
 
 /// The place in a list of wishes; all that is not in it comes behind.
@@ -374,6 +427,7 @@ mod tests {
             crypto: new_key(told.crypto.suite, rng),
         });
         answerer.hear(said.into_iter().collect(), wishes[1]);
+        answerer.recall();
         Srtp::answer(answerer, offerer, wishes[1], rng);
     }
 
@@ -403,6 +457,38 @@ mod tests {
                         prop_assert_eq!(crypto.check(), Ok(()));
                     }
                 }
+            }
+        }
+
+        /// Whoever answers gets the keys of the line that it has taken, whatever others took before.
+        #[test]
+        fn each_who_answers_gets_what_it_has_taken(
+            offered in any_lines(),
+            takers in prop::collection::vec(any::<Option<prop::sample::Index>>(), 1..5),
+            wishes in any_wishes(),
+            seed: u64,
+        ) {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let [mut offerer, mut answerer] = [Srtp::default(), Srtp::default()];
+            offerer.hear(offered, &wishes);
+            Srtp::offer(&mut offerer, &mut answerer, &wishes, &mut rng);
+            let told = answerer.told.clone();
+            for taker in takers {
+                let taken = taker.filter(|_| !told.is_empty()).map(|it| it.get(&told));
+                let Some(taken) = taken else {
+                    answerer.hear(Vec::new(), &wishes);
+                    answerer.decline();
+                    continue;
+                };
+                let said = KeyLine { crypto: new_key(taken.crypto.suite, &mut rng), ..taken.clone() };
+                answerer.hear(vec![said.clone()], &wishes);
+                answerer.recall();
+                Srtp::answer(&mut answerer, &mut offerer, &wishes, &mut rng);
+                let agreed = answerer.agreed.clone().unwrap();
+                prop_assert_eq!(&agreed.receive, &said.crypto);
+                let is_taken = |it: &KeyLine| is_one(it, taken) && it.crypto == agreed.send;
+                prop_assert!(told.iter().any(is_taken));
+                prop_assert_eq!(answerer.told.len() + answerer.untaken.len(), told.len());
             }
         }
 

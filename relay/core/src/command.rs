@@ -165,12 +165,7 @@ impl Relay {
                 ingress,
                 filter,
             } => self.set_filter(call, ingress, filter),
-            Command::SetCrypto {
-                call,
-                port,
-                receive,
-                send,
-            } => self.set_crypto(now, (call, port), [receive, send]),
+            Command::SetCrypto { call, endpoints } => self.set_crypto(now, call, endpoints),
             Command::SetRecord { call, record } => self.set_record(call, record),
             Command::SetSinks {
                 call,

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use relay_rtp::Kind;
 use relay_srtp::{ProtectError, Receiver, Sender, UnprotectError};
-use relay_wire::{Answer, CallKey, Crypto, Port, Refusal};
+use relay_wire::{Answer, CallKey, Crypto, ENDPOINTS_PER_CALL_MAX, EndpointCrypto, Refusal};
 
 use crate::endpoint::Endpoint;
 use crate::{DropReason, Egress, Ingress, Relay, SocketId, Verdict};
@@ -253,29 +253,54 @@ pub(crate) fn first_rtcp(ntp_time: u64) -> u32 {
 }
 
 impl Relay {
-    /// Says what protects packets between an endpoint and its peer.
+    /// Says what protects packets between endpoints of a call and their peers: all at once, or
+    /// nothing changes.
     pub(crate) fn set_crypto(
         &mut self,
         now: Instant,
-        (call, port): (CallKey, Port),
-        [receive, send]: [Option<Crypto>; 2],
+        call: CallKey,
+        endpoints: Vec<EndpointCrypto>,
     ) -> Result<Answer, Refusal> {
-        let socket = self.socket_of(call, port)?;
-        let (ntp_time, _) = self.reports.sign(now);
-        let endpoint = self.endpoint_of(call, port)?;
-        for crypto in [&receive, &send].into_iter().flatten() {
-            crypto.check()?;
+        if endpoints.len() > ENDPOINTS_PER_CALL_MAX {
+            return Err(Refusal::TooLong);
         }
+        for it in &endpoints {
+            self.endpoint_of(call, it.port)?;
+            for crypto in it.receive.iter().chain(&it.send) {
+                crypto.check()?;
+            }
+        }
+        let (ntp_time, _) = self.reports.sign(now);
+        for it in endpoints {
+            self.set_keys(call, it, first_rtcp(ntp_time))?;
+        }
+        Ok(Answer::Done)
+    }
+
+    /// The keys of one endpoint, which were looked at.
+    fn set_keys(
+        &mut self,
+        call: CallKey,
+        keys: EndpointCrypto,
+        first_rtcp: u32,
+    ) -> Result<(), Refusal> {
+        let EndpointCrypto {
+            port,
+            receive,
+            send,
+        } = keys;
+        let socket = self.socket_of(call, port)?;
+        let endpoint = self.endpoint_of(call, port)?;
         let is_needed = receive.is_some() || send.is_some();
         let Some(rare) = endpoint.rare_if(is_needed) else {
-            return Ok(Answer::Done);
+            return Ok(());
         };
         let keys = rare.crypto.get_or_insert_default();
         renew(&mut keys.receive, receive, 0)?;
-        renew(&mut keys.send, send, first_rtcp(ntp_time))?;
+        renew(&mut keys.send, send, first_rtcp)?;
         endpoint.look_at_keys();
         self.follow_keys(call, socket);
-        Ok(Answer::Done)
+        Ok(())
     }
 
     /// One key may be that of several endpoints of a call. What left from another may leave from this

@@ -9,8 +9,8 @@ use relay_ice::{Class, TransactionId, Writer};
 use relay_rtp::Kind;
 use relay_srtp::{GROWTH_MAX, Sender};
 use relay_wire::{
-    Answer, CallKey, Command, Crypto, CryptoSuite, Events, Filter, Handover, Ice, IceBase,
-    IceCandidate, IceCredentials, InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, Port,
+    Answer, CallKey, Command, Crypto, CryptoSuite, EndpointCrypto, Events, Filter, Handover, Ice,
+    IceBase, IceCandidate, IceCredentials, InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, Port,
     PortPartition, Refusal, SINKS_MAX, Secret, Silence, Sink, SourceRules, Transcoding, WorkerId,
     WorkerStats,
 };
@@ -190,12 +190,15 @@ impl Driver {
     fn apply(&mut self, command: Command, bytes: &mut impl Iterator<Item = u8>) {
         let room = usize::from(bytes.next().unwrap_or(0)) * 64;
         let keys = match &command {
-            Command::SetCrypto { port, send, .. } => Some((*port, send.is_some())),
-            _ => None,
+            Command::SetCrypto { endpoints, .. } => {
+                let keys = endpoints.iter().map(|it| (it.port, it.send.is_some()));
+                keys.collect()
+            }
+            _ => Vec::new(),
         };
         match self.relay.handle_command(self.now, command, room) {
             Ok(Outcome::Done(answer)) => {
-                if let Some((port, is_sealed)) = keys {
+                for (port, is_sealed) in keys {
                     self.note_keys(port, is_sealed);
                 }
                 assert!(answer == Answer::Done || answer.encoded_len_max() <= room);
@@ -455,9 +458,9 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
         },
         21 => Command::SetCrypto {
             call,
-            port: port(next()?),
-            receive: Some(crypto(next()?)).filter(|it| !it.suite.name().contains("192")),
-            send: Some(crypto(next()?)).filter(|it| !it.suite.name().contains("192")),
+            endpoints: (0..=next()? % 3)
+                .map(|_| Some(endpoint_crypto([next()?, next()?, next()?])))
+                .collect::<Option<_>>()?,
         },
         18 => Command::StopPlaying {
             call,
@@ -467,6 +470,15 @@ fn command(bytes: &mut impl Iterator<Item = u8>) -> Option<Command> {
             after: Some(call).filter(|it| it.0 > 0),
         },
     })
+}
+
+fn endpoint_crypto([number, receive, send]: [u8; 3]) -> EndpointCrypto {
+    let key = |byte| Some(crypto(byte)).filter(|it| !it.suite.name().contains("192"));
+    EndpointCrypto {
+        port: port(number),
+        receive: key(receive),
+        send: key(send),
+    }
 }
 
 fn crypto(bits: u8) -> Crypto {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use relay_srtp::{GROWTH_MAX, Receiver, Sender};
 use relay_wire::{
-    CallKey, Codec, Command, Crypto, CryptoSuite, Format, OnRtcp, Route, Secret, Sink, Transcoding,
+    CallKey, Codec, Command, Crypto, CryptoSuite, EndpointCrypto, Format, OnRtcp, Route, Secret,
+    Sink, Transcoding,
 };
 
 use crate::control::{Control, port};
@@ -73,9 +74,11 @@ impl Call {
         control.set_up(1, [port(first), port(first + 2)], remotes);
         let set = Command::SetCrypto {
             call: CallKey(1),
-            port: port(first + 2),
-            receive: Some(keys(suite, 1)),
-            send: Some(keys(suite, 2)),
+            endpoints: vec![EndpointCrypto {
+                port: port(first + 2),
+                receive: Some(keys(suite, 1)),
+                send: Some(keys(suite, 2)),
+            }],
         };
         control.apply(0, vec![set]);
         let bob = Sealed {

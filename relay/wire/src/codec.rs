@@ -81,10 +81,10 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 mod tests {
     use super::*;
     use crate::{
-        CallKey, Codec, Command, Crypto, CryptoSuite, Events, Filter, Format, Handover, Ice,
-        IceBase, IceCandidate, IceCredentials, IlbcMode, InterfaceId, Learning, OnEvents, OnMedia,
-        OnRtcp, OpusPurpose, OpusSettings, Play, Port, Request, Route, SampleRate, Secret, Silence,
-        Sink, SoundKey, SourceRules, ToRelay, Transcoding, WorkerId,
+        CallKey, Codec, Command, Crypto, CryptoSuite, EndpointCrypto, Events, Filter, Format,
+        Handover, Ice, IceBase, IceCandidate, IceCredentials, IlbcMode, InterfaceId, Learning,
+        OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Play, Port, Request, Route,
+        SampleRate, Secret, Silence, Sink, SoundKey, SourceRules, ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -178,9 +178,11 @@ mod tests {
                 Command::StopPlaying { call, port },
                 Command::SetCrypto {
                     call,
-                    port,
-                    receive: Some(crypto()),
-                    send: None,
+                    endpoints: vec![EndpointCrypto {
+                        port,
+                        receive: Some(crypto()),
+                        send: None,
+                    }],
                 },
                 Command::SetIce {
                     call,
@@ -293,8 +295,8 @@ mod tests {
             1, 1, 1, 101, 192, 62, 1, 121, 3, 128, 128, 128, 128, 128, 32, 2, 1, 8, 213, 1, 16, 7,
             0, 176, 234, 1, 1, 8, 1, 0, 176, 234, 1, 0, 1, 17, 7, 0, 176, 234, 1, 2, 0, 176, 234,
             1, 1, 0, 176, 234, 1, 18, 7, 0, 176, 234, 1, 9, 1, 8, 20, 0, 0, 0, 1, 2, 3, 4, 1, 1, 0,
-            176, 234, 1, 19, 7, 0, 176, 234, 1, 20, 7, 0, 176, 234, 1, 1, 1, 3, 1, 2, 3, 2, 4, 5,
-            1, 0, 1, 0, 21, 7, 0, 176, 234, 1, 1, 1, 117, 1, 112, 1, 1, 118, 1, 112, 1, 0, 176,
+            176, 234, 1, 19, 7, 0, 176, 234, 1, 20, 7, 1, 0, 176, 234, 1, 1, 1, 3, 1, 2, 3, 2, 4,
+            5, 1, 0, 1, 0, 21, 7, 0, 176, 234, 1, 1, 1, 117, 1, 112, 1, 1, 118, 1, 112, 1, 0, 176,
             234, 1, 5, 1, 6, 1, 0, 1, 1, 0, 192, 0, 2, 1, 160, 31, 7,
         ];
         assert_eq!(bytes, golden);

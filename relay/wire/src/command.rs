@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallKey, CallStats, Crypto, Filter, Ice, OnRtcp, Play, Port, Sink, SoundKey, SoundPiece,
-    Transcoding, WorkerId, WorkerStats,
+    CallKey, CallStats, EndpointCrypto, Filter, Ice, OnRtcp, Play, Port, Sink, SoundKey,
+    SoundPiece, Transcoding, WorkerId, WorkerStats,
 };
 
 /// A message from control to the relay.
@@ -220,21 +220,19 @@ pub enum Command {
         /// Where it leaves.
         port: Port,
     },
-    /// Says what protects packets between an endpoint and its peer, RTP and RTCP alike, in place of
-    /// what was said before. If that is what was said before, nothing changes: packets are counted
-    /// on as they were. Fails with [`Refusal::WrongKey`] if a key does not fit its suite.
+    /// Says what protects packets between endpoints of a call and their peers, in place of what was
+    /// said before. If that is what was said before, nothing changes: packets are counted on as they
+    /// were. All of them have the keys at once, or none: no packet is opened by one that another does
+    /// not seal yet. Fails with [`Refusal::WrongKey`] if a key does not fit its suite, and with
+    /// [`Refusal::TooLong`] if it names too much.
     ///
     /// Keys may come late, after a handshake: before they do, packets pass as they are.
     SetCrypto {
-        /// The call that it belongs to.
+        /// The call that they belong to.
         call: CallKey,
-        /// Which endpoint.
-        port: Port,
-        /// The keys of the peer: what does not fit these goes no further. `None`: packets are
-        /// taken as they come.
-        receive: Option<Crypto>,
-        /// The keys that the peer was told. `None`: packets leave as they are.
-        send: Option<Crypto>,
+        /// At most [`ENDPOINTS_PER_CALL_MAX`](crate::ENDPOINTS_PER_CALL_MAX); those that are not
+        /// named stay as they are.
+        endpoints: Vec<EndpointCrypto>,
     },
     /// Has the relay find out by ICE where a peer is, in place of what was said before: it answers
     /// checks and makes them, takes packets only from where one was answered, and sends where it

@@ -5,7 +5,19 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{CRYPTO_IDENTIFIER_BYTES_MAX, Refusal};
+use crate::{CRYPTO_IDENTIFIER_BYTES_MAX, Port, Refusal};
+
+/// What protects packets between one endpoint and its peer, RTP and RTCP alike.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EndpointCrypto {
+    /// Which endpoint.
+    pub port: Port,
+    /// The keys of the peer: what does not fit these goes no further. `None`: packets are taken as
+    /// they come.
+    pub receive: Option<Crypto>,
+    /// The keys that the peer was told. `None`: packets leave as they are.
+    pub send: Option<Crypto>,
+}
 
 /// What the packets of one direction are protected with: one `inline:` key of a crypto attribute
 /// (RFC 4568 §6.1), or what a handshake gave instead.

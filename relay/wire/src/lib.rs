@@ -41,7 +41,7 @@ pub use command::{
     Answer, CallRecord, Command, CommandError, Failure, Handover, Learning, Refusal, Request,
     SourceRules, ToRelay,
 };
-pub use crypto::{Crypto, CryptoSuite, Secret};
+pub use crypto::{Crypto, CryptoSuite, EndpointCrypto, Secret};
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use ice::{Ice, IceBase, IceCandidate, IceCredentials};

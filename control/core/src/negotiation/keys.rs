@@ -127,9 +127,12 @@ impl Negotiator<'_> {
         let accepts_osrtp = osrtp.has(Osrtp::Accept) || osrtp.has(Osrtp::AcceptRfc);
         let rng = &mut *self.rng;
         between(state, parties, |sender, receiver| {
+            if !sender.srtp.said.is_empty() {
+                sender.srtp.change(Srtp::recall);
+            }
             if sender.srtp.is_optional && sender.srtp.told.is_empty() {
                 // Keys that nobody has asked for.
-                sender.srtp.change(Srtp::forget);
+                sender.srtp.change(Srtp::decline);
             }
             let declines = receiver.srtp.is_optional && !sender.is_secure() && !is_same;
             if declines && !accepts_osrtp {
@@ -148,14 +151,14 @@ impl Negotiator<'_> {
             let profile = profile::written(&sender.protocol, target, !is_foreign || is_clear);
             receiver.protocol = profile.map_or_else(|| sender.protocol.clone(), Word::from);
             if !sender.is_secure() {
-                sender.srtp.change(Srtp::forget);
+                sender.srtp.change(Srtp::decline);
             }
             if !receiver.is_secure() {
                 receiver.srtp.change(Srtp::forget);
             }
             if is_foreign && receiver.is_secure() {
                 // Keys that were named before hold no more.
-                sender.srtp.change(Srtp::forget);
+                sender.srtp.change(Srtp::decline);
                 receiver.srtp.change(Srtp::forget);
                 return (profile, SectionKeys::AsWritten);
             }

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use relay_wire::{Crypto, CryptoSuite, InterfaceId, Secret};
 
 use super::*;
@@ -34,11 +35,15 @@ fn transcoding() -> Transcoding {
 }
 
 fn keys() -> Box<Agreed> {
+    keys_of(1, 2)
+}
+
+fn keys_of(receive: u8, send: u8) -> Box<Agreed> {
     let suite = CryptoSuite::AeadAes128Gcm;
     let key = |byte| Secret::new(vec![byte; suite.key_and_salt_len()]);
     Box::new(Agreed {
-        receive: Crypto::new(suite, key(1)),
-        send: Crypto::new(suite, key(2)),
+        receive: Crypto::new(suite, key(receive)),
+        send: Crypto::new(suite, key(send)),
     })
 }
 
@@ -126,4 +131,140 @@ fn nothing_but_the_record_is_sent_when_nothing_changed() {
     let commands = plan.commands_to(&plan, CALL, vec![1]);
     let record = vec![1];
     assert_eq!(commands, [Command::SetRecord { call: CALL, record }]);
+}
+
+/// Two parties that have each other's keys, and the relay has them or not.
+#[test]
+fn keys_of_a_call_are_told_at_once() {
+    let passes = plan(&[(10, Some(20)), (20, None)], 60);
+    let mut passes = Plan {
+        endpoints: passes.endpoints.into_iter().collect(),
+        ..passes
+    };
+    for endpoint in &mut passes.endpoints {
+        (endpoint.keys, endpoint.transcoding) = (None, None);
+    }
+    let mut seals = passes.clone();
+    for (endpoint, (receive, send)) in seals.endpoints.iter_mut().zip([(1, 2), (2, 1)]) {
+        endpoint.keys = Some(keys_of(receive, send));
+    }
+    for (from, to) in [(&passes, &seals), (&seals, &passes)] {
+        let commands = from.commands_to(to, CALL, Vec::new());
+        let [
+            Command::SetRecord { .. },
+            Command::SetCrypto { endpoints, .. },
+        ] = &commands[..]
+        else {
+            panic!("{commands:?}");
+        };
+        assert_eq!(endpoints.len(), 2);
+    }
+}
+
+const PORTS: [u16; 4] = [10, 20, 30, 40];
+
+fn any_endpoint() -> impl Strategy<Value = Option<Endpoint>> {
+    let one_of = || prop::option::of(prop::sample::select(&PORTS[..]));
+    let sinks = prop::sample::subsequence(&PORTS[..], 0..3);
+    let keys = prop::option::of((1_u8..4, 1_u8..4));
+    let flags = any::<(bool, bool, bool)>();
+    let some = (one_of(), one_of(), sinks, keys, flags, 0_u16..3);
+    let some = some.prop_map(|(rtp, rtcp, sinks, keys, flags, remote)| {
+        let (is_remade, reports, is_there) = flags;
+        let remote = SocketAddr::from(([192, 0, 2, 1], 4_000 + remote));
+        is_there.then(|| Endpoint {
+            remote: Some((Some(remote), Learning::Heuristic)),
+            egress: Egress {
+                rtp: rtp.map(port),
+                rtcp: rtcp.map(port),
+            },
+            rtcp: match reports {
+                true => OnRtcp::Answer {
+                    received: port(10),
+                    sent: None,
+                },
+                false => OnRtcp::Pass,
+            },
+            transcoding: is_remade.then(transcoding),
+            sinks: sinks.into_iter().map(sink).collect(),
+            keys: keys.map(|(receive, send)| keys_of(receive, send)),
+            ..Endpoint::new(port(0), None)
+        })
+    });
+    some
+}
+
+/// Any plan whose flows go to ports that are open.
+fn any_plan() -> impl Strategy<Value = Plan> {
+    let endpoints = prop::collection::vec(any_endpoint(), PORTS.len());
+    endpoints.prop_map(|endpoints| {
+        let endpoints = PORTS.into_iter().zip(endpoints);
+        let endpoints = endpoints.filter_map(|(number, it)| {
+            Some(Endpoint {
+                port: port(number),
+                ..it?
+            })
+        });
+        let mut endpoints: Vec<_> = endpoints.collect();
+        let open: Vec<_> = endpoints.iter().map(|it| it.port).collect();
+        for endpoint in &mut endpoints {
+            let egress = &mut endpoint.egress;
+            egress.rtp = egress.rtp.filter(|it| open.contains(it));
+            egress.rtcp = egress.rtcp.filter(|it| open.contains(it));
+        }
+        Plan {
+            exists: true,
+            endpoints,
+            ..Plan::default()
+        }
+    })
+}
+
+type Keys = Option<Box<Agreed>>;
+
+/// What flows in a plan, and what it is opened and sealed with. Others' keys are not to be seen.
+fn flows(plan: &Plan) -> Vec<(Port, Option<Port>, Option<Sink>, bool, Keys, Keys)> {
+    let keys = |port: Port| plan.endpoint(port).and_then(|it| it.keys.clone());
+    let mut flows = Vec::new();
+    for it in &plan.endpoints {
+        let mut push = |to: Option<Port>, sink, is_made| {
+            let sealed = to.and_then(keys);
+            flows.push((it.port, to, sink, is_made, it.keys.clone(), sealed));
+        };
+        for to in [it.egress.rtp, it.egress.rtcp].into_iter().flatten() {
+            push(Some(to), None, false);
+        }
+        for sink in &it.sinks {
+            push(None, Some(*sink), false);
+        }
+        if it.transcoding.is_some() || it.rtcp != OnRtcp::Pass {
+            push(None, None, true);
+        }
+    }
+    flows
+}
+
+proptest! {
+    #[test]
+    fn what_flows_between_has_the_keys_of_before_or_after(from in any_plan(), to in any_plan()) {
+        let known = [flows(&from), flows(&to)].concat();
+        let mut stands = from.clone();
+        for command in from.commands_to(&to, CALL, Vec::new()) {
+            stands.apply(&command);
+            for flow in flows(&stands) {
+                prop_assert!(known.contains(&flow), "{flow:?} after {command:?}");
+            }
+            for endpoint in &stands.endpoints {
+                let is_known = |it: &Endpoint| {
+                    (it.port, &it.remote, &it.keys) == (endpoint.port, &endpoint.remote, &endpoint.keys)
+                };
+                let has_remote = endpoint.remote.is_some_and(|it| it != Default::default());
+                let is_new = from.endpoint(endpoint.port).is_none();
+                if has_remote && is_new && to.endpoint(endpoint.port).is_some_and(|it| it.keys.is_some()) {
+                    prop_assert!(to.endpoints.iter().any(is_known), "learnt before keys");
+                }
+            }
+        }
+        prop_assert_eq!(stands, to);
+    }
 }

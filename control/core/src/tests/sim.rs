@@ -225,16 +225,15 @@ impl SimRelay {
             Command::ListCalls { after } => return Ok(self.list(worker, after)),
             Command::QueryWorker => return Ok(Answer::Worker(self.worker_stats(worker))),
             Command::TellReports { enabled } => self.tells_reports = enabled,
-            Command::SetCrypto {
-                call,
-                port,
-                receive,
-                send,
-            } => {
-                for crypto in receive.iter().chain(&send) {
-                    crypto.check().map_err(CommandError::Refused)?;
+            Command::SetCrypto { call, endpoints } => {
+                for it in &endpoints {
+                    for crypto in it.receive.iter().chain(&it.send) {
+                        crypto.check().map_err(CommandError::Refused)?;
+                    }
                 }
-                self.endpoint(call, port)?.keys = (receive, send);
+                for it in endpoints {
+                    self.endpoint(call, it.port)?.keys = (it.receive, it.send);
+                }
             }
             Command::SetIce { call, port, ice } => {
                 for base in ice.iter().flat_map(|it| &it.bases) {

@@ -2,7 +2,7 @@
 
 use relay_rtp::Kind;
 use relay_srtp::{Receiver, Sender};
-use relay_wire::{Crypto, CryptoSuite, OnRtcp, Secret, Sink, Transcoding};
+use relay_wire::{Crypto, CryptoSuite, EndpointCrypto, OnRtcp, Secret, Sink, Transcoding};
 
 use super::*;
 use crate::crypto::first_rtcp;
@@ -15,11 +15,18 @@ fn keys(seed: u8) -> Crypto {
 }
 
 fn set(number: u16, receive: Option<u8>, send: Option<u8>) -> Command {
+    set_all([(number, receive.map(keys), send.map(keys))])
+}
+
+fn set_all<const N: usize>(endpoints: [(u16, Option<Crypto>, Option<Crypto>); N]) -> Command {
+    let endpoints = endpoints.map(|(number, receive, send)| EndpointCrypto {
+        port: port(number),
+        receive,
+        send,
+    });
     Command::SetCrypto {
         call: CallKey(1),
-        port: port(number),
-        receive: receive.map(keys),
-        send: send.map(keys),
+        endpoints: endpoints.into(),
     }
 }
 
@@ -213,13 +220,14 @@ fn keys_that_do_not_fit_are_refused_and_change_nothing() {
     let (mut bench, _, mut ear) = Bench::call_with_keys(Learning::Off);
     let mut short = keys(5);
     short.key_and_salt = Secret::new(vec![5; 29]);
-    let command = Command::SetCrypto {
-        call: CallKey(1),
-        port: port(30_002),
-        receive: None,
-        send: Some(short),
-    };
+    let good = (30_000, Some(keys(3)), Some(keys(4)));
+    let command = set_all([good.clone(), (30_002, None, Some(short))]);
     bench.refused(command, Refusal::WrongKey);
+    let command = set_all([good, (30_004, None, None)]);
+    bench.refused(command, Refusal::UnknownPort);
+    let many = [(); relay_wire::ENDPOINTS_PER_CALL_MAX + 1];
+    let command = set_all(many.map(|()| (30_000, None, None)));
+    bench.refused(command, Refusal::TooLong);
     let (_, bytes) = bench.through(0, ALICE, RTP).unwrap();
     assert_eq!(opened(&mut ear, &bytes), RTP);
     let forged = bench.through(1, BOB, RTP);
@@ -275,12 +283,7 @@ fn numbers_are_counted_for_the_key_alone() {
     let [mut receive, mut send] = [keys(1), keys(2)];
     send.identifier = vec![7];
     receive.rtcp_is_clear = true;
-    bench.done(Command::SetCrypto {
-        call: CallKey(1),
-        port: port(30_002),
-        receive: Some(receive),
-        send: Some(send.clone()),
-    });
+    bench.done(set_all([(30_002, Some(receive), Some(send.clone()))]));
     let replayed = Err(Verdict::Drop(DropReason::Replayed));
     assert_eq!(bench.through(0, ALICE, &rtp(9)), replayed);
     assert_eq!(bench.through(1, BOB, &arrived), replayed);
@@ -364,6 +367,46 @@ fn a_roll_over_counter_goes_on_when_keys_are_told_late() {
         }
     }
     assert_eq!(passed, 99 - 2 * 16);
+}
+
+/// Where parties have each other's keys, the relay's keys come and go without a packet that somebody
+/// else could read, whatever is on its way: opened but not sealed, or encrypted twice with one key,
+/// which is clear again.
+#[test]
+fn keys_of_two_parties_come_and_go_at_once() {
+    let mut bench = Bench::new();
+    bench.call_between_alice_and_bob(Learning::Off);
+    let [mut alice, mut bob] = [3, 1].map(|it| Sender::new(&keys(it)).unwrap());
+    let [mut of_alice, mut of_bob] = [3, 1].map(|it| Receiver::new(&keys(it)).unwrap());
+    let both = |one, other| {
+        let [one, other]: [Option<Crypto>; 2] = [one, other];
+        set_all([(30_000, one.clone(), other.clone()), (30_002, other, one)])
+    };
+    let mut sequence = 0;
+    for (command, opened_so_far) in [
+        (None, 0),
+        (Some(both(Some(keys(3)), Some(keys(1)))), 4),
+        (Some(both(None, None)), 4),
+        (Some(both(Some(keys(3)), Some(keys(1)))), 8),
+    ] {
+        if let Some(command) = command {
+            bench.done(command);
+        }
+        for _ in 0..2 {
+            sequence += 1;
+            let packet = rtp(sequence);
+            let sent = sealed(&mut alice, &packet);
+            let (_, left) = bench.through(0, ALICE, &sent).unwrap();
+            assert_eq!(left, sent);
+            assert_eq!(opened(&mut of_alice, &left), packet);
+            let sent = sealed(&mut bob, &packet);
+            let (_, left) = bench.through(1, BOB, &sent).unwrap();
+            assert_eq!(left, sent);
+            assert_eq!(opened(&mut of_bob, &left), packet);
+        }
+        assert_eq!(bench.counter("packets_opened"), opened_so_far);
+        assert_eq!(bench.counter("packets_sealed"), opened_so_far);
+    }
 }
 
 /// A port that is used again has the keys of nobody.

@@ -236,12 +236,13 @@ fn is_g711(codec: Codec) -> bool {
     matches!(codec, Codec::Pcmu | Codec::Pcma)
 }
 
+/// The ways that the relay can do something about. Of those that lead nowhere it makes nothing: a route
+/// for one would keep from the other party all else that passes, a codec that the relay does not have,
+/// and bring it what it was not told of.
 fn routes_along(terms: &Terms<'_>, ways: &[Way]) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
-    for way in ways
-        .iter()
-        .filter(|it| is_heard(&it.from.format) && is_heard(&it.to.format))
-    {
+    let is_heard = |it: &&Way| is_heard(&it.from.format) && is_heard(&it.to.format);
+    for way in ways.iter().filter(|it| it.leads).filter(is_heard) {
         for number in [way.from.number(), way.from.own_number] {
             if let Some(route) = route(terms, way, number) {
                 routes::push(&mut routes, route);

@@ -383,6 +383,18 @@ fn what_is_said_of_numbers_that_are_not_listed_stays() {
     assert_eq!(onward, sdp.replace("0 8\r\n", "0\r\n"));
 }
 
+#[test]
+fn a_codec_that_leads_nowhere_does_not_keep_from_passing_what_the_relay_does_not_have() {
+    let mut talk = Talk::default();
+    let offer = "18 3 13 103=CN/16000";
+    let onward = talk.offer("strip=all consume=GSM", offer);
+    assert!(onward.contains("AVP 18 3 13 103\r\n"), "{onward}");
+    // The offerer is told of G.729 alone, which the relay cannot make of GSM.
+    let (back, routes) = talk.answer("single-codec", "103=CN/16000 18 3");
+    assert!(back.contains("AVP 13 103 18\r\n"), "{back}");
+    assert_eq!(routes, Routes::default());
+}
+
 /// An answer of some of what was offered, by the numbers of the offer.
 fn picked(onward: &str, picks: &[prop::sample::Index]) -> (Vec<u8>, String) {
     let formats = sections(onward.as_bytes()).remove(0).unwrap().formats;
@@ -470,8 +482,17 @@ fn keys_of_another_clock_are_for_codecs_of_that_clock() {
     }
 }
 
+/// As many cases as the environment asks for (`PROPTEST_CASES`), and no fewer than these.
+fn many_cases() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases.max(2_000),
+        ..usual
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(many_cases())]
 
     /// Whatever is directed, the offerer is told only of what it offered, and there is a way for
     /// all of it that the relay can hear.

@@ -15,6 +15,8 @@ pub(super) struct Way {
     pub(super) to: Entry,
     /// Packets pass as they are.
     pub(super) passes: bool,
+    /// Something was found that the other side is sent. If not, packets pass for want of it.
+    pub(super) leads: bool,
     /// The payload type of keys beside it on the other side.
     pub(super) events: Option<u8>,
     /// And of comfort noise.
@@ -66,6 +68,7 @@ impl<'a> Terms<'a> {
                 from: from.clone(),
                 to: from.clone(),
                 passes: true,
+                leads: false,
                 events: beside("telephone-event"),
                 noise: beside("CN"),
                 finds_keys: false,
@@ -93,6 +96,7 @@ impl<'a> Terms<'a> {
             from: from.clone(),
             to: if passes { from.clone() } else { to },
             passes,
+            leads: true,
             events: events.1.map(Entry::number),
             noise: noise.1.map(Entry::number),
             finds_keys,

@@ -1,23 +1,30 @@
 //! Requests about parties of calls that were connected, whichever of the calls they name.
 
-use control_ng::{Change, Command, Connect, Delete, Negotiation, Party, Query, Sink, Treat, Whose};
-use relay_wire::{CallKey, OnMedia};
+use control_ng::{
+    Change, Command, Connect, Delete, Ice, Negotiation, Party, Query, Sink, Treat, Whose,
+};
+use relay_wire::{CallKey, OnMedia, WorkerId};
 
 use crate::tests::{CONFIG, Sim, SimRelay, delete, port, sdp};
 use crate::{Config, Transcode};
 
 use super::connecting::{across, done, listeners, sim_of_two_workers, two_calls};
+use super::ice::with_ice;
 
 /// Two calls that belong together, and of which each goes on as it did.
 fn joined(sim: &mut Sim, texts: [&str; 4]) -> [u16; 4] {
     let ports = two_calls(sim, texts);
+    join(sim);
+    ports
+}
+
+fn join(sim: &mut Sim) {
     let copy = Connect {
         is_directional: true,
         ..across("d", "b")
     };
     done(sim, &Command::Connect(copy.clone()));
     done(sim, &Command::Unsubscribe(copy));
-    ports
 }
 
 fn key_of(sim: &Sim, n: usize) -> CallKey {
@@ -84,6 +91,48 @@ fn who_moves_gets_its_peer_told_of_another_port_of_its_own_call() {
     assert_eq!(sim.pairs_open(), 0);
     sim.sleep(std::time::Duration::from_secs(60));
     assert_eq!(sim.port_usage().0, 0);
+}
+
+#[test]
+fn a_guest_has_its_further_ports_where_it_is_at_home() {
+    // Either party is the guest of the other, so each is told once.
+    for (from, to, owner) in [("a", "c", 1), ("c", "a", 0)] {
+        let mut sim = sim_of_two_workers();
+        let text = sdp("192.0.2.10", 4_000);
+        let outside = |negotiation| Negotiation {
+            direction: Some([b"outside", b"outside"]),
+            ..negotiation
+        };
+        for (call, caller, callee) in [("c1", "a", "b"), ("c2", "c", "d")] {
+            let offer = Negotiation::new(call.as_bytes(), caller.as_bytes(), text.as_bytes());
+            sim.negotiate(&Command::Offer(outside(offer)));
+            sim.answer(call, caller, callee, &text);
+        }
+        join(&mut sim);
+        let before = sim.pairs_open();
+        let offer = Negotiation::new(b"c1", from.as_bytes(), text.as_bytes());
+        let offer = Negotiation {
+            ice: Some(Ice::Force),
+            ..outside(offer.to_tag(to.as_bytes()))
+        };
+        let told = sim.negotiate(&Command::Offer(offer));
+        let speaks = with_ice("192.0.2.10", 4_000, "them");
+        sim.answer("c1", from, to, &speaks);
+        let key = key_of(&sim, owner);
+        let ice = sim.relay.at(port(&told, 0)).ice.clone();
+        let bases = ice.expect("the relay speaks ICE there").bases;
+        assert_eq!(bases.len(), 2, "{told}");
+        let call = &sim.relay.calls[&key];
+        for base in bases {
+            let home = sim.relay.hello.partition.owner(base.port.number);
+            assert_eq!(home, Some(WorkerId(call.worker)), "{from} to {to}");
+            assert!(call.endpoints.contains_key(&base.port), "{from} to {to}");
+        }
+        assert_eq!(sim.pairs_open(), before + 1);
+        done(&mut sim, &delete(b"c1"));
+        done(&mut sim, &delete(b"c2"));
+        assert_eq!(sim.pairs_open(), 0, "no pair of ports is forgotten");
+    }
 }
 
 #[test]

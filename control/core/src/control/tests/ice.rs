@@ -9,7 +9,7 @@ const CALLER: &str = "192.0.2.10";
 const CALLEE: &str = "198.51.100.20";
 
 /// What a party says that is at an address and speaks ICE.
-fn with_ice(address: &str, media_port: u16, user: &str) -> String {
+pub(super) fn with_ice(address: &str, media_port: u16, user: &str) -> String {
     sdp(address, media_port)
         + &format!(
             "a=ice-ufrag:{user}\r\na=ice-pwd:theirPasswordOf{user}\r\n\

@@ -141,6 +141,63 @@ fn who_have_each_others_keys_are_left_alone() {
 }
 
 #[test]
+fn a_new_key_is_told_to_the_other() {
+    let new = BOB.replace("PS1u", "QS1u");
+    for (is_static, told) in [(false, &new[..]), (true, BOB)] {
+        let mut sim = Sim::new();
+        let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+        sim.offer("c1", "alice", &sdp_in);
+        sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(1, BOB)));
+        sim.reoffer("c1", "alice", "bob", &sdp_in);
+        let said = callee("RTP/SAVP", &one(1, &new));
+        let mut said = answer(&said);
+        if is_static {
+            said.sdes.words = Words::default().with(SdesWord::Static);
+        }
+        let to_caller = sim.negotiate(&Command::Answer(said));
+        assert_eq!(keys(&to_caller)[0].crypto, key(told));
+        let passes = (None, None);
+        let both = (Some(key(ALICE)), Some(key(BOB)));
+        let expected = if is_static { both } else { passes };
+        assert_eq!(at(&mut sim, port(&to_caller, 0)), expected);
+    }
+}
+
+/// Keys of the relay's own towards one party stay, whatever the other comes to.
+#[test]
+fn a_new_key_of_another_suite_is_told_to_nobody() {
+    let mut sim = Sim::new();
+    let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+    let short = keys(&sim.offer("c1", "alice", &sdp_in)).swap_remove(7);
+    let said = callee("RTP/SAVP", &one(short.tag, BOB_SHORT));
+    let before = keys(&sim.answer("c1", "alice", "bob", &said));
+    sim.reoffer("c1", "alice", "bob", &sdp_in);
+    let again = said.replace("PS1u", "QS1u");
+    let to_caller = sim.answer("c1", "alice", "bob", &again);
+    assert_eq!(keys(&to_caller), before);
+    let expected = (Some(key(ALICE)), Some(before[0].crypto.clone()));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), expected);
+}
+
+#[test]
+fn each_who_answers_takes_what_it_likes() {
+    let mut sim = Sim::new();
+    let to_callee = sim.offer("c1", "alice", &caller("RTP/SAVP", &one(1, ALICE)));
+    let short = keys(&to_callee).swap_remove(7);
+    let number = port(&to_callee, 0);
+    sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(1, BOB)));
+    assert_eq!(at(&mut sim, number), (None, None));
+    sim.restart_control();
+    let said = callee("RTP/SAVP", &one(short.tag, BOB_SHORT));
+    sim.answer("c1", "alice", "bob", &said);
+    let expected = (Some(key(BOB_SHORT)), Some(short.crypto));
+    assert_eq!(at(&mut sim, number), expected);
+    assert!(sim.relay.at(number).rtp.is_some());
+    sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(1, BOB)));
+    assert_eq!(at(&mut sim, number), (None, None));
+}
+
+#[test]
 fn who_takes_another_suite_is_encrypted_for_anew() {
     let mut sim = Sim::new();
     let to_callee = sim.offer("c1", "alice", &caller("RTP/SAVP", &one(1, ALICE)));
@@ -253,6 +310,35 @@ fn suites_are_left_out_and_put_in_order() {
     };
     let told = keys(&sim.negotiate(&Command::Offer(offered(no_new))));
     assert_eq!(told.len(), 1);
+}
+
+/// What an operator asks for who wants no key on both sides.
+#[test]
+fn parties_that_are_given_different_suites_have_no_key_in_common() {
+    let mut sim = Sim::new();
+    let sdp_in = caller("RTP/SAVP", &one(1, ALICE));
+    let mut offered = offer(&sdp_in).flag(Flag::Recrypt);
+    offered.sdes.no = vec![b"AES_CM_128_HMAC_SHA1_80"];
+    let to_callee = sim.negotiate(&Command::Offer(offered));
+    let short = keys(&to_callee);
+    let short = short
+        .iter()
+        .find(|it| it.crypto.suite == key(BOB_SHORT).suite);
+    let short = short.unwrap().clone();
+    let said = callee("RTP/SAVP", &one(short.tag, BOB_SHORT));
+    let to_caller = sim.answer("c1", "alice", "bob", &said);
+    let ours = keys(&to_caller).swap_remove(0).crypto;
+    let at_caller = (Some(key(ALICE)), Some(ours.clone()));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), at_caller);
+    let at_callee = (Some(key(BOB_SHORT)), Some(short.crypto.clone()));
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), at_callee);
+    let all = [key(ALICE), ours, key(BOB_SHORT), short.crypto];
+    for (at, one) in all.iter().enumerate() {
+        let same = all
+            .iter()
+            .position(|it| it.key_and_salt == one.key_and_salt);
+        assert_eq!(same, Some(at));
+    }
 }
 
 #[test]
