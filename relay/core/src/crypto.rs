@@ -176,12 +176,19 @@ impl Keys {
         send.map(|it| &mut it.state)
     }
 
-    /// Opens a packet where it lies. Says how many bytes are left.
-    fn open(&mut self, kind: Kind, packet: &mut [u8]) -> Result<usize, DropReason> {
+    /// Opens a packet where it lies; `is_strange`: it is not where the peer is. Says how many bytes
+    /// are left.
+    fn open(
+        &mut self,
+        kind: Kind,
+        packet: &mut [u8],
+        is_strange: bool,
+    ) -> Result<usize, DropReason> {
         let Some(receiver) = self.receiver() else {
             return Ok(packet.len());
         };
         let opened = match kind {
+            Kind::Rtp if is_strange => receiver.unprotect_strange_rtp(packet),
             Kind::Rtp => receiver.unprotect_rtp(packet),
             Kind::Rtcp => receiver.unprotect_rtcp(packet),
             Kind::Other => Err(UnprotectError::Malformed),
@@ -353,9 +360,10 @@ impl Relay {
         let endpoint = self.flows.open(ingress.socket);
         let endpoint = endpoint.ok_or(DropReason::Unauthentic)?;
         let call = endpoint.call;
+        let is_strange = endpoint.is_strange(ingress.source);
         let keys = endpoint.rare_if(false).and_then(|it| it.crypto.as_mut());
         let keys = keys.ok_or(DropReason::Unauthentic)?;
-        let len = keys.open(kind, packet)?;
+        let len = keys.open(kind, packet, is_strange)?;
         let came_with = keys.came_with(kind, packet);
         self.newest_opened = came_with.map(|came_with| Opened { call, came_with });
         self.opened += 1;
@@ -446,6 +454,14 @@ impl Relay {
 }
 
 impl Endpoint {
+    /// Somebody else than this source is known to be the peer, and the peer alone is heard.
+    fn is_strange(&self, source: SocketAddr) -> bool {
+        let is_other = self.latch.learnt().is_some_and(|it| it != source);
+        let ice = self.rare().ice.as_ref();
+        let is_checked = ice.is_some_and(|it| it.knows(source));
+        is_other && !is_checked && !self.latch.rules().forwards_others
+    }
+
     /// Seals a packet that leaves here, and counts it.
     fn seal(
         &mut self,

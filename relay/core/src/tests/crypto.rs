@@ -201,6 +201,24 @@ fn an_address_is_learnt_from_what_is_authentic_alone() {
     assert_eq!(bench.stats().endpoints[1].remote, Some(address(elsewhere)));
 }
 
+/// Without tags there is nothing to go by but the address that was learnt.
+#[test]
+fn without_tags_a_stranger_moves_no_number_of_a_peer_that_is_known() {
+    let (mut bench, ..) = Bench::call_with_keys(Learning::Immediate);
+    let mut untagged = keys(1);
+    untagged.rtp_is_unauthenticated = true;
+    bench.done(set_all([(30_002, Some(untagged.clone()), None)]));
+    let mut peer = Sender::new(&untagged).unwrap();
+    let first = sealed(&mut peer, &rtp(30_000));
+    assert_eq!(bench.through(1, BOB, &first).unwrap().1, rtp(30_000));
+    for sequence in [60_000, 20_000, 50_000, 10_000] {
+        let strange = bench.through(1, STRANGER, &rtp(sequence));
+        assert_eq!(strange, Err(Verdict::Drop(DropReason::SourceMismatch)));
+    }
+    let next = sealed(&mut peer, &rtp(30_001));
+    assert_eq!(bench.through(1, BOB, &next).unwrap().1, rtp(30_001));
+}
+
 #[test]
 fn what_is_no_media_does_not_leave_where_there_are_keys() {
     let (mut bench, ..) = Bench::call_with_keys(Learning::Off);
