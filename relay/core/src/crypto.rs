@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use relay_rtp::Kind;
 use relay_srtp::{ProtectError, Receiver, Sender, UnprotectError};
-use relay_wire::{Answer, CallKey, Crypto, ENDPOINTS_PER_CALL_MAX, EndpointCrypto, Refusal};
+use relay_wire::{Answer, CallKey, Crypto, ENDPOINTS_PER_CALL_MAX, EndpointCrypto, Port, Refusal};
 
 use crate::endpoint::Endpoint;
 use crate::{DropReason, Egress, Ingress, Relay, SocketId, Verdict};
@@ -31,8 +31,8 @@ pub struct Sealing {
     pub(crate) kind: Kind,
     /// Bytes of it, at the beginning of its buffer.
     pub(crate) len: u16,
-    /// It is a copy of one.
-    pub(crate) is_copy: bool,
+    /// It is a copy of one that arrived there.
+    pub(crate) copied_from: Option<Port>,
     /// The source and roll-over counter that it came with.
     pub(crate) came_with: Option<(u32, u32)>,
 }
@@ -50,11 +50,17 @@ impl Sealing {
         self.len == 0
     }
 
-    pub(crate) fn of_copy(self) -> Self {
+    pub(crate) fn of_copy(self, from: Port) -> Self {
         Self {
-            is_copy: true,
+            copied_from: Some(from),
             ..self
         }
+    }
+
+    /// Places that packets come from: other ports, and with 0 what comes no way but one.
+    fn origin(&self) -> u32 {
+        let origin = |it: Port| 1 << 31 | u32::from(it.interface.0) << 16 | u32::from(it.number);
+        self.copied_from.map_or(0, origin)
     }
 }
 
@@ -202,6 +208,7 @@ impl Keys {
     /// Seals the packet at the beginning of a buffer. Says how many bytes it has then.
     fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Result<usize, DropReason> {
         let sender = self.sender().ok_or(DropReason::Unsealed)?;
+        sender.come_from(sealing.origin());
         if let Some((ssrc, roll_over)) = sealing.came_with {
             sender.expect(ssrc, roll_over);
         }
@@ -212,10 +219,10 @@ impl Keys {
         };
         sealed.map_err(|error| match error {
             ProtectError::Repeated => DropReason::Replayed,
-            ProtectError::Malformed
-            | ProtectError::NoRoom
-            | ProtectError::TooManySources
-            | ProtectError::UsedUp => DropReason::Unsealed,
+            ProtectError::TooManySources => DropReason::TooManySources,
+            ProtectError::Malformed | ProtectError::NoRoom | ProtectError::UsedUp => {
+                DropReason::Unsealed
+            }
         })
     }
 }
@@ -388,7 +395,7 @@ impl Relay {
             socket,
             kind,
             len: u16::try_from(len).map_err(|_| DropReason::Unsealed)?,
-            is_copy: false,
+            copied_from: None,
             came_with: self.came_with(socket),
         })
     }
@@ -417,16 +424,19 @@ impl Relay {
     /// it is room, [`GROWTH_MAX`](crate::GROWTH_MAX) at most are needed. Says where it leaves, and how long it is now. It
     /// is counted already.
     pub fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Verdict {
+        let is_copy = sealing.copied_from.is_some();
         match self.seal_in_place(sealing, buffer) {
             Ok((egress, len)) => {
-                self.packets_out += u64::from(!sealing.is_copy);
-                self.copied.sent += u64::from(sealing.is_copy);
+                self.packets_out += u64::from(!is_copy);
+                self.copied.sent += u64::from(is_copy);
                 self.bytes_out += u64::from(len);
                 Verdict::ForwardPart { egress, len }
             }
             Err(reason) => {
-                self.drops[reason.index()] += u64::from(!sealing.is_copy);
-                self.copied.lost += u64::from(sealing.is_copy);
+                self.drops[reason.index()] += u64::from(!is_copy);
+                self.copied.lost += u64::from(is_copy);
+                let is_crowded = reason == DropReason::TooManySources;
+                self.copied.crowded += u64::from(is_copy && is_crowded);
                 Verdict::Drop(reason)
             }
         }
