@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use control_core::{Carrier, Client, Config, Control, Now, Output, Transcode};
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Request as NgRequest, Value};
 use relay_wire::{
-    Answer, CallStats, Command, Hello, Interface, PROTOCOL_VERSION, PortPartition, Reply, Request,
+    Answer, CallStats, Command, EndpointStats, Hello, Interface, InterfaceId, PROTOCOL_VERSION,
+    Port, PortPartition, Reply, Request, SourceStats,
 };
 
 use crate::{Operation, operation};
 
-pub(crate) const OPERATIONS: [Operation; 3] = [
+pub(crate) const OPERATIONS: [Operation; 4] = [
     operation("control-ng/read an offer", read_an_offer),
     operation("control-ng/write a reply", write_a_reply),
     operation("control-core/offer, answer and delete", call),
+    operation("control-core/look at how 16 calls sound", look),
 ];
 
 const SDP: &[u8] =
@@ -25,6 +27,9 @@ a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n";
 
 /// From one call to the next: ports rest for a while before they are used again.
 const STEP: Duration = Duration::from_millis(10);
+
+/// From one look at how a call sounds to the next, and a little more.
+const INTERVAL: Duration = Duration::from_secs(11);
 
 fn read_an_offer() -> Box<dyn FnMut()> {
     let offer = Negotiation::new(b"a84b4c76e66710@192.0.2.1", b"1928301774", SDP)
@@ -69,11 +74,35 @@ fn call() -> Box<dyn FnMut()> {
     })
 }
 
+/// Some calls that a worker tells of in one message, as time and again in the life of a call.
+fn look() -> Box<dyn FnMut()> {
+    let mut world = World::new();
+    for number in 0..16 {
+        world.number = number;
+        let call_id = format!("{number}@192.0.2.1").into_bytes();
+        let negotiation = || Negotiation::new(&call_id, b"caller", SDP).replace_origin();
+        world.ask(0, &Ng::Offer(negotiation()));
+        world.ask(1, &Ng::Answer(negotiation().to_tag(b"callee")));
+    }
+    Box::new(move || {
+        world.now.instant += INTERVAL;
+        world.now.unix_ms += 11_000;
+        world.packets += 500;
+        world.looks = 0;
+        world.control.handle_timeout(world.now);
+        world.settle();
+        assert_eq!(world.looks, 16);
+    })
+}
+
 struct World {
     control: Control,
     now: Now,
     client: Client,
     number: u64,
+    /// What each stream has brought, and how often somebody asked.
+    packets: u64,
+    looks: usize,
 }
 
 impl World {
@@ -92,6 +121,7 @@ impl World {
                 transcode: Transcode::WhenNeeded,
                 tells_keys: false,
                 tells_reports: false,
+                quality_interval_s: 10,
                 seed: [7; 32],
             }),
             now: Now {
@@ -100,6 +130,8 @@ impl World {
             },
             client: Client::new(Carrier::Datagram, address(20_000), address(2_223)),
             number: 0,
+            packets: 0,
+            looks: 0,
         };
         world.control.handle_relay_hello(
             world.now,
@@ -134,7 +166,9 @@ impl World {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Relay(request) => {
-                    let reply = agree(&request);
+                    let asks = |it: &&Command| matches!(it, Command::QueryCall { .. });
+                    self.looks += request.commands.iter().filter(asks).count();
+                    let reply = agree(&request, self.packets);
                     self.control.handle_relay_reply(self.now, reply);
                 }
                 Output::Send { datagram, .. } => {
@@ -150,9 +184,15 @@ impl World {
     }
 }
 
-fn agree(request: &Request) -> Reply {
+fn agree(request: &Request, packets: u64) -> Reply {
     let answer = |command: &Command| match command {
-        Command::RemoveCall { call } | Command::QueryCall { call } => Answer::Call(CallStats {
+        Command::QueryCall { call } => Answer::Call(CallStats {
+            call: *call,
+            endpoints: [10_000, 10_001, 10_002, 10_003]
+                .map(|number| endpoint(number, packets))
+                .to_vec(),
+        }),
+        Command::RemoveCall { call } => Answer::Call(CallStats {
             call: *call,
             endpoints: Vec::new(),
         }),
@@ -166,5 +206,42 @@ fn agree(request: &Request) -> Reply {
         id: request.id,
         answers: request.commands.iter().map(answer).collect(),
         failure: None,
+    }
+}
+
+/// The even ports are those of media.
+fn endpoint(number: u16, packets: u64) -> EndpointStats {
+    let media = (number.is_multiple_of(2)).then(|| SourceStats {
+        ssrc: number.into(),
+        payload_type: 8,
+        packets,
+        bytes: packets * 172,
+        lost: packets / 100,
+        reordered: 0,
+        duplicates: 0,
+        jitter_us: Some(1_500),
+        last_sequence: 0,
+        last_timestamp: 0,
+    });
+    EndpointStats {
+        port: Port {
+            interface: InterfaceId(0),
+            number,
+        },
+        remote: None,
+        learnt: true,
+        ssrc: media.map(|it| it.ssrc),
+        payload_type: media.map(|it| it.payload_type),
+        idle_ms: Some(10),
+        rtp_packets_in: media.map_or(0, |it| it.packets),
+        rtp_bytes_in: 0,
+        rtcp_packets_in: 0,
+        rtcp_bytes_in: 0,
+        packets_out: packets,
+        bytes_out: 0,
+        dropped: 0,
+        sources: media.into_iter().collect(),
+        round_trip_us: None,
+        transcoding: None,
     }
 }

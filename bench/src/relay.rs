@@ -12,7 +12,7 @@ use relay_wire::{
 
 use crate::{Operation, operation};
 
-pub(crate) const OPERATIONS: [Operation; 4] = [
+pub(crate) const OPERATIONS: [Operation; 5] = [
     operation("relay-core/forward a packet of 10 streams", || forward(10)),
     operation("relay-core/forward a packet of 1,000 streams", || {
         forward(1_000)
@@ -20,6 +20,7 @@ pub(crate) const OPERATIONS: [Operation; 4] = [
     operation("relay-core/forward a packet of 10,000 streams", || {
         forward(10_000)
     }),
+    operation("relay-core/tell what was counted of a call", tell),
     operation(
         "relay-core/forward a packet and seal it, AES_CM_128_HMAC_SHA1_80",
         seal,
@@ -156,6 +157,30 @@ fn forward(streams: usize) -> Box<dyn FnMut()> {
         }
         let verdict = relay.handle_packet(now, ingress, black_box(&mut packet));
         assert!(matches!(black_box(verdict), Verdict::Forward(_)));
+    })
+}
+
+/// What control asks of each call time and again.
+fn tell() -> Box<dyn FnMut()> {
+    let now = Instant::now();
+    let (mut relay, ingresses) = worker(1, now);
+    let mut packet = [0_u8; PACKET_LEN];
+    packet[0] = 0x80;
+    for number in 0..PACKETS_TO_LEARN {
+        for ingress in &ingresses {
+            write(&mut packet, *ingress, number);
+            let _ = relay.handle_packet(now, *ingress, &mut packet);
+        }
+    }
+    Box::new(move || {
+        let query = Command::QueryCall { call: CallKey(0) };
+        let outcome = relay.handle_command(now, query, 1_024);
+        let Ok(Outcome::Done(answer)) = outcome else {
+            unreachable!("{outcome:?}");
+        };
+        let mut bytes = Vec::new();
+        relay_wire::encode(&answer, &mut bytes);
+        black_box(bytes);
     })
 }
 

@@ -35,6 +35,8 @@ pub struct Config {
     pub delete_delay_s: u32,
     /// Seconds that an offer waits for an answer.
     pub offer_timeout_s: u32,
+    /// `control.quality_interval_s`
+    pub quality_interval_s: u32,
     /// What may be reached before new calls are turned away.
     pub limits: Limits,
     /// Where limits are kept that are set at run time.
@@ -83,6 +85,7 @@ impl Config {
             final_timeout_s: file.final_timeout_s,
             delete_delay_s: file.delete_delay_s,
             offer_timeout_s: file.offer_timeout_s,
+            quality_interval_s: file.quality_interval_s,
             limits: limits(file),
             limits_path: loaded.limits_path(),
             call_records: file.call_records,
@@ -199,6 +202,7 @@ impl Config {
             ("control.final_timeout_s", self.final_timeout_s),
             ("control.delete_delay_s", self.delete_delay_s),
             ("control.offer_timeout_s", self.offer_timeout_s),
+            ("control.quality_interval_s", self.quality_interval_s),
         ];
         for (key, seconds) in times {
             if seconds > SECONDS_MAX {

@@ -431,6 +431,7 @@ fn core_config(config: &Config) -> Result<control_core::Config, StartError> {
         transcode: config.transcode,
         tells_keys: config.dtmf_log.is_some() || config.dtmf_log_ng_tcp,
         tells_reports: config.hep.is_some(),
+        quality_interval_s: config.quality_interval_s,
         seed,
     })
 }

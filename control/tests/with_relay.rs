@@ -5,6 +5,8 @@
 
 #[path = "with_relay/daemons.rs"]
 mod daemons;
+#[path = "with_relay/quality.rs"]
+mod quality;
 #[path = "with_relay/told.rs"]
 mod told;
 #[path = "with_relay/translated.rs"]
@@ -45,7 +47,7 @@ impl Phone {
         packet.extend((u32::from(self.sequence) * 160).to_be_bytes());
         packet.extend(u32::from(self.port()).to_be_bytes());
         packet.resize(172, 0xd5);
-        self.sequence += 1;
+        self.sequence = self.sequence.wrapping_add(1);
         self.socket.send_to(&packet, ("127.0.0.1", port)).unwrap();
     }
 

@@ -30,6 +30,8 @@ const _: () = assert!(WAITING_MAX > SINKS_MAX * COPIED_BURST as usize);
 pub(crate) struct Label {
     pub(crate) call: CallKey,
     pub(crate) port: Port,
+    /// Where the packet arrived.
+    pub(crate) from: Port,
 }
 
 /// What waits for one worker.
@@ -73,11 +75,16 @@ impl Copier {
     /// Sends a copy to who is to let it out.
     pub(crate) fn send(&mut self, copy: Copy, packet: &[u8]) {
         let Copy {
-            worker, call, port, ..
+            worker,
+            call,
+            port,
+            from,
+            ..
         } = copy;
         let worker = usize::from(worker.0);
         let inlet = self.inlets.get(worker);
-        if inlet.is_some_and(|it| it.courier.send(Label { call, port }, packet)) {
+        let label = Label { call, port, from };
+        if inlet.is_some_and(|it| it.courier.send(label, packet)) {
             self.to_wake[worker] = true;
         } else {
             self.unsent += 1;

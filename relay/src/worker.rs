@@ -380,7 +380,9 @@ impl Worker {
                 return;
             };
             let (label, bytes) = (parcel.label, parcel.bytes());
-            let verdict = self.relay.handle_copy(label.call, label.port, bytes);
+            let verdict = self
+                .relay
+                .handle_copy(label.call, (label.from, label.port), bytes);
             self.desk
                 .send(&mut self.relay, &mut self.io, verdict, bytes);
             self.copier.give_back(parcel);

@@ -30,6 +30,7 @@ use self::link::Link;
 use self::metrics::Tally;
 use self::playing::Loading;
 use self::proxies::Proxies;
+use self::sampling::Sampling;
 use self::survey::Survey;
 use self::watch::Watch;
 use self::ways::Ways;
@@ -49,6 +50,7 @@ mod metrics;
 mod playing;
 mod proxies;
 mod requests;
+mod sampling;
 mod survey;
 mod tracing;
 mod traffic;
@@ -108,6 +110,8 @@ pub struct Config {
     pub tells_keys: bool,
     /// Each report of a party by RTCP is told as [`Output::Report`].
     pub tells_reports: bool,
+    /// Seconds from one look at how a call sounds to the next; 0 is never.
+    pub quality_interval_s: u32,
     /// From the system's source of randomness: makes ports hard to guess.
     pub seed: [u8; 32],
 }
@@ -208,6 +212,7 @@ pub struct Control {
     ways: Ways,
     traces: Traces,
     watch: Watch,
+    sampling: Sampling,
     wants_records: bool,
 }
 
@@ -286,6 +291,7 @@ impl Control {
             ways: Ways::default(),
             traces: Traces::default(),
             watch: Watch::default(),
+            sampling: Sampling::default(),
             wants_records: false,
         }
     }
@@ -361,6 +367,7 @@ impl Control {
             self.handle_call_timeout(now, key);
         }
         self.watch_more(now);
+        self.sample_more(now);
     }
 
     /// When [`Self::handle_timeout`] is next due.
@@ -368,7 +375,8 @@ impl Control {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((due, _))| *due);
         let waiting = self.waiting.front().map(|held| held.deadline);
-        [timer, waiting, self.events.due(), self.watch.due()]
+        let (watch, sampling) = (self.watch.due(), self.sampling.due());
+        [timer, waiting, self.events.due(), watch, sampling]
             .into_iter()
             .flatten()
             .min()

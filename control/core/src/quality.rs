@@ -8,9 +8,13 @@
 //! MOS = 1 + 0.035 R + R (R - 60) (100 - R) 7e-6       G.107 Annex B
 //! ```
 //!
-//! Worked out when somebody asks, never for a packet.
+//! Worked out when somebody asks or looks, never for a packet.
 
 use relay_wire::SourceStats;
+
+mod history;
+
+pub(crate) use self::history::{History, Look, Sample};
 
 /// What a codec costs, and how it stands loss (ITU-T G.113, Appendix I).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,19 +50,46 @@ const BUFFER_JITTERS: f64 = 2.0;
 /// Milliseconds that packets and codecs take at both ends.
 const ENDS_MS: f64 = 40.0;
 
+/// What a score is made of.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    payload_type: u8,
+    /// Packets that were to arrive, and those of them that did not.
+    expected: u64,
+    lost: u64,
+    jitter_us: Option<u32>,
+    /// The way between the sender and whoever hears it and back, as far as it is known.
+    round_trip_us: Option<u32>,
+}
+
 /// The mean opinion score of a source, 1.0 to 4.5, in tenths. `round_trip_us` is the way between
 /// its sender and whoever hears it and back, as far as it is known. `None`: nothing was heard.
 pub(crate) fn mos_tenths(source: &SourceStats, round_trip_us: Option<u32>) -> Option<u64> {
-    let expected = source.packets - source.duplicates.min(source.packets) + source.lost;
-    if expected == 0 {
-        return None;
-    }
-    let loss_percent = 100.0 * lossy(source.lost) / lossy(expected);
-    let one_way_ms = f64::from(round_trip_us.unwrap_or(0)) / 2_000.0;
-    let jitter_ms = f64::from(source.jitter_us.unwrap_or(0)) / 1_000.0;
+    let expected = expected(source);
+    (expected > 0).then(|| {
+        let score = score(Arrival {
+            payload_type: source.payload_type,
+            expected,
+            lost: source.lost,
+            jitter_us: source.jitter_us,
+            round_trip_us,
+        });
+        rounded(score, 10.0)
+    })
+}
+
+/// Packets that were to arrive.
+fn expected(source: &SourceStats) -> u64 {
+    source.packets - source.duplicates.min(source.packets) + source.lost
+}
+
+/// The mean opinion score. Something was to arrive.
+fn score(arrival: Arrival) -> f64 {
+    let loss_percent = 100.0 * lossy(arrival.lost) / lossy(arrival.expected);
+    let one_way_ms = f64::from(arrival.round_trip_us.unwrap_or(0)) / 2_000.0;
+    let jitter_ms = f64::from(arrival.jitter_us.unwrap_or(0)) / 1_000.0;
     let delay_ms = one_way_ms + BUFFER_JITTERS * jitter_ms + ENDS_MS;
-    let r = rating(codec(source.payload_type), loss_percent, delay_ms);
-    Some(tenths(mos(r)))
+    mos(rating(codec(arrival.payload_type), loss_percent, delay_ms))
 }
 
 /// Static payload types (RFC 3551 §6).
@@ -100,8 +131,8 @@ fn lossy(count: u64) -> f64 {
     clippy::cast_sign_loss,
     reason = "it is from 1.0 to 4.5"
 )]
-fn tenths(mos: f64) -> u64 {
-    (mos * 10.0).round() as u64
+fn rounded(mos: f64, parts: f64) -> u64 {
+    (mos * parts).round() as u64
 }
 
 #[cfg(test)]
@@ -127,7 +158,7 @@ mod tests {
     fn agrees_with_the_recommendation() {
         // G.107 Annex B: R 93.2 is 4.41, 80 is 4.02, 70 is 3.60, 60 is 3.10, 50 is 2.58.
         for (r, expected) in [(93.2, 44), (80.0, 40), (70.0, 36), (60.0, 31), (50.0, 26)] {
-            assert_eq!(tenths(mos(r)), expected, "{r}");
+            assert_eq!(rounded(mos(r), 10.0), expected, "{r}");
         }
         for r in [0.0, 100.0] {
             assert!((1.0..=4.5).contains(&mos(r)));

@@ -14,7 +14,7 @@ use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Format};
 use crate::control::Now;
 use crate::echo::Reflection;
-use crate::quality::mos_tenths;
+use crate::quality::{History, Sample};
 use crate::sdp::Transport;
 
 /// What a reply is made of.
@@ -26,12 +26,28 @@ pub(crate) struct Report<'a> {
     pub(crate) calls: &'a Calls<'a>,
     /// `None`: the relay could not be asked.
     pub(crate) stats: Option<&'a CallStats>,
+    /// How its streams sounded.
+    pub(crate) quality: &'a History,
     pub(crate) interfaces: &'a [Interface],
+}
+
+/// How much is told of each source.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Detail {
+    /// All, where it arrives as well as in the list of all sources.
+    Full,
+    /// Without the progression, and only in the list.
+    Brief,
 }
 
 impl<'a> Report<'a> {
     /// The reply, about the parties that `is_wanted` names.
-    pub(crate) fn reply(&self, cookie: &[u8], is_wanted: impl Fn(&Leg) -> bool) -> Vec<u8> {
+    pub(crate) fn reply(
+        &self,
+        cookie: &[u8],
+        detail: Detail,
+        is_wanted: impl Fn(&Leg) -> bool,
+    ) -> Vec<u8> {
         write_ok(cookie, |out| {
             out.put("created", self.state.created_unix_ms / 1_000);
             out.put("created_us", self.state.created_unix_ms % 1_000 * 1_000);
@@ -41,18 +57,18 @@ impl<'a> Report<'a> {
             );
             out.put("last signal", self.state.last_signal_unix_ms / 1_000);
             out.put("last redis update", 0_u64);
-            out.dictionary("SSRC", |out| self.sources(out));
+            out.dictionary("SSRC", |out| self.sources(detail, out));
             out.dictionary("tags", |out| {
                 let legs = self.state.legs.iter().filter(|leg| is_wanted(leg));
                 for (number, leg) in legs.enumerate() {
-                    out.dictionary(tag_key(leg, number + 1), |out| self.leg(leg, out));
+                    out.dictionary(tag_key(leg, number + 1), |out| self.leg(leg, detail, out));
                 }
             });
             out.dictionary("totals", |out| self.totals().write(out));
         })
     }
 
-    fn leg(&self, leg: &Leg, out: &mut DictionaryWriter<'_>) {
+    fn leg(&self, leg: &Leg, detail: Detail, out: &mut DictionaryWriter<'_>) {
         out.put("tag", first_tag(leg));
         if let Some(branch) = &leg.via_branch {
             out.put("via-branch", &branch[..]);
@@ -74,14 +90,20 @@ impl<'a> Report<'a> {
         out.list("subscribers", |out| associations::write(&hearing, out));
         out.list("medias", |out| {
             for (index, stream) in leg.streams.iter().enumerate() {
-                out.dictionary(|out| self.media(leg, (index, stream), out));
+                out.dictionary(|out| self.media(leg, (index, stream), detail, out));
             }
         });
         // Feature codes, of which there are none.
         out.list("VSC", |_| {});
     }
 
-    fn media(&self, leg: &Leg, (index, stream): (usize, &Stream), out: &mut DictionaryWriter<'_>) {
+    fn media(
+        &self,
+        leg: &Leg,
+        (index, stream): (usize, &Stream),
+        detail: Detail,
+        out: &mut DictionaryWriter<'_>,
+    ) {
         out.put("index", u64::try_from(index + 1).unwrap_or_default());
         out.put("type", &stream.kind[..]);
         out.put("protocol", &stream.protocol[..]);
@@ -116,8 +138,13 @@ impl<'a> Report<'a> {
         let ports = [leg.port(index), peer.and_then(|peer| peer.port(index))];
         let [ingress, egress] = ports.map(|port| self.endpoint(port?));
         out.list("ingress SSRCs", |out| {
-            for source in ingress.iter().flat_map(|endpoint| &endpoint.sources) {
-                out.dictionary(|out| source_counts(source, out));
+            if let Some(endpoint) = ingress {
+                for source in &endpoint.sources {
+                    out.dictionary(|out| match detail {
+                        Detail::Full => self.source((endpoint, source), detail, out),
+                        Detail::Brief => source_counts(source, out),
+                    });
+                }
             }
         });
         // What comes from the peer leaves here under its own number.
@@ -221,11 +248,11 @@ impl<'a> Report<'a> {
     }
 
     /// What is known of each source of RTP, by its number in decimal.
-    fn sources(&self, out: &mut DictionaryWriter<'_>) {
+    fn sources(&self, detail: Detail, out: &mut DictionaryWriter<'_>) {
         for endpoint in self.stats.iter().flat_map(|stats| &stats.endpoints) {
             for source in &endpoint.sources {
                 out.dictionary(source.ssrc.to_string(), |out| {
-                    self.source(endpoint, source, out);
+                    self.source((endpoint, source), detail, out);
                 });
             }
         }
@@ -233,85 +260,41 @@ impl<'a> Report<'a> {
 
     fn source(
         &self,
-        endpoint: &EndpointStats,
-        source: &SourceStats,
+        (endpoint, source): (&EndpointStats, &SourceStats),
+        detail: Detail,
         out: &mut DictionaryWriter<'_>,
     ) {
         source_counts(source, out);
         out.put("cumulative loss", source.lost);
         out.put("duplicates", source.duplicates);
         out.put("reordered", source.reordered);
-        let round_trip_us = self.round_trip_us(endpoint.port);
-        let is_rated = mos_tenths(source, round_trip_us).is_some();
-        out.dictionary("average MOS", |out| {
-            self.quality(endpoint, source, out);
-            out.put("samples", 1_u64);
-        });
-        if !is_rated {
+        let Some(stream) = self.quality.stream(endpoint.port, source.ssrc) else {
             return;
-        }
-        // There is one sample, the call so far: clients look for the worst and the best by name.
-        let sample = |out: &mut DictionaryWriter<'_>| {
-            self.quality(endpoint, source, out);
-            out.put("reported at", self.last_packet(Some(endpoint)));
         };
-        out.dictionary("lowest MOS", sample);
-        out.dictionary("highest MOS", sample);
-        out.dictionary("MOS progression", |out| {
-            out.put("interval", 0_u64);
-            out.list("entries", |out| out.dictionary(sample));
+        out.dictionary("average MOS", |out| {
+            sample(stream.average(), out);
+            out.put("samples", u64::from(stream.samples()));
         });
+        // Clients look for the worst and the best by name.
+        out.dictionary("lowest MOS", |out| self.dated(stream.lowest(), out));
+        out.dictionary("highest MOS", |out| self.dated(stream.highest(), out));
+        if detail == Detail::Full {
+            out.dictionary("MOS progression", |out| {
+                out.put("interval", stream.interval_s());
+                out.list("entries", |out| {
+                    for entry in stream.entries() {
+                        out.dictionary(|out| self.dated(*entry, out));
+                    }
+                });
+            });
+        }
     }
 
-    fn quality(
-        &self,
-        endpoint: &EndpointStats,
-        source: &SourceStats,
-        out: &mut DictionaryWriter<'_>,
-    ) {
-        let round_trip_us = self.round_trip_us(endpoint.port);
-        if let Some(mos) = mos_tenths(source, round_trip_us) {
-            out.put("MOS", mos);
-        }
-        if let Some(us) = round_trip_us {
-            out.put("round-trip time", us);
-        }
-        if let Some(us) = endpoint.round_trip_us {
-            out.put("round-trip time leg", us);
-        }
-        if let Some(us) = source.jitter_us {
-            out.put("jitter", us / 1_000);
-        }
-        let expected = source.packets.saturating_add(source.lost).max(1);
-        let lost_percent = source.lost.saturating_mul(100) / expected;
-        out.put("packet loss", lost_percent);
-    }
-
-    /// From the party at a port through the relay to the other one and back, if both ways are
-    /// known. RTCP may have a port of its own, the next.
-    fn round_trip_us(&self, port: Port) -> Option<u32> {
-        let leg_of = |port: Port| {
-            let mut legs = self.state.legs.iter();
-            legs.find_map(|leg| {
-                let streams = 0..leg.streams.len();
-                let index = streams.into_iter().find(|it| leg.port(*it) == Some(port))?;
-                Some((leg, index))
-            })
-        };
-        let (leg, index) = leg_of(port)?;
-        let peer = leg.peer.and_then(|peer| self.state.leg(peer))?;
-        let near = self.round_trip_of_port(port)?;
-        let far = self.round_trip_of_port(peer.port(index)?)?;
-        Some(near.saturating_add(far))
-    }
-
-    fn round_trip_of_port(&self, port: Port) -> Option<u32> {
-        let above = Port {
-            number: port.number.checked_add(1)?,
-            ..port
-        };
-        let round_trip = |port| self.endpoint(port)?.round_trip_us;
-        round_trip(port).or_else(|| round_trip(above))
+    /// A sample, and when it ended. Clients take from that when the call was created.
+    fn dated(&self, it: Sample, out: &mut DictionaryWriter<'_>) {
+        sample(it, out);
+        let created_s = self.state.created_unix_ms / 1_000;
+        out.put("reported at", created_s + u64::from(it.at_s));
     }
 }
 
@@ -365,6 +348,20 @@ fn source_counts(source: &SourceStats, out: &mut DictionaryWriter<'_>) {
     out.put("packets", source.packets);
     out.put("last RTP timestamp", source.last_timestamp);
     out.put("last RTP seq", source.last_sequence);
+}
+
+fn sample(it: Sample, out: &mut DictionaryWriter<'_>) {
+    out.put("MOS", it.mos_tenths());
+    if let Some(us) = it.round_trip_us() {
+        out.put("round-trip time", us);
+    }
+    if let Some(us) = it.round_trip_leg_us() {
+        out.put("round-trip time leg", us);
+    }
+    if let Some(us) = it.jitter_us() {
+        out.put("jitter", us / 1_000);
+    }
+    out.put("packet loss", it.loss_percent());
 }
 
 fn media_flags(stream: &Stream, out: &mut ListWriter<'_>) {

@@ -10,8 +10,8 @@ use std::time::Instant;
 use control_core::{Carrier, Client, Config, Control, Now, Output, Transcode};
 use control_ng::{Command as Ng, Delete, Negotiation};
 use relay_wire::{
-    Answer, CallStats, Command, Hello, Interface, Learning, PROTOCOL_VERSION, PortPartition, Reply,
-    Request,
+    Answer, CallStats, Command, EndpointStats, Hello, Interface, InterfaceId, Learning,
+    PROTOCOL_VERSION, Port, PortPartition, Reply, Request, SourceStats,
 };
 use tandem_allocations::{Counting, bytes_of_thread};
 
@@ -26,6 +26,9 @@ const CALL_BYTES_MAX: i64 = 2_600;
 
 /// The same without the replies.
 const CALL_BYTES_LATER_MAX: i64 = 1_800;
+
+/// What is remembered of how two streams sounded, however long the call is.
+const QUALITY_BYTES_MAX: i64 = 800;
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 8000 RTP/AVP 0\r\na=ptime:20\r\na=sendrecv\r\n";
@@ -42,6 +45,7 @@ const CONFIG: Config = Config {
     transcode: Transcode::WhenNeeded,
     tells_keys: false,
     tells_reports: false,
+    quality_interval_s: 10,
     seed: [7; 32],
 };
 
@@ -50,6 +54,8 @@ struct World {
     control: Control,
     now: Now,
     cookies: u32,
+    /// What each stream has brought.
+    packets: u64,
 }
 
 impl World {
@@ -61,6 +67,7 @@ impl World {
                 unix_ms: 1_700_000_000_000,
             },
             cookies: 0,
+            packets: 0,
         };
         let hello = Hello {
             version: PROTOCOL_VERSION,
@@ -94,7 +101,7 @@ impl World {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Relay(request) => {
-                    let reply = agree(&request);
+                    let reply = agree(&request, self.packets);
                     self.control.handle_relay_reply(self.now, reply);
                 }
                 Output::Send { datagram, .. } => {
@@ -129,6 +136,23 @@ impl World {
         }
     }
 
+    /// Lets time pass in which everybody speaks and all calls are looked at.
+    fn listen(&mut self) {
+        self.packets += 500;
+        let end = self.now.instant + std::time::Duration::from_secs(10);
+        while let Some(due) = self.control.poll_timeout().filter(|due| *due <= end) {
+            let due = due.max(self.now.instant);
+            let passed = due.saturating_duration_since(self.now.instant);
+            self.now.unix_ms += u64::try_from(passed.as_millis()).unwrap();
+            self.now.instant = due;
+            self.control.handle_timeout(self.now);
+            self.settle();
+        }
+        let passed = end.saturating_duration_since(self.now.instant);
+        self.now.unix_ms += u64::try_from(passed.as_millis()).unwrap();
+        self.now.instant = end;
+    }
+
     /// Lets time pass in which nobody asks anything but whether we are there.
     fn rest(&mut self) {
         for _ in 0..3 {
@@ -150,12 +174,15 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn agree(request: &Request) -> Reply {
+fn agree(request: &Request, packets: u64) -> Reply {
+    let stats = |call| CallStats {
+        call,
+        endpoints: [10_000, 10_002]
+            .map(|number| endpoint(number, packets))
+            .to_vec(),
+    };
     let answer = |command: &Command| match command {
-        Command::RemoveCall { call } | Command::QueryCall { call } => Answer::Call(CallStats {
-            call: *call,
-            endpoints: Vec::new(),
-        }),
+        Command::RemoveCall { call } | Command::QueryCall { call } => Answer::Call(stats(*call)),
         Command::ListCalls { .. } => Answer::Calls {
             calls: Vec::new(),
             more: false,
@@ -166,6 +193,41 @@ fn agree(request: &Request) -> Reply {
         id: request.id,
         answers: request.commands.iter().map(answer).collect(),
         failure: None,
+    }
+}
+
+fn endpoint(number: u16, packets: u64) -> EndpointStats {
+    EndpointStats {
+        port: Port {
+            interface: InterfaceId(0),
+            number,
+        },
+        remote: None,
+        learnt: true,
+        ssrc: None,
+        payload_type: None,
+        idle_ms: None,
+        rtp_packets_in: packets,
+        rtp_bytes_in: 0,
+        rtcp_packets_in: 0,
+        rtcp_bytes_in: 0,
+        packets_out: 0,
+        bytes_out: 0,
+        dropped: 0,
+        sources: vec![SourceStats {
+            ssrc: number.into(),
+            payload_type: 8,
+            packets,
+            bytes: 0,
+            lost: packets / 50,
+            reordered: 0,
+            duplicates: 0,
+            jitter_us: Some(1_500),
+            last_sequence: 0,
+            last_timestamp: 0,
+        }],
+        round_trip_us: Some(20_000),
+        transcoding: None,
     }
 }
 
@@ -187,4 +249,25 @@ fn a_call_takes_no_more_memory_than_it_may() {
     println!("bytes of a call: {at_once} at once, {later} when its replies are forgotten");
     assert!(at_once <= CALL_BYTES_MAX, "{at_once} bytes at once");
     assert!(later <= CALL_BYTES_LATER_MAX, "{later} bytes later");
+}
+
+#[test]
+fn what_is_remembered_of_how_a_call_sounded_is_bounded() {
+    let mut world = World::new();
+    world.call(0..10);
+    world.end(0..10);
+    let before = bytes_of_thread();
+    world.call(0..CALLS);
+    world.rest();
+    let unheard = each_since(before);
+    let mut grown = [0; 2];
+    for grown in &mut grown {
+        for _ in 0..40 {
+            world.listen();
+        }
+        *grown = each_since(before) - unheard;
+    }
+    println!("bytes of a call for how it sounded: {grown:?}");
+    assert!(grown[0] > 300, "{grown:?}: it was looked at");
+    assert!(grown[1] <= QUALITY_BYTES_MAX, "{grown:?}");
 }

@@ -24,6 +24,7 @@ fn control() -> Control {
         transcode: control_core::Transcode::WhenNeeded,
         tells_keys: false,
         tells_reports: false,
+        quality_interval_s: 0,
         seed: [7; 32],
     })
 }

@@ -114,6 +114,7 @@ fn run(mut streams: Streams, is_over: &AtomicBool) {
         transcode: control_core::Transcode::WhenNeeded,
         tells_keys: false,
         tells_reports: false,
+        quality_interval_s: 0,
         seed: [7; 32],
     });
     let pause = Timespec::try_from(Duration::from_millis(20)).unwrap();

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use relay_rtp::Kind;
 use relay_srtp::{ProtectError, Receiver, Sender, UnprotectError};
-use relay_wire::{Answer, CallKey, Crypto, ENDPOINTS_PER_CALL_MAX, EndpointCrypto, Refusal};
+use relay_wire::{Answer, CallKey, Crypto, ENDPOINTS_PER_CALL_MAX, EndpointCrypto, Port, Refusal};
 
 use crate::endpoint::Endpoint;
 use crate::{DropReason, Egress, Ingress, Relay, SocketId, Verdict};
@@ -31,8 +31,8 @@ pub struct Sealing {
     pub(crate) kind: Kind,
     /// Bytes of it, at the beginning of its buffer.
     pub(crate) len: u16,
-    /// It is a copy of one.
-    pub(crate) is_copy: bool,
+    /// It is a copy of one that arrived there.
+    pub(crate) copied_from: Option<Port>,
     /// The source and roll-over counter that it came with.
     pub(crate) came_with: Option<(u32, u32)>,
 }
@@ -50,11 +50,17 @@ impl Sealing {
         self.len == 0
     }
 
-    pub(crate) fn of_copy(self) -> Self {
+    pub(crate) fn of_copy(self, from: Port) -> Self {
         Self {
-            is_copy: true,
+            copied_from: Some(from),
             ..self
         }
+    }
+
+    /// Places that packets come from: other ports, and with 0 what comes no way but one.
+    fn origin(&self) -> u32 {
+        let origin = |it: Port| 1 << 31 | u32::from(it.interface.0) << 16 | u32::from(it.number);
+        self.copied_from.map_or(0, origin)
     }
 }
 
@@ -176,12 +182,19 @@ impl Keys {
         send.map(|it| &mut it.state)
     }
 
-    /// Opens a packet where it lies. Says how many bytes are left.
-    fn open(&mut self, kind: Kind, packet: &mut [u8]) -> Result<usize, DropReason> {
+    /// Opens a packet where it lies; `is_strange`: it is not where the peer is. Says how many bytes
+    /// are left.
+    fn open(
+        &mut self,
+        kind: Kind,
+        packet: &mut [u8],
+        is_strange: bool,
+    ) -> Result<usize, DropReason> {
         let Some(receiver) = self.receiver() else {
             return Ok(packet.len());
         };
         let opened = match kind {
+            Kind::Rtp if is_strange => receiver.unprotect_strange_rtp(packet),
             Kind::Rtp => receiver.unprotect_rtp(packet),
             Kind::Rtcp => receiver.unprotect_rtcp(packet),
             Kind::Other => Err(UnprotectError::Malformed),
@@ -195,6 +208,7 @@ impl Keys {
     /// Seals the packet at the beginning of a buffer. Says how many bytes it has then.
     fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Result<usize, DropReason> {
         let sender = self.sender().ok_or(DropReason::Unsealed)?;
+        sender.come_from(sealing.origin());
         if let Some((ssrc, roll_over)) = sealing.came_with {
             sender.expect(ssrc, roll_over);
         }
@@ -205,10 +219,10 @@ impl Keys {
         };
         sealed.map_err(|error| match error {
             ProtectError::Repeated => DropReason::Replayed,
-            ProtectError::Malformed
-            | ProtectError::NoRoom
-            | ProtectError::TooManySources
-            | ProtectError::UsedUp => DropReason::Unsealed,
+            ProtectError::TooManySources => DropReason::TooManySources,
+            ProtectError::Malformed | ProtectError::NoRoom | ProtectError::UsedUp => {
+                DropReason::Unsealed
+            }
         })
     }
 }
@@ -353,9 +367,10 @@ impl Relay {
         let endpoint = self.flows.open(ingress.socket);
         let endpoint = endpoint.ok_or(DropReason::Unauthentic)?;
         let call = endpoint.call;
+        let is_strange = endpoint.is_strange(ingress.source);
         let keys = endpoint.rare_if(false).and_then(|it| it.crypto.as_mut());
         let keys = keys.ok_or(DropReason::Unauthentic)?;
-        let len = keys.open(kind, packet)?;
+        let len = keys.open(kind, packet, is_strange)?;
         let came_with = keys.came_with(kind, packet);
         self.newest_opened = came_with.map(|came_with| Opened { call, came_with });
         self.opened += 1;
@@ -380,7 +395,7 @@ impl Relay {
             socket,
             kind,
             len: u16::try_from(len).map_err(|_| DropReason::Unsealed)?,
-            is_copy: false,
+            copied_from: None,
             came_with: self.came_with(socket),
         })
     }
@@ -409,16 +424,19 @@ impl Relay {
     /// it is room, [`GROWTH_MAX`](crate::GROWTH_MAX) at most are needed. Says where it leaves, and how long it is now. It
     /// is counted already.
     pub fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Verdict {
+        let is_copy = sealing.copied_from.is_some();
         match self.seal_in_place(sealing, buffer) {
             Ok((egress, len)) => {
-                self.packets_out += u64::from(!sealing.is_copy);
-                self.copied.sent += u64::from(sealing.is_copy);
+                self.packets_out += u64::from(!is_copy);
+                self.copied.sent += u64::from(is_copy);
                 self.bytes_out += u64::from(len);
                 Verdict::ForwardPart { egress, len }
             }
             Err(reason) => {
-                self.drops[reason.index()] += u64::from(!sealing.is_copy);
-                self.copied.lost += u64::from(sealing.is_copy);
+                self.drops[reason.index()] += u64::from(!is_copy);
+                self.copied.lost += u64::from(is_copy);
+                let is_crowded = reason == DropReason::TooManySources;
+                self.copied.crowded += u64::from(is_copy && is_crowded);
                 Verdict::Drop(reason)
             }
         }
@@ -446,6 +464,14 @@ impl Relay {
 }
 
 impl Endpoint {
+    /// Somebody else than this source is known to be the peer, and the peer alone is heard.
+    fn is_strange(&self, source: SocketAddr) -> bool {
+        let is_other = self.latch.learnt().is_some_and(|it| it != source);
+        let ice = self.rare().ice.as_ref();
+        let is_checked = ice.is_some_and(|it| it.knows(source));
+        is_other && !is_checked && !self.latch.rules().forwards_others
+    }
+
     /// Seals a packet that leaves here, and counts it.
     fn seal(
         &mut self,

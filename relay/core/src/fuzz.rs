@@ -125,7 +125,9 @@ impl Driver {
             copies += 1;
             assert_eq!(copy.worker, WorkerId(0), "there is no other");
             let packet = &packet[..copy.len.into()];
-            let verdict = self.relay.handle_copy(copy.call, copy.port, packet);
+            let verdict = self
+                .relay
+                .handle_copy(copy.call, (copy.from, copy.port), packet);
             self.leave(verdict, packet);
         }
         assert!(copies <= SINKS_MAX as u64);

@@ -109,13 +109,15 @@ impl Agents {
     }
 
     /// What was seen, by the names of its metrics.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 7] {
         let agents = self.all.values().map(|it| it.agent.counters());
         let sum = agents.fold(self.gone, sum);
         [
             ("ice_agents", self.all.len() as u64),
             ("ice_checks_answered", sum.checks_answered),
             ("ice_checks_sent", sum.checks_sent),
+            ("ice_pairs_evicted", sum.pairs_evicted),
+            ("ice_pairs_refused", sum.pairs_refused),
             ("ice_refused", sum.refused),
             ("ice_selections", self.selections),
         ]
@@ -495,5 +497,7 @@ fn sum(one: Counters, other: Counters) -> Counters {
         checks_sent: one.checks_sent + other.checks_sent,
         checks_answered: one.checks_answered + other.checks_answered,
         refused: one.refused + other.refused,
+        pairs_evicted: one.pairs_evicted + other.pairs_evicted,
+        pairs_refused: one.pairs_refused + other.pairs_refused,
     }
 }

@@ -29,6 +29,8 @@ pub struct Copy {
     pub call: CallKey,
     /// Where it is to leave from.
     pub port: Port,
+    /// Where the packet arrived, or that was which it was made of.
+    pub from: Port,
     /// Bytes of it, at the beginning of the packet.
     pub len: u16,
 }
@@ -86,15 +88,18 @@ pub(crate) struct Copied {
     pub(crate) sent: u64,
     /// Copies that found no way out.
     pub(crate) lost: u64,
+    /// Of these, copies of too many sources for keys.
+    pub(crate) crowded: u64,
 }
 
 impl Copied {
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
         [
             ("packets_copied", self.packets),
             ("packets_copied_only", self.only),
             ("copies_sent", self.sent),
             ("copies_lost", self.lost),
+            ("copies_of_too_many_sources", self.crowded),
         ]
     }
 }
@@ -144,8 +149,13 @@ impl Relay {
 
     #[cold]
     fn next_copy(&mut self, mut copying: Copying) -> Option<Copy> {
-        let sinks = self.flows.endpoint(copying.socket).map(|it| it.sinks());
-        for sink in sinks.unwrap_or_default().iter().skip(copying.next) {
+        let endpoint = self.flows.endpoint(copying.socket);
+        let sinks = endpoint.map(|it| (it.port, it.sinks()));
+        let Some((from, sinks)) = sinks else {
+            self.copying = None;
+            return None;
+        };
+        for sink in sinks.iter().skip(copying.next) {
             copying.next += 1;
             let port = match copying.kind {
                 Kind::Rtcp => sink.rtcp,
@@ -160,6 +170,7 @@ impl Relay {
                     worker,
                     call,
                     port,
+                    from,
                     len,
                 });
             }
@@ -168,11 +179,16 @@ impl Relay {
         None
     }
 
-    /// Takes a copy that some worker has made for a port of this one; says where it leaves. It is
-    /// counted already.
-    pub fn handle_copy(&mut self, call: CallKey, port: Port, packet: &[u8]) -> Verdict {
+    /// Takes a copy that some worker has made for a port of this one, of what arrived at `from`; says
+    /// where it leaves. It is counted already.
+    pub fn handle_copy(
+        &mut self,
+        call: CallKey,
+        (from, port): (Port, Port),
+        packet: &[u8],
+    ) -> Verdict {
         match self.route_copy(call, port, packet) {
-            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing.of_copy()),
+            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing.of_copy(from)),
             Ok(verdict) => {
                 self.copied.sent += 1;
                 self.bytes_out += packet.len() as u64;

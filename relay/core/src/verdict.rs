@@ -111,6 +111,9 @@ pub enum DropReason {
     Replayed,
     /// It came from another address than the peer's.
     SourceMismatch,
+    /// It would have to be sealed with a key that as many sources have been sealed with as may come
+    /// from one place.
+    TooManySources,
     /// It is not what the peer has sealed: forged, changed, or of other keys.
     Unauthentic,
     /// It came from where ICE has not found the peer.
@@ -120,14 +123,13 @@ pub enum DropReason {
     /// It came from an address that signalling does not name, and that has not shown yet that
     /// it is the peer's.
     Unproven,
-    /// It could not be sealed: it is no media, or too long, or of too many sources, or keys are used
-    /// up.
+    /// It could not be sealed: it is no media, or too long, or keys are used up.
     Unsealed,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters that [`Self::name`] labels.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AddressFamily,
         Self::Answered,
         Self::Filtered,
@@ -137,6 +139,7 @@ impl DropReason {
         Self::NoRemote,
         Self::Replayed,
         Self::SourceMismatch,
+        Self::TooManySources,
         Self::Unauthentic,
         Self::Unchecked,
         Self::UnknownFlow,
@@ -157,6 +160,7 @@ impl DropReason {
             Self::NoRemote => "dropped_no_remote",
             Self::Replayed => "dropped_replayed",
             Self::SourceMismatch => "dropped_source_mismatch",
+            Self::TooManySources => "dropped_too_many_sources",
             Self::Unauthentic => "dropped_unauthentic",
             Self::Unchecked => "dropped_unchecked",
             Self::UnknownFlow => "dropped_unknown_flow",

@@ -159,7 +159,7 @@ fn no_packet_allocates() {
             let verdict = relay.handle_packet(now, Ingress { socket, source }, &mut packet);
             forwarded += u32::from(matches!(verdict, Verdict::Forward(_)));
             while let Some(copy) = relay.poll_copy() {
-                let verdict = relay.handle_copy(copy.call, copy.port, &packet);
+                let verdict = relay.handle_copy(copy.call, (copy.from, copy.port), &packet);
                 copied += u32::from(matches!(verdict, Verdict::Forward(_)));
             }
             relay.handle_timeout(now);

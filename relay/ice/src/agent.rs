@@ -11,6 +11,7 @@
 
 mod answering;
 mod checking;
+mod pairs;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use hmac::Mac;
 
+use self::pairs::Origin;
 use crate::Credentials;
 use crate::allowance::Allowance;
-use crate::pair::{Pair, State};
-use crate::priority::of_pair;
+use crate::pair::Pair;
 use crate::stun::{Class, Control, Message, TransactionId, integrity};
 
 /// Candidates of the peer; what goes beyond is ignored.
@@ -29,6 +30,14 @@ pub const CANDIDATES_MAX: usize = 24;
 
 /// Pairs of one agent.
 pub const PAIRS_MAX: usize = 64;
+
+/// Pairs among these that signalling has not named, and that have not shown to work. A check that was
+/// overheard makes one wherever it is sent from again.
+const STRAYS_MAX: usize = 24;
+
+/// How often the peer may say that we are to change roles. Two agents need one change; who asks for
+/// more would have us change and ask again for ever.
+const CONFLICTS_MAX: u8 = 8;
 
 /// Time between two checks (RFC 8445 §14.2).
 const PACE: Duration = Duration::from_millis(50);
@@ -131,6 +140,10 @@ pub struct Counters {
     pub checks_answered: u64,
     /// Messages of somebody else, or that made no sense.
     pub refused: u64,
+    /// Pairs that made room for others.
+    pub pairs_evicted: u64,
+    /// Pairs that there was no room for.
+    pub pairs_refused: u64,
 }
 
 /// Speaks for one component.
@@ -154,6 +167,10 @@ pub struct Agent {
     /// Requests so far.
     serial: u64,
     strangers: Allowance,
+    /// The last check was of a pair that nobody but a check has named.
+    has_asked_stray: bool,
+    /// How often the peer has said that we are to change roles.
+    conflicts: u8,
     counters: Counters,
 }
 
@@ -176,6 +193,8 @@ impl Agent {
             transmits: VecDeque::new(),
             serial: 0,
             strangers: Allowance::default(),
+            has_asked_stray: false,
+            conflicts: 0,
             counters: Counters::default(),
         }
     }
@@ -214,7 +233,7 @@ impl Agent {
         }
         for candidate in candidates.iter().take(CANDIDATES_MAX) {
             for base in 0..self.settings.bases.len() {
-                self.add_pair(base, *candidate);
+                self.add_pair(now, base, *candidate, Origin::Signalling);
             }
         }
         self.recount();
@@ -298,45 +317,6 @@ impl Agent {
                 bytes,
             });
         }
-    }
-
-    fn add_pair(&mut self, base: usize, candidate: Candidate) {
-        let Candidate { address, priority } = candidate;
-        let own = self.settings.bases[base].address;
-        let is_usable = address.port() != 0
-            && !address.ip().is_unspecified()
-            && !address.ip().is_multicast()
-            && own.is_ipv4() == address.is_ipv4();
-        if !is_usable {
-            return;
-        }
-        if let Some(pair) = self.pairs.iter_mut().find(|it| it.is(base, address)) {
-            pair.remote_priority = priority;
-        } else if self.pairs.len() < PAIRS_MAX {
-            self.pairs.push(Pair {
-                base,
-                remote: address,
-                remote_priority: priority,
-                priority: 0,
-                state: State::Waiting,
-                is_triggered: false,
-                is_valid: false,
-                heard_at: None,
-                is_wanted: false,
-            });
-        }
-    }
-
-    /// Puts pairs in their order anew.
-    fn recount(&mut self) {
-        for pair in &mut self.pairs {
-            let local = self.settings.bases[pair.base].priority;
-            pair.priority = match self.role {
-                Role::Controlled => of_pair(pair.remote_priority, local),
-                Role::Controlling => of_pair(local, pair.remote_priority),
-            };
-        }
-        self.pairs.sort_by_key(|it| std::cmp::Reverse(it.priority));
     }
 
     fn control(&self) -> Control {

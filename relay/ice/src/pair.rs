@@ -14,6 +14,9 @@ const TRIES_MAX: u8 = 7;
 /// How long an answer is waited for at last.
 const LAST_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Who has not answered for so long most likely does not: two tries are over then.
+const IN_VAIN: Duration = Duration::from_millis(1_500);
+
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) base: usize,
@@ -21,6 +24,8 @@ pub(crate) struct Pair {
     pub(crate) remote_priority: u32,
     pub(crate) priority: u64,
     pub(crate) state: State,
+    /// Signalling has named the candidate.
+    pub(crate) is_signalled: bool,
     /// It is to be checked before others.
     pub(crate) is_triggered: bool,
     /// The peer answered a check.
@@ -46,6 +51,7 @@ pub(crate) struct Check {
     pub(crate) control: Control,
     pub(crate) is_nomination: bool,
     tries: u8,
+    begun_at: Instant,
     sent_at: Instant,
     /// When it is sent again, or given up.
     pub(crate) next_at: Instant,
@@ -63,6 +69,7 @@ impl Check {
             control,
             is_nomination,
             tries: 1,
+            begun_at: now,
             sent_at: now,
             next_at: now + PATIENCE,
         }
@@ -82,9 +89,16 @@ impl Check {
         true
     }
 
-    /// The peer is there: there is no need to wait long.
+    /// The peer is there: there is no need to wait long before it is asked again. For the last answer
+    /// there is, lest somebody who sends checks in a row has them all given up.
     pub(crate) fn hurry(&mut self, now: Instant, pace: Duration) {
-        self.next_at = self.next_at.min((self.sent_at + pace).max(now));
+        if self.tries < TRIES_MAX {
+            self.next_at = self.next_at.min((self.sent_at + pace).max(now));
+        }
+    }
+
+    pub(crate) fn is_in_vain(&self, now: Instant) -> bool {
+        now >= self.begun_at + IN_VAIN
     }
 }
 
@@ -98,6 +112,11 @@ impl Pair {
             State::InProgress(check) => Some(check),
             _ => None,
         }
+    }
+
+    /// A check came from there, and nothing else is known of it.
+    pub(crate) fn is_stray(&self) -> bool {
+        !self.is_signalled && !self.is_valid
     }
 
     /// Whether it may become valid yet.
@@ -138,5 +157,21 @@ mod tests {
         let later = start + 10 * pace;
         check.hurry(later, pace);
         assert_eq!(check.next_at, start + pace, "never later than before");
+    }
+
+    #[test]
+    fn checks_in_a_row_do_not_have_ours_given_up() {
+        let (start, pace) = (Instant::now(), Duration::from_millis(50));
+        let mut check = Check::new(start, TransactionId([0; 12]), Control::Controlled(1), false);
+        let mut last = start;
+        for _ in 0..100 {
+            check.hurry(last, pace);
+            last = check.next_at;
+            if !check.try_again(last) {
+                break;
+            }
+        }
+        // The far end of the earth is a second away, and a satellite two.
+        assert!(last >= start + LAST_PATIENCE, "{:?}", last - start);
     }
 }

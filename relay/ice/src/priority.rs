@@ -34,7 +34,9 @@ pub fn priority(kind: Kind, local_preference: u16, component: u8) -> u32 {
 /// The priority of a pair.
 pub(crate) fn of_pair(controlling: u32, controlled: u32) -> u64 {
     let (low, high) = (controlling.min(controlled), controlling.max(controlled));
-    (u64::from(low) << 32) + 2 * u64::from(high) + u64::from(controlling > controlled)
+    let rest = 2 * u64::from(high) + u64::from(controlling > controlled);
+    // Nothing keeps a peer from saying more than a candidate may have.
+    (u64::from(low) << 32).saturating_add(rest)
 }
 
 #[cfg(test)]
@@ -49,5 +51,6 @@ mod tests {
         assert_eq!(priority(Kind::PeerReflexive, u16::MAX, 1), 0x6eff_ffff);
         assert_eq!(of_pair(2, 1), (1 << 32) + 4 + 1);
         assert_eq!(of_pair(1, 2), (1 << 32) + 4);
+        assert_eq!(of_pair(u32::MAX, u32::MAX), u64::MAX);
     }
 }

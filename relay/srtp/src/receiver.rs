@@ -90,6 +90,20 @@ impl Receiver {
     ///
     /// When it is not the peer's, or was there before; then the bytes are as they were.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
+        self.open_rtp_from(packet, true)
+    }
+
+    /// The same of what somebody may have sent who is not the peer. That is told by the tag; where
+    /// there is none (`UNAUTHENTICATED_SRTP`), nothing is remembered of the packet.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn unprotect_strange_rtp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
+        self.open_rtp_from(packet, false)
+    }
+
+    fn open_rtp_from(&mut self, packet: &mut [u8], is_peer: bool) -> Result<usize, UnprotectError> {
         let header = RtpHeader::read(packet).ok_or(UnprotectError::Malformed)?;
         let overhead = self.keys.rtp.tag_len() + self.keys.identifier.len();
         let len = packet.len().checked_sub(overhead);
@@ -102,8 +116,10 @@ impl Receiver {
         // Without tags anybody could move the window.
         let is_new = !is_tagged || window.is_none_or(|it| it.is_new(number));
         if is_new && self.open_rtp(number, header, packet, len) {
-            self.failures = 0;
-            self.rtp.note(header.ssrc, number);
+            if is_tagged || is_peer {
+                self.failures = 0;
+                self.rtp.note(header.ssrc, number);
+            }
             return Ok(len);
         }
         let may_guess = self.failures.is_multiple_of(GUESS_EVERY);

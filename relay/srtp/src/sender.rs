@@ -21,8 +21,9 @@ pub enum ProtectError {
     /// would let others read both (RFC 3711 §9.1).
     #[error("its number was used")]
     Repeated,
-    /// There were [`SOURCES_MAX`](crate::SOURCES_MAX) sources already. None is forgotten, since its
-    /// numbers could come again.
+    /// Where it comes from there were as many sources already as one place may have:
+    /// [`SOURCES_MAX`](crate::SOURCES_MAX) if it is the only one. None is forgotten, since its numbers
+    /// could come again.
     #[error("there were too many sources")]
     TooManySources,
     /// As many packets as a key is good for have left (RFC 3711 §9.2).
@@ -49,6 +50,8 @@ pub struct Sender {
     rtcp_is_clear: bool,
     /// A source, and the roll-over counter that it begins with.
     expected: Option<(u32, u32)>,
+    /// The place that RTP comes from.
+    origin: u32,
 }
 
 impl Sender {
@@ -64,6 +67,7 @@ impl Sender {
             rtcp_number: 0,
             rtcp_is_clear: crypto.rtcp_is_clear,
             expected: None,
+            origin: 0,
         })
     }
 
@@ -89,6 +93,11 @@ impl Sender {
         self.expected = Some((ssrc, roll_over));
     }
 
+    /// RTP comes from this place from now on; those of no other place take all the room for sources.
+    pub fn come_from(&mut self, origin: u32) {
+        self.origin = origin;
+    }
+
     /// The number of the first packet of a source.
     fn first(&self, header: RtpHeader) -> u64 {
         let expected = self.expected.filter(|(ssrc, _)| *ssrc == header.ssrc);
@@ -109,7 +118,7 @@ impl Sender {
             return Err(ProtectError::NoRoom);
         }
         let window = self.sources.get(header.ssrc);
-        if window.is_none() && !self.sources.has_room() {
+        if window.is_none() && !self.sources.has_room_for(self.origin) {
             return Err(ProtectError::TooManySources);
         }
         let number = match window {
@@ -122,7 +131,7 @@ impl Sender {
         if window.is_some_and(|it| !it.is_new(number)) {
             return Err(ProtectError::Repeated);
         }
-        self.sources.note(header.ssrc, number);
+        self.sources.note_from(self.origin, header.ssrc, number);
         let place = Place {
             ssrc: header.ssrc,
             number,

@@ -6,11 +6,18 @@ use crate::window::Window;
 /// a peer that has the keys might have as many as it likes.
 pub const SOURCES_MAX: usize = 128;
 
+/// Sources that one key may be used for, which come from several places: each may have as many as
+/// there is room for after them, so that none of them takes all the room. One alone may have
+/// [`SOURCES_MAX`].
+const SENT_SOURCES_MAX: usize = 2 * SOURCES_MAX;
+
 /// One source.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     ssrc: u32,
     window: Window,
+    /// The place that it comes from.
+    origin: u32,
     /// The turn in which it was last heard.
     heard: u64,
 }
@@ -34,6 +41,28 @@ impl Sources {
     /// Whether there is room for one more.
     pub(crate) fn has_room(&self) -> bool {
         self.all.len() < SOURCES_MAX
+    }
+
+    /// Whether there is room for one more that comes from a place.
+    pub(crate) fn has_room_for(&self, origin: u32) -> bool {
+        let room = SENT_SOURCES_MAX.saturating_sub(self.all.len());
+        let own = self.all.iter().filter(|it| it.origin == origin).count();
+        own < room
+    }
+
+    /// A source that comes from a place has this number. There is room for it.
+    pub(crate) fn note_from(&mut self, origin: u32, ssrc: u32, number: u64) {
+        if self.get(ssrc).is_some() {
+            return self.note(ssrc, number);
+        }
+        self.turn += 1;
+        self.newest = self.all.len();
+        self.all.push(Source {
+            ssrc,
+            window: Window::new(number),
+            origin,
+            heard: self.turn,
+        });
     }
 
     /// A packet of a source has this number. The one that has been silent for longest makes room
@@ -84,6 +113,7 @@ impl Sources {
         let source = Source {
             ssrc,
             window,
+            origin: 0,
             heard: self.turn,
         };
         if self.has_room() {
@@ -120,6 +150,25 @@ mod tests {
         assert!(sources.get(1).is_none(), "it was silent for longest");
         assert_eq!(sources.get(0).unwrap().highest(), 8);
         assert_eq!(sources.get(1_000).unwrap().highest(), 9);
+    }
+
+    #[test]
+    fn no_place_takes_all_the_room() {
+        let mut sources = Sources::default();
+        let mut ssrc = 0;
+        let mut taken = Vec::new();
+        for origin in 1..6 {
+            let before = sources.len();
+            while sources.has_room_for(origin) {
+                sources.note_from(origin, ssrc, 7);
+                ssrc += 1;
+            }
+            taken.push(sources.len() - before);
+        }
+        assert_eq!(taken, [SOURCES_MAX, 64, 32, 16, 8]);
+        sources.note_from(1, 0, 8);
+        assert_eq!(sources.get(0).unwrap().highest(), 8);
+        assert_eq!(sources.len(), taken.iter().sum::<usize>());
     }
 
     #[test]

@@ -206,6 +206,10 @@ pub struct Control {
     pub delete_delay_s: u32,
     /// Seconds that an offer waits for an answer before its ports are given back.
     pub offer_timeout_s: u32,
+    /// Seconds from one look at how a call sounds to the next, each of which is a sample for the
+    /// lowest and highest MOS and its progression in replies of ng, and for `/metrics`; 0 is never,
+    /// then there is one sample, the call so far.
+    pub quality_interval_s: u32,
     /// Calls at most; further offers are answered with `load limit`.
     pub calls_max: u32,
     /// Load average of the last minute from which on new calls are turned away; 0 is no limit.
@@ -410,6 +414,7 @@ impl Default for Control {
             final_timeout_s: 0,
             delete_delay_s: 0,
             offer_timeout_s: 180,
+            quality_interval_s: 10,
             calls_max: 20_000,
             load_max: 0.0,
             cpu_percent_max: 0,

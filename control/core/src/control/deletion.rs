@@ -9,7 +9,8 @@ use relay_wire::{CallKey, CallStats, Command};
 use crate::call::{CallState, Leg, LegId};
 use crate::output::EndReason;
 use crate::playing::all_over;
-use crate::statistics::Report;
+use crate::quality::History;
+use crate::statistics::{Detail, Report};
 
 use super::jobs::{Job, Kind, Then};
 use super::{Control, DATAGRAM_BYTES_MAX, Held, Now};
@@ -144,23 +145,33 @@ impl Control {
             Some((*key, &call.state))
         });
         let calls: Vec<_> = [(key, &call.state)].into_iter().chain(others).collect();
+        let quality = match scope {
+            Scope::None => History::default(),
+            _ => self.quality_of(now, call, stats),
+        };
         let report = Report {
             now,
             state: &call.state,
             calls: &calls,
             stats,
+            quality: &quality,
             interfaces: &self.link.interfaces,
         };
         let cookie = message.cookie;
+        let is_wanted = |leg: &Leg| match &scope {
+            Scope::All => true,
+            Scope::None => false,
+            Scope::Tags(tags) => tags.iter().any(|tag| leg.has_tag(tag)),
+        };
         let mut reply = match scope {
-            Scope::All => report.reply(cookie, |_| true),
             Scope::None => reply::ok().encode(cookie),
-            Scope::Tags(tags) => {
-                report.reply(cookie, |leg: &Leg| tags.iter().any(|tag| leg.has_tag(tag)))
-            }
+            _ => report.reply(cookie, Detail::Full, is_wanted),
         };
         if reply.len() > DATAGRAM_BYTES_MAX {
-            reply = report.reply(cookie, |_| false);
+            reply = report.reply(cookie, Detail::Brief, is_wanted);
+        }
+        if reply.len() > DATAGRAM_BYTES_MAX {
+            reply = report.reply(cookie, Detail::Brief, |_| false);
         }
         self.finish(now, &held, reply);
     }

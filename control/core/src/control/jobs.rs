@@ -17,6 +17,7 @@ use crate::call::CallState;
 use crate::negotiation::ports_added;
 use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
+use crate::quality::History as Quality;
 use crate::record;
 use crate::trace::{History, What};
 
@@ -59,6 +60,8 @@ pub(super) struct Call {
     pub(super) timer: Option<Instant>,
     /// What happened to it.
     pub(super) history: History,
+    /// How it sounded, as far as that was looked at.
+    pub(super) quality: Option<Box<Quality>>,
 }
 
 /// What waits until a call has time.
@@ -152,6 +155,7 @@ impl Call {
             is_stale: false,
             timer: None,
             history: History::default(),
+            quality: None,
         }
     }
 
@@ -415,6 +419,7 @@ impl Control {
         if is_new {
             self.counters.calls_started += 1;
             self.notice(Notice::CallStarted { call_id: name });
+            self.sample(now, key, worker);
         }
         self.trace_agreed(now, key);
         self.schedule(now, key);

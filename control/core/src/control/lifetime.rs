@@ -54,9 +54,15 @@ impl Control {
     /// Keeps what was counted: the proxy will ask when it ends the call on its side.
     fn bury(&mut self, now: Now, key: CallKey, reason: EndReason, stats: Option<CallStats>) {
         self.release_all(now, key);
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        let quality = self.quality_of(now, call, stats.as_ref());
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
+        // What is said of it later is of now.
+        call.quality = Some(Box::new(quality)).filter(|it| !it.is_empty());
         self.placement.remove(call.worker);
         self.ended_count += 1;
         call.installed = Some(Box::default());

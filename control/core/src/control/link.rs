@@ -77,6 +77,8 @@ pub(super) enum Purpose {
     Cleanup,
     /// The calls of a worker.
     List(WorkerId),
+    /// How some calls sound.
+    Quality(WorkerId),
     /// Some calls that are watched.
     Sample(WorkerId),
     /// The counts of a worker.
@@ -119,6 +121,7 @@ impl Control {
         );
         self.placement = Placement::new(hello.partition.workers());
         self.watch.reset(hello.partition.workers());
+        self.sampling.reset(hello.partition.workers());
         self.admission.forget_bytes();
         self.link.interfaces.clone_from(&hello.interfaces);
         let workers = hello.partition.workers();
@@ -144,6 +147,9 @@ impl Control {
                 self.handle_call_reply(now, key, reply.answers, reply.failure);
             }
             Some(Purpose::List(worker)) => self.handle_list(now, worker, reply.answers),
+            Some(Purpose::Quality(worker)) => {
+                self.handle_sampled(now, worker, reply.answers, reply.failure);
+            }
             Some(Purpose::Sample(worker)) => {
                 self.handle_samples(now, worker, reply.answers, reply.failure);
             }
@@ -209,6 +215,7 @@ impl Control {
         self.link.restores_open = 0;
         self.link.silent.clear();
         self.watch.reset(0);
+        self.sampling.reset(0);
         self.end_survey(now, false);
         let interrupted: Vec<_> = self
             .calls
@@ -402,6 +409,7 @@ impl Control {
 
     /// Takes up what had to wait.
     fn go_on(&mut self, now: Now) {
+        self.sample_all(now);
         let keys: Vec<_> = self.calls.keys().copied().collect();
         for key in keys {
             self.schedule(now, key);

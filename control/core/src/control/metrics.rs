@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use control_ng::Command;
-use relay_wire::{CallStats, EndpointStats, Interface};
+use relay_wire::{CallStats, EndpointStats, Interface, InterfaceId};
 
 use crate::exposition::{Exposition, Histogram, Kind};
 use crate::limits::Overload;
-use crate::quality::mos_tenths;
+use crate::quality::{self, mos_tenths};
 
 use super::{Control, Now};
 
@@ -21,6 +21,9 @@ const SCORES: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2];
 
 /// Seconds of jitter.
 const JITTERS: [f64; 8] = [0.001, 0.002_5, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25];
+
+/// Shares of packets that were lost.
+const LOSSES: [f64; 8] = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 
 /// Seconds of calls.
 const DURATIONS: [f64; 9] = [
@@ -60,6 +63,16 @@ struct InterfaceTally {
     mos: Histogram<8>,
     /// Sum of their squares.
     mos_squared: f64,
+    /// Of samples of calls, be they over or not.
+    sampled: Sampled,
+}
+
+/// How streams sounded each time that they were looked at.
+#[derive(Debug)]
+struct Sampled {
+    jitter: Histogram<8>,
+    loss: Histogram<8>,
+    mos: Histogram<8>,
 }
 
 /// A quantity that was measured time and again.
@@ -135,6 +148,11 @@ impl Default for InterfaceTally {
             jitter: Histogram::new(&JITTERS),
             mos: Histogram::new(&SCORES),
             mos_squared: 0.0,
+            sampled: Sampled {
+                jitter: Histogram::new(&JITTERS),
+                loss: Histogram::new(&LOSSES),
+                mos: Histogram::new(&SCORES),
+            },
         }
     }
 }
@@ -201,13 +219,27 @@ impl Tally {
     /// What a call that is over counted.
     pub(super) fn note_stats(&mut self, stats: &CallStats) {
         for endpoint in &stats.endpoints {
-            let index = usize::from(endpoint.port.interface.0);
-            if self.interfaces.len() <= index {
-                self.interfaces
-                    .resize_with(index + 1, InterfaceTally::default);
-            }
-            self.interfaces[index].add(endpoint);
+            self.interface(endpoint.port.interface).add(endpoint);
         }
+    }
+
+    /// How a stream sounded that arrives at an interface.
+    pub(super) fn note_sample(&mut self, interface: InterfaceId, sample: quality::Sample) {
+        let sampled = &mut self.interface(interface).sampled;
+        sampled.mos.observe(sample.mos());
+        sampled.loss.observe(sample.loss());
+        if let Some(us) = sample.jitter_us() {
+            sampled.jitter.observe(f64::from(us) / 1e6);
+        }
+    }
+
+    fn interface(&mut self, InterfaceId(number): InterfaceId) -> &mut InterfaceTally {
+        let index = usize::from(number);
+        if self.interfaces.len() <= index {
+            self.interfaces
+                .resize_with(index + 1, InterfaceTally::default);
+        }
+        &mut self.interfaces[index]
     }
 }
 
@@ -535,6 +567,15 @@ impl Control {
         let help = "Mean opinion score of each stream of calls that are over.";
         out.family(Kind::Histogram, "tandem_stream_mos", help);
         self.each_interface(|labels, tally| out.histogram(labels, &tally.mos));
+        let help = "Interarrival jitter of streams, each time that a call was looked at.";
+        out.family(Kind::Histogram, "tandem_sample_jitter_seconds", help);
+        self.each_interface(|labels, tally| out.histogram(labels, &tally.sampled.jitter));
+        let help = "Share of packets of streams that were lost between two looks at a call.";
+        out.family(Kind::Histogram, "tandem_sample_loss_ratio", help);
+        self.each_interface(|labels, tally| out.histogram(labels, &tally.sampled.loss));
+        let help = "Mean opinion score of streams between two looks at a call.";
+        out.family(Kind::Histogram, "tandem_sample_mos", help);
+        self.each_interface(|labels, tally| out.histogram(labels, &tally.sampled.mos));
     }
 
     fn each_interface(&self, mut tell: impl FnMut(&[(&str, &str)], &InterfaceTally)) {

@@ -13,6 +13,7 @@ mod moves;
 mod negotiation;
 mod parties;
 mod playing;
+mod quality;
 mod recovery;
 mod reporting;
 mod reports;

@@ -169,7 +169,7 @@ fn any_endpoint() -> impl Strategy<Value = Option<Endpoint>> {
     let keys = prop::option::of((1_u8..4, 1_u8..4));
     let flags = any::<(bool, bool, bool)>();
     let some = (one_of(), one_of(), sinks, keys, flags, 0_u16..3);
-    let some = some.prop_map(|(rtp, rtcp, sinks, keys, flags, remote)| {
+    some.prop_map(|(rtp, rtcp, sinks, keys, flags, remote)| {
         let (is_remade, reports, is_there) = flags;
         let remote = SocketAddr::from(([192, 0, 2, 1], 4_000 + remote));
         is_there.then(|| Endpoint {
@@ -190,8 +190,7 @@ fn any_endpoint() -> impl Strategy<Value = Option<Endpoint>> {
             keys: keys.map(|(receive, send)| keys_of(receive, send)),
             ..Endpoint::new(port(0), None)
         })
-    });
-    some
+    })
 }
 
 /// Any plan whose flows go to ports that are open.
@@ -222,14 +221,18 @@ fn any_plan() -> impl Strategy<Value = Plan> {
 
 type Keys = Option<Box<Agreed>>;
 
+/// Where it arrives, where it leaves, whether it is made of what arrives, and what it is opened and
+/// sealed with.
+type Flow = (Port, (Option<Port>, Option<Sink>), bool, [Keys; 2]);
+
 /// What flows in a plan, and what it is opened and sealed with. Others' keys are not to be seen.
-fn flows(plan: &Plan) -> Vec<(Port, Option<Port>, Option<Sink>, bool, Keys, Keys)> {
+fn flows(plan: &Plan) -> Vec<Flow> {
     let keys = |port: Port| plan.endpoint(port).and_then(|it| it.keys.clone());
     let mut flows = Vec::new();
     for it in &plan.endpoints {
         let mut push = |to: Option<Port>, sink, is_made| {
             let sealed = to.and_then(keys);
-            flows.push((it.port, to, sink, is_made, it.keys.clone(), sealed));
+            flows.push((it.port, (to, sink), is_made, [it.keys.clone(), sealed]));
         };
         for to in [it.egress.rtp, it.egress.rtcp].into_iter().flatten() {
             push(Some(to), None, false);

@@ -26,6 +26,9 @@ pub(crate) struct SimEndpoint {
     pub(crate) rtp: Option<Port>,
     pub(crate) rtcp: Option<Port>,
     pub(crate) packets: u64,
+    /// Packets that were lost; without a word as many as came.
+    pub(crate) lost: Option<u64>,
+    pub(crate) round_trip_us: Option<u32>,
     pub(crate) tos: Option<u8>,
     pub(crate) transcoding: Option<Transcoding>,
     pub(crate) filter: Option<Filter>,
@@ -341,7 +344,7 @@ impl SimRelay {
                     payload_type: 8,
                     packets: endpoint.packets,
                     bytes: endpoint.packets * 172,
-                    lost: endpoint.packets,
+                    lost: endpoint.lost.unwrap_or(endpoint.packets),
                     reordered: 0,
                     duplicates: 0,
                     jitter_us: Some(2_500),
@@ -350,7 +353,7 @@ impl SimRelay {
                 })
                 .into_iter()
                 .collect(),
-            round_trip_us: None,
+            round_trip_us: endpoint.round_trip_us,
             transcoding: None,
             dropped: 0,
         });
@@ -419,6 +422,7 @@ pub(crate) const CONFIG: Config = Config {
     transcode: Transcode::Directives,
     tells_keys: false,
     tells_reports: false,
+    quality_interval_s: 0,
     seed: [7; 32],
 };
 

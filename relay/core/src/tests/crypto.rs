@@ -201,6 +201,24 @@ fn an_address_is_learnt_from_what_is_authentic_alone() {
     assert_eq!(bench.stats().endpoints[1].remote, Some(address(elsewhere)));
 }
 
+/// Without tags there is nothing to go by but the address that was learnt.
+#[test]
+fn without_tags_a_stranger_moves_no_number_of_a_peer_that_is_known() {
+    let (mut bench, ..) = Bench::call_with_keys(Learning::Immediate);
+    let mut untagged = keys(1);
+    untagged.rtp_is_unauthenticated = true;
+    bench.done(set_all([(30_002, Some(untagged.clone()), None)]));
+    let mut peer = Sender::new(&untagged).unwrap();
+    let first = sealed(&mut peer, &rtp(30_000));
+    assert_eq!(bench.through(1, BOB, &first).unwrap().1, rtp(30_000));
+    for sequence in [60_000, 20_000, 50_000, 10_000] {
+        let strange = bench.through(1, STRANGER, &rtp(sequence));
+        assert_eq!(strange, Err(Verdict::Drop(DropReason::SourceMismatch)));
+    }
+    let next = sealed(&mut peer, &rtp(30_001));
+    assert_eq!(bench.through(1, BOB, &next).unwrap().1, rtp(30_001));
+}
+
 #[test]
 fn what_is_no_media_does_not_leave_where_there_are_keys() {
     let (mut bench, ..) = Bench::call_with_keys(Learning::Off);
@@ -225,7 +243,7 @@ fn keys_that_do_not_fit_are_refused_and_change_nothing() {
     bench.refused(command, Refusal::WrongKey);
     let command = set_all([good, (30_004, None, None)]);
     bench.refused(command, Refusal::UnknownPort);
-    let many = [(); relay_wire::ENDPOINTS_PER_CALL_MAX + 1];
+    let many = [(); ENDPOINTS_PER_CALL_MAX + 1];
     let command = set_all(many.map(|()| (30_000, None, None)));
     bench.refused(command, Refusal::TooLong);
     let (_, bytes) = bench.through(0, ALICE, RTP).unwrap();
@@ -448,14 +466,44 @@ fn copies_are_clear_until_they_leave() {
     assert_eq!(copied, rtp(1));
     assert_eq!(bench.leaves(verdict, bytes).unwrap().1, rtp(1));
     // It goes back to Bob, say.
-    let verdict = bench.relay.handle_copy(copy.call, copy.port, &copied);
+    let verdict = bench
+        .relay
+        .handle_copy(copy.call, (copy.from, copy.port), &copied);
     let (egress, bytes) = bench.leaves(verdict, copied).unwrap();
     assert_eq!(Verdict::Forward(egress), forward(1, BOB));
     assert_eq!(opened(&mut ear, &bytes), rtp(1));
     assert_eq!(bench.counter("copies_sent"), 1);
-    let verdict = bench.relay.handle_copy(copy.call, copy.port, T38);
+    let verdict = bench
+        .relay
+        .handle_copy(copy.call, (copy.from, copy.port), T38);
     assert!(bench.leaves(verdict, T38.to_vec()).is_err());
     assert_eq!(bench.counter("copies_lost"), 1);
+}
+
+/// One who speaks in a conference with ever new sources does not keep others from being heard.
+#[test]
+fn no_speaker_takes_all_the_room_of_a_listeners_keys() {
+    let (mut bench, ..) = Bench::call_with_keys(Learning::Off);
+    let copy = |bench: &mut Bench, from: u16, ssrc: u32| {
+        let mut packet = rtp(1);
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        let places = (port(from), port(30_002));
+        let verdict = bench.relay.handle_copy(CallKey(1), places, &packet);
+        bench.leaves(verdict, packet).map(|_| ())
+    };
+    for ssrc in 10_000..10_128 {
+        assert_eq!(copy(&mut bench, 40_000, ssrc), Ok(()));
+    }
+    let crowded = Err(Verdict::Drop(DropReason::TooManySources));
+    assert_eq!(copy(&mut bench, 40_000, 10_128), crowded);
+    for ssrc in 20_000..20_064 {
+        assert_eq!(copy(&mut bench, 40_002, ssrc), Ok(()));
+    }
+    assert_eq!(bench.counter("copies_of_too_many_sources"), 1);
+    assert!(
+        bench.through(0, ALICE, &rtp(1)).is_ok(),
+        "nor the other party"
+    );
 }
 
 #[test]

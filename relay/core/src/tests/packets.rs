@@ -83,6 +83,7 @@ fn tells_the_reasons_apart() {
             | DropReason::Loop
             | DropReason::Replayed
             | DropReason::SourceMismatch
+            | DropReason::TooManySources
             | DropReason::Unauthentic
             | DropReason::Unchecked
             | DropReason::Unsealed => 0,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::pairs::Origin;
 use super::{Agent, Candidate, PACE, Received, Role, SILENCE_MAX, SOFTWARE};
 use crate::pair::State;
 use crate::stun::{Class, Control, Message};
@@ -107,13 +108,11 @@ impl Agent {
         let is_known = self.pairs.iter().any(|it| it.is(base, source));
         if !is_known {
             let priority = request.priority().unwrap_or_default();
-            self.add_pair(
-                base,
-                Candidate {
-                    address: source,
-                    priority,
-                },
-            );
+            let candidate = Candidate {
+                address: source,
+                priority,
+            };
+            self.add_pair(now, base, candidate, Origin::Check);
             self.recount();
         }
         let may_check = self.remote.is_some() && !self.settings.is_lite;

@@ -3,13 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Agent, KEEPALIVE, NOMINATION_WAIT, PACE, Received, Role, SOFTWARE};
+use super::{Agent, CONFLICTS_MAX, KEEPALIVE, NOMINATION_WAIT, PACE, Received, Role, SOFTWARE};
 use crate::pair::{Check, Pair, State};
 use crate::stun::{Class, Control, Message, TransactionId};
 use crate::writer::Writer;
 
 /// The type preference of what the peer would learn from a check (RFC 8445 §7.1.1).
 const REFLEXIVE: u32 = 110 << 24;
+
+/// What is sent to a pair.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    Begin,
+    Nominate,
+    Repeat,
+}
 
 impl Agent {
     /// Sends what is due. Does nothing before [`Self::poll_timeout`].
@@ -54,27 +62,47 @@ impl Agent {
         }
     }
 
-    /// Sends one check. Says whether there was one.
+    /// Sends one check. Says whether there was one. Where checks come from without end, those that are
+    /// made for them take every other turn.
     fn step(&mut self, now: Instant) -> bool {
         self.give_up(now);
-        if let Some(at) = self.pairs.iter().position(Pair::is_urgent) {
-            return self.begin(now, at, false);
+        let found = match self.has_asked_stray {
+            true => self.next_check(now, |it| !it.is_stray()),
+            false => None,
+        };
+        let Some((at, turn)) = found.or_else(|| self.next_check(now, |_| true)) else {
+            return false;
+        };
+        self.has_asked_stray = self.pairs[at].is_stray();
+        match turn {
+            Turn::Begin => self.begin(now, at, false),
+            Turn::Nominate => self.begin(now, at, true),
+            Turn::Repeat => self.repeat(now, at),
+        }
+    }
+
+    /// The check that comes first, of those that are asked for.
+    fn next_check(&self, now: Instant, is_meant: fn(&Pair) -> bool) -> Option<(usize, Turn)> {
+        let find = |is_it: &dyn Fn(&Pair) -> bool| {
+            let mut pairs = self.pairs.iter();
+            pairs.position(|it| is_meant(it) && is_it(it))
+        };
+        if let Some(at) = find(&Pair::is_urgent) {
+            return Some((at, Turn::Begin));
         }
         if let Some(at) = self.to_nominate(now) {
-            return self.begin(now, at, true);
+            return Some((at, Turn::Nominate));
         }
         let is_due = |it: &Pair| it.check().is_some_and(|it| now >= it.next_at);
-        if let Some(at) = self.pairs.iter().position(is_due) {
-            return self.repeat(now, at);
+        if let Some(at) = find(&is_due) {
+            return Some((at, Turn::Repeat));
         }
-        if self.frozen_until.is_some_and(|until| now < until) {
-            return false;
+        let is_frozen = self.frozen_until.is_some_and(|until| now < until);
+        if is_frozen || self.is_over() {
+            return None;
         }
-        let is_waiting = |it: &Pair| matches!(it.state, State::Waiting);
-        match self.pairs.iter().position(is_waiting) {
-            Some(at) if !self.is_over() => self.begin(now, at, false),
-            _ => false,
-        }
+        let at = find(&|it| matches!(it.state, State::Waiting))?;
+        Some((at, Turn::Begin))
     }
 
     /// When there is something to send next, if nothing comes.
@@ -202,10 +230,11 @@ impl Agent {
         };
         match (answer.class(), answer.error_code()) {
             (Class::Success, _) => self.succeed(now, at, check),
-            (_, Some(487)) => self.change_sides(at, check),
+            (_, Some(487)) if self.conflicts < CONFLICTS_MAX => self.change_sides(at, check),
             _ => {
                 let pair = &mut self.pairs[at];
                 (pair.state, pair.is_valid) = (State::Failed, false);
+                self.select_best(now);
             }
         }
         self.check_soon(now);
@@ -229,6 +258,7 @@ impl Agent {
     fn change_sides(&mut self, at: usize, check: Check) {
         let pair = &mut self.pairs[at];
         (pair.state, pair.is_triggered) = (State::Waiting, true);
+        self.conflicts += 1;
         self.change_role(match check.control {
             Control::Controlled(_) => Role::Controlling,
             Control::Controlling(_) => Role::Controlled,

@@ -2,6 +2,8 @@ use super::*;
 use crate::stun::{Class, Message};
 use crate::writer::Writer;
 
+mod room;
+
 const PASSWORDS: [&str; 2] = ["our password of 22 oct", "their password of 22 o"];
 const USERS: [&str; 2] = ["us", "them"];
 
@@ -405,7 +407,7 @@ fn candidates_and_pairs_are_bounded() {
         agent.handle_packet(now, 0, source, &check_of_peer(false).sign(PASSWORDS[0]));
         while agent.poll_transmit().is_some() {}
     }
-    assert_eq!(agent.pairs.len(), PAIRS_MAX);
+    assert_eq!(agent.pairs.len(), STRAYS_MAX);
     let many: Vec<_> = (0..1_000_u16)
         .map(|n| Candidate {
             address: SocketAddr::from(([203, 0, 113, 2], 1_000 + n)),
