@@ -1,9 +1,7 @@
 //! Peers that are found by ICE: Alice speaks it, Bob does not.
 
 use relay_ice::{Agent, Base, Candidate, Class, Credentials, Message, Role, Settings, Writer};
-use relay_wire::{
-    Codec, Format, Ice, IceBase, IceCandidate, IceCredentials, OnRtcp, Play, SoundKey,
-};
+use relay_wire::{Ice, IceBase, IceCandidate, IceCredentials, OnRtcp};
 
 use super::playing::play;
 use super::*;
