@@ -14,31 +14,40 @@ use super::{Driver, PAUSE, Socket, TIMER_GRAIN};
 /// Messages read of one socket in one turn at most, so that the others are not kept waiting.
 const READS_MAX: u32 = 64;
 
-/// How many messages to read of a socket that is ready: one, and twice as many each time that
-/// there were so many while it stays ready. So one that comes alone costs no read that finds
+/// After so many turns with one message each, it is seen whether there is a second one.
+const PROBE_AFTER: u32 = 16;
+
+/// How many messages to read of a socket that is ready: one, now and then two, and twice as many
+/// each time that there were so many. So messages that come alone cost hardly any reads that find
 /// nothing, and a burst does not cost a wait for each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reads(u32);
+pub(crate) struct Reads {
+    most: u32,
+    /// Turns with one message since the last look for a second one.
+    alone: u32,
+}
 
 impl Default for Reads {
     fn default() -> Self {
-        Self(1)
+        Self { most: 1, alone: 0 }
     }
 }
 
 impl Reads {
     /// How many to read now.
     pub(super) const fn most(self) -> u32 {
-        self.0
+        self.most
     }
 
     /// So many were read.
     pub(super) const fn note(&mut self, read: u32) {
-        self.0 = match read >= self.0 {
-            true if self.0 < READS_MAX => 2 * self.0,
-            true => READS_MAX,
-            false => 1,
-        };
+        if read < self.most {
+            *self = Self { most: 1, alone: 0 };
+        } else if self.most == 1 && self.alone < PROBE_AFTER {
+            self.alone += 1;
+        } else if self.most < READS_MAX {
+            self.most *= 2;
+        }
     }
 }
 
@@ -157,12 +166,23 @@ mod tests {
     #[test]
     fn a_socket_that_stays_full_is_read_more_of() {
         let mut reads = Reads::default();
-        for _ in 0..10 {
+        for _ in 0..100 {
             reads.note(reads.most());
         }
         assert_eq!(reads.most(), READS_MAX);
         reads.note(READS_MAX - 1);
         assert_eq!(reads.most(), 1);
+    }
+
+    #[test]
+    fn messages_that_come_alone_cost_one_read_each_nearly_always() {
+        let mut reads = Reads::default();
+        let mut tried = 0;
+        for _ in 0..1_000 {
+            tried += reads.most();
+            reads.note(1);
+        }
+        assert!((1_000..1_100).contains(&tried), "{tried}");
     }
 
     #[test]
