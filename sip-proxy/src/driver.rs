@@ -8,30 +8,30 @@
 //! timers, accounts, admin                 └─► admin
 //! ```
 //!
-//! Waking up costs as much as a message, so there is no more of it than messages need: sockets
-//! are watched for what can be read only, and timers that are due within [`TIMER_GRAIN`] are one.
+//! It waits in poll(2) for datagrams, and for an alarm that the runtime's tasks ring: TCP, DNS and
+//! the admin socket are futures on a thread of their own, which are looked at only when one of
+//! them has rung. Waking up costs as much as a message, so there is no more of it than messages
+//! need, and timers that are due within [`TIMER_GRAIN`] are one.
 //!
-//! One thread, and nothing in it waits: order within a call is kept by construction. A turn takes
-//! a bounded number of messages from each source, so that no source starves another.
+//! One thread decides, and nothing in it waits for anything else: order within a call is kept by
+//! construction. A turn takes a bounded number of messages from each source, so that no source
+//! starves another.
 
 mod output;
 mod report;
+mod wait;
 
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sip_proxy_core::{
     Account, ConnectionId, Destination, Listener, ListenerId, MediaError, Now, Proxy, Source, Token,
 };
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
 use crate::admin::Question;
 use crate::clock;
@@ -40,31 +40,28 @@ use crate::media::{MediaClient, MediaEvent};
 use crate::resolve::{Resolved, Resolver};
 use crate::store::StoreWriter;
 use crate::transport::tcp::{Connections, Event};
-use crate::transport::udp::{READ_BATCH_MAX, Read, UdpListener, watched};
+use crate::transport::udp::{Read, UdpListener};
+pub(crate) use wait::Reads;
+use wait::{Alarm, Ready};
 
 /// Bytes of the longest datagram.
 const DATAGRAM_LEN_MAX: usize = 65_535;
 
-/// Rounds of one turn: after these, other tasks get their chance.
-const ROUNDS_MAX: usize = 8;
-
-/// Things taken from one queue in a round.
+/// Things taken from one queue in a turn.
 const BATCH_MAX: usize = 64;
 
 /// How long the stop may wait for control.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
-/// Pause after an accept failed, usually because there are no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Pause after the system refused something that it never refuses, usually because there are no
+/// descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of a message's first line that are logged.
 const LINE_LEN_MAX: usize = 200;
 
 /// How late timers may be. Each transaction has some that are to find that all went well.
 const TIMER_GRAIN: Duration = Duration::from_millis(10);
-
-/// The timer, when nothing is due.
-const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Everything that the loop needs.
 #[derive(Debug)]
@@ -77,11 +74,13 @@ pub(crate) struct Driver {
     resolver: Resolver,
     store: StoreWriter,
     inputs: Inputs,
-    /// What outputs led to at once, for the next round: keeps the core from being called while
-    /// it is being drained.
+    /// What outputs led to at once, for later: keeps the core from being called while it is being
+    /// drained.
     echoes: Vec<Echo>,
     accept_after: Option<Instant>,
-    sleep: Pin<Box<Sleep>>,
+    alarm: Arc<Alarm>,
+    /// Timers are not looked at before.
+    timers_after: Instant,
     buffer: Vec<u8>,
     started: Instant,
     accounts: usize,
@@ -106,7 +105,8 @@ enum Socket {
 #[derive(Debug)]
 struct MediaLink {
     client: MediaClient,
-    socket: AsyncFd<UdpSocket>,
+    socket: UdpSocket,
+    reads: Reads,
 }
 
 /// Something that is already known when the core asks for it.
@@ -119,7 +119,7 @@ enum Echo {
 }
 
 impl Driver {
-    /// Puts the parts together. Must be called within the runtime.
+    /// Puts the parts together. Must be called within a runtime that has a thread of its own.
     pub(crate) fn new(
         proxy: Proxy,
         bound: Vec<Bound>,
@@ -133,9 +133,10 @@ impl Driver {
             .into_iter()
             .map(|bound| match bound.socket {
                 BoundSocket::Tcp(socket) => TcpListener::from_std(socket).map(Socket::Tcp),
-                BoundSocket::Udp(socket) => UdpListener::new(socket).map(Socket::Udp),
+                BoundSocket::Udp(socket) => Ok(Socket::Udp(UdpListener::new(socket))),
             })
             .collect();
+        let now = Instant::now();
         Ok(Self {
             proxy,
             listeners,
@@ -147,9 +148,10 @@ impl Driver {
             inputs,
             echoes: Vec::new(),
             accept_after: None,
-            sleep: Box::pin(tokio::time::sleep(FOREVER)),
+            alarm: Arc::new(Alarm::new()?),
+            timers_after: now,
             buffer: vec![0; DATAGRAM_LEN_MAX],
-            started: Instant::now(),
+            started: now,
             accounts: 0,
         })
     }
@@ -168,8 +170,11 @@ impl Driver {
         // Connected: nobody else's datagrams arrive.
         socket.connect(control)?;
         socket.set_nonblocking(true)?;
-        let socket = watched(socket, Interest::READABLE)?;
-        self.media = Some(MediaLink { client, socket });
+        self.media = Some(MediaLink {
+            client,
+            socket,
+            reads: Reads::default(),
+        });
         Ok(())
     }
 
@@ -186,29 +191,30 @@ impl Driver {
 
     /// Serves until `stop` is ready, and then for as long as calls that just ended wait for their
     /// counts, within bounds. Returns what is left to be written.
-    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> StoreWriter {
+    pub(crate) fn run(mut self, stop: impl Future<Output = ()>) -> StoreWriter {
         self.drain(clock::now());
-        self.serve_until(stop, |_| true).await;
+        self.serve_until(stop, |_| true);
         let deadline = tokio::time::sleep(STOP_GRACE);
-        self.serve_until(deadline, Self::awaits_media).await;
+        self.serve_until(deadline, Self::awaits_media);
         self.store
     }
 
     /// Takes turns until `stop` is ready or `goes_on` says no.
-    async fn serve_until(&mut self, stop: impl Future<Output = ()>, goes_on: fn(&Self) -> bool) {
+    fn serve_until(&mut self, stop: impl Future<Output = ()>, goes_on: fn(&Self) -> bool) {
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let mut context = Context::from_waker(&waker);
         let mut stop = std::pin::pin!(stop);
+        // Each task learns whom to wake when it is asked.
+        self.alarm.ring();
+        let mut ready = Ready::default();
+        let mut now = clock::now();
         while goes_on(self) {
-            let turn = poll_fn(|context| {
-                if stop.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(true);
-                }
-                self.poll_turn(context).map(|()| false)
-            });
-            if turn.await {
+            self.wait(now.instant, &mut ready);
+            if ready.alarm && stop.as_mut().poll(&mut context).is_ready() {
                 return;
             }
-            // More may be waiting, but connections must be served, too.
-            tokio::task::yield_now().await;
+            now = clock::now();
+            self.turn(&mut context, now, &ready);
         }
     }
 
@@ -217,67 +223,54 @@ impl Driver {
         media.is_some_and(|link| link.client.pending_len() > 0)
     }
 
-    /// One turn: rounds until nothing is left to do. `Ready` if there may be more.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let now = clock::now();
-        for _ in 0..ROUNDS_MAX {
-            let mut is_busy = self.poll_sockets(context, now);
-            is_busy |= self.poll_tcp(context, now);
-            is_busy |= self.poll_resolved(context, now);
-            is_busy |= self.poll_operator(context, now);
-            is_busy |= self.poll_echoes(now);
-            is_busy |= self.poll_media(context, now);
-            is_busy |= self.poll_timer(context, now);
-            is_busy |= self.must_wait_for_room();
-            if !is_busy {
-                return Poll::Pending;
+    fn turn(&mut self, context: &mut Context<'_>, now: Now, ready: &Ready) {
+        self.serve_udp(now, &ready.sockets);
+        if ready.alarm && self.poll_tasks(context, now) {
+            // There may be more.
+            self.alarm.ring();
+        }
+        self.serve_echoes(now);
+        if let Some(link) = &mut self.media
+            && ready.media
+        {
+            link.read(&mut self.buffer);
+        }
+        self.serve_media(now);
+        if self.is_due(now.instant) {
+            self.serve_timers(now);
+        }
+    }
+
+    fn serve_udp(&mut self, now: Now, ready: &[bool]) {
+        let mut ready = ready.iter();
+        for index in 0..self.sockets.len() {
+            if let Socket::Udp(_) = &self.sockets[index]
+                && ready.next() == Some(&true)
+            {
+                self.serve_listener(now, index);
             }
         }
-        Poll::Ready(())
     }
 
-    /// Whether messages began to wait for room in a socket in this round.
-    fn must_wait_for_room(&self) -> bool {
-        self.sockets
-            .iter()
-            .any(|socket| matches!(socket, Socket::Udp(udp) if udp.must_wait_for_room()))
-    }
-
-    fn poll_sockets(&mut self, context: &mut Context<'_>, now: Now) -> bool {
-        let mut is_busy = false;
-        for index in 0..self.sockets.len() {
-            let id = ListenerId(u16::try_from(index).unwrap_or(u16::MAX));
-            is_busy |= match &self.sockets[index] {
-                Socket::Tcp(_) => self.poll_accept(context, now, index, id),
-                Socket::Udp(_) => self.poll_udp(context, now, index, id),
-            };
-        }
-        is_busy
-    }
-
-    fn poll_udp(
-        &mut self,
-        context: &mut Context<'_>,
-        now: Now,
-        index: usize,
-        id: ListenerId,
-    ) -> bool {
-        let Socket::Udp(listener) = &mut self.sockets[index] else {
-            return false;
-        };
-        while let Some(destination) = listener.poll_flush(context) {
-            self.echoes.push(Echo::NotSent(destination));
-        }
-        for _ in 0..READ_BATCH_MAX {
+    fn serve_listener(&mut self, now: Now, index: usize) {
+        let mut read = 0;
+        loop {
             let Socket::Udp(listener) = &mut self.sockets[index] else {
-                return false;
+                return;
             };
-            match listener.poll_read(context, &mut self.buffer) {
-                // Whoever sends next wakes the loop.
-                Poll::Pending => return false,
-                Poll::Ready(Read::Message(len, address)) => {
+            if read == 0 {
+                while let Some(destination) = listener.flush() {
+                    self.echoes.push(Echo::NotSent(destination));
+                }
+            }
+            if read == listener.reads.most() {
+                return listener.reads.note(read);
+            }
+            match listener.read(&mut self.buffer) {
+                Read::Empty => return listener.reads.note(read),
+                Read::Message(len, address) => {
                     let source = Source {
-                        listener: id,
+                        listener: id(index),
                         address,
                         connection: None,
                     };
@@ -285,19 +278,30 @@ impl Driver {
                     self.proxy.handle_message(now, source, &self.buffer[..len]);
                     self.drain(now);
                 }
-                Poll::Ready(Read::Nothing) => {}
+                Read::Nothing => {}
             }
+            read += 1;
         }
-        true
     }
 
-    fn poll_accept(
-        &mut self,
-        context: &mut Context<'_>,
-        now: Now,
-        index: usize,
-        id: ListenerId,
-    ) -> bool {
+    /// What tasks of the runtime have; whether there may be more.
+    fn poll_tasks(&mut self, context: &mut Context<'_>, now: Now) -> bool {
+        let mut has_more = self.poll_listeners(context, now);
+        has_more |= self.poll_tcp(context, now);
+        has_more |= self.poll_resolved(context, now);
+        self.poll_operator(context, now);
+        has_more
+    }
+
+    fn poll_listeners(&mut self, context: &mut Context<'_>, now: Now) -> bool {
+        let mut has_more = false;
+        for index in 0..self.sockets.len() {
+            has_more |= self.poll_accept(context, now, index);
+        }
+        has_more
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>, now: Now, index: usize) -> bool {
         let Socket::Tcp(listener) = &self.sockets[index] else {
             return false;
         };
@@ -305,14 +309,16 @@ impl Driver {
             return false;
         }
         self.accept_after = None;
-        for taken in 0..BATCH_MAX {
+        for _ in 0..BATCH_MAX {
             match listener.poll_accept(context) {
-                Poll::Pending => return taken > 0,
-                Poll::Ready(Ok((stream, peer))) => self.connections.accept(id, stream, peer),
+                Poll::Pending => return false,
+                Poll::Ready(Ok((stream, peer))) => {
+                    self.connections.accept(id(index), stream, peer);
+                }
                 Poll::Ready(Err(error)) => {
                     tracing::warn!(%error, "cannot accept connections now");
-                    self.accept_after = Some(now.instant + ACCEPT_PAUSE);
-                    return true;
+                    self.accept_after = Some(now.instant + PAUSE);
+                    return false;
                 }
             }
         }
@@ -338,11 +344,16 @@ impl Driver {
                     peer,
                     bytes,
                 } => {
+                    // The peer took nothing, so that it was cut off: it is not to be called back.
+                    if !self.connections.has(id) {
+                        self.connections.counters.unheard += 1;
+                        continue;
+                    }
                     self.connections.counters.received += 1;
                     let source = Source {
                         listener,
                         address: peer,
-                        connection: self.connections.has(id).then_some(id),
+                        connection: Some(id),
                     };
                     trace_message("received", peer, &bytes);
                     self.proxy.handle_message(now, source, &bytes);
@@ -351,39 +362,6 @@ impl Driver {
             }
         }
         true
-    }
-
-    fn poll_media(&mut self, context: &mut Context<'_>, now: Now) -> bool {
-        let Some(link) = &mut self.media else {
-            return false;
-        };
-        let mut is_busy = link.poll_read(context, &mut self.buffer);
-        let is_due = |due: Instant| due <= now.instant;
-        if link.client.poll_timeout().is_some_and(is_due) {
-            link.client.handle_timeout(now.instant);
-        }
-        link.write();
-        while let Some(event) = self
-            .media
-            .as_mut()
-            .and_then(|link| link.client.poll_event())
-        {
-            is_busy = true;
-            match event {
-                MediaEvent::Reply(token, reply) => {
-                    if let Err(error) = &reply {
-                        tracing::warn!(%error, "control did not do what a call needs");
-                    }
-                    self.proxy.handle_media_reply(now, token, reply);
-                }
-                MediaEvent::Timeout { call_id } => {
-                    tracing::info!(call_id, "no media any more: the call is ended");
-                    self.proxy.handle_media_timeout(now, &call_id);
-                }
-            }
-            self.drain(now);
-        }
-        is_busy
     }
 
     fn poll_resolved(&mut self, context: &mut Context<'_>, now: Now) -> bool {
@@ -399,27 +377,22 @@ impl Driver {
     }
 
     /// What the operator does: changes accounts, asks questions.
-    fn poll_operator(&mut self, context: &mut Context<'_>, now: Now) -> bool {
-        let mut is_busy = false;
+    fn poll_operator(&mut self, context: &mut Context<'_>, now: Now) {
         while let Poll::Ready(Some(accounts)) = self.inputs.accounts.poll_recv(context) {
             tracing::info!(accounts = accounts.len(), "accounts changed");
             self.set_accounts(accounts);
             self.drain(now);
-            is_busy = true;
         }
         while let Poll::Ready(Some(question)) = self.inputs.questions.poll_recv(context) {
             let answer = self.report(&question.request);
             // Whoever asked may have gone.
             let _ = question.reply.send(answer);
-            is_busy = true;
         }
-        is_busy
     }
 
-    fn poll_echoes(&mut self, now: Now) -> bool {
-        let echoes = std::mem::take(&mut self.echoes);
-        let is_busy = !echoes.is_empty();
-        for echo in echoes {
+    /// What came of outputs so far; what comes of this is for the next turn.
+    fn serve_echoes(&mut self, now: Now) {
+        for echo in std::mem::take(&mut self.echoes) {
             match echo {
                 Echo::ConnectionClosed(id) => self.proxy.handle_connection_closed(now, id),
                 Echo::NoMedia(token) => {
@@ -431,65 +404,67 @@ impl Driver {
             }
             self.drain(now);
         }
-        is_busy
     }
 
-    fn poll_timer(&mut self, context: &mut Context<'_>, now: Now) -> bool {
-        if self
-            .proxy
-            .poll_timeout()
-            .is_some_and(|due| due <= now.instant)
+    /// What the ng client has to tell.
+    fn serve_media(&mut self, now: Now) {
+        while let Some(link) = &mut self.media
+            && let Some(event) = link.client.poll_event()
         {
-            self.proxy.handle_timeout(now);
+            match event {
+                MediaEvent::Reply(token, reply) => {
+                    if let Err(error) = &reply {
+                        tracing::warn!(%error, "control did not do what a call needs");
+                    }
+                    self.proxy.handle_media_reply(now, token, reply);
+                }
+                MediaEvent::Timeout { call_id } => {
+                    tracing::info!(call_id, "no media any more: the call is ended");
+                    self.proxy.handle_media_timeout(now, &call_id);
+                }
+            }
             self.drain(now);
-            return true;
         }
-        let media = self
-            .media
-            .as_ref()
-            .and_then(|link| link.client.poll_timeout());
-        let due = [self.proxy.poll_timeout(), media, self.accept_after];
-        let due = due.into_iter().flatten().min();
-        let due = due.map_or_else(|| now.instant + FOREVER, |due| self.grain_after(due));
-        if self.sleep.deadline().into_std() != due {
-            self.sleep.as_mut().reset(due.into());
-        }
-        self.sleep.as_mut().poll(context).is_ready()
     }
 
-    /// When timers that are due at `due` are looked at: of all moments that are a whole number of
-    /// grains after the start, the next.
-    fn grain_after(&self, due: Instant) -> Instant {
-        let grain_us = TIMER_GRAIN.as_micros();
-        let grains = due.duration_since(self.started).as_micros() / grain_us + 1;
-        let after_us = u64::try_from(grains * grain_us).unwrap_or(u64::MAX);
-        self.started + Duration::from_micros(after_us)
+    fn serve_timers(&mut self, now: Now) {
+        self.proxy.handle_timeout(now);
+        if let Some(link) = &mut self.media {
+            link.client.handle_timeout(now.instant);
+        }
+        self.drain(now);
+        self.serve_media(now);
+        if self.accept_after.is_some_and(|after| after <= now.instant) {
+            self.alarm.ring();
+        }
     }
 }
 
+fn id(index: usize) -> ListenerId {
+    ListenerId(u16::try_from(index).unwrap_or(u16::MAX))
+}
+
 impl MediaLink {
-    /// Reads what there is; whether there may be more.
-    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> bool {
-        for _ in 0..BATCH_MAX {
-            let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(context) else {
-                return false;
-            };
-            match guard.try_io(|socket| socket.get_ref().recv(buffer)) {
-                Ok(Ok(len)) => self.client.handle_datagram(&buffer[..len]),
+    /// Reads what there is, within bounds.
+    fn read(&mut self, buffer: &mut [u8]) {
+        let mut read = 0;
+        while read < self.reads.most() {
+            match self.socket.recv(buffer) {
+                Ok(len) => self.client.handle_datagram(&buffer[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody listens there at the moment. Requests are sent again until their
                 // deadline, since control may be starting.
-                Ok(Err(_)) => {}
-                // Asked again, the runtime says when there is more.
-                Err(_would_block) => {}
+                Err(_) => {}
             }
+            read += 1;
         }
-        true
+        self.reads.note(read);
     }
 
     /// Sends what there is. A datagram that cannot be sent is as good as lost on the way.
     fn write(&mut self) {
         while let Some(datagram) = self.client.poll_datagram() {
-            let _ = self.socket.get_ref().send(&datagram);
+            let _ = self.socket.send(&datagram);
         }
     }
 }

@@ -10,7 +10,8 @@
 //! 5 keep      store.rs: contacts and call records, by a thread of its own
 //! ```
 //!
-//! All but the last happen in one thread, and nothing in it waits: see `driver.rs`.
+//! One thread decides, and waits for nothing but messages: see `driver.rs`. Connections, lookups and
+//! the admin socket are tasks on another one.
 
 #![forbid(unsafe_code)]
 
@@ -27,4 +28,4 @@ mod transport;
 
 pub use config::{Limits, ListenAddress, Settings};
 pub use listen::ListenError;
-pub use server::{Server, StartError, run};
+pub use server::{Server, StartError, run, runtime};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sip_proxy_core::{Listener, Proxy};
 use sip_proxy_store::Store;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -71,28 +71,41 @@ impl StartError {
 /// # Errors
 /// If it cannot start; once it runs, it runs.
 pub fn run(settings: &Settings) -> Result<(), StartError> {
-    let runtime = runtime::Builder::new_current_thread()
+    let runtime = runtime()?;
+    let served = {
+        let _within = runtime.enter();
+        serve(settings)
+    };
+    runtime.shutdown_timeout(SHUTDOWN_DEADLINE);
+    served
+}
+
+/// What connections, lookups and the admin socket run on: a thread that sleeps until one of them
+/// has something to do. Datagrams do not go through it.
+///
+/// # Errors
+/// If the system has no thread for it.
+pub fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("tasks")
         .enable_all()
         // Name lookups are all that blocks.
         .max_blocking_threads(resolve::CONCURRENT_MAX)
-        .build()?;
-    let served: Result<(), StartError> = runtime.block_on(async {
-        // Before anything else, so that a signal during the start is not lost.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let server = Server::start(settings).await?;
-        server
-            .run(async {
-                tokio::select! {
-                    _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
-                    _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-                }
-            })
-            .await;
-        Ok(())
+        .build()
+}
+
+fn serve(settings: &Settings) -> Result<(), StartError> {
+    // Before anything else, so that a signal during the start is not lost.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Server::start(settings)?.run(async {
+        tokio::select! {
+            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+        }
     });
-    runtime.shutdown_timeout(SHUTDOWN_DEADLINE);
-    served
+    Ok(())
 }
 
 /// The daemon, ready to serve.
@@ -106,11 +119,11 @@ pub struct Server {
 
 impl Server {
     /// Opens the database and all sockets, and puts back what was registered before. Must be
-    /// called within a runtime, which then runs nothing else.
+    /// called within [`runtime`], like [`Self::run`], but by no task of it.
     ///
     /// # Errors
     /// Each says its cure: see [`StartError`].
-    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub fn start(settings: &Settings) -> Result<Self, StartError> {
         let mut store = Store::open(&settings.database)?;
         store.check_realm(settings.realm())?;
         let bound = listen::bind(&settings.listen, settings.advertise)?;
@@ -139,12 +152,12 @@ impl Server {
     }
 
     /// Serves until `stop` is ready, then writes what is left to be written.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub fn run(self, stop: impl Future<Output = ()>) {
         let admin = tokio::spawn(self.admin.run(self.questions));
-        let store = self.driver.run(stop).await;
+        let store = self.driver.run(stop);
         admin.abort();
         // Waits for the socket to be removed.
-        let _ = admin.await;
+        let _ = runtime::Handle::current().block_on(admin);
         store.finish();
         tracing::info!("stopped");
     }

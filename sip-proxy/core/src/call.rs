@@ -96,7 +96,7 @@ impl Call {
             call_id,
             invite,
             caller,
-            callees: Vec::new(),
+            callees: Vec::with_capacity(1),
             answered_by: None,
             has_media: false,
             is_late_offer: false,

@@ -3,7 +3,7 @@
 //! A proxy needs no dialogs to forward requests. These are kept to end calls by ourselves, and to
 //! send requests where a phone's messages come from when its Contact says something else.
 
-use sip_proxy_message::{HeaderId, Message, Method, Request};
+use sip_proxy_message::{HeaderId, Message, Method, NameAddr, Request};
 
 use crate::home::Home;
 use crate::interface::Destination;
@@ -116,7 +116,7 @@ impl Leg {
         let mut request = Request::new(method, &uri);
         request.header(HeaderId::Via, via.as_bytes());
         request.header(HeaderId::MaxForwards, b"70");
-        for route in &routes {
+        for route in routes.iter() {
             request.header(HeaderId::Route, route);
         }
         let cseq = [cseq.to_string().as_bytes(), b" ", method.name()].concat();
@@ -139,12 +139,10 @@ impl Leg {
     }
 }
 
-/// The URI of the only Contact that a message of a dialog has.
+/// The URI of the only Contact that a message of a dialog has. All contacts were checked when it
+/// came, so that none but a REGISTER has `*`.
 fn contact(message: &Message<'_>) -> Option<Vec<u8>> {
-    match message.contacts().ok()? {
-        sip_proxy_message::Contacts::List(mut contacts) => {
-            Some(contacts.next()?.name_addr.uri.to_vec())
-        }
-        sip_proxy_message::Contacts::Star => None,
-    }
+    let id = HeaderId::Contact;
+    let contact = NameAddr::parse(id, message.headers(id).next()?);
+    Some(contact.ok()?.uri.to_vec())
 }

@@ -89,16 +89,19 @@ impl Home {
 
     /// A value of Via.
     pub(crate) fn via(&self, id: ListenerId, branch: &str) -> String {
-        let names = self.names.get(usize::from(id.0));
-        let before = names.map_or("", |names| names.via.as_str());
-        [before, branch].concat()
+        [self.before_branch(id), branch].concat()
     }
 
-    /// A value of Record-Route that leads back here with `token`.
-    pub(crate) fn record_route(&self, id: ListenerId, token: &str) -> String {
+    /// What stands before the branch in Via.
+    pub(crate) fn before_branch(&self, id: ListenerId) -> &str {
         let names = self.names.get(usize::from(id.0));
-        let after = names.map_or("", |names| names.record_route.as_str());
-        ["<sip:", token, after].concat()
+        names.map_or("", |names| names.via.as_str())
+    }
+
+    /// What stands after the token in Record-Route, which begins with `<sip:`.
+    pub(crate) fn after_token(&self, id: ListenerId) -> &str {
+        let names = self.names.get(usize::from(id.0));
+        names.map_or("", |names| names.record_route.as_str())
     }
 
     fn has_host(&self, host: Host<'_>, is_port: impl Fn(&Listener) -> bool) -> bool {
@@ -217,8 +220,8 @@ mod tests {
             "SIP/2.0/UDP 203.0.113.9:5060;branch=z9hG4bKx"
         );
         assert_eq!(
-            home.record_route(ListenerId(2), "t"),
-            "<sip:t@10.1.0.1:5070;transport=tcp;lr>"
+            home.after_token(ListenerId(2)),
+            "@10.1.0.1:5070;transport=tcp;lr>"
         );
         assert_eq!(
             home.via(ListenerId(3), "x"),

@@ -136,6 +136,8 @@ pub struct Proxy {
     /// Which branch of which request waits for an address.
     resolving: FxHashMap<Token, (TransactionId, TransactionId)>,
     next_token: u64,
+    /// Memory for a request with where it came from in it.
+    stamped: Vec<u8>,
     out: Outbox,
     counters: Counters,
 }
@@ -165,6 +167,7 @@ impl Proxy {
             waiters: FxHashMap::default(),
             resolving: FxHashMap::default(),
             next_token: 0,
+            stamped: Vec::new(),
             out: Outbox::default(),
             counters: Counters::default(),
             config,

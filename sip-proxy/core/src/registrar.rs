@@ -1,5 +1,6 @@
 //! What a REGISTER does to the contacts of an account (RFC 3261 §10.3, RFC 3327).
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use sip_proxy_message::{
@@ -62,14 +63,14 @@ impl Registration<'_, '_> {
         match self.message.contacts()? {
             Contacts::Star => self.remove_all(current, &call_id, cseq),
             Contacts::List(contacts) => {
-                let mut bindings = current.to_vec();
+                let mut bindings: Vec<_> = current.iter().map(Cow::Borrowed).collect();
                 for contact in contacts {
                     self.apply_contact(&mut bindings, &contact, &call_id, cseq)?;
                 }
                 if bindings.len() > self.rules.contacts_max.max(1) {
                     return Err(Refused::new(403, "Too Many Contacts"));
                 }
-                Ok(bindings)
+                Ok(bindings.into_iter().map(Cow::into_owned).collect())
             }
         }
     }
@@ -80,7 +81,8 @@ impl Registration<'_, '_> {
         response.to_tag(to_tag);
         for binding in bindings {
             let left_ms = binding.expires_unix_ms.saturating_sub(self.unix_ms);
-            let mut value = format!("<{}>;expires={}", binding.uri, left_ms.div_ceil(1_000));
+            let left_s = left_ms.div_ceil(1_000).to_string();
+            let mut value = ["<", &binding.uri, ">;expires=", &left_s].concat();
             if binding.q < 1_000 {
                 value += &format!(";q=0.{:03}", binding.q);
             }
@@ -109,7 +111,7 @@ impl Registration<'_, '_> {
 
     fn apply_contact(
         &self,
-        bindings: &mut Vec<Binding>,
+        bindings: &mut Vec<Cow<'_, Binding>>,
         contact: &Contact<'_>,
         call_id: &str,
         cseq: CSeq<'_>,
@@ -131,9 +133,13 @@ impl Registration<'_, '_> {
             (Some(known), 0) => drop(bindings.remove(known)),
             (None, 0) => {}
             (Some(known), _) => {
-                bindings[known] = self.binding(contact, &uri, expires_s, call_id, cseq)?;
+                let binding = self.binding(contact, &uri, expires_s, call_id, cseq)?;
+                bindings[known] = Cow::Owned(binding);
             }
-            (None, _) => bindings.push(self.binding(contact, &uri, expires_s, call_id, cseq)?),
+            (None, _) => {
+                let binding = self.binding(contact, &uri, expires_s, call_id, cseq)?;
+                bindings.push(Cow::Owned(binding));
+            }
         }
         Ok(())
     }

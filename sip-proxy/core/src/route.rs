@@ -1,5 +1,7 @@
 //! Where a request goes by its own account: Route and request URI (RFC 3261 §16.4, §16.6).
 
+use std::borrow::Cow;
+
 use sip_proxy_message::{HeaderError, Message, NameAddr, Uri};
 
 use crate::flow_token::{PREFIX, looks_like_token};
@@ -84,17 +86,17 @@ impl Way {
 
     /// The request URI and the routes to write: as they are if the next hop is a loose router,
     /// turned for a strict one (RFC 3261 §16.6 step 6).
-    pub(crate) fn to_write(&self) -> (Vec<u8>, Vec<Vec<u8>>) {
-        let mut routes = self.routes.clone();
-        let is_strict = routes.first().is_some_and(|first| {
+    pub(crate) fn to_write(&self) -> (Cow<'_, [u8]>, Cow<'_, [Vec<u8>]>) {
+        let is_strict = self.routes.first().is_some_and(|first| {
             Uri::parse(&bare_uri(first)).is_ok_and(|uri| !uri.is_loose_router())
         });
         if !is_strict {
-            return (self.uri.clone(), routes);
+            return (Cow::Borrowed(&self.uri), Cow::Borrowed(&self.routes));
         }
+        let mut routes = self.routes.clone();
         let next = bare_uri(&routes.remove(0));
         routes.push([b"<", self.uri.as_slice(), b">"].concat());
-        (next, routes)
+        (Cow::Owned(next), Cow::Owned(routes))
     }
 
     /// The URI that says where the request is sent to.
@@ -165,9 +167,9 @@ mod tests {
         Way::read(&home(), &message).unwrap()
     }
 
-    fn shown((uri, routes): (Vec<u8>, Vec<Vec<u8>>)) -> String {
+    fn shown((uri, routes): (Cow<'_, [u8]>, Cow<'_, [Vec<u8>]>)) -> String {
         let routes = routes.join(&b' ');
-        String::from_utf8([uri, routes].join(&b' ')).unwrap()
+        String::from_utf8([&uri, routes.as_slice()].join(&b' ')).unwrap()
     }
 
     #[test]

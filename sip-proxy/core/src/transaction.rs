@@ -11,7 +11,7 @@ pub(crate) mod server;
 pub(crate) mod server_invite;
 pub(crate) mod timer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl TransactionId {
 #[derive(Debug)]
 pub(crate) struct Transactions {
     entries: FxHashMap<TransactionId, Entry>,
-    servers: HashMap<ServerKey, TransactionId>,
+    servers: FxHashMap<ServerKey, TransactionId>,
     /// Clients without any response yet, by where they were sent.
     unanswered: BTreeSet<(SocketAddr, TransactionId)>,
     deadlines: Deadlines<TransactionId>,
@@ -101,7 +101,7 @@ impl Transactions {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             entries: FxHashMap::default(),
-            servers: HashMap::new(),
+            servers: FxHashMap::default(),
             unanswered: BTreeSet::new(),
             deadlines: Deadlines::new(),
             next: 2,
@@ -145,7 +145,7 @@ impl Transactions {
         } else {
             Machine::Server(Server::new(is_reliable))
         };
-        self.servers.insert(key.clone(), id);
+        self.servers.insert(key, id);
         self.entries.insert(
             id,
             Entry {

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::emit::{push_field, push_text, received_replacements};
+use crate::emit::{Text, push_field, push_number, push_text, received_replacements};
 use crate::header::{HeaderError, HeaderId, split_first};
 use crate::message::{Entry, Message, StartLine};
 
@@ -27,6 +27,9 @@ pub struct Edits<'m, 'a> {
 
 /// Bytes that a proxy writes into a message: a Via, a Record-Route, a URI.
 const TEXT_LEN_USUAL: usize = 512;
+
+/// Splices that a proxy makes.
+const SPLICE_COUNT_USUAL: usize = 8;
 
 /// Text in place of a part of the message.
 #[derive(Clone, Debug)]
@@ -76,11 +79,25 @@ impl<'m, 'a> Edits<'m, 'a> {
     /// Puts a value above all others of the header, in a field of its own: Via, Record-Route,
     /// Route, Path. Of several, the one that is put last ends up on top.
     pub fn prepend(&mut self, id: HeaderId, value: &[u8]) -> &mut Self {
+        self.prepend_joined(id, [value])
+    }
+
+    /// As [`Self::prepend`], of a value in parts.
+    pub fn prepend_joined<const COUNT: usize>(
+        &mut self,
+        id: HeaderId,
+        parts: [&[u8]; COUNT],
+    ) -> &mut Self {
         let table = self.message.table();
         let top = table.first(id).or_else(|| table.at(0));
         let at = top.map_or_else(|| self.end_of_fields(), |entry| usize::from(entry.start));
         self.splice(at..at, Kind::Prepend, |out| {
-            push_field(out, id.name().as_bytes(), value);
+            out.extend_from_slice(id.name().as_bytes());
+            out.extend_from_slice(b": ");
+            for part in parts {
+                push_text(out, part);
+            }
+            out.extend_from_slice(b"\r\n");
         })
     }
 
@@ -172,8 +189,9 @@ impl<'m, 'a> Edits<'m, 'a> {
         match self.message.max_forwards() {
             Ok(None) => self.append_once(HeaderId::MaxForwards, b"70"),
             Ok(Some(hops)) => {
-                let hops = hops.saturating_sub(1).to_string();
-                self.replace(HeaderId::MaxForwards, hops.as_bytes())
+                let mut text = Text::new();
+                push_number(&mut text, u16::from(hops.saturating_sub(1)));
+                self.replace(HeaderId::MaxForwards, text.bytes())
             }
             Err(_) => self,
         }
@@ -231,7 +249,8 @@ impl<'m, 'a> Edits<'m, 'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> &mut Self {
         let text_start = self.text.len();
-        if self.text.is_empty() {
+        if self.splices.is_empty() {
+            self.splices.reserve(SPLICE_COUNT_USUAL);
             self.text.reserve(TEXT_LEN_USUAL);
         }
         write(&mut self.text);

@@ -37,7 +37,13 @@ pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Appends Content-Length, the empty line and the body.
 pub(crate) fn push_body(out: &mut Vec<u8>, body: &[u8]) {
-    push_field(out, b"Content-Length", body.len().to_string().as_bytes());
+    let mut len = Text::new();
+    match u16::try_from(body.len()) {
+        Ok(short) => push_number(&mut len, short),
+        // It fits, but no message is that long.
+        Err(_) => len.push(body.len().to_string().as_bytes()),
+    }
+    push_field(out, b"Content-Length", len.bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
 }
@@ -45,7 +51,7 @@ pub(crate) fn push_body(out: &mut Vec<u8>, body: &[u8]) {
 /// What is to stand at a place of a message instead of what stands there.
 pub(crate) type Replacement = (Range<usize>, Text);
 
-/// A parameter of Via, which takes no memory of its own.
+/// A number, or a parameter of Via, which takes no memory of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text {
     bytes: [u8; TEXT_LEN_MAX],
@@ -56,7 +62,7 @@ pub(crate) struct Text {
 const TEXT_LEN_MAX: usize = 56;
 
 impl Text {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             bytes: [0; TEXT_LEN_MAX],
             len: 0,
@@ -145,7 +151,7 @@ fn push_address(out: &mut Text, address: IpAddr) {
     }
 }
 
-fn push_number(out: &mut Text, number: u16) {
+pub(crate) fn push_number(out: &mut Text, number: u16) {
     let mut weight = 10_000;
     while weight > 1 && number < weight {
         weight /= 10;

@@ -7,14 +7,15 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use crate::authorization::Credentials;
-use crate::emit::received_replacements;
+use crate::emit::{Replacement, received_replacements};
 use crate::header::scan::{has_control_or_space, number, saturating_number, trim};
 use crate::header::{
-    CSeq, Contacts, HeaderError, HeaderId, HeaderValues, NameAddr, NameAddrs, Tokens, Via, Vias,
-    first_value,
+    CSeq, Contacts, HeaderError, HeaderId, HeaderValues, NameAddr, NameAddrs, Params, Rport,
+    Tokens, Via, Vias, first_value, split_first,
 };
-use crate::limits::MESSAGE_LEN_MAX;
+use crate::limits::{MESSAGE_LEN_MAX, PARAM_COUNT_MAX};
 use crate::method::Method;
+use crate::uri::Host;
 
 pub(crate) use table::{Entry, Shift, Table};
 
@@ -415,7 +416,79 @@ impl<'a> Message<'a> {
             copied = place.end;
         }
         out.extend_from_slice(&self.bytes[copied..]);
-        Ok(self.moved(out, &shift))
+        let message = self.moved(out, &shift);
+        if let Some(via) = self.stamped_via(&message, address, port, &replacements) {
+            // It was not read before.
+            let _ = message.read.via.set(Ok(via));
+        }
+        Ok(message)
+    }
+
+    /// The topmost Via of what [`Self::stamped`] made; `None` if it has to be read to know.
+    fn stamped_via<'b>(
+        &self,
+        stamped: &Message<'b>,
+        address: IpAddr,
+        port: Option<u16>,
+        replacements: &[Option<Replacement>; 2],
+    ) -> Option<Via<'b>> {
+        let via = self.via().ok()?;
+        let params = via.params.bytes();
+        // A parameter has two bytes at least, and two may have been added.
+        let is_countable = params.len() + 4 <= 2 * PARAM_COUNT_MAX;
+        if port == Some(0) || !is_countable {
+            return None;
+        }
+        let all = || replacements.iter().flatten();
+        let moved = |position: usize| {
+            let before = all().filter(|(place, _)| place.end <= position);
+            before.fold(position, |at, (place, text)| {
+                at + text.bytes().len() - place.len()
+            })
+        };
+        let again = |part: &[u8]| {
+            let start = moved(self.position(part));
+            &stamped.bytes[start..start + part.len()]
+        };
+        let host = |host| match host {
+            Host::Address(address) => Host::Address(address),
+            Host::Name(name) => Host::Name(again(name)),
+        };
+        // What was added stands behind them, if there are none where they would begin.
+        let start = match params {
+            [] => all().map(|(place, _)| place.start).min()?,
+            params => self.position(params),
+        };
+        let grown = all().map(|(_, text)| text.bytes().len()).sum::<usize>();
+        let end = start + params.len() + grown - all().map(|(place, _)| place.len()).sum::<usize>();
+        Some(Via {
+            transport: again(via.transport),
+            host: host(via.host),
+            port: via.port,
+            branch: via.branch.map(again),
+            received: Some(address),
+            rport: port.map_or(via.rport, Rport::Port),
+            maddr: via.maddr.map(host),
+            params: Params::known(&stamped.bytes[start..end]),
+        })
+    }
+
+    /// The message without the topmost value of a list header, and without its field if it was
+    /// the only one in it: what [`Edits::remove_top`](crate::Edits::remove_top) makes of it.
+    #[must_use]
+    pub fn without_top(&self, id: HeaderId) -> Vec<u8> {
+        let Some(entry) = self.table.first(id) else {
+            return self.bytes.to_vec();
+        };
+        let values = self.value(entry);
+        let removed = match split_first(values).1 {
+            Some(after) => {
+                let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+                self.position(values)..self.position(after) + blanks.count()
+            }
+            None => usize::from(entry.start)..usize::from(entry.end),
+        };
+        [&self.bytes[..removed.start], &self.bytes[removed.end..]].concat()
     }
 
     /// What was read of this message, for bytes that differ from it in one field.

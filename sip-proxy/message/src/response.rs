@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::emit::{push_body, push_field, push_text, received_replacements};
+use crate::emit::{Text, push_body, push_field, push_number, push_text, received_replacements};
 use crate::header::HeaderId;
 use crate::message::Message;
 
@@ -20,6 +20,9 @@ pub struct Response<'m, 'a> {
     fields: Vec<u8>,
     body: Vec<u8>,
 }
+
+/// Bytes of the fields that a registrar or proxy adds: two challenges.
+const FIELDS_LEN_USUAL: usize = 512;
 
 impl<'m, 'a> Response<'m, 'a> {
     /// A response with the usual reason phrase.
@@ -69,6 +72,9 @@ impl<'m, 'a> Response<'m, 'a> {
 
     /// Adds a field of any name.
     pub fn header_named(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
+        if self.fields.is_empty() {
+            self.fields.reserve(FIELDS_LEN_USUAL);
+        }
         push_field(&mut self.fields, name, value);
         self
     }
@@ -83,8 +89,10 @@ impl<'m, 'a> Response<'m, 'a> {
     pub fn emit(&self, out: &mut Vec<u8>) {
         let reason = self.reason.as_deref();
         let reason = reason.unwrap_or_else(|| reason_phrase(self.status));
+        let mut status = Text::new();
+        push_number(&mut status, self.status);
         out.extend_from_slice(b"SIP/2.0 ");
-        push_text(out, self.status.to_string().as_bytes());
+        out.extend_from_slice(status.bytes());
         out.push(b' ');
         push_text(out, reason.as_bytes());
         out.extend_from_slice(b"\r\n");

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 
-use crate::header::scan::{is_host, is_uri, is_uri_mark, is_user, port};
+use crate::header::scan::{is_host, is_plain_uri, is_uri, is_user, port};
 use crate::header::{Param, Params};
 use crate::limits::URI_LEN_MAX;
 
@@ -85,19 +85,15 @@ impl<'a> Uri<'a> {
         if bytes.len() > URI_LEN_MAX {
             return Err(UriError::Length);
         }
-        let colon = bytes
-            .iter()
-            .position(|byte| !is_scheme(*byte))
-            .filter(|at| bytes[*at] == b':')
-            .ok_or(UriError::Scheme)?;
-        let (scheme, rest) = (&bytes[..colon], &bytes[colon + 1..]);
-        if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
-            return Err(UriError::Scheme);
-        }
+        let (scheme, rest) = match bytes {
+            // As nearly all are written.
+            [b's', b'i', b'p', b':', rest @ ..] => (Scheme::Sip, rest),
+            _ => split_scheme(bytes)?,
+        };
         let marks = Marks::find(rest).ok_or(UriError::Syntax)?;
         let mut uri = Self {
             bytes,
-            scheme: Scheme::from_name(scheme),
+            scheme,
             user: None,
             password: None,
             host: None,
@@ -323,11 +319,9 @@ impl Marks {
         let mut has_escape = false;
         let mut is_user_so_far = true;
         for (at, byte) in rest.iter().enumerate() {
-            if !is_uri(*byte) {
-                return None;
-            }
-            if is_uri_mark(*byte) {
+            if !is_plain_uri(*byte) {
                 match byte {
+                    byte if !is_uri(*byte) => return None,
                     b'@' if marks.at.is_some() => marks.has_second_at = true,
                     b'@' => {
                         marks.at = Some(at);
@@ -346,6 +340,20 @@ impl Marks {
 
 fn without_dot(name: &[u8]) -> &[u8] {
     name.strip_suffix(b".").unwrap_or(name)
+}
+
+/// The scheme and what follows its colon.
+fn split_scheme(bytes: &[u8]) -> Result<(Scheme, &[u8]), UriError> {
+    let colon = bytes
+        .iter()
+        .position(|byte| !is_scheme(*byte))
+        .filter(|at| bytes[*at] == b':')
+        .ok_or(UriError::Scheme)?;
+    let (scheme, rest) = (&bytes[..colon], &bytes[colon + 1..]);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Err(UriError::Scheme);
+    }
+    Ok((Scheme::from_name(scheme), rest))
 }
 
 /// Length of the host that `bytes` begins with.

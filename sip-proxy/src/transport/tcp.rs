@@ -60,6 +60,7 @@ pub(crate) struct TcpCounters {
     pub refused_full: u64,
     pub refused_source: u64,
     pub overflowed: u64,
+    pub unheard: u64,
     pub received: u64,
     pub sent: u64,
 }

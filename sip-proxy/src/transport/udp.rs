@@ -1,23 +1,18 @@
-//! One UDP listener: reads in batches, and sends without ever waiting.
-//!
-//! The runtime watches the socket for what can be read only: watched for room as well, each
-//! datagram that left it would wake the loop once more. Room is waited for when there is none.
+//! One UDP listener: reads what there is, and sends without ever waiting.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::task::{Context, Poll};
+use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::event::PollFlags;
 use sip_proxy_core::Destination;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+
+use crate::driver::Reads;
 
 /// Datagrams that wait because the socket's buffer is full, at most. Beyond that they are dropped:
 /// SIP repeats over UDP what is not answered.
 const QUEUE_LEN_MAX: usize = 1_024;
-
-/// Messages that one reading takes at most, so that one busy listener does not starve the rest.
-pub(crate) const READ_BATCH_MAX: usize = 64;
 
 /// What has gone through a listener.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
@@ -33,16 +28,17 @@ pub(crate) struct UdpCounters {
 /// A socket and what waits to be sent by it, in order.
 #[derive(Debug)]
 pub(crate) struct UdpListener {
-    socket: AsyncFd<UdpSocket>,
-    /// The same socket, watched for room while messages wait.
-    room: Option<AsyncFd<UdpSocket>>,
+    socket: UdpSocket,
     waiting: VecDeque<(Destination, Vec<u8>)>,
+    pub reads: Reads,
     pub counters: UdpCounters,
 }
 
 /// What one attempt to read gave.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Read {
+    /// There is nothing to be read.
+    Empty,
     /// A message of this many bytes.
     Message(usize, SocketAddr),
     /// Something that is no message: a phone keeping its NAT open, or an error of the network.
@@ -51,36 +47,29 @@ pub(crate) enum Read {
 
 impl UdpListener {
     /// `socket` must not block.
-    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
-        Ok(Self {
-            socket: watched(socket, Interest::READABLE)?,
-            room: None,
+    pub(crate) fn new(socket: UdpSocket) -> Self {
+        Self {
+            socket,
             waiting: VecDeque::new(),
+            reads: Reads::default(),
             counters: UdpCounters::default(),
-        })
+        }
     }
 
-    /// Reads one datagram. If there is none, `context` is woken by the next.
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Read> {
-        loop {
-            let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(context) else {
-                return Poll::Pending;
-            };
-            let read = guard.try_io(|socket| socket.get_ref().recv_from(buffer));
-            match read {
-                Ok(Ok((len, _))) if is_keepalive(&buffer[..len]) => {
-                    self.counters.keepalives += 1;
-                    return Poll::Ready(Read::Nothing);
-                }
-                Ok(Ok((len, source))) => {
-                    self.counters.received += 1;
-                    return Poll::Ready(Read::Message(len, source));
-                }
-                // An answer by ICMP to something sent before, or a signal.
-                Ok(Err(_)) => return Poll::Ready(Read::Nothing),
-                // Asked again, the runtime says when there is more.
-                Err(_would_block) => {}
+    /// Reads one datagram.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Read {
+        match self.socket.recv_from(buffer) {
+            Ok((len, _)) if is_keepalive(&buffer[..len]) => {
+                self.counters.keepalives += 1;
+                Read::Nothing
             }
+            Ok((len, source)) => {
+                self.counters.received += 1;
+                Read::Message(len, source)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Empty,
+            // An answer by ICMP to something sent before, or a signal.
+            Err(_) => Read::Nothing,
         }
     }
 
@@ -91,7 +80,7 @@ impl UdpListener {
     /// datagram and a dropped one are the same.
     pub(crate) fn send(&mut self, destination: Destination, bytes: Vec<u8>) -> io::Result<()> {
         if self.waiting.is_empty() {
-            match self.socket.get_ref().send_to(&bytes, destination.address) {
+            match self.socket.send_to(&bytes, destination.address) {
                 Ok(_) => {
                     self.counters.sent += 1;
                     return Ok(());
@@ -114,35 +103,31 @@ impl UdpListener {
 
     /// Sends what waits, as far as the socket takes it. Returns the destination of one that could
     /// not be sent at all; call again then.
-    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Option<Destination> {
+    pub(crate) fn flush(&mut self) -> Option<Destination> {
         while let Some((destination, bytes)) = self.waiting.front() {
             let destination = *destination;
-            let Ok(room) = room(&mut self.room, &self.socket) else {
-                self.counters.send_errors += 1;
-                self.waiting.pop_front();
-                return Some(destination);
-            };
-            let Poll::Ready(Ok(mut guard)) = room.poll_write_ready(context) else {
+            let sent = self.socket.send_to(bytes, destination.address);
+            if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 return None;
-            };
-            match guard.try_io(|socket| socket.get_ref().send_to(bytes, destination.address)) {
-                Ok(Ok(_)) => self.counters.sent += 1,
-                Ok(Err(_)) => {
-                    self.counters.send_errors += 1;
-                    self.waiting.pop_front();
-                    return Some(destination);
-                }
-                Err(_would_block) => continue,
             }
             self.waiting.pop_front();
+            match sent {
+                Ok(_) => self.counters.sent += 1,
+                Err(_) => {
+                    self.counters.send_errors += 1;
+                    return Some(destination);
+                }
+            }
         }
-        self.room = None;
         None
     }
 
-    /// Whether messages wait, but nobody yet for room.
-    pub(crate) fn must_wait_for_room(&self) -> bool {
-        !self.waiting.is_empty() && self.room.is_none()
+    /// What is to be waited for: messages, and room only while something waits for it.
+    pub(crate) fn interest(&self) -> PollFlags {
+        match self.waiting.is_empty() {
+            true => PollFlags::IN,
+            false => PollFlags::IN | PollFlags::OUT,
+        }
     }
 
     /// Messages that wait to be sent.
@@ -151,26 +136,9 @@ impl UdpListener {
     }
 }
 
-/// Has the runtime watch a socket, which must not block, for one thing only.
-#[expect(
-    deprecated,
-    reason = "what replaces it is unsafe, for owners whose descriptor may change: a socket's does not"
-)]
-pub(crate) fn watched(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
-    AsyncFd::with_interest(socket, interest)
-}
-
-/// The socket, watched for room from now on.
-fn room<'a>(
-    room: &'a mut Option<AsyncFd<UdpSocket>>,
-    socket: &AsyncFd<UdpSocket>,
-) -> io::Result<&'a AsyncFd<UdpSocket>> {
-    match room {
-        Some(room) => Ok(room),
-        none => {
-            let again = socket.get_ref().try_clone()?;
-            Ok(none.insert(watched(again, Interest::WRITABLE)?))
-        }
+impl AsFd for UdpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -181,8 +149,6 @@ fn is_keepalive(datagram: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use sip_proxy_core::ListenerId;
 
     use super::*;
@@ -211,28 +177,30 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_the_system_refuses_is_told() {
-        let mut listener = UdpListener::new(bound()).unwrap();
+    #[test]
+    fn what_the_system_refuses_is_told() {
+        let mut listener = UdpListener::new(bound());
         let too_long = vec![0; 70_000];
         let to = destination("127.0.0.1:9".parse().unwrap());
         assert!(listener.send(to, too_long).is_err());
         assert_eq!(listener.counters.send_errors, 1);
     }
 
-    #[tokio::test]
-    async fn reads_messages_and_skips_keepalives() {
+    #[test]
+    fn reads_messages_and_skips_keepalives() {
         let socket = bound();
         let address = socket.local_addr().unwrap();
-        let mut listener = UdpListener::new(socket).unwrap();
+        let mut listener = UdpListener::new(socket);
+        let mut buffer = [0; 100];
+        assert_eq!(listener.read(&mut buffer), Read::Empty);
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.send_to(b"\r\n\r\n", address).unwrap();
         peer.send_to(b"hello", address).unwrap();
-        let mut buffer = [0; 100];
-        let mut read = async || poll_fn(|context| listener.poll_read(context, &mut buffer)).await;
-        assert_eq!(read().await, Read::Nothing);
+        // Over loopback what was sent is there.
+        assert_eq!(listener.read(&mut buffer), Read::Nothing);
         let from = peer.local_addr().unwrap();
-        assert_eq!(read().await, Read::Message(5, from));
+        assert_eq!(listener.read(&mut buffer), Read::Message(5, from));
+        assert_eq!(listener.read(&mut buffer), Read::Empty);
         assert_eq!(
             (listener.counters.received, listener.counters.keepalives),
             (1, 1)
@@ -240,24 +208,19 @@ mod tests {
     }
 
     /// What a socket did not take at once leaves later, and in order.
-    #[tokio::test]
-    async fn what_waits_for_room_is_sent_when_there_is_some() {
-        let mut listener = UdpListener::new(bound()).unwrap();
+    #[test]
+    fn what_waits_for_room_is_sent_when_there_is_some() {
+        let mut listener = UdpListener::new(bound());
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = destination(peer.local_addr().unwrap());
+        assert_eq!(listener.interest(), PollFlags::IN);
         listener.waiting.push_back((to, b"first".to_vec()));
-        assert!(listener.must_wait_for_room());
+        assert!(listener.interest().contains(PollFlags::OUT));
         listener.send(to, b"second".to_vec()).unwrap();
         assert_eq!(listener.counters.sent, 0);
-        poll_fn(|context| {
-            assert_eq!(listener.poll_flush(context), None);
-            match listener.waiting_len() {
-                0 => Poll::Ready(()),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
-        assert!(!listener.must_wait_for_room() && listener.room.is_none());
+        assert_eq!(listener.flush(), None);
+        assert_eq!(listener.waiting_len(), 0);
+        assert_eq!(listener.interest(), PollFlags::IN);
         for expected in [&b"first"[..], b"second"] {
             let mut buffer = [0; 100];
             let len = peer.recv(&mut buffer).unwrap();

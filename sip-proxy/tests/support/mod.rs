@@ -47,18 +47,12 @@ impl Proxy {
         let (ready, listeners) = std::sync::mpsc::channel();
         let in_thread = settings.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let server = Server::start(&in_thread).await.unwrap();
-                ready.send(server.listeners().to_vec()).unwrap();
-                server
-                    .run(async {
-                        let _ = stopped.await;
-                    })
-                    .await;
+            let runtime = sip_proxy::runtime().unwrap();
+            let _within = runtime.enter();
+            let server = Server::start(&in_thread).unwrap();
+            ready.send(server.listeners().to_vec()).unwrap();
+            server.run(async {
+                let _ = stopped.await;
             });
         });
         let listeners = listeners.recv_timeout(PATIENCE).unwrap();

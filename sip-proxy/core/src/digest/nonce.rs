@@ -65,12 +65,12 @@ impl Nonces {
     }
 
     fn code(&self, id: NonceId, source: IpAddr) -> [u8; CODE_LEN] {
-        let address = match source.to_canonical() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
         let (time, salt) = (id.unix_ms.to_be_bytes(), id.salt.to_be_bytes());
-        self.0.code("nonce", &[&time, &salt, &address])
+        let code = |address: &[u8]| self.0.code("nonce", &[&time, &salt, address]);
+        match source.to_canonical() {
+            IpAddr::V4(address) => code(&address.octets()),
+            IpAddr::V6(address) => code(&address.octets()),
+        }
     }
 }
 

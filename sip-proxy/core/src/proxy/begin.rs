@@ -1,6 +1,6 @@
 //! Starts passing a request on: its transaction, its call, its first targets.
 
-use sip_proxy_message::{HeaderId, Message, Method, Uri};
+use sip_proxy_message::{HeaderId, Host, Message, Method, Uri};
 
 use crate::Proxy;
 use crate::call::{Call, CallNumber, Record};
@@ -193,8 +193,9 @@ impl Proxy {
             call: plan.call,
             media: plan.media,
             groups,
-            branches: Vec::new(),
-            upstream: std::collections::VecDeque::new(),
+            // Nearly always there is one, and it is kept for half a minute.
+            branches: Vec::with_capacity(1),
+            upstream: std::collections::VecDeque::with_capacity(1),
             best,
             is_cancelled: false,
             is_decided: false,
@@ -214,6 +215,7 @@ fn address_of_record(uri: &[u8]) -> String {
     let user = text(&user);
     match uri.host {
         Some(host) if user.is_empty() => host.to_string(),
+        Some(Host::Name(host)) => [&user, "@", &String::from_utf8_lossy(host)].concat(),
         Some(host) => format!("{user}@{host}"),
         None => user,
     }

@@ -98,6 +98,8 @@ impl Proxy {
             if branch.accepted.len() == ACCEPTED_COUNT_MAX {
                 return;
             }
+            // Hardly ever there is another.
+            branch.accepted.reserve_exact(1);
             branch.accepted.push(Accepted {
                 to_tag,
                 again: Again::Ignore,

@@ -111,11 +111,12 @@ impl Proxy {
         };
         let port = (via.rport != Rport::Absent).then_some(source.address.port());
         let address = source.address.ip().to_canonical();
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.stamped);
         match message.stamped(address, port, &mut bytes) {
             Ok(stamped) => self.check_request(now, source, &stamped),
             Err(_) => self.counters.invalid += 1,
         }
+        self.stamped = bytes;
     }
 
     fn check_request(&mut self, now: Now, source: Source, message: &Message<'_>) {

@@ -196,7 +196,10 @@ impl Proxy {
     ) -> Vec<u8> {
         let mut edits = Edits::new(message);
         edits.decrement_max_forwards();
-        edit_way(&mut edits, message, &branch_way(fork, &branch.target));
+        match branch_way(fork, &branch.target) {
+            Some(way) => edit_way(&mut edits, message, &way),
+            None => edit_way(&mut edits, message, &fork.way),
+        }
         if fork.kind == Kind::First {
             self.drop_credentials(&mut edits, message);
             // Phones do not vouch for themselves (RFC 3325 §5).
@@ -205,8 +208,8 @@ impl Proxy {
                 self.record_route(&mut edits, message, fork, destination);
             }
         }
-        let via = self.home.via(destination.listener, &branch.key.emit());
-        edits.prepend(HeaderId::Via, via.as_bytes());
+        let via = self.home.before_branch(destination.listener).as_bytes();
+        edits.prepend_joined(HeaderId::Via, [via, &branch.key.write()]);
         if let Some(sdp) = sdp {
             edits.replace_body(None, sdp);
         }
@@ -232,11 +235,11 @@ impl Proxy {
         let user = token.emit(&self.secret, call_id, tag.unwrap_or_default());
         let inbound = fork.source.listener;
         if inbound != destination.listener {
-            let value = self.home.record_route(inbound, &user);
-            edits.prepend(HeaderId::RecordRoute, value.as_bytes());
+            let after = self.home.after_token(inbound).as_bytes();
+            edits.prepend_joined(HeaderId::RecordRoute, [b"<sip:", user.as_bytes(), after]);
         }
-        let value = self.home.record_route(destination.listener, &user);
-        edits.prepend(HeaderId::RecordRoute, value.as_bytes());
+        let after = self.home.after_token(destination.listener).as_bytes();
+        edits.prepend_joined(HeaderId::RecordRoute, [b"<sip:", user.as_bytes(), after]);
     }
 
     /// Credentials for us are nobody else's business.
@@ -266,26 +269,34 @@ impl Proxy {
         let mut edits = Edits::new(message);
         edits.decrement_max_forwards();
         edit_way(&mut edits, message, way);
-        let via = self.home.via(destination.listener, &key.emit());
-        edits.prepend(HeaderId::Via, via.as_bytes());
+        let via = self.home.before_branch(destination.listener).as_bytes();
+        edits.prepend_joined(HeaderId::Via, [via, &key.write()]);
         edits.to_vec()
     }
 }
 
-/// The request's way with what the target changes in it.
-fn branch_way(fork: &Fork, target: &Target) -> Way {
-    let mut way = fork.way.clone();
-    if let Some(uri) = &target.uri {
-        way.uri.clone_from(uri);
+/// The request's way with what the target changes in it; `None` if that is nothing.
+fn branch_way(fork: &Fork, target: &Target) -> Option<Way> {
+    if target.uri.is_none() && target.path.is_empty() {
+        return None;
     }
-    way.routes.splice(0..0, target.path.iter().cloned());
-    way
+    let uri = target.uri.as_ref().unwrap_or(&fork.way.uri);
+    Some(Way {
+        uri: uri.clone(),
+        routes: target
+            .path
+            .iter()
+            .chain(&fork.way.routes)
+            .cloned()
+            .collect(),
+        token: None,
+    })
 }
 
 /// Writes request URI and Route, but only what changed.
 fn edit_way(edits: &mut Edits<'_, '_>, message: &Message<'_>, way: &Way) {
     let (uri, routes) = way.to_write();
-    if message.request_uri() != Some(&uri) {
+    if message.request_uri() != Some(uri.as_ref()) {
         edits.replace_request_uri(&uri);
     }
     let is_unchanged = message

@@ -1,6 +1,6 @@
 //! Responses on their way back to the sender of a request (RFC 3261 §16.7).
 
-use sip_proxy_message::{Edits, HeaderId, Message};
+use sip_proxy_message::{HeaderId, Message};
 
 use crate::Proxy;
 use crate::call::CallNumber;
@@ -196,9 +196,7 @@ fn fork_len(proxy: &Proxy, id: TransactionId) -> usize {
 
 /// The response as the sender of the request is to see it.
 pub(super) fn without_our_via(message: &Message<'_>) -> Vec<u8> {
-    let mut edits = Edits::new(message);
-    edits.remove_top(HeaderId::Via);
-    edits.to_vec()
+    message.without_top(HeaderId::Via)
 }
 
 pub(super) fn tag_of(message: &Message<'_>) -> Vec<u8> {

@@ -1,18 +1,44 @@
 //! What names a transaction (RFC 3261 §17.1.3, §17.2.3).
 
-use std::sync::Arc;
-
+use std::hash::{BuildHasher as _, Hasher, RandomState};
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use sip_proxy_message::{HeaderError, Host, Message, Method};
 
 use super::TransactionId;
 use crate::secret::{unhex_digit, write_hex};
 
-/// Names a server transaction: the client's branch and sent-by, and the method. Chosen by
-/// strangers, so it is hashed with a secret and never used unhashed.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct ServerKey(Arc<[u8]>);
+/// Names a server transaction: a hash of the client's branch and sent-by, and the method. It is
+/// kept for half a minute for each request, so it takes no memory of its own. Strangers choose
+/// what is hashed, but do not know the secrets: two hashes of 64 bits under different ones are
+/// equal by an accident that takes 2^64 transactions at the same time.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct ServerKey([u64; 2]);
+
+/// The secrets, which differ from run to run.
+static SECRETS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+
+/// Both hashes of what is written.
+struct Hashes<H>([H; 2]);
+
+impl<H: Hasher> Hashes<H> {
+    fn write(&mut self, bytes: &[u8]) {
+        for hash in &mut self.0 {
+            hash.write(bytes);
+        }
+    }
+
+    fn write_lowercase(&mut self, text: &[u8]) {
+        let mut lowercase = [0; 64];
+        for part in text.chunks(lowercase.len()) {
+            let lowercase = &mut lowercase[..part.len()];
+            lowercase.copy_from_slice(part);
+            lowercase.make_ascii_lowercase();
+            self.write(lowercase);
+        }
+    }
+}
 
 impl ServerKey {
     /// The key of the transaction that `message` starts or belongs to, as if its method were
@@ -22,52 +48,47 @@ impl ServerKey {
     /// If Via, or what RFC 2543 needs in place of the branch, cannot be read.
     pub(crate) fn new(message: &Message<'_>, method: Method<'_>) -> Result<Self, HeaderError> {
         let via = message.via()?;
-        let mut key = Vec::with_capacity(96);
-        key.extend_from_slice(method.name());
+        let mut key = Hashes([SECRETS[0].build_hasher(), SECRETS[1].build_hasher()]);
+        key.write(method.name());
         append_host(via.host, &mut key);
-        key.extend_from_slice(&via.port.unwrap_or(5060).to_be_bytes());
+        key.write(&via.port.unwrap_or(5060).to_be_bytes());
         match via.unique_branch() {
-            Some(branch) => append_lowercase(branch, &mut key),
+            Some(branch) => key.write_lowercase(branch),
             None => append_rfc2543(message, &mut key)?,
         }
-        Ok(Self(key.into()))
+        Ok(Self(key.0.map(|hash| hash.finish())))
     }
 }
 
 /// The kind of host, which no method's name has in it, and the host.
-fn append_host(host: Host<'_>, key: &mut Vec<u8>) {
+fn append_host(host: Host<'_>, key: &mut Hashes<impl Hasher>) {
     match host {
         Host::Address(IpAddr::V4(address)) => {
-            key.push(4);
-            key.extend_from_slice(&address.octets());
+            key.write(&[4]);
+            key.write(&address.octets());
         }
         Host::Address(IpAddr::V6(address)) => {
-            key.push(6);
-            key.extend_from_slice(&address.octets());
+            key.write(&[6]);
+            key.write(&address.octets());
         }
         Host::Name(name) => {
-            key.push(b' ');
-            append_lowercase(name, key);
-            key.push(b' ');
+            key.write(b" ");
+            key.write_lowercase(name);
+            key.write(b" ");
         }
     }
 }
 
-fn append_lowercase(text: &[u8], key: &mut Vec<u8>) {
-    let start = key.len();
-    key.extend_from_slice(text);
-    key[start..].make_ascii_lowercase();
-}
-
 /// Without a unique branch, the request itself names the transaction. The To tag is left out,
 /// since only the ACK has it.
-fn append_rfc2543(message: &Message<'_>, key: &mut Vec<u8>) -> Result<(), HeaderError> {
-    key.extend_from_slice(message.request_uri().unwrap_or_default());
-    key.push(b' ');
-    key.extend_from_slice(message.from()?.tag.unwrap_or_default());
-    key.push(b' ');
-    key.extend_from_slice(message.call_id()?);
-    key.extend_from_slice(format!(" {}", message.cseq()?.number).as_bytes());
+fn append_rfc2543(message: &Message<'_>, key: &mut Hashes<impl Hasher>) -> Result<(), HeaderError> {
+    key.write(message.request_uri().unwrap_or_default());
+    key.write(b" ");
+    key.write(message.from()?.tag.unwrap_or_default());
+    key.write(b" ");
+    key.write(message.call_id()?);
+    key.write(b" ");
+    key.write(&message.cseq()?.number.to_be_bytes());
     Ok(())
 }
 
@@ -84,17 +105,23 @@ pub(crate) struct Branch {
 /// Ours begin so. The first seven bytes are RFC 3261's.
 const PREFIX: &[u8] = b"z9hG4bKtan";
 
-const BRANCH_LEN: usize = PREFIX.len() + 16 + 16 + 8;
+pub(crate) const BRANCH_LEN: usize = PREFIX.len() + 16 + 16 + 8;
 
 impl Branch {
     pub(crate) fn emit(self) -> String {
-        let mut branch = vec![0; BRANCH_LEN];
+        let branch = self.write().to_vec();
+        String::from_utf8(branch).expect("prefix and digits are ASCII")
+    }
+
+    /// As [`Self::emit`], without memory of its own.
+    pub(crate) fn write(self) -> [u8; BRANCH_LEN] {
+        let mut branch = [0; BRANCH_LEN];
         let (prefix, digits) = branch.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX);
         write_hex(&self.id.0.to_be_bytes(), &mut digits[..16]);
         write_hex(&self.secret.to_be_bytes(), &mut digits[16..32]);
         write_hex(&self.loop_hash.to_be_bytes(), &mut digits[32..]);
-        String::from_utf8(branch).expect("prefix and digits are ASCII")
+        branch
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {

@@ -170,7 +170,7 @@ fn a_finished_request_keeps_only_what_may_be_sent_again() {
     let message = Message::parse(&bytes).unwrap();
     let key = ServerKey::new(&message, Method::Invite).unwrap();
     let id = table
-        .insert_server(key.clone(), true, destination(1), false)
+        .insert_server(key, true, destination(1), false)
         .unwrap();
     table.respond(now, id, 180, b"SIP/2.0 180".to_vec(), &mut out);
     table.handle_request_again(id, &mut out);

@@ -251,3 +251,52 @@ fn a_message_without_fields_can_be_given_some() {
         .to_vec();
     assert_eq!(bytes, b"INFO sip:a SIP/2.0\r\nVia: v\r\nServer: s\r\n\r\n");
 }
+
+/// What is known of a stamped message without reading it is what one would read.
+#[test]
+fn a_stamped_via_is_as_one_would_read_it() {
+    let many = ";a".repeat(crate::limits::PARAM_COUNT_MAX - 1);
+    for via in [
+        "SIP/2.0/UDP h",
+        "SIP/2.0/UDP h:5062;rport",
+        "SIP/2.0/UDP 192.0.2.9:5062;rport;branch=z9hG4bKx;x=y",
+        "SIP/2.0/UDP h ; branch=z9hG4bKx ; rport=9 ; received=192.0.2.77;maddr=h2 , SIP/2.0/TCP g",
+        "SIP / 2.0 / TCP [2001:db8::9]:1;received=2001:db8::7;branch=z;rport",
+        &format!("SIP/2.0/UDP h{many};branch=z"),
+    ] {
+        let bytes = format!(
+            "INVITE sip:b@h SIP/2.0\r\nTo: <sip:b@h>\r\nVia: {via}\r\nFrom: <sip:a@h>;tag=1\r\n\r\n"
+        );
+        let message = Message::parse(bytes.as_bytes()).unwrap();
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            for port in [None, Some(0), Some(7), Some(65_535)] {
+                let mut bytes = Vec::new();
+                let stamped = message.stamped(address.parse().unwrap(), port, &mut bytes);
+                let stamped = stamped.unwrap();
+                let read = Message::parse(stamped.bytes()).unwrap();
+                assert_eq!(stamped.via(), read.via(), "{via} {address} {port:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_topmost_value_is_left_out_without_edits_as_with_them() {
+    for fields in [
+        "",
+        "Via: SIP/2.0/UDP a\r\n",
+        "Via: SIP/2.0/UDP a, SIP/2.0/UDP b\r\nVia: SIP/2.0/UDP c\r\n",
+        "v:\r\n SIP/2.0/UDP a\r\n , \tSIP/2.0/UDP b;x=\",\"\r\n",
+        "Via: SIP/2.0/UDP a\r\nX: y\r\nVia: SIP/2.0/UDP c\r\n",
+    ] {
+        let bytes = format!("SIP/2.0 200 OK\r\nTo: <sip:b@h>\r\n{fields}CSeq: 1 X\r\n\r\nbody");
+        let message = Message::parse(bytes.as_bytes()).unwrap();
+        let mut edits = Edits::new(&message);
+        edits.remove_top(HeaderId::Via);
+        assert_eq!(
+            message.without_top(HeaderId::Via),
+            edits.to_vec(),
+            "{fields}"
+        );
+    }
+}

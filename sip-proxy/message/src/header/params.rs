@@ -51,6 +51,11 @@ impl<'a> Params<'a> {
         self.find(name).is_some()
     }
 
+    /// Of bytes that would pass [`Self::parse`].
+    pub(crate) const fn known(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// Checks `bytes`, which must be parameters to their end, showing each to `see`; `None` if
     /// they are not, if there are too many, or if `see` says no.
     pub(crate) fn parse(

@@ -66,8 +66,9 @@ pub(crate) const fn is_uri(byte: u8) -> bool {
     CLASS[byte as usize] & URI != 0
 }
 
-pub(crate) const fn is_uri_mark(byte: u8) -> bool {
-    CLASS[byte as usize] & URI_MARK != 0
+/// Of a URI, and none of its marks.
+pub(crate) const fn is_plain_uri(byte: u8) -> bool {
+    CLASS[byte as usize] & (URI | URI_MARK) == URI
 }
 
 pub(crate) const fn is_user(byte: u8) -> bool {
