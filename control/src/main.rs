@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use control::{Config, Ending, Inherited, StartError};
-use tandem_settings::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, SettingsError};
+use tandem_settings::{
+    DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, SettingsError, end_on_panic,
+};
 
 /// Answers SIP proxies that speak ng, and tells the relay which media goes where.
 ///
@@ -26,6 +28,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    end_on_panic();
     match start(&Arguments::parse()) {
         Ok(Ending::Drained) => ExitCode::from(EXIT_CODE_DRAINED),
         Ok(Ending::Signal(_)) => ExitCode::SUCCESS,

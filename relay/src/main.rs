@@ -8,7 +8,7 @@ use clap::Parser;
 use relay::{Config, Notice, Service, privileges};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, Loaded, SettingsError};
+use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, Loaded, SettingsError, end_on_panic};
 use tracing::{info, warn};
 
 /// Forwards media between the ends of calls, as tandem-control says.
@@ -22,6 +22,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    end_on_panic();
     let args = Args::parse().daemon;
     let (loaded, config) = match settings(&args) {
         Ok(settings) => settings,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sip_proxy::{Settings, StartError};
-use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, SettingsError};
+use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, SettingsError, end_on_panic};
 
 /// Registrar and SIP proxy: registers phones, routes calls between them, has their media relayed.
 ///
@@ -25,6 +25,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    end_on_panic();
     match start(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

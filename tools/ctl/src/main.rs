@@ -188,6 +188,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    tandem_settings::end_on_panic();
     let cli = Cli::parse();
     dispatch(&cli).unwrap_or_else(|failure| {
         if failure.is_worth_telling() {

@@ -46,6 +46,7 @@ mod load;
 mod locate;
 pub mod logging;
 pub mod manual;
+mod panics;
 
 pub use daemon::{DaemonArgs, EXIT_CODE_DRAINED, EXIT_CODE_USAGE, exit_with_parent};
 pub use error::{Place, SettingsError};
@@ -54,3 +55,4 @@ pub use file::{
     SipProxy, Tandem, Transcode, Xdp,
 };
 pub use load::{Loaded, load};
+pub use panics::{end_on_panic, end_on_panic_unless};

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::{env, io};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::tree;
 
@@ -90,8 +90,8 @@ fn watch(command: &mut Command) -> Result<(Tally, bool)> {
     let err = child.stderr.take().context("asked for above")?;
     let err = thread::spawn(move || pass_on(err, io::stderr()));
     let mut tally = pass_on(out, io::stdout());
-    // A panic in the thread aborts the process, so it always gives its count.
-    tally.add(err.join().unwrap_or_default());
+    let more = err.join();
+    tally.add(more.map_err(|_| anyhow!("the count of what cargo says is lost"))?);
     let status = child.wait().context("cargo is lost")?;
     Ok((tally, status.success()))
 }
