@@ -25,6 +25,7 @@ pub mod bytes;
 mod codec;
 mod command;
 mod crypto;
+mod dtls;
 mod event;
 mod filter;
 mod ice;
@@ -42,6 +43,7 @@ pub use command::{
     SourceRules, ToRelay,
 };
 pub use crypto::{Crypto, CryptoSuite, EndpointCrypto, Secret};
+pub use dtls::{Dtls, DtlsRole, Fingerprint, FingerprintHash};
 pub use event::{Event, FromRelay, Hello, Interface, Reply};
 pub use filter::{Filter, Key, OnEvents, OnMedia, Silence};
 pub use ice::{Ice, IceBase, IceCandidate, IceCredentials};
