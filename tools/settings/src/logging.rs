@@ -9,7 +9,7 @@ mod limit;
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -30,7 +30,8 @@ pub enum LogError {
 
 /// Sets logging up for the whole process. Call once, before anything is logged.
 pub fn init(log: &Log) -> Result<(), LogError> {
-    let filter = parse_level(&log.level).map_err(LogError::Level)?;
+    let filter = parse_level(&log.level).and_then(silence);
+    let filter = filter.map_err(LogError::Level)?;
     let lines: Box<dyn Layer<_> + Send + Sync> = match log.format {
         LogFormat::Json => fmt::layer()
             .json()
@@ -52,6 +53,13 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         .with(filter)
         .try_init()
         .map_err(|_already| LogError::Twice)
+}
+
+/// The library of DTLS writes what strangers have sent into the log, as often as they send it.
+fn silence(filter: EnvFilter) -> Result<EnvFilter, String> {
+    let off = "dimpl=off".parse();
+    off.map(|off| filter.add_directive(off))
+        .map_err(|error: ParseError| error.to_string())
 }
 
 fn wants_colour() -> bool {

@@ -20,7 +20,7 @@ use anyhow::{Result, bail};
 use crate::metadata::{Metadata, Package, Scope, closure};
 
 /// Each package with all of ours that it may import. Who is not listed here may not exist.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 27] = [
     // Leaves: no I/O.
     ("codec-catalog", &[]),
     ("control-ng", &[]),
@@ -42,6 +42,8 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("relay-transcode", &["codec", "codec-catalog", "relay-rtp"]),
     // The kernel's side of the relay.
     ("relay-xdp", &[]),
+    // Handshakes: no I/O of their own, but the system's randomness.
+    ("relay-dtls", &["relay-wire"]),
     ("sip-proxy-core", &["sip-proxy-message"]),
     // Shared by binaries.
     ("sip-proxy-store", &["sip-proxy-core"]),
@@ -63,6 +65,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "codec",
             "codec-catalog",
             "relay-core",
+            "relay-dtls",
             "relay-rtp",
             "relay-srtp",
             "relay-transcode",
@@ -97,6 +100,7 @@ const ANY_CORE_OR_LEAF: &[&str] = &[
     "control-core",
     "control-ng",
     "relay-core",
+    "relay-dtls",
     "relay-ice",
     "relay-rtp",
     "relay-srtp",
