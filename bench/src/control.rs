@@ -146,6 +146,7 @@ impl World {
                 }],
                 partition: PortPartition::new(10_000, 59_999, 1).expect("a valid range"),
                 idle_per_worker_max: 16_384,
+                fingerprints: Vec::new(),
             },
         );
         world.settle();

@@ -5,6 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use relay_dtls::IdentityError;
+
 use crate::kernel_table::KernelTableError;
 
 /// Why the relay did not start.
@@ -51,6 +53,9 @@ pub enum StartError {
     /// The kernel's table is wanted, and cannot be.
     #[error("relay.kernel_table: {0}. With \"auto\" or \"off\" the relay forwards through sockets")]
     KernelTable(#[source] KernelTableError),
+    /// There is no certificate to shake hands with.
+    #[error(transparent)]
+    Identity(IdentityError),
     /// A worker cannot set its driver up.
     #[error("worker {worker}: {source}")]
     Worker {

@@ -27,6 +27,7 @@
 mod affinity;
 mod config;
 mod copier;
+mod dtls;
 mod error;
 mod file_limit;
 mod io;
@@ -46,5 +47,6 @@ pub use config::Config;
 pub use error::{RingStep, SetupError, StartError};
 pub use io::UringSize;
 pub use kernel_table::KernelTableError;
+pub use relay_dtls::catches_panics;
 pub use service::{Notice, Service};
 pub use transcoding::PoolLimits;

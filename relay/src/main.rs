@@ -8,7 +8,7 @@ use clap::Parser;
 use relay::{Config, Notice, Service, privileges};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, Loaded, SettingsError, end_on_panic};
+use tandem_settings::{DaemonArgs, EXIT_CODE_USAGE, Loaded, SettingsError, end_on_panic_unless};
 use tracing::{info, warn};
 
 /// Forwards media between the ends of calls, as tandem-control says.
@@ -21,8 +21,11 @@ struct Args {
     daemon: DaemonArgs,
 }
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("what breaks one handshake would end all calls");
+
 fn main() -> ExitCode {
-    end_on_panic();
+    end_on_panic_unless(relay::catches_panics);
     let args = Args::parse().daemon;
     let (loaded, config) = match settings(&args) {
         Ok(settings) => settings,

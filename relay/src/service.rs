@@ -10,12 +10,14 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use relay_core::{Limits, Relay};
-use relay_wire::{Hello, PROTOCOL_VERSION, WorkerId};
+use relay_dtls::Identity;
+use relay_wire::{Fingerprint, Hello, PROTOCOL_VERSION, WorkerId};
 use tracing::{debug, error, info, warn};
 
 use crate::affinity;
 use crate::config::Config;
 use crate::copier::{Copier, Inlet};
+use crate::dtls::{Hall, Shaker};
 use crate::error::{SetupError, StartError};
 use crate::file_limit;
 use crate::io::Io;
@@ -29,6 +31,9 @@ use crate::socket::{self, Place};
 use crate::transcoding::{Pool, Transcoder};
 use crate::wake::Wake;
 use crate::worker::Worker;
+
+/// Endpoints that shake hands, or have: what is remembered of one takes some ten kilobytes.
+const DTLS_ENDPOINTS_MAX: usize = 16_384;
 
 /// Something that ends the process.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub struct Service {
     link_wake: Arc<Wake>,
     is_link_stopping: Arc<AtomicBool>,
     pool: Arc<Pool>,
+    hall: Arc<Hall>,
+    dtls: Option<Thread>,
     codecs: Vec<Thread>,
     /// What looks after the kernel's table, and how it is stopped: by this being gone.
     watch: Option<(Thread, Sender<()>)>,
@@ -77,6 +84,10 @@ impl Service {
         let wakes: Vec<_> = wakes.collect::<Result<_, _>>()?;
         let (pool, codec_threads) = Pool::new(config.codecs, &wakes).map_err(no_eventfd)?;
         let inlets = Copier::inlets(&wakes);
+        let identity = Identity::new().map_err(StartError::Identity)?;
+        let hello = hello(config, identity.fingerprints());
+        let (hall, dtls_thread) =
+            Hall::new(identity, DTLS_ENDPOINTS_MAX, &wakes).map_err(no_eventfd)?;
         let mut service = Self {
             workers: Vec::new(),
             mailboxes: Vec::new(),
@@ -84,6 +95,8 @@ impl Service {
             link_wake: Arc::clone(&link_wake),
             is_link_stopping: Arc::default(),
             pool,
+            hall,
+            dtls: None,
             codecs: Vec::new(),
             watch: None,
             drivers: Vec::new(),
@@ -99,6 +112,7 @@ impl Service {
                 mailbox: Arc::new(Mailbox::new(Arc::clone(&wake), Arc::clone(&link_wake))),
                 pool: Arc::clone(&service.pool),
                 inlets: Arc::clone(&inlets),
+                hall: Arc::clone(&service.hall),
                 wake,
             };
             if let Err(error) = service.start_worker(seed, notices) {
@@ -117,6 +131,17 @@ impl Service {
                 }
             }
         }
+        let run = {
+            let notices = notices.clone();
+            move || unprivileged(&notices, || dtls_thread.run())
+        };
+        match spawn("dtls", run) {
+            Ok(thread) => service.dtls = Some(thread),
+            Err(error) => {
+                service.stop();
+                return Err(error);
+            }
+        }
         if let Some(opened) = kernel_table {
             let watch = Watch::new(opened);
             let (stop, stopped) = channel();
@@ -133,7 +158,7 @@ impl Service {
         }
         let link = Link::new(
             listener,
-            hello(config),
+            hello,
             service.mailboxes.clone(),
             Arc::clone(&service.pool.sounds),
             link_wake,
@@ -158,9 +183,11 @@ impl Service {
         self.is_link_stopping.store(true, Ordering::Release);
         self.link_wake.wake();
         self.pool.stop();
+        self.hall.stop();
         // Its sender is gone with this.
         let watch = self.watch.map(|(thread, _)| thread);
-        let others = self.codecs.into_iter().chain(self.link).chain(watch);
+        let others = self.codecs.into_iter().chain(self.dtls);
+        let others = others.chain(self.link).chain(watch);
         for thread in self.workers.into_iter().chain(others) {
             // Its error, if any, was said when it came.
             let _ = thread.join();
@@ -203,6 +230,7 @@ struct Seed {
     mailbox: Arc<Mailbox>,
     pool: Arc<Pool>,
     inlets: Arc<[Inlet]>,
+    hall: Arc<Hall>,
     wake: Arc<Wake>,
 }
 
@@ -252,7 +280,9 @@ impl Seed {
         relay.set_identity(Instant::now(), ntp_now(), seed);
         let transcoder = Transcoder::new(self.worker, self.pool);
         let copier = Copier::new(self.worker, self.inlets);
-        Worker::new(relay, io, (transcoder, copier), self.mailbox, places).run()
+        let shaker = Shaker::new(self.worker, self.hall);
+        let beside = (transcoder, copier, shaker);
+        Worker::new(relay, io, beside, self.mailbox, places).run()
     }
 }
 
@@ -270,7 +300,7 @@ fn ready(
     }
 }
 
-fn hello(config: &Config) -> Hello {
+fn hello(config: &Config, fingerprints: Vec<Fingerprint>) -> Hello {
     Hello {
         version: PROTOCOL_VERSION,
         // Random keys are what this is made of.
@@ -278,6 +308,7 @@ fn hello(config: &Config) -> Hello {
         interfaces: config.interfaces.clone(),
         partition: config.partition,
         idle_per_worker_max: config.idle_per_worker_max,
+        fingerprints,
     }
 }
 

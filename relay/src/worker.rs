@@ -15,6 +15,7 @@ use relay_core::{Outcome, Relay, SocketId};
 use relay_wire::{Answer, CallKey, Command, CommandError, FromRelay, InterfaceId, Play, Port};
 
 use crate::copier::Copier;
+use crate::dtls::Shaker;
 use crate::io::Io;
 use crate::mailbox::{Mailbox, Outgoing};
 use crate::socket::{self, Place};
@@ -45,6 +46,7 @@ pub(crate) struct Worker {
     io: Io,
     transcoder: Transcoder,
     copier: Copier,
+    shaker: Shaker,
     desk: Desk,
     mailbox: Arc<Mailbox>,
     interfaces: Vec<Place>,
@@ -61,13 +63,15 @@ pub(crate) struct Worker {
     has_made: bool,
     /// And with copies.
     has_copies: bool,
+    /// And with handshakes.
+    has_handshakes: bool,
 }
 
 impl Worker {
     pub(crate) fn new(
         relay: Relay,
         io: Io,
-        (transcoder, copier): (Transcoder, Copier),
+        (transcoder, copier, shaker): (Transcoder, Copier, Shaker),
         mailbox: Arc<Mailbox>,
         interfaces: Vec<Place>,
     ) -> Self {
@@ -76,6 +80,7 @@ impl Worker {
             io,
             transcoder,
             copier,
+            shaker,
             desk: Desk::default(),
             mailbox,
             interfaces,
@@ -86,6 +91,7 @@ impl Worker {
             is_busy: false,
             has_made: false,
             has_copies: false,
+            has_handshakes: false,
         }
     }
 
@@ -113,11 +119,13 @@ impl Worker {
             relay: &mut self.relay,
             transcoder: &mut self.transcoder,
             copier: &mut self.copier,
+            shaker: &mut self.shaker,
         });
         self.transcoder.kick();
         self.send_made(now);
         self.copier.kick();
         self.let_copies_out();
+        self.serve_handshakes();
         self.forget_closed();
     }
 
@@ -127,12 +135,14 @@ impl Worker {
         self.relay.handle_timeout(now);
         self.send_transmits();
         self.send_reports();
+        self.shaker.order(&mut self.relay);
+        self.shaker.kick();
         self.tell_events();
     }
 
     /// How long the next turn may wait.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.is_busy || self.has_made || self.has_copies {
+        if self.is_busy || self.has_made || self.has_copies || self.has_handshakes {
             return Some(Duration::ZERO);
         }
         let deadline = self.relay.poll_timeout()?;
@@ -314,6 +324,7 @@ impl Worker {
             let unsent = ("copies_unsent", self.copier.unsent());
             let counters = counters.chain([leases, driver, unsent]);
             let counters = counters.chain(self.transcoder.counters());
+            let counters = counters.chain(self.shaker.counters());
             stats
                 .counters
                 .extend(counters.map(|(name, count)| (name.to_owned(), count)));
@@ -389,6 +400,13 @@ impl Worker {
         }
         // Nor are these.
         self.has_copies = true;
+    }
+
+    /// Installs keys that handshakes gave, and sends what belongs to some.
+    fn serve_handshakes(&mut self) {
+        let (relay, io) = (&mut self.relay, &mut self.io);
+        let send = |egress, bytes: &[u8]| io.send(egress, bytes);
+        self.has_handshakes = self.shaker.serve(relay, send);
     }
 
     /// Sends what opens NATs, and what finds peers.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::codecs::{Exchange, Payload};
 use crate::echo::Reflection;
+use crate::handshake::Handshake;
 use crate::ice::Ice;
 use crate::lean::{Address, Name, Names, Rare, Word};
 use crate::links::Links;
@@ -176,6 +177,8 @@ pub(crate) struct Stream {
     pub(crate) srtp: Rare<Srtp>,
     /// What was said of ICE.
     pub(crate) ice: Rare<Ice>,
+    /// Handshakes that give keys.
+    pub(crate) handshake: Rare<Handshake>,
 }
 
 /// A port of the relay that a party was told of.
@@ -424,7 +427,7 @@ impl Stream {
 
     /// Whether only the parties can read it: the relay has no keys (yet).
     pub(crate) fn is_opaque(&self) -> bool {
-        self.is_secure() && self.keys().is_none()
+        self.is_secure() && self.keys().is_none() && self.handshake.agreed().is_none()
     }
 
     /// What the relay and the party encrypt with.
@@ -478,6 +481,7 @@ impl Default for Stream {
             exchange: None,
             payloads: Box::default(),
             srtp: Rare::default(),
+            handshake: Rare::default(),
             ice: Rare::default(),
         }
     }

@@ -660,11 +660,12 @@ impl Control {
 
     /// Notes what a request says that is not understood, or not done.
     fn note_unheeded(&mut self, client: Client, request: &Request<'_>) {
+        let shakes = !self.link.fingerprints().is_empty();
         let not_done = match &request.command {
             Command::Answer(negotiation)
             | Command::CreateAnswer(negotiation)
-            | Command::Offer(negotiation) => not_done(negotiation),
-            Command::Create(create) => not_done(&create.party),
+            | Command::Offer(negotiation) => not_done(negotiation, shakes),
+            Command::Create(create) => not_done(&create.party, shakes),
             _ => Vec::new(),
         };
         let unheeded = &request.unheeded;

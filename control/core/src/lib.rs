@@ -29,6 +29,7 @@ mod events;
 mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
+mod handshake;
 mod ice;
 mod lean;
 mod limits;

@@ -6,6 +6,7 @@
 
 mod alias;
 mod creation;
+mod dtls;
 mod guest;
 mod ice;
 mod keepsake;
@@ -20,10 +21,10 @@ mod writing;
 use std::borrow::Cow;
 use std::hash::Hasher;
 
-use control_ng::{Create, DtmfSecurity, Flag, KeyPolicy, Negotiation, Support};
+use control_ng::{Create, Dtls, DtmfSecurity, Flag, KeyPolicy, Negotiation, Support};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use relay_wire::{Interface, Learning, Port, WorkerId};
+use relay_wire::{Fingerprint, Interface, Learning, Port, WorkerId};
 use rustc_hash::FxHasher;
 
 pub(crate) use self::guest::{Agreed, Pair, Taken};
@@ -143,6 +144,8 @@ pub(crate) struct Negotiator<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) ports: &'a mut Ports,
     pub(crate) rng: &'a mut StdRng,
+    /// How the relay's certificate is known; none: it shakes no hands.
+    pub(crate) fingerprints: &'a [Fingerprint],
     pub(crate) transcode: Transcode,
     /// The relay has too much to do: what can be done without codecs is to be.
     pub(crate) spares_codecs: bool,
@@ -310,9 +313,13 @@ pub(crate) fn is_loop(policy: &Policy, negotiation: &Negotiation<'_>) -> bool {
 }
 
 /// What a request asks for that is not done (yet). The request is carried out without it.
-pub(crate) fn not_done(negotiation: &Negotiation<'_>) -> Vec<&'static str> {
+pub(crate) fn not_done(negotiation: &Negotiation<'_>, shakes: bool) -> Vec<&'static str> {
+    let may_shake = shakes && !negotiation.dtls.has(Dtls::Off);
     let wishes = [
-        (wants_other_profile(negotiation), "transport protocol"),
+        (
+            wants_other_profile(negotiation, may_shake),
+            "transport protocol",
+        ),
         (
             policy_of(negotiation).is_some_and(|it| policy_of_keys(it, 0).is_none()),
             "block DTMF",

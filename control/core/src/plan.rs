@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use relay_wire::{
-    CallKey, Command, EndpointCrypto, Filter, Ice, Learning, OnRtcp, Port, Route, Sink,
+    CallKey, Command, Dtls, EndpointCrypto, Filter, Ice, Learning, OnRtcp, Port, Route, Sink,
     SourceRules, Transcoding,
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct Endpoint {
     pub(crate) sinks: Vec<Sink>,
     /// What packets are decrypted and encrypted with. `None`: they are as they are.
     pub(crate) keys: Option<Box<Agreed>>,
+    /// How keys are agreed on by a handshake.
+    pub(crate) dtls: Option<Box<Dtls>>,
     /// How the peer is found by ICE.
     pub(crate) ice: Option<Box<Ice>>,
 }
@@ -86,7 +88,10 @@ impl Plan {
             for index in 0..leg.streams.len() {
                 let new = endpoints.len();
                 endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
-                if seals.has(index) {
+                let dtls = leg.streams[index].handshake.agreed();
+                if let Some(dtls) = dtls {
+                    shake_hands(&mut endpoints[new..], &dtls);
+                } else if seals.has(index) {
                     let keys = leg.streams[index].keys();
                     for endpoint in &mut endpoints[new..] {
                         endpoint.keys = keys.cloned().map(Box::new);
@@ -115,7 +120,8 @@ impl Plan {
     ///
     /// What flows in between has the keys that it has in the one or in the other: what ends goes
     /// first, then keys change, all at once, and then comes what begins. Keys that one endpoint has
-    /// and another has not yet would let something out in clear.
+    /// and another has not yet would let something out in clear. Handshakes that begin have an
+    /// endpoint wait for keys before it loses its own, and those that end do so when it has others.
     pub(crate) fn commands_to(&self, next: &Self, call: CallKey, record: Vec<u8>) -> Vec<Command> {
         // Three at most for most endpoints that are new.
         let mut commands = Vec::with_capacity(3 * next.endpoints.len() + 3);
@@ -146,22 +152,29 @@ impl Plan {
                 .map(|port| Command::CloseEndpoint { call, port }),
         );
         let endpoints = self.keys_to(next);
-        let rest = (!endpoints.is_empty()).then(|| self.without_what_ends(next));
+        let changes = !endpoints.is_empty() || self.shakes_otherwise(next);
+        let rest = changes.then(|| self.without_what_ends(next));
         if let Some(rest) = &rest {
             self.push_flows(rest, call, &mut commands);
         }
         let stands = rest.as_ref().unwrap_or(self);
         for endpoint in &next.endpoints {
             stands.push_opening(endpoint, call, &mut commands);
-            if endpoint.keys.is_none() {
+            if !endpoint.is_secret() {
                 stands.push_remote(endpoint, call, &mut commands);
             }
+        }
+        for endpoint in next.endpoints.iter().filter(|it| it.dtls.is_some()) {
+            stands.push_dtls(endpoint, call, &mut commands);
         }
         if !endpoints.is_empty() {
             commands.push(Command::SetCrypto { call, endpoints });
         }
+        for endpoint in next.endpoints.iter().filter(|it| it.dtls.is_none()) {
+            stands.push_dtls(endpoint, call, &mut commands);
+        }
         // Nobody is learnt there without keys.
-        for endpoint in next.endpoints.iter().filter(|it| it.keys.is_some()) {
+        for endpoint in next.endpoints.iter().filter(|it| it.is_secret()) {
             stands.push_remote(endpoint, call, &mut commands);
         }
         // What is given up first: another may take it.
@@ -173,6 +186,13 @@ impl Plan {
         }
         stands.push_flows(next, call, &mut commands);
         commands
+    }
+
+    /// Whether handshakes are others in another plan.
+    fn shakes_otherwise(&self, next: &Self) -> bool {
+        let before = |it: &Endpoint| self.endpoint(it.port).and_then(|it| it.dtls.as_ref());
+        let mut endpoints = next.endpoints.iter();
+        endpoints.any(|it| before(it) != it.dtls.as_ref())
     }
 
     /// Keys that are others in another plan.
@@ -267,6 +287,15 @@ impl Plan {
         }
     }
 
+    fn push_dtls(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
+        let Endpoint { port, ref dtls, .. } = *endpoint;
+        let before = self.endpoint(port).and_then(|before| before.dtls.as_ref());
+        if before != dtls.as_ref() {
+            let dtls = dtls.as_deref().cloned();
+            commands.push(Command::SetDtls { call, port, dtls });
+        }
+    }
+
     fn push_rtcp(&self, endpoint: &Endpoint, call: CallKey, commands: &mut Vec<Command>) {
         let Endpoint { port, rtcp, .. } = *endpoint;
         let before = self.endpoint(port).map(|before| before.rtcp);
@@ -352,6 +381,9 @@ impl Plan {
             Command::SetIce { port, ref ice, .. } => {
                 self.change(port, |endpoint| endpoint.ice = ice.clone().map(Box::new));
             }
+            Command::SetDtls { port, ref dtls, .. } => {
+                self.change(port, |endpoint| endpoint.dtls = dtls.clone().map(Box::new));
+            }
             Command::SetRtcp { port, rtcp, .. } => {
                 self.change(port, |endpoint| endpoint.rtcp = rtcp);
             }
@@ -419,8 +451,14 @@ impl Endpoint {
             filter: None,
             sinks: Vec::new(),
             keys: None,
+            dtls: None,
             ice: None,
         }
+    }
+
+    /// What arrives is encrypted.
+    fn is_secret(&self) -> bool {
+        self.keys.is_some() || self.dtls.is_some()
     }
 
     /// What goes on, of what flows from here.
@@ -450,6 +488,19 @@ impl Egress {
     fn forget(&mut self, port: Port) {
         self.rtp = self.rtp.filter(|egress| *egress != port);
         self.rtcp = self.rtcp.filter(|egress| *egress != port);
+    }
+}
+
+/// Has the endpoints of a stream shake hands: each by itself, but for those that ICE makes one, of
+/// which the first does so for all.
+fn shake_hands(endpoints: &mut [Endpoint], dtls: &Dtls) {
+    let ices = endpoints.iter().filter_map(|it| it.ice.as_ref());
+    let others = ices.flat_map(|it| it.bases.iter().skip(1));
+    let others: Vec<_> = others.map(|base| base.port).collect();
+    for endpoint in endpoints {
+        if !others.contains(&endpoint.port) {
+            endpoint.dtls = Some(Box::new(dtls.clone()));
+        }
     }
 }
 
@@ -496,6 +547,7 @@ fn endpoints_of(
         filter: filter.filter(|_| is_heard),
         sinks: sinks.clone(),
         keys: None,
+        dtls: None,
         ice: ice_of(stream, 1, port),
     });
     if stream.reflection == Reflection::Echo
@@ -522,6 +574,7 @@ fn endpoints_of(
                 .map(|it| Sink { rtp: None, ..it })
                 .collect(),
             keys: None,
+            dtls: None,
             ice: ice_of(stream, 2, port),
         });
     }

@@ -3,7 +3,7 @@
 //!
 //! Feedback is RTCP of more kinds and at other times, which a party without it may ignore (RFC 3550
 //! §6). So to go from one to the other only the word in `m=` need be changed. To go from clear to
-//! encrypted the relay must have the keys; it shakes no hands.
+//! encrypted the relay must have the keys, or shake hands for them.
 
 /// Names without the `F` of feedback, and with it.
 const PROFILES: [[&[u8]; 2]; 3] = [
@@ -19,15 +19,17 @@ pub(crate) fn is_like(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// The profile that one is to be written as, so that it is the one `wanted`; `None`: as it is. Who
-/// can read what the sender sends, and the other way round, may change more than feedback.
+/// can read what the sender sends, and the other way round, may change more than feedback; who may
+/// shake hands, may do so with who gets it.
 pub(crate) fn written(
     profile: &[u8],
     wanted: Option<&[u8]>,
     can_be_read: bool,
+    may_shake: bool,
 ) -> Option<&'static [u8]> {
     let mut names = PROFILES.as_flattened().iter().copied();
     let wanted = names.find(|name| wanted == Some(name))?;
-    let is_done = if needs_handshake(wanted) || !can_be_read {
+    let is_done = if (needs_handshake(wanted) && !may_shake) || !can_be_read {
         is_like(profile, wanted)
     } else {
         PROFILES.as_flattened().contains(&profile)
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn only_feedback_comes_and_goes_where_nothing_can_be_read() {
-        let same = |profile, wanted| written(profile, Some(wanted), false);
+        let same = |profile, wanted| written(profile, Some(wanted), false, true);
         assert_eq!(same(AVP, b"RTP/AVPF"), Some(&b"RTP/AVPF"[..]));
         assert_eq!(same(b"RTP/AVPF", AVP), Some(AVP));
         let dtls = &b"UDP/TLS/RTP/SAVP"[..];
@@ -82,16 +84,18 @@ mod tests {
             assert_eq!(same(AVP, other), None);
             assert_eq!(same(other, AVP), None);
         }
-        assert_eq!(written(AVP, None, true), None);
+        assert_eq!(written(AVP, None, true, true), None);
     }
 
     #[test]
     fn encryption_comes_and_goes_where_there_are_keys() {
-        let with = |profile, wanted| written(profile, Some(wanted), true);
+        let with = |profile, wanted| written(profile, Some(wanted), true, false);
         assert_eq!(with(AVP, b"RTP/SAVPF"), Some(&b"RTP/SAVPF"[..]));
         assert_eq!(with(b"RTP/SAVP", AVP), Some(AVP));
         assert_eq!(with(b"UDP/TLS/RTP/SAVPF", AVP), Some(AVP));
         assert_eq!(with(AVP, b"UDP/TLS/RTP/SAVPF"), None, "no handshake");
+        let dtls = &b"UDP/TLS/RTP/SAVPF"[..];
+        assert_eq!(written(AVP, Some(dtls), true, true), Some(dtls));
         assert_eq!(with(b"udptl", AVP), None);
     }
 

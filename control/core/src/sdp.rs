@@ -4,6 +4,7 @@
 //! lines in the order that proxies know from the peer, and writes those itself that say where media
 //! goes. All others go out byte for byte.
 
+mod dtls;
 mod hidden;
 mod ice;
 mod keys;
@@ -14,6 +15,7 @@ mod parse;
 mod rewrite;
 mod says;
 
+pub(crate) use dtls::{HandshakeLines, HandshakeSaid, Setup};
 pub(crate) use hidden::completed;
 pub(crate) use keys::{KeyLine, KeyStyle};
 pub(crate) use manipulate::Manipulation;

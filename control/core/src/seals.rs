@@ -22,7 +22,7 @@ impl Seals {
     pub(crate) fn of(state: &CallState, tells_keys: bool) -> Self {
         let has_keys = |index: usize| {
             let mut streams = state.legs.iter().filter_map(|leg| leg.streams.get(index));
-            streams.any(|stream| stream.keys().is_some())
+            streams.any(|stream| stream.keys().is_some() || shakes(stream))
         };
         let count = state.legs.iter().map(|leg| leg.streams.len()).max();
         let indices = 0..count.unwrap_or(0).min(crate::MEDIA_MAX);
@@ -55,7 +55,9 @@ fn is_read(state: &CallState, index: usize, tells_keys: bool) -> bool {
             other.is_some_and(|other| !has_keys_of(stream, other))
                 || !Exchange::routes(state, index, leg.id, peer.id).is_empty()
         };
-        stream.makes_reports
+        // Nobody but the relay has the keys that it has shaken hands for.
+        shakes(stream)
+            || stream.makes_reports
             || stream.reflection != Reflection::None
             || is_filtered
             || peer.is_some_and(is_changed)
@@ -64,6 +66,10 @@ fn is_read(state: &CallState, index: usize, tells_keys: bool) -> bool {
 
 fn is_written(on_media: &OnMedia) -> bool {
     !matches!(on_media, OnMedia::Pass | OnMedia::Drop)
+}
+
+fn shakes(stream: &Stream) -> bool {
+    stream.handshake.agreed().is_some()
 }
 
 /// Whether the one was told the keys of the other.

@@ -80,6 +80,7 @@ impl World {
             }],
             partition: PortPartition::new(10_000, 59_999, 1).unwrap(),
             idle_per_worker_max: 16_384,
+            fingerprints: Vec::new(),
         };
         world.control.handle_relay_hello(world.now, hello);
         world.settle();

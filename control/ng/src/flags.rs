@@ -329,6 +329,28 @@ impl SdesWord {
 }
 
 words! {
+    /// What to do about handshakes that give keys of SRTP (`DTLS`, RFC 5763).
+    Dtls {
+        /// Begin them, where the other side lets us choose. That is usual.
+        Active = "active",
+        /// Have none with those who would.
+        Off = "off",
+        /// Wait for them, where the other side lets us choose.
+        Passive = "passive",
+    }
+}
+
+impl Dtls {
+    /// The word in any of the ways that the peer understands.
+    pub(crate) fn find_short(spelling: &[u8]) -> Option<Self> {
+        match spelling.to_ascii_lowercase().as_slice() {
+            b"no" | b"disabled" | b"disable" => Some(Self::Off),
+            _ => Self::find(spelling),
+        }
+    }
+}
+
+words! {
     /// What to do about SRTP that may be declined (`OSRTP`, RFC 8643).
     Osrtp {
         /// Accept it whatever the other party says, in either form.

@@ -49,8 +49,9 @@ pub use bencode::{DEPTH_MAX, DOCUMENT_BYTES_MAX, ITEMS_MAX, ParseError};
 pub use emit::{DictionaryWriter, Emit, ListWriter};
 pub use event::Event;
 pub use flags::{
-    AddressFamily, AliasKey, CodecDirective, DtmfSecurity, EndpointLearning, Flag, Flags, Ice,
-    IceLite, MediaEcho, MediaKind, Osrtp, Replace, RtcpMux, SdesWord, Support, Switch, Word, Words,
+    AddressFamily, AliasKey, CodecDirective, Dtls, DtmfSecurity, EndpointLearning, Flag, Flags,
+    Ice, IceLite, MediaEcho, MediaKind, Osrtp, Replace, RtcpMux, SdesWord, Support, Switch, Word,
+    Words,
 };
 pub use framing::{FrameError, Framer};
 pub use message::{COOKIE_BYTES_MAX, Message};

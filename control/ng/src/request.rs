@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::attribute::{ATTRIBUTE_CHANGES_MAX, AttributeChange};
 use crate::flags::{
-    AddressFamily, AliasKey, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, IceLite, MediaEcho,
-    MediaKind, Osrtp, Replace, RtcpMux, Support, Switch, Word, Words,
+    AddressFamily, AliasKey, Dtls, DtmfSecurity, EndpointLearning, Flag, Flags, Ice, IceLite,
+    MediaEcho, MediaKind, Osrtp, Replace, RtcpMux, Support, Switch, Word, Words,
 };
 use crate::word::{self, Normal};
 use crate::{Dictionary, Value, reply};
@@ -188,6 +188,10 @@ pub struct Negotiation<'a> {
     pub key_log: Option<SocketAddr>,
     /// What to do about keys of SRTP.
     pub sdes: Sdes<'a>,
+    /// What to do about handshakes that give them.
+    pub dtls: Words<Dtls>,
+    /// The hash function of the fingerprint that the receiver is told of, such as `sha-256`.
+    pub dtls_fingerprint: Option<&'a [u8]>,
     /// What to do about SRTP that may be declined.
     pub osrtp: Words<Osrtp>,
 }
@@ -524,6 +528,8 @@ impl<'a> Negotiation<'a> {
             "codec" | "codecs" => self.codecs.read(value, |name| unheeded.add(name)),
             "delete-delay" => set(&mut self.delete_delay_s, unsigned(value)),
             "dtmf-log-dest" | "dtmf-log-destination" => set(&mut self.key_log, place(value)),
+            "dtls" | "dtls-reverse" => self.read_dtls(value),
+            "dtls-fingerprint" => set(&mut self.dtls_fingerprint, non_empty(value)),
             "endpoint-learning" => set(&mut self.endpoint_learning, word(value)),
             "from-tag" => fill(&mut self.from_tag, value),
             "generate-rtcp" => set(&mut self.generate_rtcp, word(value)),

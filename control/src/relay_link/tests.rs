@@ -66,6 +66,7 @@ fn hello() -> FromRelay {
         interfaces: Vec::new(),
         partition: PortPartition::new(30_000, 30_099, 1).unwrap(),
         idle_per_worker_max: 0,
+        fingerprints: Vec::new(),
     })
 }
 

@@ -188,6 +188,7 @@ impl Relay {
                 self.elect_again(now, socket);
                 self.pierce(now, call, port)
             }
+            Command::SetDtls { call, port, dtls } => self.set_dtls((call, port), dtls),
             Command::SetIce { call, port, ice } => self.set_ice(now, (call, port), ice.as_ref()),
             Command::SetRtcp { call, port, rtcp } => self.set_rtcp(now, (call, port), rtcp),
             Command::SetSourceRules { call, port, rules } => {
@@ -244,6 +245,7 @@ impl Relay {
         self.forget_ice_of(key);
         if let Some(call) = self.calls.remove(key) {
             for socket in call.endpoints {
+                self.forget_dtls(socket);
                 self.flows.close(socket);
                 self.piercings.forget(socket);
                 self.reports.forget(socket);
@@ -286,6 +288,7 @@ impl Relay {
         let closed = self.socket_of(key, port)?;
         self.forget_ice(closed);
         self.leave_keys(key, closed);
+        self.forget_dtls(closed);
         let endpoint = self.flows.close(closed);
         self.piercings.forget(closed);
         self.reports.forget(closed);
@@ -396,6 +399,8 @@ impl Relay {
         counters.push(("packets_made".to_owned(), self.packets_made));
         counters.push(("packets_opened".to_owned(), self.opened));
         counters.push(("packets_sealed".to_owned(), self.sealed));
+        let handshaking = self.handshaking.counters().into_iter();
+        counters.extend(handshaking.map(|(name, count)| (name.to_owned(), count)));
         let ice = self.agents.counters().into_iter();
         counters.extend(ice.map(|(name, count)| (name.to_owned(), count)));
         let copied = self.copied.counters().into_iter();
@@ -455,6 +460,7 @@ fn touched(command: &Command) -> Touched {
         | Command::Play { call, .. }
         | Command::RemoveCall { call }
         | Command::SetCrypto { call, .. }
+        | Command::SetDtls { call, .. }
         | Command::SetFilter { call, .. }
         | Command::SetIce { call, .. }
         | Command::SetRemote { call, .. }

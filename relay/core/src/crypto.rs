@@ -19,6 +19,7 @@ use relay_rtp::Kind;
 use relay_srtp::{ProtectError, Receiver, Sender, UnprotectError};
 use relay_wire::{Answer, CallKey, Crypto, ENDPOINTS_PER_CALL_MAX, EndpointCrypto, Port, Refusal};
 
+use crate::dtls::Handshake;
 use crate::endpoint::Endpoint;
 use crate::{DropReason, Egress, Ingress, Relay, SocketId, Verdict};
 
@@ -70,6 +71,12 @@ impl Sealing {
 pub(crate) struct Keys {
     receive: Option<Keyed<Receiver>>,
     send: Option<Keyed<Sender>>,
+    /// Agrees on them with the peer.
+    pub(crate) handshake: Option<Box<Handshake>>,
+    /// A handshake gives them: nothing passes before it has.
+    waits: bool,
+    /// A handshake gave those that are used.
+    are_shaken: bool,
 }
 
 /// Keys, and what was counted with them.
@@ -78,6 +85,15 @@ struct Keyed<T> {
     crypto: Crypto,
     state: T,
     is_used: bool,
+}
+
+/// Where keys are from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// Of signalling. They may be older than we know: RTCP begins with this number.
+    Said { first_rtcp: u32 },
+    /// Of a handshake.
+    Shaken,
 }
 
 /// The roll-over counter that the newest packet came with which was opened. Where it leaves sealed
@@ -164,12 +180,24 @@ impl Keys {
 
     /// What arrives is to be opened.
     pub(crate) fn opens(&self) -> bool {
-        self.receive.as_ref().is_some_and(|it| it.is_used)
+        self.waits || self.receive.as_ref().is_some_and(|it| it.is_used)
     }
 
     /// What leaves is to be sealed.
     pub(crate) fn seals(&self) -> bool {
-        self.send.as_ref().is_some_and(|it| it.is_used)
+        self.waits || self.send.as_ref().is_some_and(|it| it.is_used)
+    }
+
+    /// Nothing passes before a handshake has given keys.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// What a handshake has given, to receive and to send with.
+    pub(crate) fn shaken(&self) -> Option<[Crypto; 2]> {
+        let (receive, send) = (self.receive.as_ref()?, self.send.as_ref()?);
+        let are_used = self.are_shaken && receive.is_used && send.is_used;
+        are_used.then(|| [receive.crypto.clone(), send.crypto.clone()])
     }
 
     fn receiver(&mut self) -> Option<&mut Receiver> {
@@ -190,8 +218,12 @@ impl Keys {
         packet: &mut [u8],
         is_strange: bool,
     ) -> Result<usize, DropReason> {
+        let waits = self.waits;
         let Some(receiver) = self.receiver() else {
-            return Ok(packet.len());
+            return match waits {
+                true => Err(DropReason::Unauthentic),
+                false => Ok(packet.len()),
+            };
         };
         let opened = match kind {
             Kind::Rtp if is_strange => receiver.unprotect_strange_rtp(packet),
@@ -207,9 +239,11 @@ impl Keys {
 
     /// Seals the packet at the beginning of a buffer. Says how many bytes it has then.
     fn seal(&mut self, sealing: Sealing, buffer: &mut [u8]) -> Result<usize, DropReason> {
+        // Keys of a handshake are as new to the peer as to us, and begin with 0.
+        let came_with = sealing.came_with.filter(|_| !self.are_shaken);
         let sender = self.sender().ok_or(DropReason::Unsealed)?;
         sender.come_from(sealing.origin());
-        if let Some((ssrc, roll_over)) = sealing.came_with {
+        if let Some((ssrc, roll_over)) = came_with {
             sender.expect(ssrc, roll_over);
         }
         let sealed = match sealing.kind {
@@ -285,36 +319,67 @@ impl Relay {
             }
         }
         let (ntp_time, _) = self.reports.sign(now);
+        let first_rtcp = first_rtcp(ntp_time);
         for it in endpoints {
-            self.set_keys(call, it, first_rtcp(ntp_time))?;
+            let socket = self.socket_of(call, it.port)?;
+            let keys = [it.receive, it.send];
+            self.install_keys(socket, keys, Origin::Said { first_rtcp })?;
         }
         Ok(Answer::Done)
     }
 
     /// The keys of one endpoint, which were looked at.
-    fn set_keys(
+    pub(crate) fn install_keys(
         &mut self,
-        call: CallKey,
-        keys: EndpointCrypto,
-        first_rtcp: u32,
+        socket: SocketId,
+        [receive, send]: [Option<Crypto>; 2],
+        origin: Origin,
     ) -> Result<(), Refusal> {
-        let EndpointCrypto {
-            port,
-            receive,
-            send,
-        } = keys;
-        let socket = self.socket_of(call, port)?;
-        let endpoint = self.endpoint_of(call, port)?;
+        let endpoint = self.flows.open(socket).ok_or(Refusal::UnknownPort)?;
+        let call = endpoint.call;
         let is_needed = receive.is_some() || send.is_some();
         let Some(rare) = endpoint.rare_if(is_needed) else {
             return Ok(());
         };
         let keys = rare.crypto.get_or_insert_default();
+        if !is_needed && keys.are_shaken {
+            // It was not signalling that said these.
+            return Ok(());
+        }
+        let first_rtcp = match origin {
+            Origin::Said { first_rtcp } => first_rtcp,
+            // Nobody has used such a key before.
+            Origin::Shaken => 0,
+        };
+        keys.are_shaken = origin == Origin::Shaken;
         renew(&mut keys.receive, receive, 0)?;
         renew(&mut keys.send, send, first_rtcp)?;
         endpoint.look_at_keys();
         self.follow_keys(call, socket);
         Ok(())
+    }
+
+    /// Keys of an endpoint come of handshakes from now on, or do not any more. There are none yet, or
+    /// none left.
+    pub(crate) fn await_keys(&mut self, socket: SocketId, waits: bool) {
+        let Some(endpoint) = self.flows.open(socket) else {
+            return;
+        };
+        let Some(rare) = endpoint.rare_if(waits) else {
+            return;
+        };
+        let keys = rare.crypto.get_or_insert_default();
+        let were_shaken = std::mem::take(&mut keys.are_shaken);
+        keys.waits = waits;
+        if waits || were_shaken {
+            if let Some(receive) = &mut keys.receive {
+                receive.is_used = false;
+            }
+            if let Some(send) = &mut keys.send {
+                send.is_used = false;
+            }
+        }
+        endpoint.look_at_keys();
     }
 
     /// One key may be that of several endpoints of a call. What left from another may leave from this

@@ -377,6 +377,11 @@ impl Endpoint {
         Ok(remote)
     }
 
+    /// Whether anything can be sent there.
+    pub(crate) fn is_of_family(&self, remote: SocketAddr) -> bool {
+        remote.is_ipv4() == self.sends.is_ipv4()
+    }
+
     /// Counts a packet that leaves here, sealed.
     pub(crate) fn count_sent(&mut self, len: usize) {
         self.out.add(len);

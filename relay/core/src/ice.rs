@@ -67,6 +67,11 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
+    /// The first socket of the component.
+    pub(crate) fn agent(&self) -> SocketId {
+        self.agent
+    }
+
     pub(crate) fn knows(&self, source: SocketAddr) -> bool {
         self.known.contains(&source)
     }
@@ -106,6 +111,12 @@ impl Agents {
     /// The socket that flows to another really go to.
     pub(crate) fn elected(&self, socket: SocketId) -> SocketId {
         self.all.get(&socket).map_or(socket, |it| it.elected)
+    }
+
+    /// All sockets of the component that this is the first of; others are alone.
+    pub(crate) fn bases_of(&self, socket: SocketId) -> Vec<SocketId> {
+        let component = self.all.get(&socket);
+        component.map_or_else(|| vec![socket], |it| it.bases.clone())
     }
 
     /// What was seen, by the names of its metrics.
@@ -308,6 +319,7 @@ impl Relay {
             due: None,
         };
         self.agents.all.insert(name, component);
+        self.share_keys(name);
     }
 
     /// No ICE is spoken for a component any more, one of whose bases this is.

@@ -57,6 +57,7 @@ mod call;
 mod clock;
 mod command;
 mod crypto;
+mod dtls;
 mod endpoint;
 mod filter;
 mod flow_table;
@@ -86,6 +87,7 @@ mod tests;
 
 pub use command::Outcome;
 pub use crypto::Sealing;
+pub use dtls::{Shaken, Shaking};
 pub use ice::Transmit;
 pub use kernel::{KernelCounts, KernelFlow, KernelSlot, KernelTable};
 pub use limits::Limits;
@@ -103,6 +105,7 @@ use relay_wire::{CallKey, Event, Port};
 
 use call::{Calls, Silence};
 use clock::{Clock, Now};
+use dtls::Handshaking;
 use endpoint::Way;
 use flow_table::FlowTable;
 use ice::Agents;
@@ -128,6 +131,7 @@ pub struct Relay {
     /// Endpoints that open the NAT of their peer.
     piercings: Piercings,
     agents: Agents,
+    handshaking: Handshaking,
     sprayers: Sprayers,
     /// Packets from these.
     sprayed: u64,
@@ -173,6 +177,7 @@ impl Relay {
             events_lost: 0,
             piercings: Piercings::default(),
             agents: Agents::default(),
+            handshaking: Handshaking::default(),
             sprayers: Sprayers::default(),
             sprayed: 0,
             packets_in: 0,
@@ -248,7 +253,7 @@ impl Relay {
                 self.packets_taken += 1;
                 Verdict::Take(taken)
             }
-            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing),
+            Ok(verdict @ (Verdict::Seal(_) | Verdict::Shake(_))) => verdict,
             Ok(Verdict::Copied) => {
                 self.copied.only += 1;
                 Verdict::Copied
@@ -307,6 +312,22 @@ impl Relay {
         self.drops[DropReason::IdlePort.index()] += packets;
     }
 
+    /// Takes what is of ICE or of a handshake, where there are such.
+    #[cold]
+    fn take_other(
+        &mut self,
+        now: Instant,
+        ingress: Ingress,
+        packet: &[u8],
+    ) -> Option<Result<Verdict, DropReason>> {
+        let endpoint = self.flows.endpoint(ingress.socket)?;
+        if endpoint.rare().ice.is_some() && relay_ice::is_stun(packet) {
+            let handled = self.handle_stun(now, ingress, packet);
+            return Some(handled.map(|()| Verdict::Drop(DropReason::Answered)));
+        }
+        self.take_handshake(now, ingress, packet)
+    }
+
     fn route(
         &mut self,
         now: Now,
@@ -314,12 +335,13 @@ impl Relay {
         packet: &mut [u8],
     ) -> Result<Verdict, DropReason> {
         let kind = Kind::of(packet);
+        if kind == Kind::Other
+            && let Some(taken) = self.take_other(now.at, ingress, packet)
+        {
+            return taken;
+        }
         let arrived_at = self.flows.open(ingress.socket);
         let arrived_at = arrived_at.ok_or(DropReason::UnknownFlow)?;
-        if kind == Kind::Other && arrived_at.rare().ice.is_some() && relay_ice::is_stun(packet) {
-            self.handle_stun(now.at, ingress, packet)?;
-            return Ok(Verdict::Drop(DropReason::Answered));
-        }
         let wire_len = packet.len();
         let clear_len = match arrived_at.opens() {
             true => self.open_packet(ingress, kind, packet)?,

@@ -12,6 +12,7 @@ use crate::{DropReason, Egress, Ingress, Limits, Outcome, Relay, SocketId, Treat
 
 mod calls;
 mod crypto;
+mod dtls;
 mod filter;
 mod ice;
 mod idle;

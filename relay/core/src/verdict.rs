@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use relay_rtp::Kind;
 
 use crate::crypto::Sealing;
+use crate::dtls::Shaken;
 
 /// One socket of a worker: the slot of its endpoint in the flow table, and of its file in the
 /// ring.
@@ -69,6 +70,9 @@ pub enum Verdict {
     },
     /// Have it sealed by [`Relay::seal`](crate::Relay::seal), which says where it leaves.
     Seal(Sealing),
+    /// It is for whoever shakes hands, and comes back as
+    /// [`Relay::handle_shaken`](crate::Relay::handle_shaken), if it does.
+    Shake(Shaken),
     /// It is for whoever changes the media of this flow. What is made of it is handed to
     /// [`Relay::handle_made`](crate::Relay::handle_made).
     Take(Taken),

@@ -147,7 +147,11 @@ impl Poll {
                     self.batch.set_len(index, len.into());
                     egress
                 }
-                Verdict::Copied | Verdict::Drop(_) | Verdict::Seal(_) | Verdict::Take(_) => {
+                Verdict::Copied
+                | Verdict::Drop(_)
+                | Verdict::Seal(_)
+                | Verdict::Shake(_)
+                | Verdict::Take(_) => {
                     continue;
                 }
             };

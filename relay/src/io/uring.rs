@@ -412,7 +412,11 @@ impl Uring {
             verdict = decide.seal(sealing, &mut buffer[PAYLOAD_AT..]);
         }
         match verdict {
-            Verdict::Copied | Verdict::Drop(_) | Verdict::Seal(_) | Verdict::Take(_) => {
+            Verdict::Copied
+            | Verdict::Drop(_)
+            | Verdict::Seal(_)
+            | Verdict::Shake(_)
+            | Verdict::Take(_) => {
                 self.pool.release(lease);
             }
             Verdict::Forward(egress) => self.send(egress, lease, received.payload_len),

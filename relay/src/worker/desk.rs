@@ -7,6 +7,7 @@ use relay_core::{Egress, GROWTH_MAX, Ingress, Relay, Sealing, Verdict};
 
 use super::send_copies;
 use crate::copier::Copier;
+use crate::dtls::Shaker;
 use crate::io::{Decide, Io, SEND_BYTES_MAX};
 use crate::transcoding::Transcoder;
 
@@ -16,6 +17,7 @@ pub(super) struct Decider<'a> {
     pub(super) relay: &'a mut Relay,
     pub(super) transcoder: &'a mut Transcoder,
     pub(super) copier: &'a mut Copier,
+    pub(super) shaker: &'a mut Shaker,
 }
 
 impl Decide for Decider<'_> {
@@ -23,8 +25,13 @@ impl Decide for Decider<'_> {
     fn decide(&mut self, ingress: Ingress, packet: &mut [u8]) -> Verdict {
         let verdict = self.relay.handle_packet(self.now, ingress, packet);
         send_copies(self.relay, self.copier, packet);
-        let Verdict::Take(taken) = verdict else {
-            return verdict;
+        let taken = match verdict {
+            Verdict::Take(taken) => taken,
+            Verdict::Shake(shaken) => {
+                self.shaker.take(shaken, ingress.source, packet);
+                return verdict;
+            }
+            _ => return verdict,
         };
         let verdict = self.transcoder.take(self.now, self.relay, taken, packet);
         send_copies(self.relay, self.copier, packet);

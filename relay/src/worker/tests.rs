@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 
 use relay_core::Limits;
+use relay_dtls::Identity;
 use relay_wire::{
     CallKey, CallStats, Codec, Format, Learning, PortPartition, Refusal, Reply, Request, Route,
     Sink, Transcoding, WorkerId, WorkerStats, decode,
@@ -12,6 +13,7 @@ use tandem_settings::Driver;
 
 use super::*;
 use crate::copier::Inlet;
+use crate::dtls::Hall;
 use crate::io::UringSize;
 use crate::mailbox::{ConnectionId, Incoming, ReplyTo};
 use crate::transcoding::{Pool, PoolLimits};
@@ -80,6 +82,10 @@ impl Bench {
         let (pool, _) = Pool::new(limits, std::slice::from_ref(&wake)).unwrap();
         let transcoder = Transcoder::new(0, Arc::clone(&pool));
         let copier = Copier::new(worker, inlets);
+        let wakes = vec![Arc::clone(&wake); workers.into()];
+        // Its thread does not run.
+        let (hall, _) = Hall::new(Identity::new().unwrap(), 0, &wakes).unwrap();
+        let shaker = Shaker::new(worker, hall);
         let mailbox = Arc::new(Mailbox::new(wake, link_wake));
         let places = vec![Place { address, tos: 0 }];
         let (ours, control) = UnixDatagram::pair().unwrap();
@@ -87,7 +93,7 @@ impl Bench {
             worker: Worker::new(
                 relay,
                 io,
-                (transcoder, copier),
+                (transcoder, copier, shaker),
                 Arc::clone(&mailbox),
                 places,
             ),

@@ -170,6 +170,16 @@ impl Control {
         counter.unwrap_or_else(|| panic!("no counter {name}")).1
     }
 
+    /// Waits until a counter says so.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, name: &str, count: u64) {
+        let start = std::time::Instant::now();
+        while self.counter(name) != count {
+            assert!(start.elapsed() < 12 * PATIENCE, "{name}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The first port of the first worker.
     pub(crate) fn first_port(&self) -> u16 {
         let partition = self.hello.as_ref().unwrap().partition;

@@ -5,11 +5,14 @@
 
 mod control;
 mod harness;
+#[path = "../../dtls/tests/program/mod.rs"]
+mod openssl;
 mod overload;
 mod phone;
 
 mod calls;
 mod crypto;
+mod dtls;
 mod filter;
 mod forwarding;
 mod limits;

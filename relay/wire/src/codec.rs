@@ -81,10 +81,11 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
 mod tests {
     use super::*;
     use crate::{
-        CallKey, Codec, Command, Crypto, CryptoSuite, EndpointCrypto, Events, Filter, Format,
-        Handover, Ice, IceBase, IceCandidate, IceCredentials, IlbcMode, InterfaceId, Learning,
-        OnEvents, OnMedia, OnRtcp, OpusPurpose, OpusSettings, Play, Port, Request, Route,
-        SampleRate, Secret, Silence, Sink, SoundKey, SourceRules, ToRelay, Transcoding, WorkerId,
+        CallKey, Codec, Command, Crypto, CryptoSuite, Dtls, DtlsRole, EndpointCrypto, Events,
+        Filter, Fingerprint, FingerprintHash, Format, Handover, Ice, IceBase, IceCandidate,
+        IceCredentials, IlbcMode, InterfaceId, Learning, OnEvents, OnMedia, OnRtcp, OpusPurpose,
+        OpusSettings, Play, Port, Request, Route, SampleRate, Secret, Silence, Sink, SoundKey,
+        SourceRules, ToRelay, Transcoding, WorkerId,
     };
 
     fn request() -> ToRelay {
@@ -189,8 +190,22 @@ mod tests {
                     port,
                     ice: Some(ice(port)),
                 },
+                Command::SetDtls {
+                    call,
+                    port,
+                    dtls: Some(dtls()),
+                },
             ],
         })
+    }
+
+    fn dtls() -> Dtls {
+        let digest = vec![9; FingerprintHash::Sha1.digest_len()];
+        Dtls {
+            role: DtlsRole::Passive,
+            fingerprint: Fingerprint::new(FingerprintHash::Sha1, digest).unwrap(),
+            association: 3,
+        }
     }
 
     fn ice(port: Port) -> Ice {
@@ -288,7 +303,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&request(), &mut bytes);
         let golden = [
-            1, 1, 0, 13, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
+            1, 1, 0, 14, 0, 7, 224, 212, 3, 3, 1, 2, 3, 4, 7, 0, 176, 234, 1, 1, 184, 11, 7, 5, 6,
             7, 0, 176, 234, 1, 1, 0, 192, 0, 2, 1, 160, 31, 0, 12, 7, 0, 176, 234, 1, 1, 0, 1, 2,
             1, 1, 13, 7, 0, 176, 234, 1, 1, 1, 3, 1, 97, 30, 0, 1, 13, 6, 0, 111, 20, 1, 101, 128,
             247, 2, 0, 1, 5, 1, 192, 187, 1, 10, 2, 1, 1, 1, 1, 0, 176, 234, 1, 14, 7, 0, 176, 234,
@@ -297,7 +312,8 @@ mod tests {
             1, 1, 0, 176, 234, 1, 18, 7, 0, 176, 234, 1, 9, 1, 8, 20, 0, 0, 0, 1, 2, 3, 4, 1, 1, 0,
             176, 234, 1, 19, 7, 0, 176, 234, 1, 20, 7, 1, 0, 176, 234, 1, 1, 1, 3, 1, 2, 3, 2, 4,
             5, 1, 0, 1, 0, 21, 7, 0, 176, 234, 1, 1, 1, 117, 1, 112, 1, 1, 118, 1, 112, 1, 0, 176,
-            234, 1, 5, 1, 6, 1, 0, 1, 1, 0, 192, 0, 2, 1, 160, 31, 7,
+            234, 1, 5, 1, 6, 1, 0, 1, 1, 0, 192, 0, 2, 1, 160, 31, 7, 22, 7, 0, 176, 234, 1, 1, 1,
+            0, 20, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 3,
         ];
         assert_eq!(bytes, golden);
     }

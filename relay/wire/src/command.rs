@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallKey, CallStats, EndpointCrypto, Filter, Ice, OnRtcp, Play, Port, Sink, SoundKey,
+    CallKey, CallStats, Dtls, EndpointCrypto, Filter, Ice, OnRtcp, Play, Port, Sink, SoundKey,
     SoundPiece, Transcoding, WorkerId, WorkerStats,
 };
 
@@ -246,6 +246,20 @@ pub enum Command {
         port: Port,
         /// `None`: ICE is not spoken.
         ice: Option<Ice>,
+    },
+    /// Has the relay agree on keys with the peer of an endpoint by a handshake, RTP and RTCP alike,
+    /// in place of what was said before and of [`Command::SetCrypto`]. If that is what was said
+    /// before, nothing changes; otherwise a handshake begins, and keys of the one before hold until
+    /// it gives others. Until there are keys nothing passes. Handshakes are made with the address
+    /// that media is sent to; who begins one may be elsewhere, since only the peer can end it. Fails
+    /// with [`Refusal::WrongKey`] if the fingerprint is none.
+    SetDtls {
+        /// The call that it belongs to.
+        call: CallKey,
+        /// Which endpoint.
+        port: Port,
+        /// `None`: there are no handshakes.
+        dtls: Option<Dtls>,
     },
 }
 

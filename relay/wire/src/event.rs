@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, CallKey, Failure, Key, Port, PortPartition, Report, WorkerId};
+use crate::{Answer, CallKey, Failure, Fingerprint, Key, Port, PortPartition, Report, WorkerId};
 
 /// A message from the relay to control.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -42,6 +42,9 @@ pub struct Hello {
     /// Sockets of calls that are over that each worker keeps open: a port that was used not long
     /// ago is cheaper than another.
     pub idle_per_worker_max: u32,
+    /// How peers may know the certificate that the relay shakes hands with: one for each hash
+    /// function. None: it does not shake hands.
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 /// One address that media is received on.

@@ -42,6 +42,12 @@ target!(
     relay_ice::fuzz::message
 );
 target!(ice_agent, ice_scripts(), 2_000, relay_ice::fuzz::agent);
+target!(
+    dtls_datagrams,
+    handshakes(),
+    300,
+    relay_dtls::fuzz::datagrams
+);
 target!(srtp_packet, protected(), 30_000, relay_srtp::fuzz::packet);
 target!(relay_core, seeds::scripts(), 3_000, relay_core::fuzz::relay);
 target!(
@@ -87,6 +93,20 @@ fn stun_messages() -> Vec<Input> {
             .finish(),
         message(Class::Error).error(420, "x").unknown(&[7]).finish(),
         message(Class::Indication).finish(),
+    ]
+}
+
+/// Who sends it, how many times eight bytes, and these.
+fn handshakes() -> Vec<Input> {
+    let hello = relay_dtls::fuzz::hello();
+    let eighths = u8::try_from(hello.len().div_ceil(8)).expect("a short datagram");
+    let from = |who: u8| [&[who, eighths][..], &hello].concat();
+    let alert = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
+    vec![
+        from(1),
+        [from(1), from(1), from(5)].concat(),
+        [from(2), from(17)].concat(),
+        [&[2, 2][..], &alert].concat(),
     ]
 }
 
@@ -193,6 +213,7 @@ fn from_relay() -> Vec<Input> {
         }],
         partition: PortPartition::new(30_000, 39_998, 4).expect("even and enough"),
         idle_per_worker_max: 4_096,
+        fingerprints: Vec::new(),
     };
     let event = Event::MediaTimeout { call: CallKey(7) };
     let reply = Reply {

@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use relay_wire::{
-    Answer, CallKey, Command, Event, Hello, Interface, InterfaceId, Key, Port, Reply, Report,
-    Request, WorkerId,
+    Answer, CallKey, Command, Event, Fingerprint, Hello, Interface, InterfaceId, Key, Port, Reply,
+    Report, Request, WorkerId,
 };
 use rustc_hash::FxHashMap;
 
@@ -96,6 +96,12 @@ impl Link {
         self.hello
             .as_ref()
             .map_or(0, |hello| hello.partition.workers())
+    }
+
+    /// How the relay's certificate is known.
+    pub(super) fn fingerprints(&self) -> &[Fingerprint] {
+        let hello = self.hello.as_ref();
+        hello.map_or(&[], |hello| &hello.fingerprints)
     }
 
     /// Whether it is known which calls an earlier control left.

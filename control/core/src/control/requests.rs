@@ -209,6 +209,7 @@ impl Control {
             worker,
             guest_worker: None,
             interfaces: &self.link.interfaces,
+            fingerprints: self.link.fingerprints(),
             policy: &self.policy,
             ports: &mut self.ports,
             rng: &mut self.rng,

@@ -6,6 +6,7 @@ mod connecting;
 mod creation;
 mod deletion;
 mod descriptions;
+mod dtls;
 mod formats;
 mod hidden;
 mod ice;

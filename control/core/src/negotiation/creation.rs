@@ -259,6 +259,7 @@ fn relayed(stream: &mut Stream, party: &Negotiation<'_>, port: u16) -> Section {
         profile: None,
         keys: SectionKeys::Ours {
             lines: stream.srtp.told.clone(),
+            handshake: None,
             keeps_handshake: true,
         },
         mixes_extensions: false,

@@ -8,21 +8,22 @@
 use control_ng::{Flag, Negotiation, Osrtp, SdesWord};
 
 use super::wanted::{accepts_profile, profile_wanted};
-use super::{Negotiator, Refusal};
+use super::{Negotiator, Refusal, dtls};
 use crate::call::{CallState, LegId, Stream};
+use crate::handshake::Handshake;
 use crate::lean::Word;
 use crate::profile;
-use crate::sdp::{KeyLine, SectionKeys};
+use crate::sdp::{HandshakeLines, HandshakeSaid, KeyLine, SectionKeys};
 use crate::srtp::{KeyWishes, Srtp};
 
 /// Who says something of a medium, and to whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Parties {
     pub(super) sender: LegId,
     pub(super) receiver: LegId,
     pub(super) index: usize,
-    /// The sender would agree on keys with a handshake, too.
-    pub(super) has_fingerprint: bool,
+    /// How the sender would agree on keys with a handshake, if it would.
+    pub(super) handshake: Option<HandshakeSaid>,
 }
 
 /// What the receiver is told: its profile, if that is not the one that is written, and keys.
@@ -37,8 +38,8 @@ impl Stream {
     }
 
     /// Whether the relay can read what the party sends, as soon as keys are agreed on.
-    fn can_be_read(&self) -> bool {
-        !self.is_secure() || !self.srtp.said.is_empty()
+    pub(super) fn can_be_read(&self) -> bool {
+        !self.is_secure() || !self.srtp.said.is_empty() || self.handshake.is_said()
     }
 }
 
@@ -65,7 +66,7 @@ impl Negotiator<'_> {
         &mut self,
         state: &mut CallState,
         offer: &Negotiation<'_>,
-        parties: Parties,
+        parties: &Parties,
         is_same: bool,
     ) -> Result<Told, Refusal> {
         note_recrypt(state, offer);
@@ -74,13 +75,19 @@ impl Negotiator<'_> {
         let offers_osrtp = osrtp.has(Osrtp::Offer) || osrtp.has(Osrtp::OfferRfc);
         let may_offer = !offer.sdes.words.has(SdesWord::Off);
         let prefers = offer.sdes.words.has(SdesWord::Prefer);
+        let shaking = self.handshake_wishes(offer);
         let rng = &mut *self.rng;
+        let has_fingerprint = parties.handshake.is_some();
+        let said = parties.handshake.clone();
         between(state, parties, |sender, receiver| {
             let wanted = profile_wanted(offer);
             let target = wanted.or_else(|| is_same.then_some(&receiver.protocol[..]));
-            let may_encrypt = may_offer || sender.is_secure();
+            dtls::hear_offer(sender, said, target, &shaking);
+            let may_shake = shaking.may_shake();
+            let may_encrypt = may_offer || may_shake || sender.is_secure();
             let target = target.filter(|it| may_encrypt || !profile::is_secure(it));
-            let profile = profile::written(&sender.protocol, target, sender.can_be_read());
+            let can_be_read = sender.can_be_read();
+            let profile = profile::written(&sender.protocol, target, can_be_read, may_shake);
             let was_optional = receiver.srtp.is_optional && is_same;
             receiver.protocol = profile.map_or_else(|| sender.protocol.clone(), Word::from);
             let is_clear = !profile::is_secure(&receiver.protocol);
@@ -92,8 +99,14 @@ impl Negotiator<'_> {
             let can_add = sender.can_be_read() && may_encrypt && is_plain(&receiver.protocol);
             let is_optional = is_optional && can_add;
             // A handshake is the parties' own affair, and there is one to be had.
-            let leaves = !may_offer && parties.has_fingerprint && !is_clear;
+            let leaves = !may_offer && has_fingerprint && !is_clear;
+            let handshake = dtls::offer(sender, receiver, &shaking, rng);
+            let only_shakes = handshake.is_some()
+                && (!may_offer
+                    || receiver.handshake.agreed().is_some()
+                    || profile::needs_handshake(&receiver.protocol));
             let names_keys = (!is_clear || is_optional) && sender.can_be_read() && !leaves;
+            let names_keys = names_keys && !only_shakes;
             let lines = if names_keys {
                 receiver.srtp.change(|told| {
                     sender
@@ -108,7 +121,8 @@ impl Negotiator<'_> {
                 Vec::new()
             };
             let keeps_handshake = !(prefers && names_keys) && is_clear != sender.is_secure();
-            (profile, told(sender, lines, keeps_handshake))
+            let keeps_handshake = keeps_handshake && !sender.handshake.is_said();
+            (profile, told(sender, lines, keeps_handshake, handshake))
         })
     }
 
@@ -118,15 +132,18 @@ impl Negotiator<'_> {
         &mut self,
         state: &mut CallState,
         answer: &Negotiation<'_>,
-        parties: Parties,
+        parties: &Parties,
         is_same: bool,
     ) -> Result<Told, Refusal> {
         note_recrypt(state, answer);
         let wishes = KeyWishes::answer(&answer.sdes);
         let osrtp = answer.osrtp;
         let accepts_osrtp = osrtp.has(Osrtp::Accept) || osrtp.has(Osrtp::AcceptRfc);
+        let shaking = self.handshake_wishes(answer);
         let rng = &mut *self.rng;
+        let said = parties.handshake.clone();
         between(state, parties, |sender, receiver| {
+            dtls::hear_answer(sender, said, &shaking);
             if !sender.srtp.said.is_empty() {
                 sender.srtp.change(Srtp::recall);
             }
@@ -146,15 +163,18 @@ impl Negotiator<'_> {
             }
             // An answer has the profile of the offer.
             let target = wanted.or(Some(&receiver.protocol)).filter(|_| !accepts);
-            let is_foreign = sender.is_secure() && sender.srtp.said.is_empty();
+            let is_foreign = !sender.can_be_read();
             let is_clear = !receiver.is_secure();
-            let profile = profile::written(&sender.protocol, target, !is_foreign || is_clear);
+            let is_ours = !is_foreign || is_clear;
+            let may_shake = receiver.handshake.is_said();
+            let profile = profile::written(&sender.protocol, target, is_ours, may_shake);
             receiver.protocol = profile.map_or_else(|| sender.protocol.clone(), Word::from);
             if !sender.is_secure() {
                 sender.srtp.change(Srtp::decline);
             }
             if !receiver.is_secure() {
                 receiver.srtp.change(Srtp::forget);
+                receiver.handshake.change(Handshake::forget);
             }
             if is_foreign && receiver.is_secure() {
                 // Keys that were named before hold no more.
@@ -168,19 +188,27 @@ impl Negotiator<'_> {
                     .change(|it| Srtp::answer(it, offerer, &wishes, rng));
                 offerer.told.clone()
             });
-            let has_keys = !lines.is_empty() || !sender.srtp.said.is_empty();
-            (profile, told(sender, lines, !has_keys))
+            let handshake = receiver.handshake.change(|it| it.answer(&shaking, rng));
+            let has_keys =
+                !lines.is_empty() || !sender.srtp.said.is_empty() || sender.handshake.is_said();
+            (profile, told(sender, lines, !has_keys, handshake))
         })
     }
 }
 
 /// Keys that are put in the place of those that are written.
-fn told(sender: &Stream, lines: Vec<KeyLine>, keeps_handshake: bool) -> SectionKeys {
-    if lines.is_empty() && sender.is_secure() && sender.srtp.said.is_empty() {
+fn told(
+    sender: &Stream,
+    lines: Vec<KeyLine>,
+    keeps_handshake: bool,
+    handshake: Option<HandshakeLines>,
+) -> SectionKeys {
+    if lines.is_empty() && !sender.can_be_read() {
         return SectionKeys::AsWritten;
     }
     SectionKeys::Ours {
         lines,
+        handshake,
         keeps_handshake,
     }
 }
@@ -197,7 +225,7 @@ fn note_recrypt(state: &mut CallState, negotiation: &Negotiation<'_>) {
 /// Has one stream of two parties changed at once.
 fn between<R>(
     state: &mut CallState,
-    parties: Parties,
+    parties: &Parties,
     change: impl FnOnce(&mut Stream, &mut Stream) -> R,
 ) -> Result<R, Refusal> {
     let mut take = |leg: LegId| {

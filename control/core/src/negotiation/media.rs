@@ -73,9 +73,9 @@ impl Negotiator<'_> {
             sender: offerer,
             receiver,
             index,
-            has_fingerprint: sdp.has_fingerprint(media),
+            handshake: sdp.handshake(media),
         };
-        let (profile, keys) = self.offer_keys(state, offer, parties, is_same)?;
+        let (profile, keys) = self.offer_keys(state, offer, &parties, is_same)?;
         let receiver = state.leg_mut(receiver).ok_or(Refusal::Dialogue)?;
         let receiver = receiver.stream_mut(index);
         receiver.kind = kind;
@@ -164,9 +164,9 @@ impl Negotiator<'_> {
             sender: answerer,
             receiver: offerer,
             index,
-            has_fingerprint: sdp.has_fingerprint(media),
+            handshake: sdp.handshake(media),
         };
-        let (profile, keys) = self.answer_keys(state, answer, parties, is_same)?;
+        let (profile, keys) = self.answer_keys(state, answer, &parties, is_same)?;
         let receiver = state.leg_mut(offerer).ok_or(Refusal::Dialogue)?;
         let receiver = receiver.stream_mut(index);
         receiver.is_active = true;

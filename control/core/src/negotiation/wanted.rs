@@ -98,7 +98,7 @@ pub(super) fn accepts_profile(negotiation: &Negotiation<'_>) -> bool {
 }
 
 /// Whether a profile is asked for that the SDP does not have and cannot be given.
-pub(super) fn wants_other_profile(negotiation: &Negotiation<'_>) -> bool {
+pub(super) fn wants_other_profile(negotiation: &Negotiation<'_>, may_shake: bool) -> bool {
     let Some(wanted) = profile_wanted(negotiation) else {
         return false;
     };
@@ -107,8 +107,11 @@ pub(super) fn wants_other_profile(negotiation: &Negotiation<'_>) -> bool {
     };
     !sdp.media().iter().all(|media| {
         let profile = sdp.text(&media.protocol);
-        let can_be_read = !profile::is_secure(profile) || !sdp.keys(media).is_empty();
-        profile == wanted || profile::written(profile, Some(wanted), can_be_read).is_some()
+        let can_be_read = !profile::is_secure(profile)
+            || !sdp.keys(media).is_empty()
+            || (may_shake && sdp.handshake(media).is_some());
+        let written = profile::written(profile, Some(wanted), can_be_read, may_shake);
+        profile == wanted || written.is_some()
     })
 }
 

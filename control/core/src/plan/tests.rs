@@ -62,6 +62,7 @@ fn plan(endpoints: &[(u16, Option<u16>)], media_timeout_ms: u32) -> Plan {
         },
         rtcp: OnRtcp::Pass,
         tos: (number == 20).then_some(184),
+        dtls: None,
         ice: None,
         egress: Egress {
             rtp: egress.map(port),
@@ -158,6 +159,34 @@ fn keys_of_a_call_are_told_at_once() {
             panic!("{commands:?}");
         };
         assert_eq!(endpoints.len(), 2);
+    }
+}
+
+#[test]
+fn nothing_is_in_clear_between_keys_and_a_handshake() {
+    let mut keyed = plan(&[(10, Some(20)), (20, Some(10))], 60);
+    let mut shaking = keyed.clone();
+    for endpoint in &mut keyed.endpoints {
+        endpoint.keys = Some(keys_of(1, 2));
+    }
+    let digest = vec![1; relay_wire::FingerprintHash::Sha256.digest_len()];
+    let fingerprint = relay_wire::Fingerprint::new(relay_wire::FingerprintHash::Sha256, digest);
+    for endpoint in &mut shaking.endpoints {
+        endpoint.keys = None;
+        endpoint.dtls = Some(Box::new(Dtls {
+            role: relay_wire::DtlsRole::Active,
+            fingerprint: fingerprint.clone().unwrap(),
+            association: 0,
+        }));
+    }
+    for (from, to) in [(&keyed, &shaking), (&shaking, &keyed)] {
+        let mut stands = from.clone();
+        for command in from.commands_to(to, CALL, Vec::new()) {
+            stands.apply(&command);
+            let are_secret = stands.endpoints.iter().all(Endpoint::is_secret);
+            assert!(are_secret, "after {command:?}");
+        }
+        assert_eq!(&stands, to);
     }
 }
 

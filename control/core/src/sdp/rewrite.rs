@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use codec_catalog::Descriptor;
 
+use super::dtls::HandshakeLines;
 use super::keys::{KeyLine, KeyStyle};
 use super::manipulate::Manipulation;
 use super::parse::{Block, Direction, Line, Media, Place, Sdp, Transport};
@@ -100,6 +101,8 @@ pub(crate) enum SectionKeys {
     /// These.
     Ours {
         lines: Vec<KeyLine>,
+        /// What is said of a handshake with the relay.
+        handshake: Option<HandshakeLines>,
         /// What is said of a handshake is left there.
         keeps_handshake: bool,
     },
@@ -439,13 +442,17 @@ impl<'a> Writer<'a> {
         let keeps_handshake = match keys {
             SectionKeys::Ours {
                 lines,
+                handshake,
                 keeps_handshake,
             } => {
                 for line in lines {
                     let text = line.write(self.rewrite.key_style);
                     self.text(&[b"a=", &text]);
                 }
-                *keeps_handshake
+                for text in handshake.iter().flat_map(HandshakeLines::write) {
+                    self.text(&[b"a=", text.as_bytes()]);
+                }
+                *keeps_handshake && handshake.is_none()
             }
             SectionKeys::AsWritten => {
                 self.foreign_keys(block);

@@ -35,12 +35,6 @@ impl Sdp<'_> {
             .collect()
     }
 
-    /// Whether keys can be agreed on with a handshake (DTLS, RFC 5763).
-    pub(crate) fn has_fingerprint(&self, media: &Media) -> bool {
-        let blocks = [&media.block, &self.session.block];
-        blocks.into_iter().any(|it| it.has(Place::Fingerprint))
-    }
-
     pub(super) fn is_mixed(&self, line: &Line) -> bool {
         line.place == Place::Extmap && self.text(&line.text) == ALLOW_MIXED
     }

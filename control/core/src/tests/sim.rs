@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use control_ng::{Command as Ng, Delete, Message, Negotiation, Reply as NgReply};
 use relay_wire::{
-    Answer, CallKey, CallRecord, CallStats, Command, CommandError, Crypto, EndpointStats, Event,
-    Failure, Filter, Hello, Ice, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION, Play,
-    Port, PortPartition, Refusal, Reply, Request, Sink, SourceRules, SourceStats, Transcoding,
-    WorkerId, WorkerStats,
+    Answer, CallKey, CallRecord, CallStats, Command, CommandError, Crypto, Dtls, EndpointStats,
+    Event, Failure, Filter, Hello, Ice, Interface, InterfaceId, Learning, OnRtcp, PROTOCOL_VERSION,
+    Play, Port, PortPartition, Refusal, Reply, Request, Sink, SourceRules, SourceStats,
+    Transcoding, WorkerId, WorkerStats,
 };
 
 use super::{client, start};
@@ -37,6 +37,7 @@ pub(crate) struct SimEndpoint {
     pub(crate) playing: Option<Play>,
     /// Those of who is there, and those that it was told.
     pub(crate) keys: (Option<Crypto>, Option<Crypto>),
+    pub(crate) dtls: Option<Dtls>,
     pub(crate) ice: Option<Ice>,
 }
 
@@ -90,6 +91,7 @@ impl SimRelay {
                 interfaces,
                 partition: PortPartition::new(30_000, 30_399, workers).unwrap(),
                 idle_per_worker_max: 0,
+                fingerprints: Vec::new(),
             },
             calls: BTreeMap::new(),
             foreign: BTreeSet::new(),
@@ -237,6 +239,9 @@ impl SimRelay {
                 for it in endpoints {
                     self.endpoint(call, it.port)?.keys = (it.receive, it.send);
                 }
+            }
+            Command::SetDtls { call, port, dtls } => {
+                self.endpoint(call, port)?.dtls = dtls;
             }
             Command::SetIce { call, port, ice } => {
                 for base in ice.iter().flat_map(|it| &it.bases) {

@@ -5,7 +5,7 @@
 
 use super::given::Given;
 use super::{Negotiation, encode, insert};
-use crate::flags::{Flag, Osrtp, SdesWord, Word, Words};
+use crate::flags::{Dtls, Flag, Osrtp, SdesWord, Word, Words};
 use crate::{Dictionary, Value, word};
 
 /// Names of suites that one list holds; there are not half as many.
@@ -83,6 +83,25 @@ impl<'a> Negotiation<'a> {
         says_all && count > 0
     }
 
+    /// `DTLS`. `false` if any of it says nothing.
+    pub(super) fn read_dtls(&mut self, value: Given<'a>) -> bool {
+        let mut count = 0;
+        let mut says_all = true;
+        for word in value.words() {
+            count += 1;
+            says_all &= self.read_dtls_word(word);
+        }
+        says_all && count > 0
+    }
+
+    fn read_dtls_word(&mut self, text: &[u8]) -> bool {
+        let word = Dtls::find_short(text);
+        if let Some(word) = word {
+            self.dtls.insert(word);
+        }
+        word.is_some()
+    }
+
     fn read_sdes_word(&mut self, text: &'a [u8]) -> bool {
         if word::same(text, b"pad") {
             self.flags.insert(Flag::PadCrypto);
@@ -96,6 +115,15 @@ impl<'a> Negotiation<'a> {
         if let Some(text) = without_prefix(flag, b"SDES-") {
             return Some(self.read_sdes_word(text));
         }
+        if let Some(text) = without_prefix(flag, b"DTLS-fingerprint-") {
+            self.dtls_fingerprint = Some(text);
+            return Some(true);
+        }
+        for prefix in [&b"DTLS-reverse-"[..], b"DTLS-"] {
+            if let Some(text) = without_prefix(flag, prefix) {
+                return Some(self.read_dtls_word(text));
+            }
+        }
         let text = without_prefix(flag, b"OSRTP-")?;
         Some(insert::<Osrtp>(&mut self.osrtp, text))
     }
@@ -106,6 +134,8 @@ impl<'a> Negotiation<'a> {
             to.push(&b"SDES"[..], words);
         }
         encode::words(to, "OSRTP", self.osrtp);
+        encode::words(to, "DTLS", self.dtls);
+        encode::optional(to, "DTLS-fingerprint", self.dtls_fingerprint);
     }
 }
 

@@ -210,6 +210,7 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
         any_words(),
         any_words(),
         any_words(),
+        any_words(),
     );
     let one_of = (
         any_word(),
@@ -258,6 +259,8 @@ fn any_negotiation() -> impl Strategy<Value = Negotiation<'static>> {
             key_log: addresses.0.map(|address| (address, 9_999).into()),
             sdes: suites(sets.6, numbers.0),
             osrtp: sets.5,
+            dtls: sets.7,
+            dtls_fingerprint: names.2,
         },
     )
 }

@@ -7,9 +7,9 @@ use super::playing::play;
 use super::*;
 use crate::Transmit;
 
-const ALICE_V6: &str = "[2001:db8::a]:4000";
+pub(super) const ALICE_V6: &str = "[2001:db8::a]:4000";
 const RELAY: &str = "203.0.113.1:30000";
-const RELAY_V6: &str = "[2001:db8::1]:30000";
+pub(super) const RELAY_V6: &str = "[2001:db8::1]:30000";
 
 fn port_v6(number: u16) -> Port {
     Port {
@@ -30,7 +30,7 @@ fn named(user: &str) -> Credentials {
 }
 
 /// What the relay is told of Alice: sockets 0 (IPv4) and 2 (IPv6), Bob is at 1.
-fn ice(user: &str, is_controlling: bool) -> Ice {
+pub(super) fn ice(user: &str, is_controlling: bool) -> Ice {
     let base = |port, priority| IceBase { port, priority };
     Ice {
         local: credentials(user),
@@ -48,7 +48,7 @@ fn ice(user: &str, is_controlling: bool) -> Ice {
     }
 }
 
-fn set(ice: Option<Ice>) -> Command {
+pub(super) fn set(ice: Option<Ice>) -> Command {
     Command::SetIce {
         call: CallKey(1),
         port: port(30_000),
@@ -57,7 +57,7 @@ fn set(ice: Option<Ice>) -> Command {
 }
 
 /// Alice's side, at the given addresses.
-fn alice(user: &str, role: Role, own: &[&str], relay: &[&str]) -> Agent {
+pub(super) fn alice(user: &str, role: Role, own: &[&str], relay: &[&str]) -> Agent {
     let mut agent = Agent::new(Settings {
         local: named("alice"),
         bases: own
@@ -83,7 +83,7 @@ fn alice(user: &str, role: Role, own: &[&str], relay: &[&str]) -> Agent {
 }
 
 /// A call whose one side has two endpoints.
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.call_between_alice_and_bob(Learning::Heuristic);
     let (call, port) = (CallKey(1), port_v6(30_000));
@@ -107,7 +107,7 @@ impl Bench {
     }
 
     /// Lets Alice and the relay talk, whose sockets are 0 and 2.
-    fn talk(&mut self, alice: &mut Agent, ms: u64) {
+    pub(super) fn talk(&mut self, alice: &mut Agent, ms: u64) {
         for _ in 0..ms / 10 {
             self.now += Duration::from_millis(10);
             self.relay.handle_timeout(self.now);

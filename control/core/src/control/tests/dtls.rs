@@ -1,0 +1,220 @@
+//! Handshakes in offers and answers (RFC 5763), and what the relay is told of them.
+
+use control_ng::{Command, Dtls as Word, Negotiation, Sdes, SdesWord, Words};
+use relay_wire::{Dtls, DtlsRole, Fingerprint, FingerprintHash};
+
+use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
+
+const CALLER: &str = "192.0.2.10";
+const CALLEE: &str = "198.51.100.20";
+const BROWSER: &str = "UDP/TLS/RTP/SAVPF";
+
+fn fingerprint(byte: u8) -> Fingerprint {
+    Fingerprint::new(FingerprintHash::Sha256, vec![byte; 32]).unwrap()
+}
+
+/// With a relay that shakes hands.
+fn sim() -> Sim {
+    let mut relay = SimRelay::new(1);
+    let of = |hash: FingerprintHash| Fingerprint::new(hash, vec![0xee; hash.digest_len()]);
+    relay.hello.fingerprints = FingerprintHash::ALL.into_iter().filter_map(of).collect();
+    Sim::with_relay(CONFIG, relay)
+}
+
+fn secure(sdp: &str, setup: &str, byte: u8) -> String {
+    let print = fingerprint(byte);
+    let lines = format!("a=setup:{setup}\r\na=fingerprint:{print}\r\n");
+    sdp.replace("RTP/AVP", BROWSER) + &lines
+}
+
+fn caller() -> String {
+    sdp(CALLER, 4_000)
+}
+
+fn callee() -> String {
+    sdp(CALLEE, 5_000)
+}
+
+fn offer<'a>(sdp: &'a str, profile: &'a str) -> Negotiation<'a> {
+    Negotiation {
+        transport_protocol: Some(profile.as_bytes()),
+        ..Negotiation::new(b"c1", b"alice", sdp.as_bytes())
+    }
+}
+
+fn line<'s>(sdp: &'s str, start: &str) -> Option<&'s str> {
+    sdp.lines().find_map(|it| it.strip_prefix(start))
+}
+
+fn profile(sdp: &str) -> &str {
+    line(sdp, "m=audio ").unwrap().split(' ').nth(1).unwrap()
+}
+
+/// What the relay is to do at an endpoint, and at that of its RTCP.
+fn at(sim: &mut Sim, port: u16) -> Option<Dtls> {
+    let dtls = sim.relay.at(port).dtls.clone();
+    assert_eq!(sim.relay.at(port + 1).dtls, dtls, "RTCP has one of its own");
+    dtls
+}
+
+fn dtls(role: DtlsRole, byte: u8) -> Option<Dtls> {
+    Some(Dtls {
+        role,
+        fingerprint: fingerprint(byte),
+        association: 0,
+    })
+}
+
+#[test]
+fn who_shakes_hands_calls_who_speaks_in_clear() {
+    for (setup, words, role, told) in [
+        ("actpass", &[][..], DtlsRole::Active, "active"),
+        ("actpass", &[Word::Passive], DtlsRole::Passive, "passive"),
+        ("active", &[], DtlsRole::Passive, "passive"),
+        ("passive", &[], DtlsRole::Active, "active"),
+    ] {
+        let mut sim = sim();
+        let browser = secure(&caller(), setup, 1);
+        let mut offer = offer(&browser, "RTP/AVP");
+        for word in words {
+            offer.dtls.insert(*word);
+        }
+        let to_callee = sim.negotiate(&Command::Offer(offer));
+        assert_eq!(profile(&to_callee), "RTP/AVP");
+        for start in ["a=setup:", "a=fingerprint:", "a=tls-id:", "a=crypto:"] {
+            assert_eq!(line(&to_callee, start), None);
+        }
+        for number in sim.relay.open_ports() {
+            let dtls = &sim.relay.at(number).dtls;
+            assert_eq!(*dtls, None, "the caller does not know of us");
+        }
+        let to_caller = sim.answer("c1", "alice", "bob", &callee());
+        assert_eq!(profile(&to_caller), BROWSER);
+        assert_eq!(line(&to_caller, "a=setup:"), Some(told));
+        let ours = line(&to_caller, "a=fingerprint:").unwrap();
+        assert!(ours.starts_with("sha-256 EE:EE:"), "{ours}");
+        assert_eq!(line(&to_caller, "a=crypto:"), None);
+        let (caller_port, callee_port) = (port(&to_caller, 0), port(&to_callee, 0));
+        assert_eq!(at(&mut sim, caller_port), dtls(role, 1));
+        assert_eq!(at(&mut sim, callee_port), None);
+        let leaves = sim.relay.at(callee_port).rtp;
+        assert_eq!(leaves.map(|it| it.number), Some(caller_port));
+    }
+}
+
+#[test]
+fn who_speaks_in_clear_calls_who_shakes_hands() {
+    for (setup, role) in [("active", DtlsRole::Passive), ("passive", DtlsRole::Active)] {
+        let mut sim = sim();
+        let (plain, browser) = (caller(), secure(&callee(), setup, 2));
+        let to_callee = sim.negotiate(&Command::Offer(offer(&plain, BROWSER)));
+        assert_eq!(profile(&to_callee), BROWSER);
+        assert_eq!(line(&to_callee, "a=setup:"), Some("actpass"));
+        assert_eq!(line(&to_callee, "a=crypto:"), None);
+        let callee_port = port(&to_callee, 0);
+        assert_eq!(at(&mut sim, callee_port), None);
+        assert_eq!(
+            sim.relay.at(callee_port).rtp,
+            None,
+            "not before there is an answer"
+        );
+        let to_caller = sim.answer("c1", "alice", "bob", &browser);
+        assert_eq!(profile(&to_caller), "RTP/AVP");
+        assert_eq!(line(&to_caller, "a=fingerprint:"), None);
+        assert_eq!(at(&mut sim, callee_port), dtls(role, 2));
+        assert_eq!(at(&mut sim, port(&to_caller, 0)), None);
+    }
+}
+
+#[test]
+fn the_answer_chooses_between_keys_and_a_handshake() {
+    for takes_keys in [true, false] {
+        let mut sim = sim();
+        let plain = caller();
+        let to_callee = sim.negotiate(&Command::Offer(offer(&plain, "RTP/SAVP")));
+        let key = line(&to_callee, "a=crypto:1 ").expect("keys are offered");
+        assert_eq!(line(&to_callee, "a=setup:"), Some("actpass"));
+        let answer = if takes_keys {
+            callee().replace("RTP/AVP", "RTP/SAVP") + &format!("a=crypto:1 {key}\r\n")
+        } else {
+            secure(&callee(), "active", 2).replace(BROWSER, "RTP/SAVP")
+        };
+        sim.answer("c1", "alice", "bob", &answer);
+        let callee_port = port(&to_callee, 0);
+        let expected = dtls(DtlsRole::Passive, 2).filter(|_| !takes_keys);
+        assert_eq!(at(&mut sim, callee_port), expected);
+        assert_eq!(sim.relay.at(callee_port).keys.0.is_some(), takes_keys);
+        // What was chosen is offered again, and nothing else.
+        let again = sim.reoffer("c1", "alice", "bob", &plain);
+        assert_eq!(line(&again, "a=crypto:").is_some(), takes_keys);
+        assert_eq!(line(&again, "a=setup:").is_some(), !takes_keys);
+        assert_eq!(at(&mut sim, callee_port), expected);
+    }
+}
+
+#[test]
+fn an_association_goes_on_until_another_is_meant() {
+    let mut sim = sim();
+    let (plain, browser) = (caller(), secure(&callee(), "active", 2));
+    let first = sim.negotiate(&Command::Offer(offer(&plain, BROWSER)));
+    sim.answer("c1", "alice", "bob", &browser);
+    let callee_port = port(&first, 0);
+    let before = at(&mut sim, callee_port);
+    let again = sim.reoffer("c1", "alice", "bob", &plain);
+    assert_eq!(line(&again, "a=tls-id:"), line(&first, "a=tls-id:"));
+    sim.answer("c1", "alice", "bob", &browser);
+    assert_eq!(at(&mut sim, callee_port), before);
+    sim.reoffer("c1", "alice", "bob", &plain);
+    sim.answer("c1", "alice", "bob", &secure(&callee(), "active", 3));
+    let other = at(&mut sim, callee_port).unwrap();
+    assert_eq!((other.fingerprint, other.association), (fingerprint(3), 1));
+    sim.restart_relay();
+    assert_eq!(at(&mut sim, callee_port).unwrap().association, 1);
+}
+
+#[test]
+fn two_who_both_would_shake_hands_with_one_another() {
+    let mut sim = sim();
+    let (alice, bob) = (
+        secure(&caller(), "actpass", 1),
+        secure(&callee(), "active", 2),
+    );
+    let to_callee = sim.offer("c1", "alice", &alice);
+    let theirs = fingerprint(1).to_string();
+    assert_eq!(line(&to_callee, "a=fingerprint:"), Some(&theirs[..]));
+    let to_caller = sim.answer("c1", "alice", "bob", &bob);
+    assert_eq!(line(&to_caller, "a=setup:"), Some("active"));
+    assert_eq!(at(&mut sim, port(&to_caller, 0)), None);
+    assert_eq!(at(&mut sim, port(&to_callee, 0)), None);
+}
+
+#[test]
+fn there_are_no_handshakes_where_none_are_wanted_or_none_can_be() {
+    let plain = caller();
+    let mut off = offer(&plain, "RTP/SAVP");
+    off.dtls.insert(Word::Off);
+    let to_callee = sim().negotiate(&Command::Offer(off));
+    assert_eq!(line(&to_callee, "a=fingerprint:"), None);
+    assert!(line(&to_callee, "a=crypto:").is_some());
+    let to_callee = Sim::new().negotiate(&Command::Offer(offer(&plain, "RTP/SAVP")));
+    assert_eq!(line(&to_callee, "a=fingerprint:"), None);
+}
+
+#[test]
+fn a_hash_function_may_be_asked_for_and_keys_left_out() {
+    let plain = caller();
+    let mut words = Words::default();
+    words.insert(SdesWord::Off);
+    let asked = Negotiation {
+        dtls_fingerprint: Some(b"SHA-1"),
+        sdes: Sdes {
+            words,
+            ..Sdes::default()
+        },
+        ..offer(&plain, "RTP/SAVP")
+    };
+    let to_callee = sim().negotiate(&Command::Offer(asked));
+    assert_eq!(line(&to_callee, "a=crypto:"), None);
+    let ours = line(&to_callee, "a=fingerprint:").unwrap();
+    assert!(ours.starts_with("sha-1 EE:"), "{ours}");
+}
