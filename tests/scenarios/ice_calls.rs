@@ -21,15 +21,15 @@ const USER: &str = "browser1";
 const PASSWORD: &str = "aPasswordOf22Characters";
 
 /// One side of a call, which speaks ICE.
-struct Browser {
+pub(crate) struct Browser {
     socket: UdpSocket,
     agent: Agent,
     /// What is no STUN, and where it came from.
-    media: Vec<(SocketAddr, Vec<u8>)>,
+    pub(crate) media: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl Browser {
-    fn new(site: &Site, host: u8) -> Self {
+    pub(crate) fn new(site: &Site, host: u8) -> Self {
         let socket = UdpSocket::bind((site.ip(host), 0)).expect("loopback has free ports");
         socket.set_read_timeout(Some(TURN)).unwrap();
         let base = Base {
@@ -56,7 +56,7 @@ impl Browser {
 
     /// What it offers: its candidate is of a place where nobody is, so that it has to be found by
     /// its own checks.
-    fn sdp(&self) -> String {
+    pub(crate) fn sdp(&self) -> String {
         let (ip, port) = (self.address().ip(), self.address().port());
         format!(
             "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=call\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
@@ -67,7 +67,7 @@ impl Browser {
     }
 
     /// Learns who the relay is, and where.
-    fn hear(&mut self, role: Role, sdp: &str) {
+    pub(crate) fn hear(&mut self, role: Role, sdp: &str) {
         let value = |name: &str| sdp.lines().find_map(|it| it.strip_prefix(name));
         let user = value("a=ice-ufrag:").expect("the relay speaks ICE");
         let password = value("a=ice-pwd:").expect("the relay speaks ICE");
@@ -78,7 +78,7 @@ impl Browser {
         self.agent.update(now, role, remote, false, &candidates);
     }
 
-    fn say(&self, to: SocketAddr, packet: &[u8]) {
+    pub(crate) fn say(&self, to: SocketAddr, packet: &[u8]) {
         self.socket.send_to(packet, to).unwrap();
     }
 
@@ -102,14 +102,14 @@ impl Browser {
     }
 
     /// Goes on until something holds.
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         until(what, LIMIT, || {
             self.turn();
             holds(self)
         });
     }
 
-    fn connect(&mut self) -> SocketAddr {
+    pub(crate) fn connect(&mut self) -> SocketAddr {
         self.until("ICE has decided", |it| {
             it.agent.selected().is_some_and(|it| it.is_nominated)
         });
