@@ -8,6 +8,8 @@ use super::*;
 use crate::crypto::first_rtcp;
 use crate::{GROWTH_MAX, KernelCounts, KernelFlow, KernelSlot, KernelTable};
 
+mod replaced;
+
 const SUITE: CryptoSuite = CryptoSuite::AesCm128HmacSha1_80;
 
 fn keys(seed: u8) -> Crypto {
