@@ -7,7 +7,7 @@ use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
 use crate::trace::What;
 
-use super::jobs::{Call, Ended, Silence};
+use super::jobs::{Call, Ended, Silence, Then};
 use super::{Control, Held, Now};
 
 /// Requests that wait for one call.
@@ -187,8 +187,22 @@ impl Control {
             return self.remove(key, None, (Some(EndReason::OfferTimeout), true));
         } else if is_due(call.final_unix_ms(final_ms)) {
             return self.remove(key, None, (Some(EndReason::FinalTimeout), false));
+        } else if is_due(call.state.forks_until_unix_ms()) {
+            self.end_forking(key);
         }
         self.schedule(now, key);
+    }
+
+    /// Nobody else answers the newest offer of a call. If its record stays longer, nothing is lost.
+    fn end_forking(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        call.state.end_forking();
+        if !call.must_restore {
+            let next = call.state.clone();
+            let _ = self.change(key, None, (next, Then::Nothing), Vec::new());
+        }
     }
 
     /// The relay heard nothing of a call for long, or nothing ever.
@@ -254,6 +268,7 @@ impl Call {
         let dues = [
             state.delete_at_unix_ms,
             state.offer_deadline_unix_ms,
+            state.forks_until_unix_ms(),
             self.final_unix_ms(final_ms),
         ];
         dues.into_iter().flatten().min()
