@@ -14,6 +14,10 @@ const LISTEN_MAX: usize = 16;
 /// Longest time-out, in seconds: a week. Longer ones are slips of the pen.
 const SECONDS_MAX: u32 = 604_800;
 
+/// Longest time between two looks at a call, in seconds: what is to be looked at stays in a queue
+/// for as long, over or not.
+const QUALITY_INTERVAL_S_MAX: u32 = 3_600;
+
 /// Settings that cannot be wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -202,13 +206,17 @@ impl Config {
             ("control.final_timeout_s", self.final_timeout_s),
             ("control.delete_delay_s", self.delete_delay_s),
             ("control.offer_timeout_s", self.offer_timeout_s),
-            ("control.quality_interval_s", self.quality_interval_s),
         ];
         for (key, seconds) in times {
             if seconds > SECONDS_MAX {
                 let problem = format!("{seconds} s is more than a week");
                 return wrong(key, problem, "the value is in seconds");
             }
+        }
+        if self.quality_interval_s > QUALITY_INTERVAL_S_MAX {
+            let problem = format!("{} s is more than an hour", self.quality_interval_s);
+            let cure = "use 10, or 0 for no looks at all";
+            return wrong("control.quality_interval_s", problem, cure);
         }
         Ok(())
     }
@@ -342,6 +350,8 @@ mod tests {
             ("calls_max = 0", "no call"),
             ("offer_timeout_s = 0", "before it is answered"),
             ("media_timeout_s = 60000000", "more than a week"),
+            ("quality_interval_s = 3601", "quality_interval_s"),
+            ("quality_interval_s = 3601", "more than an hour"),
             ("load_max = -1.0", "no load average"),
             ("load_max = nan", "no load average"),
             ("cpu_percent_max = 101", "more than all"),

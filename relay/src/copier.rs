@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use relay_core::{COPIED_BURST, Copy};
-use relay_wire::{CallKey, Port, SINKS_MAX};
+use relay_wire::SINKS_MAX;
 
 use crate::transcoding::{Courier, Parcel};
 use crate::wake::Wake;
@@ -25,19 +25,10 @@ const WAITING_MAX: usize = 8_192;
 
 const _: () = assert!(WAITING_MAX > SINKS_MAX * COPIED_BURST as usize);
 
-/// Where a copy leaves from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Label {
-    pub(crate) call: CallKey,
-    pub(crate) port: Port,
-    /// Where the packet arrived.
-    pub(crate) from: Port,
-}
-
 /// What waits for one worker.
 #[derive(Debug)]
 pub(crate) struct Inlet {
-    courier: Courier<Label>,
+    courier: Courier<Copy>,
     wake: Arc<Wake>,
 }
 
@@ -74,17 +65,9 @@ impl Copier {
 
     /// Sends a copy to who is to let it out.
     pub(crate) fn send(&mut self, copy: Copy, packet: &[u8]) {
-        let Copy {
-            worker,
-            call,
-            port,
-            from,
-            ..
-        } = copy;
-        let worker = usize::from(worker.0);
+        let worker = usize::from(copy.worker.0);
         let inlet = self.inlets.get(worker);
-        let label = Label { call, port, from };
-        if inlet.is_some_and(|it| it.courier.send(label, packet)) {
+        if inlet.is_some_and(|it| it.courier.send(copy, packet)) {
             self.to_wake[worker] = true;
         } else {
             self.unsent += 1;
@@ -101,11 +84,11 @@ impl Copier {
     }
 
     /// Takes a copy that is to leave from here; it is to be given back.
-    pub(crate) fn take(&self) -> Option<Box<Parcel<Label>>> {
+    pub(crate) fn take(&self) -> Option<Box<Parcel<Copy>>> {
         self.inlets[self.worker].courier.take()
     }
 
-    pub(crate) fn give_back(&self, parcel: Box<Parcel<Label>>) {
+    pub(crate) fn give_back(&self, parcel: Box<Parcel<Copy>>) {
         self.inlets[self.worker].courier.give_back(parcel);
     }
 

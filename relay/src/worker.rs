@@ -390,10 +390,8 @@ impl Worker {
             let Some(parcel) = self.copier.take() else {
                 return;
             };
-            let (label, bytes) = (parcel.label, parcel.bytes());
-            let verdict = self
-                .relay
-                .handle_copy(label.call, (label.from, label.port), bytes);
+            let bytes = parcel.bytes();
+            let verdict = self.relay.handle_copy(&parcel.label, bytes);
             self.desk
                 .send(&mut self.relay, &mut self.io, verdict, bytes);
             self.copier.give_back(parcel);

@@ -119,7 +119,7 @@ pub struct Server {
 
 impl Server {
     /// Opens the database and all sockets, and puts back what was registered before. Must be
-    /// called within [`runtime`], like [`Self::run`], but by no task of it.
+    /// called within [`runtime()`], like [`Self::run`], but by no task of it.
     ///
     /// # Errors
     /// Each says its cure: see [`StartError`].

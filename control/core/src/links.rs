@@ -45,6 +45,8 @@ struct Medium {
     rtcp: Option<Port>,
     /// What must become of it. None: it is understood as it is.
     routes: Vec<Route>,
+    /// It leaves encrypted, or not at all.
+    is_sealed: bool,
 }
 
 /// Why parties cannot be joined.
@@ -151,6 +153,7 @@ impl Leg {
             rtp: Some(medium.rtp),
             rtcp: medium.rtcp,
             is_remade: !medium.routes.is_empty(),
+            is_sealed: medium.is_sealed,
         });
         sinks.take(SINKS_MAX).collect()
     }
@@ -452,7 +455,8 @@ fn media(from: &Leg, to: &Leg, translates: bool) -> Vec<Medium> {
         let Some((at, other)) = like.nth(nth) else {
             continue;
         };
-        // What was decrypted must not leave in clear for who cannot be encrypted for.
+        // What was decrypted must not leave in clear for who cannot be encrypted for. Whether the relay
+        // has the keys of that call yet is its own to see to: it is told what must be encrypted.
         let is_understood = stream.is_opaque() == other.is_opaque();
         let are_active = stream.is_active && other.is_active;
         let fits = are_active && is_understood && stream.transport == other.transport;
@@ -468,6 +472,7 @@ fn media(from: &Leg, to: &Leg, translates: bool) -> Vec<Medium> {
                 rtp,
                 rtcp,
                 routes,
+                is_sealed: other.keys().is_some(),
             });
         }
     }

@@ -14,7 +14,7 @@ use relay_wire::SourceStats;
 
 mod history;
 
-pub(crate) use self::history::{History, Look, Sample};
+pub(crate) use self::history::{History, Look, Sample, Stream};
 
 /// What a codec costs, and how it stands loss (ITU-T G.113, Appendix I).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -17,8 +17,13 @@ use rand::rngs::StdRng;
 use relay_wire::{Crypto, CryptoSuite, Secret};
 use serde::{Deserialize, Serialize};
 
+use crate::call::CallState;
 use crate::lean::Usual;
 use crate::sdp::KeyLine;
+
+/// So long after the newest offer or answer nobody else answers: proxies wait three minutes, or a
+/// little longer (RFC 3261 §16.6, timer C).
+const FORKS_FOR_MS: u64 = 300_000;
 
 /// Keys of one stream of a party.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -32,7 +37,8 @@ pub(crate) struct Srtp {
     pub(crate) said: Vec<KeyLine>,
     /// What it was told.
     pub(crate) told: Vec<KeyLine>,
-    /// What else it was offered. Of several who answer the same offer each may take another line.
+    /// What else it was offered. Of several who answer the same offer each may take another line; when
+    /// none will any more, these go.
     untaken: Vec<KeyLine>,
     /// What holds.
     pub(crate) agreed: Option<Agreed>,
@@ -331,6 +337,24 @@ impl Srtp {
     /// The party has no keys, whatever was spoken of.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl CallState {
+    /// When keys go that nobody has taken, if there are some.
+    pub(crate) fn forks_until_unix_ms(&self) -> Option<u64> {
+        let mut streams = self.legs.iter().flat_map(|leg| &leg.streams);
+        let has_untaken = streams.any(|it| !it.srtp.untaken.is_empty());
+        let is_forked = self.is_confirmed && has_untaken;
+        is_forked.then(|| self.last_signal_unix_ms.saturating_add(FORKS_FOR_MS))
+    }
+
+    /// Nobody else will answer: keys that nobody has taken are of no use.
+    pub(crate) fn end_forking(&mut self) {
+        let streams = self.legs.iter_mut().flat_map(|leg| &mut leg.streams);
+        for stream in streams.filter(|it| !it.srtp.untaken.is_empty()) {
+            stream.srtp.change(|it| it.untaken = Vec::new());
+        }
     }
 }
 

@@ -12,15 +12,15 @@ use relay_wire::{CallStats, EndpointStats, Interface, Port, SourceStats};
 use crate::associations::{self, Calls};
 use crate::call::{CallState, Leg, Stream};
 use crate::codecs::{Exchange, Format};
-use crate::control::Now;
 use crate::echo::Reflection;
-use crate::quality::{History, Sample};
+use crate::quality::{self, History, Sample};
 use crate::sdp::Transport;
 
 /// What a reply is made of.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    pub(crate) now: Now,
+    /// As of when: milliseconds since 1970.
+    pub(crate) unix_ms: u64,
     pub(crate) state: &'a CallState,
     /// The call, and those whose parties it may have to do with.
     pub(crate) calls: &'a Calls<'a>,
@@ -34,7 +34,7 @@ pub(crate) struct Report<'a> {
 /// How much is told of each source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Detail {
-    /// All, where it arrives as well as in the list of all sources.
+    /// All, the progression only in the list of all sources: proxies read it nowhere else.
     Full,
     /// Without the progression, and only in the list.
     Brief,
@@ -141,7 +141,7 @@ impl<'a> Report<'a> {
             if let Some(endpoint) = ingress {
                 for source in &endpoint.sources {
                     out.dictionary(|out| match detail {
-                        Detail::Full => self.source((endpoint, source), detail, out),
+                        Detail::Full => self.source((endpoint, source), out),
                         Detail::Brief => source_counts(source, out),
                     });
                 }
@@ -222,7 +222,7 @@ impl<'a> Report<'a> {
     fn last_packet(&self, stats: Option<&EndpointStats>) -> u64 {
         let created = self.state.created_unix_ms;
         let newest = stats.and_then(|stats| stats.idle_ms);
-        newest.map_or(created, |idle_ms| self.now.unix_ms.saturating_sub(idle_ms)) / 1_000
+        newest.map_or(created, |idle_ms| self.unix_ms.saturating_sub(idle_ms)) / 1_000
     }
 
     fn endpoint(&self, port: Port) -> Option<&'a EndpointStats> {
@@ -252,7 +252,11 @@ impl<'a> Report<'a> {
         for endpoint in self.stats.iter().flat_map(|stats| &stats.endpoints) {
             for source in &endpoint.sources {
                 out.dictionary(source.ssrc.to_string(), |out| {
-                    self.source((endpoint, source), detail, out);
+                    self.source((endpoint, source), out);
+                    let stream = self.quality.stream(endpoint.port, source.ssrc);
+                    if let (Detail::Full, Some(stream)) = (detail, stream) {
+                        self.progression(stream, out);
+                    }
                 });
             }
         }
@@ -261,7 +265,6 @@ impl<'a> Report<'a> {
     fn source(
         &self,
         (endpoint, source): (&EndpointStats, &SourceStats),
-        detail: Detail,
         out: &mut DictionaryWriter<'_>,
     ) {
         source_counts(source, out);
@@ -278,16 +281,17 @@ impl<'a> Report<'a> {
         // Clients look for the worst and the best by name.
         out.dictionary("lowest MOS", |out| self.dated(stream.lowest(), out));
         out.dictionary("highest MOS", |out| self.dated(stream.highest(), out));
-        if detail == Detail::Full {
-            out.dictionary("MOS progression", |out| {
-                out.put("interval", stream.interval_s());
-                out.list("entries", |out| {
-                    for entry in stream.entries() {
-                        out.dictionary(|out| self.dated(*entry, out));
-                    }
-                });
+    }
+
+    fn progression(&self, stream: &quality::Stream, out: &mut DictionaryWriter<'_>) {
+        out.dictionary("MOS progression", |out| {
+            out.put("interval", stream.interval_s());
+            out.list("entries", |out| {
+                for entry in stream.entries() {
+                    out.dictionary(|out| self.dated(entry, out));
+                }
             });
-        }
+        });
     }
 
     /// A sample, and when it ended. Clients take from that when the call was created.

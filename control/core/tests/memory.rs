@@ -28,7 +28,7 @@ const CALL_BYTES_MAX: i64 = 2_600;
 const CALL_BYTES_LATER_MAX: i64 = 1_800;
 
 /// What is remembered of how two streams sounded, however long the call is.
-const QUALITY_BYTES_MAX: i64 = 800;
+const QUALITY_BYTES_MAX: i64 = 1_100;
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 8000 RTP/AVP 0\r\na=ptime:20\r\na=sendrecv\r\n";

@@ -12,6 +12,7 @@
 //! keys as it is: [`Endpoint::send`](crate::endpoint::Endpoint::send) refuses it like an address of
 //! another family, which costs others nothing.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -65,8 +66,8 @@ impl Sealing {
     }
 }
 
-/// The keys of one endpoint. What was counted with them stays while others, or none, are used: if
-/// numbers began anew, packets could be played again, or read.
+/// The keys of one endpoint. What was counted with them stays while a few others, or none, are used:
+/// if numbers began anew, packets could be played again, or read.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     receive: Option<Keyed<Receiver>>,
@@ -79,11 +80,18 @@ pub(crate) struct Keys {
     are_shaken: bool,
 }
 
+/// Keys that may come back after others: of a change that is taken back, or of one of several phones
+/// that answer in turn.
+const REPLACED_MAX: usize = 4;
+
 /// Keys, and what was counted with them.
 #[derive(Debug)]
 struct Keyed<T> {
     crypto: Crypto,
     state: T,
+    /// Those that were there before, the newest first, of which each has another key. They have none
+    /// themselves, and lie where they are until they are overwritten.
+    replaced: Vec<Box<Self>>,
     is_used: bool,
 }
 
@@ -151,13 +159,33 @@ impl<T: Counts> Keyed<T> {
     fn has_key_of(&self, crypto: &Crypto) -> bool {
         self.crypto.key_and_salt == crypto.key_and_salt
     }
+
+    /// These, or those of before, whichever have this key.
+    fn of_key(&mut self, crypto: &Crypto) -> Option<&mut Self> {
+        if self.has_key_of(crypto) {
+            return Some(self);
+        }
+        let mut replaced = self.replaced.iter_mut();
+        replaced.find(|it| it.has_key_of(crypto)).map(Box::as_mut)
+    }
+
+    /// Others take the place of these: says what was there before them.
+    fn replace(mut self) -> Vec<Box<Self>> {
+        let mut replaced = std::mem::take(&mut self.replaced);
+        replaced.insert(0, Box::new(self));
+        replaced
+    }
 }
 
 fn join<T: Counts>(keyed: &mut Option<Keyed<T>>, other: Option<&Keyed<T>>) {
-    if let (Some(keyed), Some(other)) = (keyed, other)
-        && keyed.has_key_of(&other.crypto)
-    {
-        keyed.state.join(&other.state);
+    let (Some(keyed), Some(other)) = (keyed, other) else {
+        return;
+    };
+    let replaced = other.replaced.iter().map(Box::as_ref);
+    for other in iter::once(other).chain(replaced) {
+        if let Some(same) = keyed.of_key(&other.crypto) {
+            same.state.join(&other.state);
+        }
     }
 }
 
@@ -278,14 +306,18 @@ fn renew<T: Counts>(
         return Ok(());
     }
     let mut state = T::new(&crypto, first_rtcp)?;
-    match before {
-        Some(before) if before.has_key_of(&crypto) => state.join(&before.state),
-        Some(before) => state.follow(&before.state),
-        None => {}
+    let mut replaced = before.take().map_or_else(Vec::new, Keyed::replace);
+    if let Some(newest) = replaced.first().filter(|it| !it.has_key_of(&crypto)) {
+        state.follow(&newest.state);
     }
+    for same in replaced.extract_if(.., |it| it.has_key_of(&crypto)) {
+        state.join(&same.state);
+    }
+    replaced.truncate(REPLACED_MAX);
     *before = Some(Keyed {
         crypto,
         state,
+        replaced,
         is_used: true,
     });
     Ok(())

@@ -125,9 +125,9 @@ impl Driver {
             copies += 1;
             assert_eq!(copy.worker, WorkerId(0), "there is no other");
             let packet = &packet[..copy.len.into()];
-            let verdict = self
-                .relay
-                .handle_copy(copy.call, (copy.from, copy.port), packet);
+            let verdict = self.relay.handle_copy(&copy, packet);
+            let is_clear = matches!(verdict, Verdict::Forward(_));
+            assert!(!copy.is_sealed || !is_clear, "it is not for others' ears");
             self.leave(verdict, packet);
         }
         assert!(copies <= SINKS_MAX as u64);
@@ -358,6 +358,7 @@ fn sink([call, rtp, bits]: [u8; 3]) -> Sink {
         rtp: (bits & 1 == 0).then(|| port(rtp)),
         rtcp: (bits & 2 == 0).then(|| port(bits)),
         is_remade: bits & 4 != 0,
+        is_sealed: bits & 8 != 0,
     }
 }
 

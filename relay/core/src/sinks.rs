@@ -33,6 +33,8 @@ pub struct Copy {
     pub from: Port,
     /// Bytes of it, at the beginning of the packet.
     pub len: u16,
+    /// It leaves sealed, or not at all.
+    pub is_sealed: bool,
 }
 
 /// Who gets copies of what arrives at an endpoint, and who serves them.
@@ -165,13 +167,13 @@ impl Relay {
             let worker = port.and_then(|it| self.limits.partition.owner(it.number));
             if let (Some(port), Some(worker)) = (port, worker) {
                 self.copying = Some(copying);
-                let (call, len) = (sink.call, copying.len);
                 return Some(Copy {
                     worker,
-                    call,
+                    call: sink.call,
                     port,
                     from,
-                    len,
+                    len: copying.len,
+                    is_sealed: sink.is_sealed,
                 });
             }
         }
@@ -179,16 +181,11 @@ impl Relay {
         None
     }
 
-    /// Takes a copy that some worker has made for a port of this one, of what arrived at `from`; says
-    /// where it leaves. It is counted already.
-    pub fn handle_copy(
-        &mut self,
-        call: CallKey,
-        (from, port): (Port, Port),
-        packet: &[u8],
-    ) -> Verdict {
-        match self.route_copy(call, port, packet) {
-            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing.of_copy(from)),
+    /// Takes a copy that some worker has made for a port of this one; says where it leaves. It is
+    /// counted already.
+    pub fn handle_copy(&mut self, copy: &Copy, packet: &[u8]) -> Verdict {
+        match self.route_copy(copy, packet) {
+            Ok(Verdict::Seal(sealing)) => Verdict::Seal(sealing.of_copy(copy.from)),
             Ok(verdict) => {
                 self.copied.sent += 1;
                 self.bytes_out += packet.len() as u64;
@@ -201,17 +198,17 @@ impl Relay {
         }
     }
 
-    fn route_copy(
-        &mut self,
-        call: CallKey,
-        port: Port,
-        packet: &[u8],
-    ) -> Result<Verdict, DropReason> {
-        let socket = self.flows.socket_of(port);
+    fn route_copy(&mut self, copy: &Copy, packet: &[u8]) -> Result<Verdict, DropReason> {
+        let socket = self.flows.socket_of(copy.port);
         let socket = socket.ok_or(DropReason::UnknownFlow)?;
         let socket = self.agents.elected(socket);
-        let endpoint = self.flows.endpoint(socket).filter(|it| it.call == call);
-        endpoint.ok_or(DropReason::UnknownFlow)?;
+        let endpoint = self.flows.endpoint(socket);
+        let endpoint = endpoint.filter(|it| it.call == copy.call);
+        let endpoint = endpoint.ok_or(DropReason::UnknownFlow)?;
+        // Keys of another call come and go when they do.
+        if copy.is_sealed && !endpoint.is_sealed() {
+            return Err(DropReason::Unsealed);
+        }
         self.depart(socket, Kind::of(packet), packet.len())
     }
 }

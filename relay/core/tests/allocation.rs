@@ -80,6 +80,7 @@ fn relay(now: Instant, learning: Learning, alice: SocketAddr, bob: SocketAddr) -
         rtp: Some(port(number)),
         rtcp: Some(port(number)),
         is_remade: false,
+        is_sealed: false,
     };
     commands.push(Command::SetSinks {
         call,
@@ -159,7 +160,7 @@ fn no_packet_allocates() {
             let verdict = relay.handle_packet(now, Ingress { socket, source }, &mut packet);
             forwarded += u32::from(matches!(verdict, Verdict::Forward(_)));
             while let Some(copy) = relay.poll_copy() {
-                let verdict = relay.handle_copy(copy.call, (copy.from, copy.port), &packet);
+                let verdict = relay.handle_copy(&copy, &packet);
                 copied += u32::from(matches!(verdict, Verdict::Forward(_)));
             }
             relay.handle_timeout(now);

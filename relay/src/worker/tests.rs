@@ -335,6 +335,7 @@ fn expect_copies(driver: Driver) {
         rtp: Some(Port { interface, number }),
         rtcp: None,
         is_remade: false,
+        is_sealed: false,
     };
     let reply = ours.apply(
         vec![Command::SetSinks {

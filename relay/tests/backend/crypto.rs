@@ -272,6 +272,7 @@ fn copies_and_reports_are_sealed() {
             rtp: Some(port(to_bob)),
             rtcp: None,
             is_remade: false,
+            is_sealed: true,
         };
         let commands = vec![
             Command::Connect {

@@ -18,4 +18,8 @@ pub struct Sink {
     /// RTP is what [`Transcoding`](crate::Transcoding) makes of it. RTCP is not copied then: it
     /// speaks of another stream.
     pub is_remade: bool,
+    /// It leaves sealed ([`SetCrypto`](crate::Command::SetCrypto)), or not at all: where it leaves
+    /// has keys, or had, or is to have them. They come with another command, of another call mostly,
+    /// so that neither waits for the other.
+    pub is_sealed: bool,
 }

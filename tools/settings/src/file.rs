@@ -208,7 +208,7 @@ pub struct Control {
     pub offer_timeout_s: u32,
     /// Seconds from one look at how a call sounds to the next, each of which is a sample for the
     /// lowest and highest MOS and its progression in replies of ng, and for `/metrics`; 0 is never,
-    /// then there is one sample, the call so far.
+    /// then there is one sample, the call so far. 3600 at most.
     pub quality_interval_s: u32,
     /// Calls at most; further offers are answered with `load limit`.
     pub calls_max: u32,

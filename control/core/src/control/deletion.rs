@@ -149,8 +149,10 @@ impl Control {
             Scope::None => History::default(),
             _ => self.quality_of(now, call, stats),
         };
+        // Of a call that is over all is as of its end.
+        let ended = call.ended.as_ref().map(|it| it.ended_unix_ms);
         let report = Report {
-            now,
+            unix_ms: ended.unwrap_or(now.unix_ms),
             state: &call.state,
             calls: &calls,
             stats,

@@ -86,7 +86,7 @@ pub(super) enum Silence {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) stats: Option<CallStats>,
-    pub(super) until_unix_ms: u64,
+    pub(super) ended_unix_ms: u64,
 }
 
 /// One thing that the relay is asked to do.

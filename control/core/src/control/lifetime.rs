@@ -7,7 +7,7 @@ use crate::output::{EndReason, Notice};
 use crate::plan::Plan;
 use crate::trace::What;
 
-use super::jobs::{Call, Ended, Silence};
+use super::jobs::{Call, Ended, Silence, Then};
 use super::{Control, Held, Now};
 
 /// Requests that wait for one call.
@@ -61,14 +61,14 @@ impl Control {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        // What is said of it later is of now.
+        // As it is said now it is said later.
         call.quality = Some(Box::new(quality)).filter(|it| !it.is_empty());
         self.placement.remove(call.worker);
         self.ended_count += 1;
         call.installed = Some(Box::default());
         call.ended = Some(Box::new(Ended {
             stats,
-            until_unix_ms: now.unix_ms + ENDED_KEEP_MS,
+            ended_unix_ms: now.unix_ms,
         }));
         let group = std::mem::take(&mut call.state.group);
         if let Some(client) = call.state.subscriber.as_deref().copied() {
@@ -175,7 +175,7 @@ impl Control {
         call.timer = None;
         let is_due = |due: Option<u64>| due.is_some_and(|due| now.at(due) <= now.instant);
         if let Some(ended) = &call.ended {
-            if is_due(Some(ended.until_unix_ms)) {
+            if is_due(Some(ended.until_unix_ms())) {
                 return self.forget(now, key);
             }
         } else if call.is_busy() || !self.link.is_up() {
@@ -187,8 +187,22 @@ impl Control {
             return self.remove(key, None, (Some(EndReason::OfferTimeout), true));
         } else if is_due(call.final_unix_ms(final_ms)) {
             return self.remove(key, None, (Some(EndReason::FinalTimeout), false));
+        } else if is_due(call.state.forks_until_unix_ms()) {
+            self.end_forking(key);
         }
         self.schedule(now, key);
+    }
+
+    /// Nobody else answers the newest offer of a call. If its record stays longer, nothing is lost.
+    fn end_forking(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        call.state.end_forking();
+        if !call.must_restore {
+            let next = call.state.clone();
+            let _ = self.change(key, None, (next, Then::Nothing), Vec::new());
+        }
     }
 
     /// The relay heard nothing of a call for long, or nothing ever.
@@ -242,10 +256,16 @@ impl Control {
     }
 }
 
+impl Ended {
+    fn until_unix_ms(&self) -> u64 {
+        self.ended_unix_ms + ENDED_KEEP_MS
+    }
+}
+
 impl Call {
     fn due_unix_ms(&self, final_ms: u64) -> Option<u64> {
         if let Some(ended) = &self.ended {
-            return Some(ended.until_unix_ms);
+            return Some(ended.until_unix_ms());
         }
         if self.is_doomed {
             return Some(0);
@@ -254,6 +274,7 @@ impl Call {
         let dues = [
             state.delete_at_unix_ms,
             state.offer_deadline_unix_ms,
+            state.forks_until_unix_ms(),
             self.final_unix_ms(final_ms),
         ];
         dues.into_iter().flatten().min()

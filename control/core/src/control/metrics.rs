@@ -670,6 +670,15 @@ mod tests {
             count += 1;
         }
         assert!(count > 30, "{count}");
+        // What is told of calls that go on is to be seen, all of it.
+        let sampled = families
+            .keys()
+            .filter(|it| it.starts_with("tandem_sample_"));
+        for family in sampled {
+            let bucket = format!("{family}_bucket");
+            assert!(dashboard.contains(&bucket), "nobody sees {family}");
+        }
+        assert!(families.contains_key("tandem_sample_mos"));
     }
 
     #[test]

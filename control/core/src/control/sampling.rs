@@ -226,10 +226,11 @@ impl Control {
         call.quality = Some(history).filter(|it| !it.is_empty());
     }
 
-    /// How a call sounded so far, what came since the last look included.
+    /// How a call sounded so far, what came since the last look included. Of one that is over that
+    /// is known: its counts are of another time than now.
     pub(super) fn quality_of(&self, now: Now, call: &Call, stats: Option<&CallStats>) -> History {
         let mut history = call.quality.as_deref().cloned().unwrap_or_default();
-        if let Some(stats) = stats {
+        if let Some(stats) = stats.filter(|_| call.ended.is_none()) {
             history.note_rest(&Look {
                 state: &call.state,
                 stats,

@@ -18,6 +18,7 @@ fn sink(number: u16) -> Sink {
         rtp: Some(port(number)),
         rtcp: None,
         is_remade: false,
+        is_sealed: false,
     }
 }
 

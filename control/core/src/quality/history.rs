@@ -8,7 +8,8 @@
 //! ```
 //!
 //! There is room for a dozen entries. When they are there the interval is doubled, and those that
-//! lie within one become one, their mean: a call of hours takes no more memory than one of minutes.
+//! lie within one become one: a call of hours takes no more memory than one of minutes. An entry is
+//! a sum, and what is told of it the mean of all samples that are in it, each with the same weight.
 
 use relay_wire::{CallStats, EndpointStats, InterfaceId, Port, SourceStats};
 
@@ -57,12 +58,14 @@ pub(crate) struct Stream {
     ssrc: u32,
     /// As of the newest sample.
     counts: Counts,
-    sums: Sums,
+    /// How many there were.
+    samples: u32,
     lowest: Sample,
     highest: Sample,
     /// Seconds.
     interval_s: u64,
-    entries: Vec<Sample>,
+    /// All samples, the oldest first.
+    entries: Vec<Entry>,
 }
 
 /// What was to arrive of a source, and what of that did not.
@@ -90,16 +93,17 @@ pub(crate) struct Sample {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Time(u16);
 
-/// All samples of a stream.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    count: u32,
-    mos: u64,
-    loss: u64,
-    /// Jitter, round trip, and that of its leg.
-    times: [u64; 3],
-    /// How many samples say so.
-    known: [u32; 3],
+/// The sum of the samples of one interval.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// When the newest of them ended.
+    at_s: u32,
+    count: u16,
+    /// How many of them say so: jitter, round trip, and that of its leg.
+    known: [u16; 3],
+    mos: u32,
+    loss: u32,
+    times: [u32; 3],
 }
 
 impl History {
@@ -260,7 +264,7 @@ impl Stream {
             port,
             ssrc,
             counts: Counts::default(),
-            sums: Sums::default(),
+            samples: 0,
             lowest: first,
             highest: first,
             interval_s,
@@ -270,22 +274,13 @@ impl Stream {
 
     /// How many samples there are.
     pub(crate) fn samples(&self) -> u32 {
-        self.sums.count
+        self.samples
     }
 
     /// The mean of all.
     pub(crate) fn average(&self) -> Sample {
-        let Sums { count, mos, .. } = self.sums;
-        let [jitter, round_trip, round_trip_leg] = self.sums.mean_times();
-        let count = u64::from(count.max(1));
-        Sample {
-            at_s: self.last_s(),
-            mos: small(mos / count),
-            loss: small(self.sums.loss / count),
-            jitter,
-            round_trip,
-            round_trip_leg,
-        }
+        let all = self.entries.iter().copied().reduce(Entry::with);
+        all.map_or(self.lowest, Entry::mean)
     }
 
     /// The worst.
@@ -299,8 +294,8 @@ impl Stream {
     }
 
     /// The progression: the oldest first, one for each interval in which anything came.
-    pub(crate) fn entries(&self) -> &[Sample] {
-        &self.entries
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Sample> {
+        self.entries.iter().copied().map(Entry::mean)
     }
 
     /// From the beginning of one interval to that of the next, in seconds.
@@ -324,61 +319,108 @@ impl Stream {
     }
 
     fn add(&mut self, sample: Sample) {
-        self.sums.add(sample);
+        self.samples = self.samples.saturating_add(1);
         if sample.mos < self.lowest.mos {
             self.lowest = sample;
         }
         if sample.mos > self.highest.mos {
             self.highest = sample;
         }
-        while self.entries.len() >= ENTRIES_MAX && !self.joins_last(sample) {
+        let new = Entry::of(sample);
+        while self.entries.len() >= ENTRIES_MAX && !self.joins_last(new) {
             self.interval_s *= 2;
             let interval_s = self.interval_s;
             self.entries.dedup_by(|next, kept| {
                 let is_one = next.is_within_one(*kept, interval_s);
                 if is_one {
-                    *kept = kept.mean(*next);
+                    *kept = kept.with(*next);
                 }
                 is_one
             });
         }
-        if self.joins_last(sample) {
+        if self.joins_last(new) {
             if let Some(last) = self.entries.last_mut() {
-                *last = last.mean(sample);
+                *last = last.with(new);
             }
             return;
         }
         if self.entries.len() == self.entries.capacity() {
             self.entries.reserve_exact(ENTRIES_MORE);
         }
-        self.entries.push(sample);
+        self.entries.push(new);
     }
 
-    fn joins_last(&self, sample: Sample) -> bool {
+    fn joins_last(&self, new: Entry) -> bool {
         let last = self.entries.last();
-        last.is_some_and(|it| it.is_within_one(sample, self.interval_s))
+        last.is_some_and(|it| it.is_within_one(new, self.interval_s))
     }
 }
 
-impl Sums {
-    fn add(&mut self, sample: Sample) {
-        self.count = self.count.saturating_add(1);
-        self.mos += u64::from(sample.mos);
-        self.loss += u64::from(sample.loss);
-        let times = [sample.jitter, sample.round_trip, sample.round_trip_leg];
-        for (index, time) in times.into_iter().enumerate() {
-            if let Some(tenths) = time.known() {
-                self.times[index] += u64::from(tenths);
-                self.known[index] = self.known[index].saturating_add(1);
-            }
+impl Entry {
+    fn of(sample: Sample) -> Self {
+        let times = [sample.jitter, sample.round_trip, sample.round_trip_leg].map(Time::known);
+        Self {
+            at_s: sample.at_s,
+            count: 1,
+            known: times.map(|it| it.is_some().into()),
+            mos: sample.mos.into(),
+            loss: sample.loss.into(),
+            times: times.map(|it| it.unwrap_or(0).into()),
         }
     }
 
-    fn mean_times(&self) -> [Time; 3] {
-        [0, 1, 2].map(|index| {
+    /// Both together; the other is the later one.
+    fn with(mut self, mut later: Self) -> Self {
+        // More than 65,535 samples keep their proportion.
+        while self.count.checked_add(later.count).is_none() {
+            self.halve();
+            later.halve();
+        }
+        let sums = |[a, b, c]: [u32; 3], [d, e, f]: [u32; 3]| [a + d, b + e, c + f];
+        let counts = |[a, b, c]: [u16; 3], [d, e, f]: [u16; 3]| [a + d, b + e, c + f];
+        Self {
+            at_s: later.at_s,
+            count: self.count + later.count,
+            known: counts(self.known, later.known),
+            mos: self.mos + later.mos,
+            loss: self.loss + later.loss,
+            times: sums(self.times, later.times),
+        }
+    }
+
+    /// The same as half as many samples have it.
+    fn halve(&mut self) {
+        let half = |sum: u32, count: u16| {
+            let mean = sum / u32::from(count.max(1));
+            mean * u32::from(count.div_ceil(2))
+        };
+        self.mos = half(self.mos, self.count);
+        self.loss = half(self.loss, self.count);
+        self.count = self.count.div_ceil(2);
+        for (time, known) in self.times.iter_mut().zip(&mut self.known) {
+            *time = half(*time, *known);
+            *known = known.div_ceil(2);
+        }
+    }
+
+    fn mean(self) -> Sample {
+        let count = u32::from(self.count.max(1));
+        let time = |index: usize| {
             let mean = self.times[index].checked_div(self.known[index].into());
-            mean.map_or(Time::UNKNOWN, |mean| Time::of_tenths(small(mean)))
-        })
+            mean.map_or(Time::UNKNOWN, |mean| Time::of_tenths(small(mean.into())))
+        };
+        Sample {
+            at_s: self.at_s,
+            mos: small((self.mos / count).into()),
+            loss: small((self.loss / count).into()),
+            jitter: time(0),
+            round_trip: time(1),
+            round_trip_leg: time(2),
+        }
+    }
+
+    fn is_within_one(self, other: Self, interval_s: u64) -> bool {
+        u64::from(self.at_s) / interval_s == u64::from(other.at_s) / interval_s
     }
 }
 
@@ -411,22 +453,6 @@ impl Sample {
     pub(crate) fn round_trip_leg_us(self) -> Option<u32> {
         self.round_trip_leg.us()
     }
-
-    fn is_within_one(self, other: Self, interval_s: u64) -> bool {
-        u64::from(self.at_s) / interval_s == u64::from(other.at_s) / interval_s
-    }
-
-    /// One in place of two, of which the other is the later one.
-    fn mean(self, later: Self) -> Self {
-        Self {
-            at_s: later.at_s,
-            mos: self.mos.midpoint(later.mos),
-            loss: self.loss.midpoint(later.loss),
-            jitter: self.jitter.mean(later.jitter),
-            round_trip: self.round_trip.mean(later.round_trip),
-            round_trip_leg: self.round_trip_leg.mean(later.round_trip_leg),
-        }
-    }
 }
 
 impl Time {
@@ -448,14 +474,6 @@ impl Time {
 
     fn us(self) -> Option<u32> {
         self.known().map(|tenths| u32::from(tenths) * 100)
-    }
-
-    fn mean(self, later: Self) -> Self {
-        match (self.known(), later.known()) {
-            (Some(one), Some(other)) => Self(one.midpoint(other)),
-            (Some(_), None) => self,
-            (None, _) => later,
-        }
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct SimEndpoint {
     /// Packets that were lost; without a word as many as came.
     pub(crate) lost: Option<u64>,
     pub(crate) round_trip_us: Option<u32>,
+    pub(crate) idle_ms: Option<u64>,
     pub(crate) tos: Option<u8>,
     pub(crate) transcoding: Option<Transcoding>,
     pub(crate) filter: Option<Filter>,
@@ -336,7 +337,7 @@ impl SimRelay {
             learnt: false,
             ssrc: (endpoint.packets > 0).then_some(u32::from(port.number)),
             payload_type: (endpoint.packets > 0).then_some(8),
-            idle_ms: None,
+            idle_ms: endpoint.idle_ms,
             rtp_packets_in: endpoint.packets,
             rtp_bytes_in: endpoint.packets * 172,
             rtcp_packets_in: 0,

@@ -6,7 +6,9 @@ use relay_wire::{Crypto, CryptoSuite, EndpointCrypto, OnRtcp, Secret, Sink, Tran
 
 use super::*;
 use crate::crypto::first_rtcp;
-use crate::{GROWTH_MAX, KernelCounts, KernelFlow, KernelSlot, KernelTable};
+use crate::{Copy, GROWTH_MAX, KernelCounts, KernelFlow, KernelSlot, KernelTable};
+
+mod replaced;
 
 const SUITE: CryptoSuite = CryptoSuite::AesCm128HmacSha1_80;
 
@@ -453,6 +455,7 @@ fn copies_are_clear_until_they_leave() {
             rtp: Some(port(30_002)),
             rtcp: None,
             is_remade: false,
+            is_sealed: true,
         }],
     });
     let ingress = Ingress {
@@ -466,18 +469,44 @@ fn copies_are_clear_until_they_leave() {
     assert_eq!(copied, rtp(1));
     assert_eq!(bench.leaves(verdict, bytes).unwrap().1, rtp(1));
     // It goes back to Bob, say.
-    let verdict = bench
-        .relay
-        .handle_copy(copy.call, (copy.from, copy.port), &copied);
+    let verdict = bench.relay.handle_copy(&copy, &copied);
     let (egress, bytes) = bench.leaves(verdict, copied).unwrap();
     assert_eq!(Verdict::Forward(egress), forward(1, BOB));
     assert_eq!(opened(&mut ear, &bytes), rtp(1));
     assert_eq!(bench.counter("copies_sent"), 1);
-    let verdict = bench
-        .relay
-        .handle_copy(copy.call, (copy.from, copy.port), T38);
+    let verdict = bench.relay.handle_copy(&copy, T38);
     assert!(bench.leaves(verdict, T38.to_vec()).is_err());
     assert_eq!(bench.counter("copies_lost"), 1);
+}
+
+/// The keys of two calls change one after the other, and copies may be on their way meanwhile.
+#[test]
+fn a_copy_that_is_to_be_sealed_leaves_in_no_other_way() {
+    let (mut bench, _, mut ear) = Bench::call_with_keys(Learning::Off);
+    let [to_alice, to_bob] = [30_000, 30_002].map(|number| Copy {
+        worker: WorkerId(0),
+        call: CallKey(1),
+        port: port(number),
+        from: port(40_000),
+        len: 0,
+        is_sealed: true,
+    });
+    let verdict = bench.relay.handle_copy(&to_bob, &rtp(1));
+    let (_, bytes) = bench.leaves(verdict, rtp(1)).unwrap();
+    assert_eq!(opened(&mut ear, &bytes), rtp(1));
+    // Alice has no keys yet, and Bob's are taken away.
+    bench.done(set(30_002, None, None));
+    for (n, copy) in (1..).zip([to_alice, to_bob]) {
+        let verdict = bench.relay.handle_copy(&copy, &rtp(2));
+        assert_eq!(verdict, Verdict::Drop(DropReason::Unsealed));
+        assert_eq!(bench.counter("copies_lost"), n);
+        let is_sealed = false;
+        let verdict = bench
+            .relay
+            .handle_copy(&Copy { is_sealed, ..copy }, &rtp(2));
+        assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
+    }
+    assert_eq!(bench.counter("copies_sent"), 3);
 }
 
 /// One who speaks in a conference with ever new sources does not keep others from being heard.
@@ -487,8 +516,15 @@ fn no_speaker_takes_all_the_room_of_a_listeners_keys() {
     let copy = |bench: &mut Bench, from: u16, ssrc: u32| {
         let mut packet = rtp(1);
         packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
-        let places = (port(from), port(30_002));
-        let verdict = bench.relay.handle_copy(CallKey(1), places, &packet);
+        let copy = Copy {
+            worker: WorkerId(0),
+            call: CallKey(1),
+            port: port(30_002),
+            from: port(from),
+            len: 0,
+            is_sealed: true,
+        };
+        let verdict = bench.relay.handle_copy(&copy, &packet);
         bench.leaves(verdict, packet).map(|_| ())
     };
     for ssrc in 10_000..10_128 {

@@ -15,6 +15,7 @@ const SINK: Sink = Sink {
     rtp: None,
     rtcp: None,
     is_remade: false,
+    is_sealed: false,
 };
 
 /// A kernel that forwards what its program would.

@@ -104,6 +104,7 @@ fn who_is_connected_elsewhere_or_heard_by_others_is_not_silenced() {
             rtp: Some(port(30_002)),
             rtcp: None,
             is_remade: false,
+            is_sealed: false,
         }],
     });
     bench.relay.handle_playing(call, alice, true);

@@ -12,6 +12,7 @@ fn sink(call: u64, number: u16) -> Sink {
         rtp: Some(port(number)),
         rtcp: None,
         is_remade: false,
+        is_sealed: false,
     }
 }
 
@@ -30,6 +31,7 @@ fn copy(worker: u8, call: u64, number: u16) -> Copy {
         port: port(number),
         from: port(30_000),
         len: u16::try_from(RTP.len()).unwrap(),
+        is_sealed: false,
     }
 }
 
@@ -47,9 +49,7 @@ fn a_packet_goes_to_several_whoever_serves_them() {
     assert_eq!(bench.packet(0, ALICE, RTP), forward(1, BOB));
     let both = [copy(0, 2, 30_004), copy(1, 9, 30_500)];
     assert_eq!(copies(&mut bench), both);
-    let verdict = bench
-        .relay
-        .handle_copy(CallKey(2), (port(30_000), port(30_004)), RTP);
+    let verdict = bench.relay.handle_copy(&both[0], RTP);
     assert_eq!(verdict, forward(2, "192.0.2.200:30004"));
 
     // Nobody else is copied, nor RTCP that has no way.
@@ -105,9 +105,7 @@ fn a_copy_for_a_port_that_is_anothers_by_now_goes_nowhere() {
     let mut bench = Bench::new();
     bench.call_between_alice_and_bob(Learning::Off);
     for (call, number) in [(2, 30_002), (1, 30_004)] {
-        let verdict = bench
-            .relay
-            .handle_copy(CallKey(call), (port(30_000), port(number)), RTP);
+        let verdict = bench.relay.handle_copy(&copy(0, call, number), RTP);
         assert_eq!(verdict, Verdict::Drop(DropReason::UnknownFlow));
     }
     assert_eq!(bench.counter("copies_lost"), 2);

@@ -239,6 +239,75 @@ fn parties_of_two_calls_talk_and_each_call_has_its_own_end() {
     assert_eq!(sim.relay.at(a).rtp.map(|it| it.number), Some(b));
 }
 
+/// As a party of SRTP describes itself; `key` is a letter of Base64.
+fn secure(text: &str, key: &str) -> String {
+    let key = key.repeat(40);
+    let line = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
+    text.replace("RTP/AVP", "RTP/SAVP") + &line
+}
+
+/// All who are copied to, and whether the relay has keys where that leaves.
+fn copied_to(sim: &Sim) -> Vec<(Sink, bool)> {
+    let endpoints = sim
+        .relay
+        .calls
+        .values()
+        .flat_map(|it| it.endpoints.values());
+    let sinks = endpoints.flat_map(|it| &it.sinks);
+    let has_keys = |sink: &Sink| {
+        let endpoint = &sim.relay.calls[&sink.call].endpoints[&sink.rtp.or(sink.rtcp).unwrap()];
+        endpoint.keys.1.is_some()
+    };
+    sinks.map(|it| (*it, has_keys(it))).collect()
+}
+
+/// Each call is changed by itself: one has its keys, and copies to the other, before that has its own.
+#[test]
+fn what_goes_between_calls_of_srtp_is_sealed_from_the_first_packet() {
+    let requests = [
+        Command::Connect(across("c", "a")),
+        Command::Connect(across("a", "c")),
+        Command::Mesh(mesh(&ALL)),
+    ];
+    for request in requests {
+        let mut sim = sim_of_two_workers();
+        let text = sdp("192.0.2.10", 4_000);
+        let texts = ["a", "b", "c", "d"].map(|key| secure(&text, key));
+        two_calls(&mut sim, [0, 1, 2, 3].map(|n| &texts[n][..]));
+        let calls = sim.relay.calls.values();
+        let mut endpoints = calls.flat_map(|it| it.endpoints.values());
+        assert!(endpoints.all(|it| it.keys == (None, None)), "they pass");
+        sim.is_slow = true;
+        sim.request(&request);
+        let mut is_early = false;
+        while !sim.requests.is_empty() {
+            sim.deliver();
+            for (sink, has_keys) in copied_to(&sim) {
+                assert!(sink.is_sealed, "{sink:?} of {request:?}");
+                is_early |= !has_keys;
+            }
+        }
+        assert!(is_early, "{request:?}: it was a test");
+        let sinks = copied_to(&sim);
+        assert!(!sinks.is_empty() && sinks.iter().all(|(_, has_keys)| *has_keys));
+    }
+}
+
+#[test]
+fn who_has_no_keys_hears_in_clear() {
+    let mut sim = sim_of_two_workers();
+    let text = sdp("192.0.2.10", 4_000);
+    let (first, second) = (secure(&text, "a"), secure(&text, "b"));
+    let [a, _, c, _] = two_calls(&mut sim, [&first, &second, &text, &text]);
+    done(&mut sim, &Command::Connect(across("c", "a")));
+    let is_sealed = |sim: &mut Sim, port| {
+        let sinks = sim.relay.at(port).sinks.iter();
+        sinks.map(|it| it.is_sealed).collect::<Vec<_>>()
+    };
+    assert_eq!(is_sealed(&mut sim, a), [false]);
+    assert_eq!(is_sealed(&mut sim, c), [true]);
+}
+
 #[test]
 fn what_cannot_be_made_of_one_call_is_made_of_none() {
     for private in 0..2 {

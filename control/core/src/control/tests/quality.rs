@@ -268,6 +268,31 @@ fn a_call_that_fell_silent_sounded_as_it_did() {
     });
 }
 
+/// Nothing comes after the end, however late it is asked for.
+#[test]
+fn what_is_told_of_a_call_that_ended_is_as_of_its_end() {
+    let mut sim = sim();
+    let number_of = call(&mut sim, "c1");
+    speak(&mut sim, number_of, 12, 10);
+    sim.sleep(Duration::from_secs(4));
+    sim.relay.at(number_of).idle_ms = Some(4_000);
+    sim.media_timeout();
+    let mut tell = |command: &Command<'_>| {
+        sim.sleep(3 * INTERVAL / 2);
+        sim.ask(command, |reply| {
+            let source = source(reply, number_of);
+            let samples = number(source, "average MOS", "samples");
+            assert_eq!(samples, 1, "2 s are no half of an interval");
+            format!("{:?}", reply.dictionary())
+        })
+    };
+    let told = tell(&query("c1"));
+    let last_packet = format!("{}", CREATED_S + 12);
+    assert!(told.contains(&last_packet), "{told}");
+    assert_eq!(tell(&query("c1")), told);
+    assert_eq!(tell(&delete("c1")), told);
+}
+
 #[test]
 fn a_call_that_is_gone_and_a_full_reply_lose_no_other() {
     let mut sim = sim();
@@ -302,6 +327,46 @@ fn a_call_that_is_gone_and_a_full_reply_lose_no_other() {
     assert!(!sim.requests.is_empty());
 }
 
+/// Bytes of what is told of a call of ten minutes: with 55 calls over in a second, replies are
+/// remembered for as long as they are to be.
+const REPLY_BYTES_MAX: usize = 7_168;
+
+/// Proxies read progressions in the list of all sources, if at all.
+#[test]
+fn what_is_told_of_a_call_of_ten_minutes_is_short() {
+    let mut sim = sim();
+    let offered = sim.offer("c1", "alice", &sdp("192.0.2.10", 4_000));
+    let answered = sim.answer("c1", "alice", "bob", &sdp("198.51.100.20", 5_000));
+    let ports = [port(&offered, 0), port(&answered, 0)];
+    for _ in 0..60 {
+        for number in ports {
+            let endpoint = sim.relay.at(number);
+            endpoint.packets += 490;
+            *endpoint.lost.get_or_insert(0) += 10;
+            endpoint.round_trip_us = Some(40_000);
+        }
+        sim.sleep(INTERVAL);
+    }
+    sim.request(&delete("c1"));
+    let bytes = sim.sent[0].1.len();
+    sim.reply(|reply| {
+        for number in ports {
+            assert!((6..=12).contains(&entries(source(reply, number)).len()));
+        }
+        let tags = reply.dictionary().get("tags").unwrap();
+        for (_, party) in tags.as_dictionary().unwrap().iter() {
+            let medias = party.as_dictionary().unwrap().get("medias").unwrap();
+            let media = medias.as_list().unwrap()[0].as_dictionary().unwrap();
+            let arriving = media.get("ingress SSRCs").unwrap().as_list().unwrap();
+            let arriving = arriving[0].as_dictionary().unwrap();
+            assert!(arriving.get("lowest MOS").is_some());
+            assert!(arriving.get("MOS progression").is_none());
+        }
+    });
+    println!("{bytes} bytes are told of a call of ten minutes");
+    assert!(bytes <= REPLY_BYTES_MAX, "{bytes}");
+}
+
 /// A reply must go into a datagram: the parties are told of as long as they do.
 #[test]
 fn a_call_with_very_many_sources_is_told_of_in_fewer_words() {
@@ -313,7 +378,7 @@ fn a_call_with_very_many_sources_is_told_of_in_fewer_words() {
     };
     let offered = sim.offer("c1", "alice", &many("192.0.2.10"));
     let answered = sim.answer("c1", "alice", "bob", &many("198.51.100.20"));
-    for _ in 0..4 {
+    for _ in 0..12 {
         for sdp in [&offered, &answered] {
             for section in 0..SECTIONS {
                 sim.relay.at(port(sdp, section)).packets += 500;

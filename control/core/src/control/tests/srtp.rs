@@ -1,10 +1,13 @@
 //! Keys of SRTP in offers and answers (RFC 4568), and what the relay does with them.
 
+use std::time::Duration;
+
 use control_ng::{Command, Flag, Flags, Negotiation, Osrtp, Sdes, SdesWord, Words};
 use relay_wire::{Crypto, CryptoSuite};
 
 use crate::sdp::KeyLine;
-use crate::tests::{Sim, port, sdp};
+use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
+use crate::{Config, Transcode};
 
 const CALLER: &str = "192.0.2.10";
 const CALLEE: &str = "198.51.100.20";
@@ -195,6 +198,72 @@ fn each_who_answers_takes_what_it_likes() {
     assert!(sim.relay.at(number).rtp.is_some());
     sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(1, BOB)));
     assert_eq!(at(&mut sim, number), (None, None));
+}
+
+#[test]
+fn keys_that_nobody_has_taken_go_when_nobody_answers_any_more() {
+    let mut sim = Sim::new();
+    let to_callee = sim.offer("c1", "alice", &caller("RTP/SAVP", &one(1, ALICE)));
+    let told = keys(&to_callee);
+    let number = port(&to_callee, 0);
+    let kept = |sim: &Sim| {
+        let record = &sim.relay.calls.values().next().unwrap().record;
+        let is_kept = |it: &&KeyLine| {
+            let key = it.crypto.key_and_salt.as_bytes();
+            record.windows(key.len()).any(|at| at == key)
+        };
+        told.iter().filter(is_kept).count()
+    };
+    let (first, second) = (one(1, BOB), one(told[7].tag, BOB_SHORT));
+    sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &first));
+    sim.sleep(Duration::from_secs(299));
+    assert_eq!((told.len(), kept(&sim)), (12, 12));
+    sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &second));
+    let agreed = (Some(key(BOB_SHORT)), Some(told[7].crypto.clone()));
+    assert_eq!(at(&mut sim, number), agreed);
+    sim.sleep(Duration::from_secs(299));
+    assert_eq!(kept(&sim), 12);
+    sim.sleep(Duration::from_secs(1));
+    assert_eq!(kept(&sim), 2, "the caller's, and the one that was taken");
+    assert_eq!(at(&mut sim, number), agreed);
+    sim.restart_control();
+    sim.restart_relay();
+    assert_eq!(kept(&sim), 2);
+    assert_eq!(at(&mut sim, number), agreed);
+    sim.reoffer("c1", "alice", "bob", &caller("RTP/SAVP", &one(1, ALICE)));
+    sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &second));
+    assert_eq!(at(&mut sim, number), agreed);
+}
+
+/// The relay goes on with what it has counted with them then.
+#[test]
+fn keys_come_back_when_a_change_is_taken_back() {
+    let config = Config {
+        transcode: Transcode::WhenNeeded,
+        ..CONFIG
+    };
+    let mut sim = Sim::with_relay(config, SimRelay::new(1));
+    let plain = caller("RTP/AVP", &[]);
+    let offered = Negotiation {
+        transport_protocol: Some(b"RTP/SAVP"),
+        ..offer(&plain)
+    };
+    let to_callee = sim.negotiate(&Command::Offer(offered));
+    let short = keys(&to_callee).swap_remove(7);
+    let number = port(&to_callee, 0);
+    sim.answer("c1", "alice", "bob", &callee("RTP/SAVP", &one(7, BOB)));
+    let before = at(&mut sim, number);
+    sim.relay.is_overloaded = true;
+    let said = callee("RTP/SAVP", &one(short.tag, BOB_SHORT));
+    let said = said.replace("RTP/SAVP 0 8 101", "RTP/SAVP 9");
+    let reason = sim.refusal(&Command::Answer(answer(&said)));
+    assert_eq!(reason, "Ran out of ports");
+    assert_eq!(at(&mut sim, number), before);
+    sim.relay.is_overloaded = false;
+    sim.negotiate(&Command::Answer(answer(&said)));
+    let expected = (Some(key(BOB_SHORT)), Some(short.crypto));
+    assert_eq!(at(&mut sim, number), expected);
+    assert!(sim.relay.at(number).transcoding.is_some());
 }
 
 #[test]

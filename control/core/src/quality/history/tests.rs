@@ -60,8 +60,14 @@ impl Bench {
         self.history.stream(on(0, 4_000), 7).expect("it is known")
     }
 
+    /// In percent, of each entry.
+    fn losses(&self) -> Vec<u64> {
+        let entries = self.stream().entries();
+        entries.map(|it| it.loss_percent()).collect()
+    }
+
     fn times(&self) -> Vec<u32> {
-        self.stream().entries().iter().map(|it| it.at_s).collect()
+        self.stream().entries().map(|it| it.at_s).collect()
     }
 }
 
@@ -137,10 +143,74 @@ fn a_progression_that_is_full_has_intervals_twice_as_long() {
     }
     assert_eq!(bench.stream().interval_s(), 40);
     assert_eq!(bench.times(), [30, 70, 110, 150, 190, 230, 250]);
-    let losses = bench.stream().entries().iter();
-    let losses: Vec<_> = losses.map(|it| it.loss_percent()).collect();
-    assert_eq!((losses[0], losses[6]), (0, 20));
+    assert_eq!(bench.losses(), [0, 0, 0, 15, 20, 20, 20]);
     assert_eq!(bench.stream().samples(), 25, "no sample is forgotten");
+}
+
+#[test]
+fn each_sample_of_an_entry_has_the_same_weight() {
+    let mut bench = Bench::new(1);
+    for at_s in (10..=240).step_by(10) {
+        bench.arrive(500, 0);
+        bench.note(at_s);
+    }
+    // Joined one by one.
+    for (at_s, lost) in [(250, 100), (260, 100), (270, 100), (280, 0)] {
+        bench.arrive(500 - lost, lost);
+        let jitter_us = (lost > 0).then_some(4_000);
+        bench.stats.endpoints[0].sources[0].jitter_us = jitter_us;
+        bench.note(at_s);
+    }
+    assert_eq!(bench.stream().interval_s(), 40);
+    let last = bench.stream().entries().last().unwrap();
+    assert_eq!((last.at_s, last.loss_percent()), (280, 0));
+    assert_eq!(bench.losses()[6], 15, "of 240 to 270");
+    let before = bench.stream().entries().nth(6).unwrap();
+    assert_eq!(
+        before.jitter_us(),
+        Some((1_500 + 3 * 4_000) / 4 / 100 * 100)
+    );
+    assert_eq!(last.jitter_us(), None, "nobody knows");
+    assert_eq!(bench.stream().average().loss_percent(), 3 * 20 / 28);
+}
+
+#[test]
+fn entries_of_unlike_counts_are_joined_by_these() {
+    let mut bench = Bench::new(1);
+    // An entry of three samples, then one by interval, until two of each become one.
+    for at_s in [1, 2, 3].into_iter().chain((10..=120).step_by(10)) {
+        let lost = if at_s == 10 { 100 } else { 0 };
+        bench.arrive(500 - lost, lost);
+        bench.note(at_s);
+    }
+    assert_eq!(bench.stream().interval_s(), 20);
+    assert_eq!(bench.losses()[0], 5, "one of four");
+}
+
+#[test]
+fn more_samples_than_are_counted_keep_their_proportion() {
+    let sample = |at_s, loss| Sample {
+        at_s,
+        mos: 4_500,
+        loss,
+        jitter: Time::of_tenths(u16::MAX),
+        round_trip: Time::UNKNOWN,
+        round_trip_leg: Time::of_tenths(1),
+    };
+    let mut entry = Entry::of(sample(0, 10_000));
+    for at_s in 1..200_000 {
+        entry = entry.with(Entry::of(sample(at_s, 10_000)));
+    }
+    let full = entry.with(entry);
+    let mean = full.mean();
+    assert_eq!((mean.at_s, mean.mos, mean.loss), (199_999, 4_500, 10_000));
+    assert_eq!(mean.jitter, Time::of_tenths(u16::MAX));
+    assert_eq!(mean.round_trip, Time::UNKNOWN);
+    let mut half = entry;
+    for at_s in 0..u32::from(entry.count) {
+        half = half.with(Entry::of(sample(at_s, 0)));
+    }
+    assert!((2_400..=5_000).contains(&half.mean().loss), "{half:?}");
 }
 
 #[test]
@@ -166,11 +236,11 @@ fn what_was_lost_may_come_yet_and_a_relay_may_count_anew() {
     bench.arrive(510, 0);
     bench.stats.endpoints[0].sources[0].lost = 40;
     bench.note(20);
-    assert_eq!(bench.stream().entries()[1].loss_percent(), 0);
+    assert_eq!(bench.losses()[1], 0);
     bench.stats.endpoints[0].sources[0] = source(7);
     bench.arrive(300, 100);
     bench.note(30);
-    assert_eq!(bench.stream().entries()[2].loss_percent(), 25);
+    assert_eq!(bench.losses()[2], 25);
 }
 
 #[test]
@@ -230,7 +300,8 @@ fn many_streams_are_told_of_and_few_are_remembered() {
 #[test]
 fn what_long_calls_have_is_small() {
     assert_eq!(size_of::<Sample>(), 16);
-    assert!(size_of::<Stream>() <= 152, "{}", size_of::<Stream>());
+    assert_eq!(size_of::<Entry>(), 32);
+    assert!(size_of::<Stream>() <= 88, "{}", size_of::<Stream>());
 }
 
 /// Seconds since the one before, packets, those lost, jitter and round trip.
@@ -260,19 +331,35 @@ proptest! {
             return Ok(());
         };
         let (lowest, highest) = (stream.lowest().mos, stream.highest().mos);
-        let all = stream.entries().iter().copied().chain([stream.average()]);
+        let all = stream.entries().chain([stream.average()]);
         for sample in all {
             prop_assert!((lowest..=highest).contains(&sample.mos), "{sample:?}");
             prop_assert!(sample.loss <= 10_000);
         }
-        prop_assert!((1..=ENTRIES_MAX).contains(&stream.entries().len()));
+        prop_assert!((1..=ENTRIES_MAX).contains(&stream.entries.len()));
         prop_assert!(stream.entries.capacity() <= ENTRIES_MAX);
         let interval_s = stream.interval_s();
         let doublings = interval_s / u64::from(INTERVAL_S);
         prop_assert!(interval_s % u64::from(INTERVAL_S) == 0 && doublings.is_power_of_two());
-        let places = stream.entries().iter().map(|it| u64::from(it.at_s) / interval_s);
+        let places = stream.entries().map(|it| u64::from(it.at_s) / interval_s);
         let places: Vec<_> = places.collect();
         prop_assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+        // No sample is forgotten, and each has the same weight: entries are what was told, in order.
+        let told = &bench.told[..];
+        prop_assert!(usize::try_from(stream.samples()).unwrap() - told.len() <= 1);
+        let mut rest = told;
+        for entry in &stream.entries {
+            let (samples, others) = rest.split_at(usize::from(entry.count).min(rest.len()));
+            rest = others;
+            if samples.len() == usize::from(entry.count) {
+                let loss: u32 = samples.iter().map(|it| u32::from(it.loss)).sum();
+                prop_assert_eq!(u32::from(entry.mean().loss), loss / u32::from(entry.count));
+            }
+        }
+        prop_assert!(rest.is_empty(), "{}", rest.len());
+        let weighed = stream.entries.iter().map(|it| u32::from(it.mean().mos) * u32::from(it.count));
+        let weighed = weighed.sum::<u32>() / stream.samples();
+        prop_assert!(u32::from(stream.average().mos).abs_diff(weighed) <= 1);
     }
 
     #[test]
