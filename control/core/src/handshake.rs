@@ -6,8 +6,9 @@
 //!        ◄──told── setup, fingerprint of the relay
 //! ```
 //!
-//! Each party shakes hands with the relay and knows nothing of the other's keys. An association
-//! lasts until a party says that it means another one: by its certificate, by its `tls-id`, or by
+//! Each party shakes hands with the relay and knows nothing of the other's keys. What is agreed on
+//! holds until an answer says something else: an offer in between changes nothing yet. So an
+//! association lasts until either side means another one: by its certificate, by its `tls-id`, or by
 //! another role (RFC 8842 §4).
 
 use control_ng::{Dtls as Word, Words};
@@ -24,25 +25,35 @@ use crate::sdp::{HandshakeLines, HandshakeSaid, Setup};
 pub(crate) struct Handshake {
     /// What the party said.
     said: Option<HandshakeSaid>,
-    /// By which hash function, and as which association, the party was told of us.
-    told: Option<Told>,
-    /// What we do.
+    /// What we do, if that is agreed on.
     role: Option<DtlsRole>,
-    association: u32,
+    /// What the party was told of us.
+    told: Option<Told>,
+    /// What holds.
+    agreed: Option<Agreed>,
 }
 
+/// What a party knows us by.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Told {
-    hash: FingerprintHash,
+    fingerprint: Fingerprint,
     tls_id: Box<str>,
+}
+
+/// What holds, and as which association either side knows it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Agreed {
+    dtls: Dtls,
+    said_tls_id: Box<str>,
+    told: Told,
 }
 
 impl Usual for Handshake {
     const USUAL: &'static Self = &Self {
         said: None,
-        told: None,
         role: None,
-        association: 0,
+        told: None,
+        agreed: None,
     };
 }
 
@@ -77,6 +88,11 @@ impl<'a> HandshakeWishes<'a> {
     fn fingerprint(&self, hash: FingerprintHash) -> Option<&'a Fingerprint> {
         self.fingerprints.iter().find(|it| it.hash() == hash)
     }
+
+    /// Whether the relay still has the certificate that a party knows it by.
+    fn has(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprints.contains(fingerprint)
+    }
 }
 
 impl Handshake {
@@ -90,55 +106,52 @@ impl Handshake {
         self.told.is_some()
     }
 
-    /// What the relay is to do: nothing before the party can know who shakes hands with it. Where there
-    /// was an association it is another one that is meant, and the one before holds as long.
-    pub(crate) fn agreed(&self) -> Option<Dtls> {
-        let is_known = self.is_told() || self.association > 0;
-        Some(Dtls {
-            role: self.role.filter(|_| is_known)?,
-            fingerprint: self.said.as_ref()?.fingerprint.clone(),
-            association: self.association,
-        })
+    /// What the relay is to do: nothing before either side knows who shakes hands with it.
+    pub(crate) fn agreed(&self) -> Option<&Dtls> {
+        self.agreed.as_ref().map(|it| &it.dtls)
     }
 
     /// Takes in what the party says who makes an offer.
     pub(crate) fn hear_offer(&mut self, said: HandshakeSaid, wishes: &HandshakeWishes<'_>) {
-        let was_passive = self.role == Some(DtlsRole::Passive);
-        let role = match said.setup {
-            Setup::Active => Some(DtlsRole::Passive),
-            Setup::Passive => Some(DtlsRole::Active),
-            Setup::ActPass if was_passive || wishes.words.has(Word::Passive) => {
-                Some(DtlsRole::Passive)
-            }
-            Setup::ActPass => Some(DtlsRole::Active),
-            Setup::HoldConn => None,
-        };
-        if self.hear(said, role) {
-            // We begin another association, too, and say so.
-            self.told = None;
-        }
+        let before = self.agreed().map(|it| it.role);
+        let was_passive = self.role.or(before) == Some(DtlsRole::Passive);
+        let waits = was_passive || wishes.words.has(Word::Passive);
+        self.hear(said, waits);
+        // Where the party means another association so do we, and say it.
+        let told = self.goes_on().map(|it| &it.told).cloned();
+        self.told = told;
     }
 
     /// The same of who answers.
     pub(crate) fn hear_answer(&mut self, said: HandshakeSaid) {
-        let role = match said.setup {
-            Setup::Active => Some(DtlsRole::Passive),
-            Setup::Passive | Setup::ActPass => Some(DtlsRole::Active),
-            Setup::HoldConn => None,
-        };
-        self.hear(said, role);
+        self.hear(said, false);
+        self.agree();
     }
 
-    /// Says whether it is another association.
-    fn hear(&mut self, said: HandshakeSaid, role: Option<DtlsRole>) -> bool {
-        let is_other = self.said.as_ref().is_some_and(|before| {
-            let is_renamed = !before.tls_id.is_empty() && before.tls_id != said.tls_id;
-            before.fingerprint != said.fingerprint || is_renamed || self.role != role
-        });
-        self.association = self.association.wrapping_add(u32::from(is_other));
-        self.role = role;
+    fn hear(&mut self, said: HandshakeSaid, waits: bool) {
+        self.role = match said.setup {
+            Setup::Active => Some(DtlsRole::Passive),
+            Setup::ActPass if waits => Some(DtlsRole::Passive),
+            Setup::ActPass | Setup::Passive => Some(DtlsRole::Active),
+            // Nothing begins, and what stands goes on (RFC 4145 §4).
+            Setup::HoldConn => {
+                let stands = self.agreed.as_ref().filter(|it| it.is_with(&said));
+                stands.map(|it| it.dtls.role)
+            }
+        };
         self.said = Some(said);
-        is_other
+    }
+
+    /// What holds, if the party means it still.
+    fn goes_on(&self) -> Option<&Agreed> {
+        let said = self.said.as_ref()?;
+        let agreed = self.agreed.as_ref()?;
+        (agreed.is_with(said) && self.role == Some(agreed.dtls.role)).then_some(agreed)
+    }
+
+    /// The party says nothing of handshakes, or nothing that is for us.
+    pub(crate) fn hear_nothing(&mut self) {
+        (self.said, self.role) = (None, None);
     }
 
     /// What the party is told that gets an offer.
@@ -147,50 +160,95 @@ impl Handshake {
         wishes: &HandshakeWishes<'_>,
         rng: &mut StdRng,
     ) -> Option<HandshakeLines> {
+        let stands = self.agreed.as_ref().map(|it| &it.told);
+        self.told = self.told.take().or_else(|| stands.cloned());
         self.tell(Setup::ActPass, wishes, rng)
     }
 
-    /// What the party is told that gets an answer, if it is one to shake hands with.
+    /// What the party is told that gets an answer, if it is one to shake hands with. That holds from
+    /// now on.
     pub(crate) fn answer(
         &mut self,
         wishes: &HandshakeWishes<'_>,
         rng: &mut StdRng,
     ) -> Option<HandshakeLines> {
-        self.said.as_ref()?;
-        let setup = match self.role {
+        let said = self.said.as_ref()?;
+        let setup = match self.role.filter(|_| said.setup != Setup::HoldConn) {
             Some(DtlsRole::Active) => Setup::Active,
             Some(DtlsRole::Passive) => Setup::Passive,
             None => Setup::HoldConn,
         };
-        self.tell(setup, wishes, rng)
+        let lines = self.tell(setup, wishes, rng);
+        self.agree();
+        lines
     }
 
+    /// Says what we are known by: as before, unless there is another association or certificate.
     fn tell(
         &mut self,
         setup: Setup,
         wishes: &HandshakeWishes<'_>,
         rng: &mut StdRng,
     ) -> Option<HandshakeLines> {
-        let before = self.told.as_ref().map(|it| it.hash);
+        let before = self.told.take();
         let theirs = self.said.as_ref().map(|it| it.fingerprint.hash());
-        let hash = wishes.hash.or(before).or(theirs);
+        let ours = before.as_ref().map(|it| it.fingerprint.hash());
+        let hash = wishes.hash.or(ours).or(theirs);
         let hash = hash.unwrap_or(FingerprintHash::Sha256);
         let fingerprint = wishes.fingerprint(hash)?.clone();
-        let told = self.told.get_or_insert_with(|| Told {
-            hash,
-            tls_id: format!("{:032x}", rng.random::<u128>()).into(),
+        let kept = before.filter(|it| wishes.has(&it.fingerprint));
+        let tls_id = kept.map(|it| it.tls_id);
+        let tls_id = tls_id.unwrap_or_else(|| format!("{:032x}", rng.random::<u128>()).into());
+        self.told = Some(Told {
+            fingerprint: fingerprint.clone(),
+            tls_id: tls_id.clone(),
         });
-        told.hash = hash;
         Some(HandshakeLines {
             setup,
             fingerprint,
-            tls_id: told.tls_id.clone(),
+            tls_id,
         })
+    }
+
+    /// What was said and told holds.
+    fn agree(&mut self) {
+        let goes_on = self.goes_on().zip(self.told.as_ref());
+        let goes_on = goes_on.is_some_and(|(it, told)| it.told.tls_id == told.tls_id);
+        let before = self.agreed.take().map(|it| it.dtls.association);
+        let association = before.map_or(0, |it| it.wrapping_add(u32::from(!goes_on)));
+        let all = self.said.as_ref().zip(self.told.as_ref()).zip(self.role);
+        self.agreed = all.map(|((said, told), role)| Agreed {
+            dtls: Dtls {
+                role,
+                fingerprint: said.fingerprint.clone(),
+                association,
+            },
+            said_tls_id: said.tls_id.clone(),
+            told: told.clone(),
+        });
+    }
+
+    /// The party is told nothing of us. What was agreed on before holds as long as nothing else is.
+    pub(crate) fn unsay(&mut self) {
+        self.told = None;
+    }
+
+    /// The party shakes hands with somebody else, who has answered it. Others may who answer as well.
+    pub(crate) fn pass_on(&mut self) {
+        (self.told, self.agreed) = (None, None);
     }
 
     /// There are no handshakes with the party, whatever was spoken of.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Agreed {
+    /// Whether the party has the certificate still, and means no other association.
+    fn is_with(&self, said: &HandshakeSaid) -> bool {
+        let is_renamed = !self.said_tls_id.is_empty() && self.said_tls_id != said.tls_id;
+        self.dtls.fingerprint == said.fingerprint && !is_renamed
     }
 }
 
@@ -220,6 +278,19 @@ mod tests {
         HandshakeWishes::new(all, None, fingerprints)
     }
 
+    /// What holds after an offer was answered, and what the offerer was told.
+    fn offered(
+        handshake: &mut Handshake,
+        said: HandshakeSaid,
+        wishes: &HandshakeWishes<'_>,
+    ) -> (Option<Dtls>, HandshakeLines) {
+        let number = handshake.agreed().map_or(0, |it| it.association + 1);
+        let mut rng = StdRng::seed_from_u64(number.into());
+        handshake.hear_offer(said, wishes);
+        let told = handshake.answer(wishes, &mut rng).unwrap();
+        (handshake.agreed().cloned(), told)
+    }
+
     #[test]
     fn we_begin_where_we_may_unless_told_otherwise() {
         let (ours, mut rng) = ([fingerprint(9)], StdRng::seed_from_u64(1));
@@ -241,22 +312,88 @@ mod tests {
 
     #[test]
     fn an_association_lasts_until_the_party_means_another() {
-        let (ours, mut rng) = ([fingerprint(9)], StdRng::seed_from_u64(1));
+        let ours = [fingerprint(9)];
         let wishes = wishes(&[], &ours);
         let mut handshake = Handshake::default();
-        handshake.hear_offer(said(Setup::Active, 1), &wishes);
-        let told = handshake.answer(&wishes, &mut rng);
-        let first = (handshake.agreed(), told);
-        handshake.hear_offer(said(Setup::Active, 1), &wishes);
-        let again = (handshake.agreed(), handshake.answer(&wishes, &mut rng));
+        let first = offered(&mut handshake, said(Setup::Active, 1), &wishes);
+        let again = offered(&mut handshake, said(Setup::Active, 1), &wishes);
         assert_eq!(again, first);
         // Who was waited for is waited for again, if it leaves us the choice.
-        handshake.hear_offer(said(Setup::ActPass, 1), &wishes);
-        assert_eq!(handshake.agreed(), first.0);
-        handshake.hear_offer(said(Setup::Active, 2), &wishes);
-        let other = (handshake.agreed(), handshake.answer(&wishes, &mut rng));
-        assert_ne!(other.0, first.0);
-        assert_ne!(other.1.unwrap().tls_id, first.1.unwrap().tls_id);
+        let again = offered(&mut handshake, said(Setup::ActPass, 1), &wishes);
+        assert_eq!(again, first);
+        let named = HandshakeSaid {
+            tls_id: "a".into(),
+            ..said(Setup::Active, 1)
+        };
+        assert_eq!(offered(&mut handshake, named, &wishes), first);
+        let mut numbers = vec![first.0.unwrap().association];
+        let mut names = vec![first.1.tls_id];
+        for (setup, byte) in [
+            (Setup::Active, 1),
+            (Setup::Active, 2),
+            (Setup::Passive, 2),
+            (Setup::Active, 2),
+        ] {
+            let (agreed, told) = offered(&mut handshake, said(setup, byte), &wishes);
+            assert!(!names.contains(&told.tls_id), "{setup:?}");
+            names.push(told.tls_id);
+            numbers.push(agreed.unwrap().association);
+        }
+        assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_offer_that_nobody_answers_changes_nothing() {
+        let ours = [fingerprint(9)];
+        let wishes = wishes(&[], &ours);
+        let mut handshake = Handshake::default();
+        let first = offered(&mut handshake, said(Setup::Active, 1), &wishes);
+        handshake.hear_offer(said(Setup::Passive, 2), &wishes);
+        assert_eq!(handshake.agreed(), first.0.as_ref());
+        handshake.hear_nothing();
+        assert_eq!(handshake.agreed(), first.0.as_ref());
+        let again = offered(&mut handshake, said(Setup::Active, 1), &wishes);
+        assert_eq!(again, first);
+    }
+
+    #[test]
+    fn with_another_certificate_of_ours_there_is_another_association() {
+        let (old, new) = ([fingerprint(8)], [fingerprint(9)]);
+        let (old, new) = (wishes(&[], &old), wishes(&[], &new));
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut handshake = Handshake::default();
+        let first = offered(&mut handshake, said(Setup::Active, 1), &old);
+        let (agreed, told) = offered(&mut handshake, said(Setup::Active, 1), &new);
+        assert_eq!(agreed.clone().unwrap().association, 1);
+        assert_eq!(told.fingerprint, fingerprint(9));
+        assert_ne!(told.tls_id, first.1.tls_id);
+        // And the same where it is us who offer: from the answer on.
+        let offer = handshake.offer(&old, &mut rng).unwrap();
+        assert_ne!(offer.tls_id, told.tls_id);
+        assert_eq!(handshake.agreed(), agreed.as_ref());
+        handshake.hear_answer(said(Setup::Active, 1));
+        assert_eq!(handshake.agreed().unwrap().association, 2);
+        assert_eq!(handshake.offer(&old, &mut rng), Some(offer));
+    }
+
+    #[test]
+    fn who_holds_what_begins_holds_nothing_that_stands() {
+        let ours = [fingerprint(9)];
+        let wishes = wishes(&[], &ours);
+        let mut handshake = Handshake::default();
+        let first = offered(&mut handshake, said(Setup::ActPass, 1), &wishes);
+        let (agreed, told) = offered(&mut handshake, said(Setup::HoldConn, 1), &wishes);
+        assert_eq!((&agreed, told.setup), (&first.0, Setup::HoldConn));
+        assert_eq!(told.tls_id, first.1.tls_id);
+        handshake.hear_answer(said(Setup::HoldConn, 1));
+        assert_eq!(handshake.agreed(), first.0.as_ref());
+        assert_eq!(
+            offered(&mut handshake, said(Setup::ActPass, 1), &wishes),
+            first
+        );
+        // Of another one nothing may begin.
+        let (agreed, _) = offered(&mut handshake, said(Setup::HoldConn, 2), &wishes);
+        assert_eq!(agreed, None);
     }
 
     #[test]

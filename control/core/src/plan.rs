@@ -90,7 +90,7 @@ impl Plan {
                 endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
                 let dtls = leg.streams[index].handshake.agreed();
                 if let Some(dtls) = dtls {
-                    shake_hands(&mut endpoints[new..], &dtls);
+                    shake_hands(&mut endpoints[new..], dtls);
                 } else if seals.has(index) {
                     let keys = leg.streams[index].keys();
                     for endpoint in &mut endpoints[new..] {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use dimpl::{Config, Dtls, Error, KeyingMaterial, Output, SrtpProfile};
+use dimpl::{
+    Config, Dtls, Error, KeyingMaterial, Output, SrtpProfile, UnexpectedMessageError as Unexpected,
+};
 use relay_wire::{Crypto, CryptoSuite, DtlsRole, Fingerprint, Secret};
 
 use crate::guard::caught;
@@ -103,11 +105,22 @@ impl Association {
         }
     }
 
-    pub(crate) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Failure> {
+    /// Says whether it was of this handshake at all.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<bool, Failure> {
+        let mut is_taken = true;
         self.enter(|dtls| {
             dtls.handle_timeout(now)?;
-            dtls.handle_packet(bytes)
-        })
+            match dtls.handle_packet(bytes) {
+                // Nothing has answered our hello yet, and this does not: it has come too early, or
+                // is left of another handshake (RFC 6347 §4.1.2.7).
+                Err(Error::UnexpectedMessage(Unexpected::UnrecognizedAutoServerResponse)) => {
+                    is_taken = false;
+                    Ok(())
+                }
+                other => other,
+            }
+        })?;
+        Ok(is_taken)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {

@@ -93,12 +93,14 @@ impl Peer {
         self.began + if self.is_proven { TRIAL_MAX } else { PROOF_MAX }
     }
 
-    fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Failure> {
-        self.taken += 1;
-        if self.taken > TAKEN_MAX {
+    /// Says whether it was of this handshake at all.
+    fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<bool, Failure> {
+        if self.taken == TAKEN_MAX {
             return Err(Failure::Protocol);
         }
-        self.association.handle_datagram(now, bytes)
+        let is_taken = self.association.handle_datagram(now, bytes)?;
+        self.taken += u32::from(is_taken);
+        Ok(is_taken)
     }
 }
 
@@ -161,7 +163,8 @@ impl Endpoint {
         let is_it = |peer: &Peer| peer.source.map_or(is_peer, |it| it == source);
         if let Some(index) = self.trials.iter().position(is_it) {
             let result = self.trials[index].handle_datagram(now, bytes);
-            self.settle(common, index, result, &mut outcome);
+            outcome.is_stray = result == Ok(false);
+            self.settle(common, index, result.map(drop), &mut outcome);
             let trial = self.trials.get(index).filter(|it| !it.is_proven);
             // What it was answered with is lost, and nothing is sent again to who has not shown that
             // he hears us: he begins again.
@@ -173,7 +176,7 @@ impl Endpoint {
                 self.trials.remove(index);
                 let index = self.begin(now, common, (Some(source), is_peer));
                 let result = self.trials[index].handle_datagram(now, bytes);
-                self.settle(common, index, result, &mut outcome);
+                self.settle(common, index, result.map(drop), &mut outcome);
             }
         } else if self.dtls.role == DtlsRole::Passive && begins(bytes) {
             if !self.may_begin(now, common, is_peer) || !self.has_room(is_peer) {
@@ -182,11 +185,11 @@ impl Endpoint {
             }
             let index = self.begin(now, common, (Some(source), is_peer));
             let result = self.trials[index].handle_datagram(now, bytes);
-            self.settle(common, index, result, &mut outcome);
+            self.settle(common, index, result.map(drop), &mut outcome);
         } else if self.live.as_ref().is_some_and(is_it) {
             let live = self.live.as_mut();
-            let result = live.map_or(Ok(()), |it| it.handle_datagram(now, bytes));
-            self.settle_live(common, result, &mut outcome);
+            let result = live.map_or(Ok(false), |it| it.handle_datagram(now, bytes));
+            self.settle_live(common, result.map(drop), &mut outcome);
         } else {
             outcome.is_stray = true;
         }

@@ -150,6 +150,33 @@ fn the_first_answer_may_be_lost() {
 }
 
 #[test]
+fn what_is_no_answer_to_the_first_hello_ends_nothing() {
+    const ALERT: [u8; 15] = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    // One that has overtaken the hello of the server.
+    const CERTIFICATE: [u8; 28] = [
+        22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1, 0, 15, 11, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0,
+    ];
+    let (mut active, mut passive) = pair();
+    let now = Instant::now();
+    begin_both(&mut active, &mut passive, now);
+    let hello = active.turn(now);
+    let others = [
+        ALERT.to_vec(),
+        CERTIFICATE.to_vec(),
+        crate::fuzz::hello(),
+        vec![22; 5],
+    ];
+    for _ in 0..200 {
+        active.take(now, passive.address, &others);
+    }
+    assert_eq!(active.count("dtls_strays"), 800);
+    passive.take(now, active.address, &hello);
+    talk([&mut active, &mut passive], now, 2, |_| false);
+    assert_eq!((active.keys.len(), passive.keys.len()), (1, 1));
+    assert_eq!(active.failures, 0);
+}
+
+#[test]
 fn who_has_another_certificate_gets_no_keys() {
     for is_active_wrong in [true, false] {
         let (mut active, mut passive) = pair();

@@ -20,35 +20,37 @@ impl<'a> Negotiator<'a> {
 }
 
 /// Takes in what who makes an offer says of handshakes. `target`: the profile that the receiver is to
-/// be told of, if that is not the one that is written.
+/// be told of, if that is not the one that is written. Says whether the relay can read what is sent,
+/// as far as this receiver goes: others may be told something else of the same offer.
 pub(super) fn hear_offer(
     sender: &mut Stream,
     said: Option<HandshakeSaid>,
     target: Option<&[u8]>,
     wishes: &HandshakeWishes<'_>,
-) {
+) -> bool {
     let passes_on = target
         .is_none_or(|it| it == &sender.protocol[..] || profile::is_like(&sender.protocol, it));
-    let is_ours = sender.is_secure() && sender.srtp.said.is_empty() && !passes_on;
-    match said.filter(|_| is_ours && wishes.may_shake()) {
+    let is_secret = sender.is_secure() && sender.srtp.said.is_empty();
+    match said.filter(|_| is_secret && wishes.may_shake()) {
         Some(said) => sender.handshake.change(|it| it.hear_offer(said, wishes)),
-        None => forget(sender),
+        None => change(sender, Handshake::hear_nothing),
     }
+    !is_secret || (sender.handshake.is_said() && !passes_on)
 }
 
 /// What the receiver of an offer is told of handshakes with the relay, if there may be any.
 pub(super) fn offer(
-    sender: &Stream,
+    can_be_read: bool,
     receiver: &mut Stream,
     wishes: &HandshakeWishes<'_>,
     rng: &mut StdRng,
 ) -> Option<HandshakeLines> {
     let is_secure = profile::is_secure(&receiver.protocol);
     let has_keys = receiver.srtp.agreed.is_some();
-    if is_secure && sender.can_be_read() && wishes.may_shake() && !has_keys {
+    if is_secure && can_be_read && wishes.may_shake() && !has_keys {
         return receiver.handshake.change(|it| it.offer(wishes, rng));
     }
-    forget(receiver);
+    change(receiver, Handshake::unsay);
     None
 }
 
@@ -65,12 +67,26 @@ pub(super) fn hear_answer(
             sender.handshake.change(|it| it.hear_answer(said));
             sender.srtp.change(crate::srtp::Srtp::decline);
         }
-        None => forget(sender),
+        None => change(sender, Handshake::forget),
     }
 }
 
-fn forget(stream: &mut Stream) {
+/// What the offerer is told of handshakes with the relay, if it would shake hands.
+pub(super) fn answer(
+    receiver: &mut Stream,
+    wishes: &HandshakeWishes<'_>,
+    rng: &mut StdRng,
+) -> Option<HandshakeLines> {
+    if receiver.handshake.is_said() {
+        return receiver.handshake.change(|it| it.answer(wishes, rng));
+    }
+    change(receiver, Handshake::forget);
+    None
+}
+
+/// Changes what there is; most streams have none, and that stays so.
+pub(super) fn change(stream: &mut Stream, change: impl FnOnce(&mut Handshake)) {
     if *stream.handshake != Handshake::default() {
-        stream.handshake.change(Handshake::forget);
+        stream.handshake.change(change);
     }
 }

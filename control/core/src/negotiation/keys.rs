@@ -82,11 +82,10 @@ impl Negotiator<'_> {
         between(state, parties, |sender, receiver| {
             let wanted = profile_wanted(offer);
             let target = wanted.or_else(|| is_same.then_some(&receiver.protocol[..]));
-            dtls::hear_offer(sender, said, target, &shaking);
+            let can_be_read = dtls::hear_offer(sender, said, target, &shaking);
             let may_shake = shaking.may_shake();
             let may_encrypt = may_offer || may_shake || sender.is_secure();
             let target = target.filter(|it| may_encrypt || !profile::is_secure(it));
-            let can_be_read = sender.can_be_read();
             let profile = profile::written(&sender.protocol, target, can_be_read, may_shake);
             let was_optional = receiver.srtp.is_optional && is_same;
             receiver.protocol = profile.map_or_else(|| sender.protocol.clone(), Word::from);
@@ -96,16 +95,16 @@ impl Negotiator<'_> {
             } else {
                 offers_osrtp || was_optional || (!is_same && sender.srtp.is_optional)
             };
-            let can_add = sender.can_be_read() && may_encrypt && is_plain(&receiver.protocol);
+            let can_add = can_be_read && may_encrypt && is_plain(&receiver.protocol);
             let is_optional = is_optional && can_add;
             // A handshake is the parties' own affair, and there is one to be had.
             let leaves = !may_offer && has_fingerprint && !is_clear;
-            let handshake = dtls::offer(sender, receiver, &shaking, rng);
+            let handshake = dtls::offer(can_be_read, receiver, &shaking, rng);
             let only_shakes = handshake.is_some()
                 && (!may_offer
                     || receiver.handshake.agreed().is_some()
                     || profile::needs_handshake(&receiver.protocol));
-            let names_keys = (!is_clear || is_optional) && sender.can_be_read() && !leaves;
+            let names_keys = (!is_clear || is_optional) && can_be_read && !leaves;
             let names_keys = names_keys && !only_shakes;
             let lines = if names_keys {
                 receiver.srtp.change(|told| {
@@ -122,7 +121,10 @@ impl Negotiator<'_> {
             };
             let keeps_handshake = !(prefers && names_keys) && is_clear != sender.is_secure();
             let keeps_handshake = keeps_handshake && !sender.handshake.is_said();
-            (profile, told(sender, lines, keeps_handshake, handshake))
+            (
+                profile,
+                told(can_be_read, lines, keeps_handshake, handshake),
+            )
         })
     }
 
@@ -174,12 +176,13 @@ impl Negotiator<'_> {
             }
             if !receiver.is_secure() {
                 receiver.srtp.change(Srtp::forget);
-                receiver.handshake.change(Handshake::forget);
+                dtls::change(receiver, Handshake::forget);
             }
             if is_foreign && receiver.is_secure() {
                 // Keys that were named before hold no more.
                 sender.srtp.change(Srtp::decline);
                 receiver.srtp.change(Srtp::forget);
+                dtls::change(receiver, Handshake::pass_on);
                 return (profile, SectionKeys::AsWritten);
             }
             let lines = receiver.srtp.change(|offerer| {
@@ -188,22 +191,22 @@ impl Negotiator<'_> {
                     .change(|it| Srtp::answer(it, offerer, &wishes, rng));
                 offerer.told.clone()
             });
-            let handshake = receiver.handshake.change(|it| it.answer(&shaking, rng));
+            let handshake = dtls::answer(receiver, &shaking, rng);
             let has_keys =
                 !lines.is_empty() || !sender.srtp.said.is_empty() || sender.handshake.is_said();
-            (profile, told(sender, lines, !has_keys, handshake))
+            (profile, told(!is_foreign, lines, !has_keys, handshake))
         })
     }
 }
 
 /// Keys that are put in the place of those that are written.
 fn told(
-    sender: &Stream,
+    can_be_read: bool,
     lines: Vec<KeyLine>,
     keeps_handshake: bool,
     handshake: Option<HandshakeLines>,
 ) -> SectionKeys {
-    if lines.is_empty() && !sender.can_be_read() {
+    if lines.is_empty() && !can_be_read {
         return SectionKeys::AsWritten;
     }
     SectionKeys::Ours {

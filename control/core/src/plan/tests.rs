@@ -163,29 +163,58 @@ fn keys_of_a_call_are_told_at_once() {
     }
 }
 
+fn shaking() -> Option<Box<Dtls>> {
+    let hash = relay_wire::FingerprintHash::Sha256;
+    let fingerprint = relay_wire::Fingerprint::new(hash, vec![1; hash.digest_len()]);
+    Some(Box::new(Dtls {
+        role: relay_wire::DtlsRole::Active,
+        fingerprint: fingerprint.unwrap(),
+        association: 0,
+    }))
+}
+
 #[test]
 fn nothing_is_in_clear_between_keys_and_a_handshake() {
     let mut keyed = plan(&[(10, Some(20)), (20, Some(10))], 60);
-    let mut shaking = keyed.clone();
+    let mut shakes = keyed.clone();
     for endpoint in &mut keyed.endpoints {
         endpoint.keys = Some(keys_of(1, 2));
     }
-    let digest = vec![1; relay_wire::FingerprintHash::Sha256.digest_len()];
-    let fingerprint = relay_wire::Fingerprint::new(relay_wire::FingerprintHash::Sha256, digest);
-    for endpoint in &mut shaking.endpoints {
-        endpoint.keys = None;
-        endpoint.dtls = Some(Box::new(Dtls {
-            role: relay_wire::DtlsRole::Active,
-            fingerprint: fingerprint.clone().unwrap(),
-            association: 0,
-        }));
+    for endpoint in &mut shakes.endpoints {
+        (endpoint.keys, endpoint.dtls) = (None, shaking());
     }
-    for (from, to) in [(&keyed, &shaking), (&shaking, &keyed)] {
+    for (from, to) in [(&keyed, &shakes), (&shakes, &keyed)] {
         let mut stands = from.clone();
         for command in from.commands_to(to, CALL, Vec::new()) {
             stands.apply(&command);
             let are_secret = stands.endpoints.iter().all(Endpoint::is_secret);
             assert!(are_secret, "after {command:?}");
+        }
+        assert_eq!(&stands, to);
+    }
+}
+
+#[test]
+fn nothing_flows_to_who_has_shaken_hands_once_it_has_no_keys_nor_before_it_must() {
+    let mut flows = plan(&[(10, Some(20)), (20, Some(10))], 60);
+    flows.endpoints[0].keys = None;
+    let mut shakes = flows.clone();
+    shakes.endpoints[0].dtls = shaking();
+    let mut cut = flows.clone();
+    for endpoint in &mut cut.endpoints {
+        endpoint.egress = Egress::default();
+    }
+    let mut moved = shakes.clone();
+    moved.endpoints[0].remote = Some((None, Learning::Heuristic));
+    for (from, to) in [(&shakes, &cut), (&cut, &shakes), (&flows, &moved)] {
+        let mut stands = from.clone();
+        for command in from.commands_to(to, CALL, Vec::new()) {
+            stands.apply(&command);
+            let is_secret = stands.endpoints[0].is_secret();
+            let is_reached = stands.endpoints[1].egress.rtp.is_some();
+            let is_old = stands.endpoints[0].remote == from.endpoints[0].remote;
+            let may_be_reached = is_secret || (is_old && from == &flows);
+            assert!(!is_reached || may_be_reached, "after {command:?}");
         }
         assert_eq!(&stands, to);
     }

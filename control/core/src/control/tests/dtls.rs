@@ -16,9 +16,14 @@ fn fingerprint(byte: u8) -> Fingerprint {
 /// With a relay that shakes hands.
 fn sim() -> Sim {
     let mut relay = SimRelay::new(1);
-    let of = |hash: FingerprintHash| Fingerprint::new(hash, vec![0xee; hash.digest_len()]);
-    relay.hello.fingerprints = FingerprintHash::ALL.into_iter().filter_map(of).collect();
+    relay.hello.fingerprints = fingerprints(0xee);
     Sim::with_relay(CONFIG, relay)
+}
+
+/// Of one certificate.
+fn fingerprints(byte: u8) -> Vec<Fingerprint> {
+    let of = |hash: FingerprintHash| Fingerprint::new(hash, vec![byte; hash.digest_len()]);
+    FingerprintHash::ALL.into_iter().filter_map(of).collect()
 }
 
 fn secure(sdp: &str, setup: &str, byte: u8) -> String {
@@ -170,6 +175,132 @@ fn an_association_goes_on_until_another_is_meant() {
     assert_eq!((other.fingerprint, other.association), (fingerprint(3), 1));
     sim.restart_relay();
     assert_eq!(at(&mut sim, callee_port).unwrap().association, 1);
+}
+
+#[test]
+fn a_relay_with_another_certificate_has_other_associations_from_the_next_answer_on() {
+    let mut sim = sim();
+    let browser = secure(&caller(), "actpass", 1);
+    let to_callee = sim.negotiate(&Command::Offer(offer(&browser, "RTP/AVP")));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee());
+    let number = port(&to_caller, 0);
+    let first = at(&mut sim, number);
+    assert_eq!(first, dtls(DtlsRole::Active, 1));
+    sim.relay.hello.fingerprints = fingerprints(0xdd);
+    sim.restart_relay();
+    assert_eq!(at(&mut sim, number), first);
+    let again = sim.reoffer("c1", "alice", "bob", &browser);
+    assert_eq!(port(&again, 0), port(&to_callee, 0));
+    assert_eq!(at(&mut sim, number), first, "the caller knows nothing yet");
+    let again = sim.answer("c1", "alice", "bob", &callee());
+    let ours = line(&again, "a=fingerprint:").unwrap();
+    assert!(ours.starts_with("sha-256 DD:DD:"), "{ours}");
+    assert_ne!(line(&again, "a=tls-id:"), line(&to_caller, "a=tls-id:"));
+    let second = at(&mut sim, number);
+    assert_eq!(second.as_ref().map(|it| it.association), Some(1));
+    // And the same where it is told of the new one by an offer.
+    sim.relay.hello.fingerprints = fingerprints(0xcc);
+    sim.restart_relay();
+    let to_caller = sim.reoffer("c1", "bob", "alice", &callee());
+    assert_ne!(line(&again, "a=tls-id:"), line(&to_caller, "a=tls-id:"));
+    assert_eq!(at(&mut sim, number), second);
+    sim.answer("c1", "bob", "alice", &secure(&caller(), "passive", 1));
+    let third = at(&mut sim, number);
+    assert_eq!(third.map(|it| it.association), Some(2));
+    // With the same one nothing begins.
+    let before = at(&mut sim, number);
+    sim.restart_relay();
+    sim.reoffer("c1", "bob", "alice", &callee());
+    sim.answer("c1", "bob", "alice", &secure(&caller(), "passive", 1));
+    assert_eq!(at(&mut sim, number), before);
+}
+
+#[test]
+fn an_offer_changes_nothing_before_it_is_answered() {
+    let mut sim = sim();
+    let browser = secure(&caller(), "actpass", 1);
+    sim.negotiate(&Command::Offer(offer(&browser, "RTP/AVP")));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee());
+    let number = port(&to_caller, 0);
+    for other in [
+        secure(&caller(), "actpass", 2),
+        caller().replace("RTP/AVP", "RTP/SAVP"),
+        caller(),
+    ] {
+        let again = offer(&other, "RTP/AVP").to_tag(b"bob");
+        sim.negotiate(&Command::Offer(again));
+        assert_eq!(at(&mut sim, number), dtls(DtlsRole::Active, 1));
+    }
+    let to_caller = sim.answer("c1", "alice", "bob", &callee());
+    assert_eq!(profile(&to_caller), "RTP/AVP");
+    assert_eq!(at(&mut sim, number), None);
+}
+
+#[test]
+fn who_holds_handshakes_that_begin_goes_on_with_what_stands() {
+    let mut sim = sim();
+    let browser = secure(&caller(), "actpass", 1);
+    let to_callee = sim.negotiate(&Command::Offer(offer(&browser, "RTP/AVP")));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee());
+    let ports = [port(&to_caller, 0), port(&to_callee, 0)];
+    sim.reoffer("c1", "alice", "bob", &secure(&caller(), "holdconn", 1));
+    let again = sim.answer("c1", "alice", "bob", &callee());
+    assert_eq!(line(&again, "a=setup:"), Some("holdconn"));
+    assert_eq!(line(&again, "a=tls-id:"), line(&to_caller, "a=tls-id:"));
+    assert_eq!(at(&mut sim, ports[0]), dtls(DtlsRole::Active, 1));
+    let leaves = sim.relay.at(ports[1]).rtp;
+    assert_eq!(leaves.map(|it| it.number), Some(ports[0]));
+}
+
+/// Says what the one branch answers.
+fn answer_of(sim: &mut Sim, branch: &str) -> String {
+    let text = match branch {
+        "phone" => callee(),
+        _ => secure(&callee(), "active", 2),
+    };
+    let answer = Negotiation::new(b"c1", b"alice", text.as_bytes());
+    sim.negotiate(&Command::Answer(Negotiation {
+        via_branch: Some(branch.as_bytes()),
+        ..answer.to_tag(branch.as_bytes())
+    }))
+}
+
+#[test]
+fn one_offer_may_go_to_who_shakes_hands_and_to_who_does_not() {
+    let phone_first = [("phone", "RTP/AVP"), ("browser", BROWSER)];
+    let browser_first = [("browser", BROWSER), ("phone", "RTP/AVP")];
+    for (order, answers) in [
+        (phone_first, ["phone", "browser"]),
+        (phone_first, ["browser", "phone"]),
+        (browser_first, ["phone", "browser"]),
+        (browser_first, ["browser", "phone"]),
+    ] {
+        let mut sim = sim();
+        let browser = secure(&caller(), "actpass", 1);
+        let told = order.map(|(branch, its_profile)| {
+            let told = sim.negotiate(&Command::Offer(Negotiation {
+                via_branch: Some(branch.as_bytes()),
+                ..offer(&browser, its_profile)
+            }));
+            assert_eq!(profile(&told), its_profile);
+            (branch, port(&told, 0))
+        });
+        for branch in answers {
+            let to_caller = answer_of(&mut sim, branch);
+            let (_, its_port) = told.into_iter().find(|it| it.0 == branch).unwrap();
+            let number = port(&to_caller, 0);
+            assert_eq!(profile(&to_caller), BROWSER);
+            let is_ours = branch == "phone";
+            let known = if is_ours { 0xee } else { 2 };
+            let known = fingerprint(known).to_string();
+            assert_eq!(line(&to_caller, "a=fingerprint:"), Some(&known[..]));
+            let expected = dtls(DtlsRole::Active, 1).filter(|_| is_ours);
+            assert_eq!(at(&mut sim, number), expected);
+            assert_eq!(at(&mut sim, its_port), None);
+            let leaves = sim.relay.at(its_port).rtp;
+            assert_eq!(leaves.map(|it| it.number), Some(number), "{branch}");
+        }
+    }
 }
 
 #[test]
