@@ -427,7 +427,12 @@ impl Stream {
 
     /// Whether only the parties can read it: the relay has no keys (yet).
     pub(crate) fn is_opaque(&self) -> bool {
-        self.is_secure() && self.keys().is_none() && self.handshake.agreed().is_none()
+        self.is_secure() && !self.has_keys()
+    }
+
+    /// Whether the relay has keys of the party, or is to agree on some.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys().is_some() || self.handshake.agreed().is_some()
     }
 
     /// What the relay and the party encrypt with.

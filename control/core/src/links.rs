@@ -472,7 +472,7 @@ fn media(from: &Leg, to: &Leg, translates: bool) -> Vec<Medium> {
                 rtp,
                 rtcp,
                 routes,
-                is_sealed: other.keys().is_some(),
+                is_sealed: other.has_keys(),
             });
         }
     }
