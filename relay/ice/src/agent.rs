@@ -29,7 +29,10 @@ use crate::stun::{Class, Control, Message, TransactionId, integrity};
 pub const CANDIDATES_MAX: usize = 24;
 
 /// Pairs of one agent.
-pub const PAIRS_MAX: usize = 64;
+pub const PAIRS_MAX: usize = NAMED_MAX + STRAYS_MAX;
+
+/// Pairs among these that signalling has named.
+const NAMED_MAX: usize = 64;
 
 /// Pairs among these that signalling has not named, and that have not shown to work. A check that was
 /// overheard makes one wherever it is sent from again.

@@ -230,12 +230,8 @@ impl Agent {
         };
         match (answer.class(), answer.error_code()) {
             (Class::Success, _) => self.succeed(now, at, check),
-            (_, Some(487)) if self.conflicts < CONFLICTS_MAX => self.change_sides(at, check),
-            _ => {
-                let pair = &mut self.pairs[at];
-                (pair.state, pair.is_valid) = (State::Failed, false);
-                self.select_best(now);
-            }
+            (_, Some(487)) => self.change_sides(now, at, check),
+            _ => self.fail(now, at),
         }
         self.check_soon(now);
         Received::Taken
@@ -254,15 +250,29 @@ impl Agent {
         }
     }
 
-    /// The peer decides, or wants us to (RFC 8445 §7.2.5.1).
-    fn change_sides(&mut self, at: usize, check: Check) {
+    fn fail(&mut self, now: Instant, at: usize) {
         let pair = &mut self.pairs[at];
-        (pair.state, pair.is_triggered) = (State::Waiting, true);
-        self.conflicts += 1;
-        self.change_role(match check.control {
+        (pair.state, pair.is_valid) = (State::Failed, false);
+        self.select_best(now);
+    }
+
+    /// The peer decides, or wants us to (RFC 8445 §7.2.5.1).
+    fn change_sides(&mut self, now: Instant, at: usize, check: Check) {
+        let role = match check.control {
             Control::Controlled(_) => Role::Controlling,
             Control::Controlling(_) => Role::Controlled,
-        });
+        };
+        // Not if this one was asked before another has answered the same.
+        let is_change = self.role != role;
+        if is_change && self.conflicts == CONFLICTS_MAX {
+            return self.fail(now, at);
+        }
+        let pair = &mut self.pairs[at];
+        (pair.state, pair.is_triggered) = (State::Waiting, true);
+        if is_change {
+            self.conflicts += 1;
+            self.change_role(role);
+        }
     }
 
     /// Until it is decided, the best pair that works is used (RFC 8445 §12.1).

@@ -1,13 +1,14 @@
 //! Which pairs there are: no more than a few, and of more than that those that may be of use.
 //!
 //! Candidates come from signalling, and from checks of whoever knows the password: or has seen one
-//! check, and sends it again from anywhere. Neither may shut the other out.
+//! check, and sends it again from anywhere. Neither may shut the other out: each has room of its own,
+//! and takes none of the other's.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Agent, Candidate, PAIRS_MAX, Role, STRAYS_MAX};
+use super::{Agent, Candidate, NAMED_MAX, PAIRS_MAX, Role, STRAYS_MAX};
 use crate::pair::{Check, Pair, State};
 use crate::priority::of_pair;
 
@@ -77,20 +78,21 @@ impl Agent {
 
     /// Sees to it that there is room for one more pair; says whether there is.
     fn make_room(&mut self, now: Instant, newcomer: &Pair) -> bool {
-        let strays = self.pairs.iter().filter(|it| it.is_stray()).count();
-        let is_one_of_many = newcomer.is_stray() && strays >= STRAYS_MAX;
-        if self.pairs.len() < PAIRS_MAX && !is_one_of_many {
+        let is_stray = newcomer.is_stray();
+        let is_alike = |it: &&Pair| it.is_stray() == is_stray;
+        let alike = self.pairs.iter().filter(is_alike).count();
+        let most = if is_stray { STRAYS_MAX } else { NAMED_MAX };
+        // Strays that are named, or work, are none any more.
+        if alike < most && self.pairs.len() < PAIRS_MAX {
             return true;
         }
         let worth = |it: &Pair| {
-            let worth = self
-                .worth(now, it)
-                .filter(|_| !is_one_of_many || it.is_stray())?;
+            let worth = self.worth(now, it).filter(|_| is_alike(&it))?;
             let is_less = match worth {
                 Worth::Nothing => true,
-                // The peer is where it checks from, or somebody wants it to seem so.
-                Worth::Hope(priority) => !newcomer.is_signalled || priority < newcomer.priority,
-                Worth::Heard(_) => is_one_of_many,
+                // The peer is where it checked from last, or somebody wants it to seem so.
+                Worth::Hope(priority) => is_stray || priority < newcomer.priority,
+                Worth::Heard(_) => is_stray,
             };
             is_less.then_some(worth)
         };

@@ -1,6 +1,7 @@
 //! Floods do not shut out a way that works.
 
 use super::*;
+use crate::pair::State;
 
 /// Where somebody is who has overheard a check, or from where it seems to come.
 fn elsewhere(n: u16) -> SocketAddr {
@@ -86,6 +87,30 @@ fn checks_from_everywhere_do_not_shut_out_what_signalling_names() {
     assert!(agent.knows(0, two));
 }
 
+/// Those of low priority are relayed ones, which are often the only ones that work.
+#[test]
+fn checks_from_everywhere_do_not_take_the_room_of_what_signalling_has_named() {
+    let mut agent = agent(0, &[ONE, "192.0.2.9:4000"], Role::Controlled, &[]);
+    let now = Instant::now();
+    let named: Vec<_> = (0..32).map(|n| (elsewhere(n), u32::from(n) + 1)).collect();
+    for some in named.chunks(16) {
+        trickle(&mut agent, now, some);
+    }
+    assert_eq!(agent.pairs.len(), 64);
+    overhear(&mut agent, now, 1_000..1_200);
+    let named = agent.pairs.iter().filter(|it| it.is_signalled);
+    assert_eq!(named.count(), 64);
+    assert_eq!(agent.pairs.len(), PAIRS_MAX);
+    // Signalling names some of these, too: there are no more for it.
+    let some: Vec<_> = agent.pairs.iter().filter(|it| it.is_stray()).collect();
+    let some: Vec<_> = some.iter().map(|it| (it.remote, 9)).collect();
+    trickle(&mut agent, now, &some);
+    overhear(&mut agent, now, 2_000..2_200);
+    assert!(agent.pairs.len() <= PAIRS_MAX);
+    let strays = agent.pairs.iter().filter(|it| it.is_stray());
+    assert!(strays.count() <= STRAYS_MAX);
+}
+
 #[test]
 fn candidates_without_end_do_not_shut_out_where_the_peer_is() {
     let (start, two) = (Instant::now(), address(TWO));
@@ -96,14 +121,14 @@ fn candidates_without_end_do_not_shut_out_where_the_peer_is() {
             let some: Vec<_> = (0..24).map(|k| (elsewhere(n * 24 + k), u32::MAX)).collect();
             trickle(&mut agent, now, &some);
         }
-        assert_eq!(agent.pairs.len(), PAIRS_MAX);
+        assert_eq!(agent.pairs.len(), NAMED_MAX);
         let end = now + wait;
         while now < end {
             now += PACE;
             turn(&mut agent, now, two);
         }
         agent.handle_packet(now, 0, two, &check_of_peer(true).sign(PASSWORDS[0]));
-        assert_eq!(agent.pairs.len(), PAIRS_MAX);
+        assert_eq!(agent.pairs.len(), NAMED_MAX + 1);
         for _ in 0..4 {
             now += PACE;
             turn(&mut agent, now, two);
@@ -121,7 +146,7 @@ fn among_candidates_without_end_the_better_stay_and_the_dead_go() {
         trickle(&mut agent, now, &some);
     }
     let refused = agent.counters().pairs_refused;
-    assert_eq!(refused, 240 - 64);
+    assert_eq!(refused, 240 - NAMED_MAX as u64);
     let better = address("192.0.2.3:5000");
     trickle(&mut agent, now, &[(better, 101), (two, 99)]);
     assert!(has(&agent, better) && !has(&agent, two));
@@ -158,6 +183,31 @@ fn a_pair_that_works_is_never_given_up_for_another() {
         assert_eq!(agent.selected(), selected);
         assert!(agent.knows(0, two) && has(&agent, two));
     }
+}
+
+/// All of them were asked in one role before the first one has answered.
+#[test]
+fn who_answers_late_that_roles_are_to_change_wants_one_change() {
+    let candidates: Vec<_> = (0..24).map(|n| (elsewhere(n), 100)).collect();
+    let mut agent = agent(0, &[ONE], Role::Controlled, &[]);
+    let mut now = Instant::now();
+    trickle(&mut agent, now, &candidates);
+    let mut answers = std::collections::BTreeMap::new();
+    while answers.len() < candidates.len() {
+        now += PACE;
+        agent.handle_timeout(now);
+        while let Some(sent) = agent.poll_transmit() {
+            let request = Message::parse(&sent.bytes).unwrap();
+            let answer = Writer::new(Class::Error, request.id()).error(487, "Role Conflict");
+            answers.insert(sent.destination, answer.sign(PASSWORDS[1]));
+        }
+    }
+    for (from, answer) in answers {
+        assert_eq!(agent.handle_packet(now, 0, from, &answer), Received::Taken);
+    }
+    assert_eq!((agent.role, agent.conflicts), (Role::Controlling, 1));
+    let waits = |it: &Pair| matches!(it.state, State::Waiting);
+    assert!(agent.pairs.iter().all(waits), "{:?}", agent.pairs);
 }
 
 #[test]
