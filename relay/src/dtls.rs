@@ -86,8 +86,16 @@ struct Inlet {
 /// So many counters the table has.
 const COUNTS: usize = 11;
 
+/// A handshake that has failed.
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    failure: Failure,
+    /// It was with who is where media goes.
+    is_peer: bool,
+}
+
 /// What came of a handshake.
-type Outcome = (Name, Result<Keys, Failure>);
+type Outcome = (Name, Result<Keys, Failed>);
 
 /// What the thread knows of one worker.
 #[derive(Debug)]

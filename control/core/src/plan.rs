@@ -7,8 +7,8 @@
 use std::net::SocketAddr;
 
 use relay_wire::{
-    CallKey, Command, Dtls, EndpointCrypto, Filter, Ice, Learning, OnRtcp, Port, Route, Sink,
-    SourceRules, Transcoding,
+    CallKey, Command, Dtls, DtlsRole, EndpointCrypto, Filter, Ice, Learning, OnRtcp, Port, Route,
+    Sink, SourceRules, Transcoding,
 };
 
 use crate::call::{CallState, Leg, Stream};
@@ -90,7 +90,7 @@ impl Plan {
                 endpoints_of((state, leg), peer, (index, terms), &mut endpoints);
                 let dtls = leg.streams[index].handshake.agreed();
                 if let Some(dtls) = dtls {
-                    shake_hands(&mut endpoints[new..], dtls);
+                    shake_hands(&mut endpoints[new..], &leg.streams[index], dtls);
                 } else if seals.has(index) {
                     let keys = leg.streams[index].keys();
                     for endpoint in &mut endpoints[new..] {
@@ -492,14 +492,24 @@ impl Egress {
 }
 
 /// Has the endpoints of a stream shake hands: each by itself, but for those that ICE makes one, of
-/// which the first does so for all.
-fn shake_hands(endpoints: &mut [Endpoint], dtls: &Dtls) {
+/// which the first does so for all. Ports that were told before begin nothing.
+fn shake_hands(endpoints: &mut [Endpoint], stream: &Stream, dtls: &Dtls) {
+    let is_former = |it: Port| {
+        let mut former = stream.former.iter();
+        former.any(|former| it.number.wrapping_sub(former.port) <= 1)
+    };
     let ices = endpoints.iter().filter_map(|it| it.ice.as_ref());
     let others = ices.flat_map(|it| it.bases.iter().skip(1));
     let others: Vec<_> = others.map(|base| base.port).collect();
     for endpoint in endpoints {
         if !others.contains(&endpoint.port) {
-            endpoint.dtls = Some(Box::new(dtls.clone()));
+            let role = if is_former(endpoint.port) {
+                DtlsRole::Passive
+            } else {
+                dtls.role
+            };
+            let dtls = dtls.clone();
+            endpoint.dtls = Some(Box::new(Dtls { role, ..dtls }));
         }
     }
 }

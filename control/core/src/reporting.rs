@@ -38,7 +38,8 @@ fn decide_stream(
         return;
     };
     // Two parties that have each other's keys read it themselves.
-    if stream.is_secure() && endpoints[at].keys.is_none() {
+    let has_keys = endpoints[at].keys.is_some() || stream.handshake.agreed().is_some();
+    if stream.is_secure() && !has_keys {
         return;
     }
     // Where the party sent before it was told of another port, RTCP goes no further either.

@@ -186,6 +186,7 @@ impl Relay {
                 endpoint.latch.signal(remote, learning);
                 let socket = self.socket_of(call, port)?;
                 self.elect_again(now, socket);
+                self.begin_handshake(socket);
                 self.pierce(now, call, port)
             }
             Command::SetDtls { call, port, dtls } => self.set_dtls((call, port), dtls),

@@ -8,23 +8,30 @@
 //!                 poll_shaking: begin, end ───────►                 └─► handle_shaken: keys
 //! ```
 //!
-//! With ICE only those are heard that have been checked, and handshakes are begun towards what was
-//! decided on. All bases of a component share one handshake, that of the first.
+//! What we begin is begun as soon as there is a way to the peer. With ICE that is what was decided on, and
+//! only those are heard that have been checked. All bases of a component share one handshake, that of the first.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use relay_wire::{Answer, CallKey, Crypto, Dtls, Port, Refusal};
+use relay_wire::{Answer, CallKey, Crypto, Dtls, DtlsRole, Port, Refusal};
 
 use crate::allowance::Allowance;
 use crate::crypto::{Keys, Origin};
 use crate::endpoint::Endpoint;
 use crate::{DropReason, Egress, Ingress, Relay, SocketId, Verdict};
 
-/// Datagrams of one endpoint that are handed out, from where media goes and from elsewhere: a
-/// handshake has ten, and some come twice.
+/// Datagrams of one endpoint that are handed out, from where media goes: a handshake has ten, and
+/// some come twice.
 type Pace = Allowance<64, 20>;
+
+/// The same from elsewhere, of one share of those who send.
+type StrangersPace = Allowance<32, 40>;
+
+/// Shares that sources have of what strangers may send: nobody can choose whose he has.
+const SHARES: usize = 16;
 
 /// A datagram of a handshake, or of somebody who would like one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,10 +70,27 @@ pub enum Shaking {
 pub(crate) struct Handshake {
     dtls: Dtls,
     generation: u32,
-    /// Of strangers, and of who is where media goes.
-    paces: [Pace; 2],
-    /// It was said that one has failed.
-    has_failed: bool,
+    /// It was said that it is to begin.
+    is_begun: bool,
+    /// Of who is where media goes.
+    peer: Pace,
+    /// Of others, by their shares.
+    strangers: [StrangersPace; SHARES],
+    /// It was said that one has failed, with a stranger, and with who is where media goes.
+    has_failed: [bool; 2],
+}
+
+impl Handshake {
+    fn new(dtls: Dtls, generation: u32) -> Self {
+        Self {
+            dtls,
+            generation,
+            is_begun: false,
+            peer: Pace::FULL,
+            strangers: [StrangersPace::FULL; SHARES],
+            has_failed: [false; 2],
+        }
+    }
 }
 
 /// Handshakes of a worker, as far as they are told.
@@ -74,16 +98,34 @@ pub(crate) struct Handshake {
 pub(crate) struct Handshaking {
     orders: VecDeque<Shaking>,
     last: u32,
+    /// Says whose share is whose.
+    hasher: RandomState,
     /// Datagrams that were handed out.
     taken: u64,
+    /// Those that were not: too many came.
+    paced: u64,
     /// Keys that were installed.
     keyed: u64,
 }
 
 impl Handshaking {
     /// What was seen, by the names of its metrics.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
-        [("dtls_taken", self.taken), ("dtls_keyed", self.keyed)]
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 3] {
+        [
+            ("dtls_taken", self.taken),
+            ("dtls_paced", self.paced),
+            ("dtls_keyed", self.keyed),
+        ]
+    }
+
+    /// Addresses of one network of IPv6 have the same share.
+    fn share_of(&self, source: IpAddr) -> usize {
+        let network = match source {
+            IpAddr::V4(address) => address.to_bits().into(),
+            IpAddr::V6(address) => address.to_bits() >> 64,
+        };
+        let [low, ..] = self.hasher.hash_one(network).to_le_bytes();
+        usize::from(low) % SHARES
     }
 }
 
@@ -113,12 +155,7 @@ impl Relay {
         };
         self.handshaking.last = self.handshaking.last.wrapping_add(1);
         let generation = self.handshaking.last;
-        let handshake = Box::new(Handshake {
-            dtls: dtls.clone(),
-            generation,
-            paces: [Pace::FULL; 2],
-            has_failed: false,
-        });
+        let handshake = Box::new(Handshake::new(dtls, generation));
         if is_first {
             for socket in self.agents.bases_of(socket) {
                 self.await_keys(socket, true);
@@ -126,13 +163,32 @@ impl Relay {
         }
         let rare = self.endpoint_of(call, port)?.rare_mut();
         rare.crypto.get_or_insert_default().handshake = Some(handshake);
+        self.begin_handshake(socket);
+        Ok(Answer::Done)
+    }
+
+    /// Has a handshake begin, if it has not. What we begin waits until there is a way to the peer: what
+    /// leads nowhere would be sent again only after ever longer.
+    pub(crate) fn begin_handshake(&mut self, socket: SocketId) {
+        let endpoint = self.flows.endpoint(socket);
+        let handshake = endpoint.and_then(Endpoint::handshake);
+        let Some(handshake) = handshake.filter(|it| !it.is_begun) else {
+            return;
+        };
         let begin = Shaking::Begin {
             socket,
-            generation,
-            dtls,
+            generation: handshake.generation,
+            dtls: handshake.dtls.clone(),
         };
-        self.handshaking.orders.push_back(begin);
-        Ok(Answer::Done)
+        let is_ours = handshake.dtls.role == DtlsRole::Active;
+        if is_ours && self.way_to_peer(socket, None).is_none() {
+            return;
+        }
+        let keys = self.flows.open(socket).and_then(Endpoint::keys_mut);
+        if let Some(handshake) = keys.and_then(|it| it.handshake.as_mut()) {
+            handshake.is_begun = true;
+            self.handshaking.orders.push_back(begin);
+        }
     }
 
     /// An endpoint shakes no hands any more. Its keys stay.
@@ -143,6 +199,9 @@ impl Relay {
             return;
         };
         let generation = before.generation;
+        if !before.is_begun {
+            return;
+        }
         // What nobody has begun need not be ended.
         let orders = &mut self.handshaking.orders;
         let is_it = |it: &Shaking| matches!(it, Shaking::Begin { generation: other, .. } if *other == generation);
@@ -178,10 +237,16 @@ impl Relay {
             return Some(Err(DropReason::Unchecked));
         }
         let is_peer = knows.is_some() || arrived_at.latch.remote() == Some(source);
+        let share = self.handshaking.share_of(source.ip());
         let keys = self.flows.open(name)?.keys_mut();
         let handshake = keys?.handshake.as_mut()?;
-        if !handshake.paces[usize::from(is_peer)].take(now) {
-            return Some(Err(DropReason::Loop));
+        let is_taken = match is_peer {
+            true => handshake.peer.take(now),
+            false => handshake.strangers[share].take(now),
+        };
+        if !is_taken {
+            self.handshaking.paced += 1;
+            return Some(Err(DropReason::Unchecked));
         }
         self.handshaking.taken += 1;
         Some(Ok(Verdict::Shake(Shaken {
@@ -200,6 +265,10 @@ impl Relay {
         to: Option<SocketAddr>,
     ) -> Option<Egress> {
         self.handshake(socket, generation)?;
+        self.way_to_peer(socket, to)
+    }
+
+    fn way_to_peer(&self, socket: SocketId, to: Option<SocketAddr>) -> Option<Egress> {
         let knows = |socket: SocketId, to: SocketAddr| {
             let endpoint = self.flows.endpoint(socket);
             endpoint.is_some_and(|it| {
@@ -239,18 +308,20 @@ impl Relay {
         }
     }
 
-    /// A handshake has failed. Says whose it was, the first time.
+    /// A handshake has failed, with who is where media goes or with a stranger. Says whose it was, the
+    /// first time of either.
     pub fn handle_unshaken(
         &mut self,
         socket: SocketId,
         generation: u32,
+        is_peer: bool,
     ) -> Option<(CallKey, Port)> {
         self.handshake(socket, generation)?;
         let endpoint = self.flows.open(socket)?;
         let of = (endpoint.call, endpoint.port);
         let handshake = endpoint.keys_mut()?.handshake.as_mut()?;
-        let is_first = !std::mem::replace(&mut handshake.has_failed, true);
-        is_first.then_some(of)
+        let has_failed = &mut handshake.has_failed[usize::from(is_peer)];
+        (!std::mem::replace(has_failed, true)).then_some(of)
     }
 
     /// A component has other bases: they have the keys of the first, or wait for them as it does.

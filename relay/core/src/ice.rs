@@ -165,6 +165,7 @@ impl Relay {
         let socket = self.socket_of(call, port)?;
         let Some(ice) = ice else {
             self.forget_ice(socket);
+            self.begin_handshake(socket);
             return Ok(Answer::Done);
         };
         let bases = self.bases(call, ice)?;
@@ -450,6 +451,7 @@ impl Relay {
             endpoint.latch.elect(now, selected.remote);
         }
         self.redirect(call, before, socket);
+        self.begin_handshake(name);
     }
 
     /// Signalling has said something of an endpoint's peer: what its agent has found out counts

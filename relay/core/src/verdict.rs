@@ -120,7 +120,8 @@ pub enum DropReason {
     TooManySources,
     /// It is not what the peer has sealed: forged, changed, or of other keys.
     Unauthentic,
-    /// It came from where ICE has not found the peer.
+    /// It came from where ICE has not found the peer; or it is of a handshake, and more came than one
+    /// takes.
     Unchecked,
     /// Nothing is open where it arrived, or not any more.
     UnknownFlow,

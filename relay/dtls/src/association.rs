@@ -12,7 +12,7 @@ use relay_wire::{Crypto, CryptoSuite, DtlsRole, Fingerprint, Secret};
 
 use crate::guard::caught;
 use crate::identity::{self, Identity};
-use crate::pace::Pace;
+use crate::pace::Strangers;
 use crate::{DATAGRAM_BYTES_MAX, DATAGRAMS_MAX, Keys};
 
 /// Bytes of the longest thing that comes out: a certificate, which has come in so many datagrams.
@@ -58,10 +58,6 @@ pub(crate) struct Common {
     /// There is no room for more of them.
     pub(crate) is_full: bool,
 }
-
-/// Who is not where media goes, as far as that is known, may begin 256 times at once, and then 250
-/// times in a second.
-type Strangers = Pace<256, 4_000>;
 
 pub(crate) struct Association {
     /// `None`: it has panicked.

@@ -6,29 +6,26 @@ use std::time::{Duration, Instant};
 use relay_wire::{Dtls, DtlsRole};
 
 use crate::association::{Association, Common, Failure};
+use crate::hello::Hello;
 use crate::pace::Pace;
+use crate::trial::{Sender, Trial};
 use crate::{Keys, TRIALS_MAX};
 
-/// Others may begin eight times at once, and then twice in a second.
+/// So many may begin eight times at once, and then twice in a second.
 type Beginnings = Pace<8, 500_000>;
 
-/// Who has not come to an end in that time never will.
-const TRIAL_MAX: Duration = Duration::from_secs(45);
+/// Shares of strangers at one endpoint.
+const SHARES: usize = 16;
 
-/// Who has not shown in that time that he hears us does not. If he does, he begins again.
-const PROOF_MAX: Duration = Duration::from_secs(6);
+/// A stranger who hears us has so long before he makes room for another one.
+const STRANGER_STAYS: Duration = Duration::from_secs(5);
 
-/// Datagrams of one association. A handshake has ten, each of which may be lost some times.
-const TAKEN_MAX: u32 = 512;
-
-/// What the answer to who has shown nothing yet takes at most: that he is to show that he hears us.
-const CHALLENGE_BYTES_MAX: usize = 256;
-
-/// How often we begin, if the peer does not answer.
+/// How often we begin at first, if the peer does not answer, and how long we wait each time.
 const ATTEMPTS_MAX: u32 = 5;
-
-/// How long we wait before we begin again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long we wait from then on: the peer may be there later, or again.
+const RETRY_LATER: Duration = Duration::from_secs(30);
 
 /// What came of a datagram or of time.
 #[derive(Debug, Default)]
@@ -36,18 +33,21 @@ pub(crate) struct Outcome {
     /// With where to: `None` is where media goes.
     pub(crate) datagrams: Vec<(Option<SocketAddr>, Vec<u8>)>,
     pub(crate) keys: Option<Keys>,
-    /// And whether they were of somebody who hears us.
-    pub(crate) failures: Vec<(Failure, bool)>,
+    pub(crate) failures: Vec<Failed>,
     /// It was for nobody.
     pub(crate) is_stray: bool,
     /// Too many begin.
     pub(crate) is_refused: bool,
 }
 
-impl Outcome {
-    fn is_nothing(&self) -> bool {
-        self.datagrams.is_empty() && self.keys.is_none() && self.failures.is_empty()
-    }
+/// A handshake that has failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    /// It was with somebody who hears us.
+    pub(crate) is_proven: bool,
+    /// It was with who is where media goes.
+    pub(crate) is_peer: bool,
 }
 
 /// Handshakes that are not done.
@@ -69,53 +69,17 @@ impl Trials {
 }
 
 #[derive(Debug)]
-struct Peer {
-    /// `None`: whoever is where media goes.
-    source: Option<SocketAddr>,
-    association: Association,
-    began: Instant,
-    /// He is where media goes.
-    is_peer: bool,
-    /// Datagrams.
-    taken: u32,
-    /// It hears what we send. Nothing is sent again to who does not, since he may be somebody else
-    /// than he says.
-    is_proven: bool,
-}
-
-impl Peer {
-    fn due(&self) -> Option<Instant> {
-        self.association.due.filter(|_| self.is_proven)
-    }
-
-    /// When it is over, if nothing comes of it.
-    fn end(&self) -> Instant {
-        self.began + if self.is_proven { TRIAL_MAX } else { PROOF_MAX }
-    }
-
-    /// Says whether it was of this handshake at all.
-    fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<bool, Failure> {
-        if self.taken == TAKEN_MAX {
-            return Err(Failure::Protocol);
-        }
-        let is_taken = self.association.handle_datagram(now, bytes)?;
-        self.taken += u32::from(is_taken);
-        Ok(is_taken)
-    }
-}
-
-#[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) dtls: Dtls,
     /// Whose keys hold.
-    live: Option<Peer>,
+    live: Option<Trial>,
     /// Those that are not done, the oldest first.
-    trials: Vec<Peer>,
+    trials: Vec<Trial>,
     /// Handshakes that we began.
     attempts: u32,
     retry_at: Option<Instant>,
-    /// How often strangers begin.
-    strangers: Beginnings,
+    /// How often strangers begin, by their shares.
+    strangers: [Beginnings; SHARES],
     /// How often who is where media goes does.
     peer: Beginnings,
 }
@@ -129,16 +93,16 @@ impl Endpoint {
             trials: Vec::new(),
             attempts: 0,
             retry_at: is_active.then_some(now),
-            strangers: Beginnings::default(),
+            strangers: [Beginnings::default(); SHARES],
             peer: Beginnings::default(),
         }
     }
 
     /// When it wants to be told the time.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let due = |it: &Peer| it.due().map_or_else(|| it.end(), |due| due.min(it.end()));
+        let due = |it: &Trial| it.due().map_or_else(|| it.end(), |due| due.min(it.end()));
         let trials = self.trials.iter().map(due);
-        let live = self.live.iter().filter_map(Peer::due);
+        let live = self.live.iter().filter_map(Trial::due);
         trials.chain(live).chain(self.retry_at).min()
     }
 
@@ -151,68 +115,77 @@ impl Endpoint {
         }
     }
 
-    /// `is_peer`: it comes from where media goes.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
         common: &mut Common,
-        (source, is_peer): (SocketAddr, bool),
+        sender: Sender,
         bytes: &[u8],
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let is_it = |peer: &Peer| peer.source.map_or(is_peer, |it| it == source);
-        if let Some(index) = self.trials.iter().position(is_it) {
-            let result = self.trials[index].handle_datagram(now, bytes);
-            outcome.is_stray = result == Ok(false);
-            self.settle(common, index, result.map(drop), &mut outcome);
-            let trial = self.trials.get(index).filter(|it| !it.is_proven);
-            // What it was answered with is lost, and nothing is sent again to who has not shown that
-            // he hears us: he begins again.
-            if trial.is_some() && outcome.is_nothing() && begins(bytes) {
-                if !self.may_begin(now, common, is_peer) {
-                    outcome.is_refused = true;
-                    return outcome;
-                }
-                self.trials.remove(index);
-                let index = self.begin(now, common, (Some(source), is_peer));
-                let result = self.trials[index].handle_datagram(now, bytes);
-                self.settle(common, index, result.map(drop), &mut outcome);
+        let hello = Hello::of(bytes);
+        let is_it = |it: &Trial| it.is_of(sender, hello);
+        if let Some(index) = self.trials.iter().rposition(is_it) {
+            self.feed(now, common, index, (sender, hello), bytes, &mut outcome);
+        } else if let Some(live) = self.live.as_mut().filter(|it| is_it(it)) {
+            let result = live.handle_datagram(now, (sender, hello), bytes);
+            self.settle_live(now, common, result.map(drop), &mut outcome);
+        } else if let Some(Hello {
+            is_first: true,
+            random: Some(random),
+        }) = hello
+            && self.dtls.role == DtlsRole::Passive
+        {
+            outcome.is_refused = !self.may_begin(now, common, sender);
+            if !outcome.is_refused {
+                let association = Association::new(now, common, self.dtls.role);
+                let trial = Trial::of(now, association, sender, random);
+                self.trials.push(trial);
+                let index = self.trials.len() - 1;
+                self.feed(now, common, index, (sender, hello), bytes, &mut outcome);
             }
-        } else if self.dtls.role == DtlsRole::Passive && begins(bytes) {
-            if !self.may_begin(now, common, is_peer) || !self.has_room(is_peer) {
-                outcome.is_refused = true;
-                return outcome;
-            }
-            let index = self.begin(now, common, (Some(source), is_peer));
-            let result = self.trials[index].handle_datagram(now, bytes);
-            self.settle(common, index, result.map(drop), &mut outcome);
-        } else if self.live.as_ref().is_some_and(is_it) {
-            let live = self.live.as_mut();
-            let result = live.map_or(Ok(false), |it| it.handle_datagram(now, bytes));
-            self.settle_live(common, result.map(drop), &mut outcome);
         } else {
             outcome.is_stray = true;
         }
         outcome
     }
 
+    /// A datagram is of one that is not done yet.
+    fn feed(
+        &mut self,
+        now: Instant,
+        common: &mut Common,
+        index: usize,
+        from: (Sender, Option<Hello>),
+        bytes: &[u8],
+        outcome: &mut Outcome,
+    ) {
+        let trial = &mut self.trials[index];
+        let again = trial.answer_again(now, from.1);
+        let source = trial.source();
+        let result = trial.handle_datagram(now, from, bytes);
+        outcome.is_stray = result == Ok(false);
+        outcome
+            .datagrams
+            .extend(again.into_iter().map(|it| (source, it)));
+        self.settle(now, common, index, result.map(drop), outcome);
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant, common: &mut Common) -> Outcome {
         let mut outcome = Outcome::default();
         if self.retry_at.is_some_and(|it| it <= now) {
             self.retry_at = None;
-            self.attempts += 1;
-            self.begin(now, common, (None, true));
+            self.attempts = self.attempts.saturating_add(1);
+            let association = Association::new(now, common, self.dtls.role);
+            self.trials.push(Trial::ours(now, association));
         }
         for index in (0..self.trials.len()).rev() {
             let trial = &mut self.trials[index];
-            let result = if now >= trial.end() {
-                Err(Failure::Timeout)
-            } else if trial.due().is_some_and(|it| it <= now) {
-                trial.association.handle_timeout(now)
-            } else {
+            if now < trial.end() && trial.due().is_none_or(|it| it > now) {
                 continue;
-            };
-            self.settle(common, index, result, &mut outcome);
+            }
+            let result = trial.handle_timeout(now);
+            self.settle(now, common, index, result, &mut outcome);
             if outcome.keys.is_some() {
                 break;
             }
@@ -220,8 +193,8 @@ impl Endpoint {
         if let Some(live) = &mut self.live
             && live.due().is_some_and(|it| it <= now)
         {
-            let result = live.association.handle_timeout(now);
-            self.settle_live(common, result, &mut outcome);
+            let result = live.go_on(now);
+            self.settle_live(now, common, result, &mut outcome);
         }
         if !outcome.failures.is_empty() {
             self.plan_retry(now);
@@ -232,17 +205,24 @@ impl Endpoint {
     /// Says what is to be sent, and what has become of one that is not done yet.
     fn settle(
         &mut self,
+        now: Instant,
         common: &mut Common,
         index: usize,
         result: Result<(), Failure>,
         outcome: &mut Outcome,
     ) {
         let trial = &mut self.trials[index];
+        let was_proven = trial.is_proven;
+        let fingerprint = &self.dtls.fingerprint;
         // What goes out before it fails says why.
-        let polled = poll(trial, &self.dtls, common, outcome);
-        let is_proven = trial.is_proven;
+        let polled = trial.poll(now, fingerprint, common, &mut outcome.datagrams);
+        let (is_proven, is_peer) = (trial.is_proven, trial.is_peer);
         match result.and(polled) {
-            Ok(None) => {}
+            Ok(None) => {
+                if is_proven && !was_proven {
+                    self.put_in_place_of_others(index);
+                }
+            }
             Ok(Some(keys)) => {
                 self.live = Some(self.trials.remove(index));
                 self.trials.clear();
@@ -251,14 +231,28 @@ impl Endpoint {
             }
             Err(failure) => {
                 self.trials.remove(index);
-                outcome.failures.push((failure, is_proven));
+                outcome.failures.push(Failed {
+                    failure,
+                    is_proven,
+                    is_peer,
+                });
             }
         }
+    }
+
+    /// Who has shown that he hears us has begun anew: what he began before is over.
+    fn put_in_place_of_others(&mut self, index: usize) {
+        let newest = self.trials.remove(index);
+        if let Some(sender) = newest.sender() {
+            self.trials.retain(|it| !it.is_like(sender));
+        }
+        self.trials.push(newest);
     }
 
     /// The same of the one that holds. Its keys do so even if it ends.
     fn settle_live(
         &mut self,
+        now: Instant,
         common: &mut Common,
         result: Result<(), Failure>,
         outcome: &mut Outcome,
@@ -266,7 +260,8 @@ impl Endpoint {
         let Some(live) = &mut self.live else {
             return;
         };
-        let polled = poll(live, &self.dtls, common, outcome);
+        let fingerprint = &self.dtls.fingerprint;
+        let polled = live.poll(now, fingerprint, common, &mut outcome.datagrams);
         if result.and(polled).is_err() {
             self.live = None;
         }
@@ -274,82 +269,43 @@ impl Endpoint {
 
     /// Where it is us who begin, we do so again.
     pub(crate) fn plan_retry(&mut self, now: Instant) {
-        let is_wanted = self.dtls.role == DtlsRole::Active
-            && self.live.is_none()
-            && self.trials.is_empty()
-            && self.attempts < ATTEMPTS_MAX;
+        let is_wanted =
+            self.dtls.role == DtlsRole::Active && self.live.is_none() && self.trials.is_empty();
         if is_wanted && self.retry_at.is_none() {
-            self.retry_at = Some(now + RETRY_AFTER);
+            let is_early = self.attempts < ATTEMPTS_MAX;
+            self.retry_at = Some(now + if is_early { RETRY_AFTER } else { RETRY_LATER });
         }
     }
 
-    fn begin(
-        &mut self,
-        now: Instant,
-        common: &Common,
-        (source, is_peer): (Option<SocketAddr>, bool),
-    ) -> usize {
-        self.trials.push(Peer {
-            source,
-            association: Association::new(now, common, self.dtls.role),
-            began: now,
-            is_peer,
-            taken: 0,
-            is_proven: source.is_none(),
-        });
-        self.trials.len() - 1
+    /// Whether one may begin, for whom there is room then.
+    fn may_begin(&mut self, now: Instant, common: &mut Common, sender: Sender) -> bool {
+        let is_allowed = if sender.is_peer {
+            self.peer.take(now)
+        } else {
+            let share = common.strangers.share_of(sender.source.ip());
+            !common.is_full
+                && self.strangers[share % SHARES].take(now)
+                && common.strangers.take(now, share)
+        };
+        is_allowed && self.make_room(now, sender)
     }
 
-    fn may_begin(&mut self, now: Instant, common: &mut Common, is_peer: bool) -> bool {
-        if is_peer {
-            return self.peer.take(now);
+    /// A stranger has one place until he has shown that he hears us, and one then. Of others the
+    /// oldest makes room who has not shown it, or has come no further for long; any stranger does for who is
+    /// where media goes.
+    fn make_room(&mut self, now: Instant, sender: Sender) -> bool {
+        let at = |goes: &dyn Fn(&Trial) -> bool| self.trials.iter().position(goes);
+        let is_full = self.trials.len() >= TRIALS_MAX;
+        let mut goes = at(&|it| !it.is_peer && !it.is_proven && it.is_like(sender));
+        if goes.is_none() && is_full {
+            let is_old = |it: &Trial| now >= it.began + STRANGER_STAYS;
+            goes = at(&|it| !it.is_peer && !it.is_proven)
+                .or_else(|| at(&|it| !it.is_peer && (sender.is_peer || is_old(it))))
+                .or_else(|| at(&|it| !it.is_proven && sender.is_peer));
         }
-        !common.is_full && self.strangers.take(now) && common.strangers.take(now)
-    }
-
-    /// Who has shown that he hears us stays, and so does who is where media goes. Of the others the
-    /// oldest makes room.
-    fn has_room(&mut self, is_peer: bool) -> bool {
-        if self.trials.len() < TRIALS_MAX {
-            return true;
+        if let Some(index) = goes {
+            self.trials.remove(index);
         }
-        let mut trials = self.trials.iter();
-        let goes = trials.position(|it| !it.is_proven && !it.is_peer);
-        let goes = goes.or_else(|| {
-            let mut trials = self.trials.iter();
-            trials.position(|it| !it.is_peer).filter(|_| is_peer)
-        });
-        goes.map(|index| self.trials.remove(index)).is_some()
+        goes.is_some() || !is_full
     }
-}
-
-fn poll(
-    peer: &mut Peer,
-    dtls: &Dtls,
-    common: &mut Common,
-    outcome: &mut Outcome,
-) -> Result<Option<Keys>, Failure> {
-    let source = peer.source;
-    let mut len = 0;
-    let send = |bytes: &[u8]| {
-        len += bytes.len();
-        outcome.datagrams.push((source, bytes.to_vec()));
-    };
-    let association = &mut peer.association;
-    let result = association.poll(&dtls.fingerprint, &mut common.scratch, send);
-    peer.is_proven |= len > CHALLENGE_BYTES_MAX;
-    result
-}
-
-/// Whether it is the first of a handshake that a client begins: a handshake record of the first
-/// epoch, and in it the hello of a client, as message 0 (RFC 6347 §4.1, §4.2.2). Message 1 is the hello
-/// that answers a cookie, and nothing begins with it.
-fn begins(bytes: &[u8]) -> bool {
-    const HANDSHAKE: u8 = 22;
-    const CLIENT_HELLO: u8 = 1;
-    const RECORD_HEADER_LEN: usize = 13;
-    bytes.first() == Some(&HANDSHAKE)
-        && bytes.get(3..5) == Some(&[0, 0])
-        && bytes.get(RECORD_HEADER_LEN) == Some(&CLIENT_HELLO)
-        && bytes.get(RECORD_HEADER_LEN + 4..RECORD_HEADER_LEN + 6) == Some(&[0, 0])
 }

@@ -46,8 +46,11 @@ pub fn datagrams(mut data: &[u8]) {
         table.handle_timeout(now);
         check(&mut table);
     }
+    // Ours goes on.
     let [_, handshakes, ..] = table.counters();
-    assert_eq!(handshakes, 0);
+    assert!(handshakes <= 1);
+    table.end(now, 0);
+    assert_eq!(table.poll_timeout(), None);
 }
 
 /// What begins a handshake, to begin with.

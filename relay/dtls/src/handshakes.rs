@@ -1,6 +1,6 @@
 //! All endpoints of a relay that shake hands.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::net::SocketAddr;
@@ -12,9 +12,10 @@ use dimpl::Config;
 use relay_wire::Dtls;
 
 use crate::association::{Common, Failure, OUTPUT_BYTES_MAX};
-use crate::endpoint::{Endpoint, Outcome, Trials};
+use crate::endpoint::{Endpoint, Failed, Outcome, Trials};
 use crate::identity::Identity;
-use crate::pace::Pace;
+use crate::pace::Strangers;
+use crate::trial::Sender;
 use crate::{DATAGRAM_BYTES_MAX, DATAGRAMS_MAX, Keys, STRANGERS_MAX};
 
 /// The first repetition of what was not answered; each takes twice as long as the one before. A
@@ -52,6 +53,8 @@ pub enum Event<K> {
         endpoint: K,
         /// Why.
         failure: Failure,
+        /// It was with who is where media goes. Others are none of the call, mostly.
+        is_peer: bool,
     },
 }
 
@@ -61,6 +64,10 @@ pub struct Handshakes<K> {
     common: Common,
     endpoints: HashMap<K, (Endpoint, Option<Instant>)>,
     endpoints_max: usize,
+    /// Those that there is no room for yet, the oldest first, and which one each is.
+    waiting: BTreeMap<u64, (K, Dtls)>,
+    waits: HashMap<K, u64>,
+    last_to_wait: u64,
     /// When endpoints want to be told the time.
     due: BTreeSet<(Instant, K)>,
     events: VecDeque<Event<K>>,
@@ -121,11 +128,14 @@ impl<K: Copy + Debug + Eq + Hash + Ord> Handshakes<K> {
                 identity,
                 scratch: vec![0; OUTPUT_BYTES_MAX],
                 panics: Arc::default(),
-                strangers: Pace::default(),
+                strangers: Strangers::default(),
                 is_full: false,
             },
             endpoints: HashMap::new(),
             endpoints_max,
+            waiting: BTreeMap::new(),
+            waits: HashMap::new(),
+            last_to_wait: 0,
             due: BTreeSet::new(),
             events: VecDeque::new(),
             trials: Trials::default(),
@@ -133,21 +143,43 @@ impl<K: Copy + Debug + Eq + Hash + Ord> Handshakes<K> {
         }
     }
 
-    /// Has an endpoint shake hands, in place of what it did before. Says whether there was room.
+    /// Has an endpoint shake hands, in place of what it did before. Says whether there is room; else
+    /// it waits until others have ended. There are no more of those than the relay has endpoints.
     pub fn begin(&mut self, now: Instant, endpoint: K, dtls: Dtls) -> bool {
-        self.end(endpoint);
-        if self.endpoints.len() >= self.endpoints_max {
+        self.remove(endpoint);
+        let has_room = self.endpoints.len() < self.endpoints_max;
+        if has_room {
+            self.insert(now, endpoint, dtls);
+        } else {
             self.counters.refused += 1;
-            return false;
+            self.last_to_wait += 1;
+            self.waiting.insert(self.last_to_wait, (endpoint, dtls));
+            self.waits.insert(endpoint, self.last_to_wait);
         }
+        has_room
+    }
+
+    /// An endpoint shakes no hands any more: there may be room for one that waits.
+    pub fn end(&mut self, now: Instant, endpoint: K) {
+        self.remove(endpoint);
+        if self.endpoints.len() < self.endpoints_max
+            && let Some((_, (endpoint, dtls))) = self.waiting.pop_first()
+        {
+            self.waits.remove(&endpoint);
+            self.insert(now, endpoint, dtls);
+        }
+    }
+
+    fn insert(&mut self, now: Instant, endpoint: K, dtls: Dtls) {
         let new = (Endpoint::new(now, dtls), None);
         self.endpoints.insert(endpoint, new);
         self.settle(endpoint, Outcome::default(), Trials::default());
-        true
     }
 
-    /// An endpoint shakes no hands any more.
-    pub fn end(&mut self, endpoint: K) {
+    fn remove(&mut self, endpoint: K) {
+        if let Some(number) = self.waits.remove(&endpoint) {
+            self.waiting.remove(&number);
+        }
         if let Some((ended, due)) = self.endpoints.remove(&endpoint) {
             self.trials = self.trials.changed(ended.trials(), Trials::default());
             if let Some(due) = due {
@@ -171,7 +203,8 @@ impl<K: Copy + Debug + Eq + Hash + Ord> Handshakes<K> {
         };
         let before = found.trials();
         self.common.is_full = self.trials.strangers >= STRANGERS_MAX;
-        let mut outcome = found.handle_datagram(now, &mut self.common, (source, is_peer), bytes);
+        let sender = Sender { source, is_peer };
+        let mut outcome = found.handle_datagram(now, &mut self.common, sender, bytes);
         if !outcome.failures.is_empty() {
             found.plan_retry(now);
         }
@@ -248,10 +281,19 @@ impl<K: Copy + Debug + Eq + Hash + Ord> Handshakes<K> {
             let from = endpoint;
             self.events.push_back(Event::Transmit { from, to, bytes });
         }
-        for (failure, is_proven) in outcome.failures {
+        for failed in outcome.failures {
+            let Failed {
+                failure,
+                is_proven,
+                is_peer,
+            } = failed;
             self.count(failure);
             if is_proven {
-                self.events.push_back(Event::Failed { endpoint, failure });
+                self.events.push_back(Event::Failed {
+                    endpoint,
+                    failure,
+                    is_peer,
+                });
             }
         }
         if let Some(keys) = outcome.keys {

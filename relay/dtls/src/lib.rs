@@ -11,8 +11,9 @@
 //! dimpl's, and what it does wrong ends one association at most. Where we wait for the peer to begin,
 //! anybody may: so many try at once at most, and begin in a second; each must show that it hears us before
 //! anything costs more than a hash (RFC 6347 §4.2.1), and the first that has the announced certificate is
-//! the peer. Who is where media goes has a place of its own, so that no stranger takes it. Where we begin,
-//! datagrams go where media goes and are taken from there only.
+//! the peer. Who is where media goes has a place of its own, so that no stranger takes it; strangers have
+//! shares by where they come from, so that none takes all. Where we begin, datagrams go where media goes
+//! and are taken from there only.
 //!
 //! Time, and the bytes of datagrams, are arguments. Randomness is the system's.
 //!
@@ -26,8 +27,10 @@ mod endpoint;
 pub mod fuzz;
 mod guard;
 mod handshakes;
+mod hello;
 mod identity;
 mod pace;
+mod trial;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,17 @@ const HERE: &str = "192.0.2.1:4000";
 const THERE: &str = "192.0.2.2:5000";
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 
+mod beginnings;
+
+/// The n-th stranger. Each has an address of his own.
+fn stranger(number: u8) -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, number], 9))
+}
+
+fn is_strange(address: SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V4(it) if it.octets()[..3] == [198, 51, 100])
+}
+
 /// One side: a table with one endpoint.
 struct Side {
     table: Handshakes<u8>,
@@ -18,7 +29,14 @@ struct Side {
     address: SocketAddr,
     keys: Vec<Keys>,
     failures: usize,
+    /// Failures of strangers.
+    strange_failures: usize,
+    /// Bytes.
     to_strangers: usize,
+    /// Where what was sent last has gone.
+    sent_to: Option<SocketAddr>,
+    /// Whether the other side is where media goes, as far as this one knows.
+    knows_peer: bool,
 }
 
 impl Side {
@@ -30,7 +48,10 @@ impl Side {
             address: address.parse().unwrap(),
             keys: Vec::new(),
             failures: 0,
+            strange_failures: 0,
             to_strangers: 0,
+            sent_to: None,
+            knows_peer: true,
         }
     }
 
@@ -51,14 +72,16 @@ impl Side {
             match event {
                 Event::Transmit { bytes, to, .. } => {
                     assert!((20..=63).contains(&bytes[0]));
-                    if to.is_some_and(|it| it.ip() == STRANGER) {
+                    if to.is_some_and(is_strange) {
                         self.to_strangers += bytes.len();
                     } else {
+                        self.sent_to = to;
                         sent.push(bytes);
                     }
                 }
                 Event::Done { keys, .. } => self.keys.push(keys),
-                Event::Failed { .. } => self.failures += 1,
+                Event::Failed { is_peer: true, .. } => self.failures += 1,
+                Event::Failed { is_peer: false, .. } => self.strange_failures += 1,
             }
         }
         sent
@@ -66,7 +89,8 @@ impl Side {
 
     fn take(&mut self, now: Instant, from: SocketAddr, datagrams: &[Vec<u8>]) {
         for bytes in datagrams {
-            self.table.handle_datagram(now, 1, (from, true), bytes);
+            let source = (from, self.knows_peer);
+            self.table.handle_datagram(now, 1, source, bytes);
         }
     }
 
@@ -278,8 +302,8 @@ fn who_is_where_media_goes_takes_the_place_of_a_stranger() {
     let now = Instant::now();
     begin_both(&mut active, &mut passive, now);
     let hello = active.turn(now).remove(0);
-    for port in (1..).take(TRIALS_MAX) {
-        let source = (SocketAddr::new(STRANGER, port), false);
+    for number in (1..).take(TRIALS_MAX) {
+        let source = (stranger(number), false);
         passive.table.handle_datagram(now, 1, source, &hello);
     }
     assert_eq!(passive.count("dtls_handshakes"), TRIALS_MAX as u64);
@@ -318,9 +342,9 @@ fn strangers_begin_so_often_and_no_more_at_all_endpoints_together() {
     let hello = crate::fuzz::hello();
     for endpoint in 0..100 {
         assert!(table.begin(now, endpoint, dtls.clone()));
-        for port in 1..=4 {
-            let source = (SocketAddr::new(STRANGER, port), false);
-            table.handle_datagram(now, endpoint, source, &hello);
+        for number in 0..4 {
+            let source = SocketAddr::from(([10, 0, endpoint, number], 9));
+            table.handle_datagram(now, endpoint, (source, false), &hello);
         }
     }
     let [_, handshakes, _, _, refused, ..] = table.counters();
@@ -377,23 +401,25 @@ fn a_library_that_breaks_when_it_is_dropped_is_survived() {
     let hello = active.turn(now).remove(0);
     passive.take(now, active.address, &[hello]);
     guard::trap::set(0);
-    passive.table.end(1);
+    passive.table.end(now, 1);
     assert!(!guard::trap::is_set());
     assert_eq!(passive.count("dtls_panics"), 1);
 }
 
 #[test]
-fn nobody_waits_for_ever() {
-    let mut active = Side::new(HERE);
+fn nobody_is_asked_often_and_who_is_there_late_is_heard() {
+    let (mut active, mut passive) = pair();
     let now = Instant::now();
-    let fingerprint = active.fingerprint.clone();
-    active.begin(now, DtlsRole::Active, &fingerprint);
+    begin_both(&mut active, &mut passive, now);
     let mut sent = 0;
-    for second in 0..600 {
+    for second in 0..3_600 {
         sent += active.turn(now + Duration::from_secs(second)).len();
     }
-    assert!(active.failures > 1 && sent < 100, "{sent}");
-    assert_eq!(active.count("dtls_handshakes"), 0);
+    assert!(active.failures > 5 && sent < 600, "{sent}");
+    let later = now + Duration::from_secs(3_600);
+    talk([&mut active, &mut passive], later, 61, |_| false);
+    assert_eq!((active.keys.len(), passive.keys.len()), (1, 1));
+    active.table.end(later, 1);
     assert_eq!(active.table.poll_timeout(), None);
 }
 
@@ -406,11 +432,23 @@ fn a_table_that_is_full_takes_no_more_and_what_ends_makes_room() {
         fingerprint: side.fingerprint.clone(),
         association: 0,
     };
-    let taken: Vec<bool> = (0..6)
+    let taken: Vec<bool> = (0..7)
         .map(|it| side.table.begin(now, it, dtls.clone()))
         .collect();
-    assert_eq!(taken, [true, true, true, true, false, false]);
-    side.table.end(2);
-    assert!(side.table.begin(now, 5, dtls));
+    assert_eq!(taken, [true, true, true, true, false, false, false]);
+    // The first that waits is gone, and the next is begun.
+    side.table.end(now, 4);
+    side.table.end(now, 2);
     assert_eq!(side.table.endpoints(), 4);
+    let hello = crate::fuzz::hello();
+    let source = (THERE.parse().unwrap(), true);
+    for (endpoint, handshakes) in [(4, 0), (6, 0), (2, 0), (5, 1)] {
+        side.table.handle_datagram(now, endpoint, source, &hello);
+        assert_eq!(side.count("dtls_handshakes"), handshakes, "{endpoint}");
+    }
+    for endpoint in 0..7 {
+        side.table.end(now, endpoint);
+    }
+    assert_eq!(side.table.endpoints(), 0);
+    assert!(side.table.begin(now, 5, dtls));
 }

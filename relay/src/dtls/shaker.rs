@@ -8,7 +8,7 @@ use relay_core::{Egress, Relay, Shaken, Shaking, SocketId};
 use relay_dtls::Handshakes;
 use tracing::warn;
 
-use super::{Arrived, Hall, Name, Order};
+use super::{Arrived, Failed, Hall, Name, Order};
 
 /// Datagrams that are sent in one turn at most.
 const SENT_MAX: u32 = 32;
@@ -90,10 +90,14 @@ impl Shaker {
             } = name;
             match result {
                 Ok(keys) => relay.handle_shaken(socket, generation, keys.receive, keys.send),
-                Err(failure) => {
-                    // Once of each, whatever strangers do.
-                    if let Some((call, port)) = relay.handle_unshaken(socket, generation) {
-                        warn!(call = call.0, port = port.number, %failure, "a handshake has failed");
+                Err(failed) => {
+                    let Failed { failure, is_peer } = failed;
+                    // Once of each: strangers do not hide what the peer does.
+                    let of = relay.handle_unshaken(socket, generation, is_peer);
+                    if let Some((call, port)) = of {
+                        let whose = if is_peer { "the peer" } else { "somebody else" };
+                        let (call, port) = (call.0, port.number);
+                        warn!(call, port, with = whose, %failure, "a handshake has failed");
                     }
                 }
             }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use relay_dtls::{Event, Failure, Handshakes, Identity, Keys};
+use relay_dtls::{Event, Handshakes, Identity, Keys};
 use tracing::{debug, warn};
 
-use super::{Hall, Name, Order};
+use super::{Failed, Hall, Name, Order};
 
 /// How much less important the thread is to the system than a worker (nice(2)).
 const NICENESS: i32 = 10;
@@ -28,6 +28,8 @@ pub(crate) struct DtlsThread {
     /// Keys that a worker has no room for yet. Nothing else is done while there are any.
     waiting: VecDeque<(Name, Keys)>,
     to_wake: Vec<bool>,
+    /// The last that was to begin has to wait.
+    is_full: bool,
 }
 
 impl DtlsThread {
@@ -37,6 +39,7 @@ impl DtlsThread {
             hall,
             table: Handshakes::new(identity, endpoints_max),
             waiting: VecDeque::new(),
+            is_full: false,
         }
     }
 
@@ -83,11 +86,13 @@ impl DtlsThread {
         while let Some(order) = self.hall.inlet.orders.pop() {
             match order {
                 Order::Begin(name, dtls) => {
-                    if !self.table.begin(now, name, dtls) {
-                        warn!("too many endpoints shake hands: one more cannot");
+                    let was_full = self.is_full;
+                    self.is_full = !self.table.begin(now, name, dtls);
+                    if self.is_full && !was_full {
+                        warn!("too many endpoints shake hands: more have to wait");
                     }
                 }
-                Order::End(name) => self.table.end(name),
+                Order::End(name) => self.table.end(now, name),
             }
         }
     }
@@ -117,7 +122,11 @@ impl DtlsThread {
                     debug!(worker = endpoint.worker, "a handshake is done");
                     self.waiting.push_back((endpoint, keys));
                 }
-                Event::Failed { endpoint, failure } => self.tell(endpoint, failure),
+                Event::Failed {
+                    endpoint,
+                    failure,
+                    is_peer,
+                } => self.tell(endpoint, Failed { failure, is_peer }),
             }
         }
         self.hand_out_keys();
@@ -136,10 +145,10 @@ impl DtlsThread {
     }
 
     /// Tells of a failure, if there is room: it is only said, and that once.
-    fn tell(&mut self, name: Name, failure: Failure) {
+    fn tell(&mut self, name: Name, failed: Failed) {
         let index = usize::from(name.worker);
         if let Some(outlet) = self.hall.outlets.get(index)
-            && outlet.results.push((name, Err(failure))).is_ok()
+            && outlet.results.push((name, Err(failed))).is_ok()
         {
             self.to_wake[index] = true;
         }

@@ -11,14 +11,14 @@ use super::media::drop_port;
 use super::order::{joined, told_by, told_to};
 use super::wanted::{Mux, accepts_profile, learning, makes_reports, reflections, source_rules};
 use super::{Negotiator, Refusal, block_keys, completed, note_key_log, note_payloads};
-use super::{ice, keepsake};
+use super::{dtls, ice, keepsake};
 use crate::call::{CallState, Leg, LegId, Stream};
 use crate::codecs::{
     Exchange, Format, Payload, Transcode, Wishes, formats_again, formats_of, routes_between,
 };
 use crate::digits::push_number;
 use crate::profile;
-use crate::sdp::{Direction, Sdp, Section, SectionKeys, Transport};
+use crate::sdp::{Direction, HandshakeLines, Sdp, Section, SectionKeys, Transport};
 use crate::srtp::{KeyWishes, Srtp};
 
 /// The longest name of a kind of media.
@@ -68,7 +68,7 @@ impl Negotiator<'_> {
             }
             note_created(state, &sdp, id, &drafts);
         }
-        let mut sections = created_sections(state, party, id, &drafts)?;
+        let mut sections = self.created_sections(state, party, id, &drafts)?;
         for (index, section) in sections.iter_mut().enumerate() {
             self.create_ice(state, party, (id, index), section)?;
         }
@@ -138,6 +138,29 @@ impl Negotiator<'_> {
         Ok(())
     }
 
+    /// What becomes of the sections: each goes to the port that the party has for it.
+    fn created_sections(
+        &mut self,
+        state: &mut CallState,
+        party: &Negotiation<'_>,
+        leg: LegId,
+        drafts: &[Draft],
+    ) -> Result<Vec<Section>, Refusal> {
+        let wishes = self.handshake_wishes(party);
+        let leg = state.leg_mut(leg).ok_or(Refusal::Dialogue)?;
+        let sections = leg.streams.iter_mut().zip(drafts).map(|(stream, draft)| {
+            Ok(match (stream.port, &draft.formats) {
+                _ if stream.hidden.is_some() => Section::Hide,
+                (None, _) | (_, Formats::Refused) => Section::Refuse,
+                (Some(port), _) => {
+                    let keys = dtls::create(stream, &wishes, self.rng)?;
+                    relayed(stream, party, port, keys)
+                }
+            })
+        });
+        sections.collect()
+    }
+
     /// Notes what a party answered to a description of the relay's own.
     pub(super) fn create_answer(
         &mut self,
@@ -160,8 +183,10 @@ impl Negotiator<'_> {
                 drop_port(state, id, index);
                 continue;
             }
+            let wishes = self.handshake_wishes(answer);
             let stream = self.learn(state, answer, &sdp, (id, index, media));
             let stream = stream.ok_or(Refusal::Dialogue)?;
+            dtls::hear_answer(stream, sdp.handshake(media), &wishes);
             stream.rtcp_mux.is_on = stream.rtcp_mux.is_offered && media.has_rtcp_mux();
             answer_alone(stream);
             ice::hear(stream, sdp.ice(media), true);
@@ -226,27 +251,12 @@ fn note_created(state: &mut CallState, sdp: &Sdp<'_>, leg: LegId, drafts: &[Draf
     }
 }
 
-/// What becomes of the sections: each goes to the port that the party has for it.
-fn created_sections(
-    state: &mut CallState,
+fn relayed(
+    stream: &mut Stream,
     party: &Negotiation<'_>,
-    leg: LegId,
-    drafts: &[Draft],
-) -> Result<Vec<Section>, Refusal> {
-    let leg = state.leg_mut(leg).ok_or(Refusal::Dialogue)?;
-    let mut sections = Vec::with_capacity(drafts.len());
-    for (stream, draft) in leg.streams.iter_mut().zip(drafts) {
-        let section = match (stream.port, &draft.formats) {
-            _ if stream.hidden.is_some() => Section::Hide,
-            (None, _) | (_, Formats::Refused) => Section::Refuse,
-            (Some(port), _) => relayed(stream, party, port),
-        };
-        sections.push(section);
-    }
-    Ok(sections)
-}
-
-fn relayed(stream: &mut Stream, party: &Negotiation<'_>, port: u16) -> Section {
+    port: u16,
+    handshake: Option<HandshakeLines>,
+) -> Section {
     // What was offered once is offered again.
     let is_offered = stream.rtcp_mux.is_on || stream.rtcp_mux.is_offered;
     let mux = Mux::offer(is_offered, party.rtcp_mux);
@@ -259,7 +269,7 @@ fn relayed(stream: &mut Stream, party: &Negotiation<'_>, port: u16) -> Section {
         profile: None,
         keys: SectionKeys::Ours {
             lines: stream.srtp.told.clone(),
-            handshake: None,
+            handshake,
             keeps_handshake: true,
         },
         mixes_extensions: false,
@@ -339,7 +349,8 @@ fn formats_of_stream(
         return Ok(Formats::Refused);
     }
     // Where nobody here has keys they are the other party's word, which is not kept.
-    if stream.transport != Transport::Rtp || (stream.is_opaque() && stream.srtp.told.is_empty()) {
+    let is_theirs = stream.srtp.told.is_empty() && !stream.handshake.is_told();
+    if stream.transport != Transport::Rtp || (stream.is_opaque() && is_theirs) {
         let is_fax = *stream.kind == *b"image" && *stream.protocol == *b"udptl";
         return is_fax.then_some(Formats::Fax).ok_or(Refusal::Unsupported);
     }

@@ -7,7 +7,7 @@
 use control_ng::Negotiation;
 use rand::rngs::StdRng;
 
-use super::Negotiator;
+use super::{Negotiator, Refusal};
 use crate::call::Stream;
 use crate::handshake::{Handshake, HandshakeWishes};
 use crate::profile;
@@ -82,6 +82,25 @@ pub(super) fn answer(
     }
     change(receiver, Handshake::forget);
     None
+}
+
+/// What a party is told again of handshakes with the relay, if there are any. It is an error if
+/// there is nothing else that it could have keys by.
+pub(super) fn create(
+    stream: &mut Stream,
+    wishes: &HandshakeWishes<'_>,
+    rng: &mut StdRng,
+) -> Result<Option<HandshakeLines>, Refusal> {
+    let shakes = stream.handshake.is_told() || stream.handshake.agreed().is_some();
+    if !shakes || !stream.is_secure() {
+        return Ok(None);
+    }
+    let told = stream.handshake.change(|it| it.offer(wishes, rng));
+    let told = told.filter(|_| wishes.may_shake());
+    if told.is_none() && stream.srtp.told.is_empty() {
+        return Err(Refusal::Unsupported);
+    }
+    Ok(told)
 }
 
 /// Changes what there is; most streams have none, and that stays so.

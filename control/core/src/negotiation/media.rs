@@ -276,6 +276,7 @@ pub(super) fn drop_port(state: &mut CallState, leg: LegId, index: usize) {
         stream.is_active = false;
         stream.rtcp_mux = call::Mux::default();
         stream.srtp = Rare::default();
+        stream.handshake = Rare::default();
         stream.ice = Rare::default();
     }
 }

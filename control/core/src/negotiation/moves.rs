@@ -4,6 +4,9 @@
 //! its peer told of another port, and who moves back, of the first one, as the peer has it. What
 //! still arrives at ports that were told before is forwarded like the rest.
 //!
+//! Who shakes hands with the relay does so with a port, which stays: that the other has moved is
+//! nothing to it.
+//!
 //! A party that will receive nothing is about to be put on hold, which often moves it to nowhere:
 //! then ports are kept.
 
@@ -34,13 +37,15 @@ impl Negotiator<'_> {
         let stream = state.leg(receiver).and_then(|leg| leg.streams.get(index));
         let has_ice = stream.is_some_and(|it| it.ice.is_on);
         let finds_out = has_ice && !negotiation.flags.has(Flag::NoPortLatching);
+        // Its keys are those of the port, and by another one it would not know that it needs others.
+        let has_shaken = stream.is_some_and(|it| it.handshake.agreed().is_some());
         let leg = state.leg_mut(sender).ok_or(Refusal::Dialogue)?;
         let chosen_for = &mut leg.stream_mut(index).chosen_for;
         let Some(before) = chosen_for.map(SocketAddr::from) else {
             *chosen_for = Some(signalled.into());
             return Ok(told.number);
         };
-        let is_latched = finds_out || is_latched(negotiation, sdp, media);
+        let is_latched = finds_out || has_shaken || is_latched(negotiation, sdp, media);
         let has_moved = !is_same(before, signalled) && !is_latched;
         if before.ip().is_unspecified() || has_moved {
             *chosen_for = Some(signalled.into());

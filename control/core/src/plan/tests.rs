@@ -167,7 +167,7 @@ fn shaking() -> Option<Box<Dtls>> {
     let hash = relay_wire::FingerprintHash::Sha256;
     let fingerprint = relay_wire::Fingerprint::new(hash, vec![1; hash.digest_len()]);
     Some(Box::new(Dtls {
-        role: relay_wire::DtlsRole::Active,
+        role: DtlsRole::Active,
         fingerprint: fingerprint.unwrap(),
         association: 0,
     }))

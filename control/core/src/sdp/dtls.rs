@@ -80,8 +80,9 @@ impl Sdp<'_> {
     /// What a section says of handshakes, if there can be any with who says it.
     pub(crate) fn handshake(&self, media: &Media) -> Option<HandshakeSaid> {
         let blocks = [&media.block, &self.session.block];
-        let mut found = blocks.into_iter();
-        let fingerprint = found.find_map(|it| self.fingerprint(it))?;
+        // What stands in the session part is not meant for who names another one.
+        let names_one = |it: &&&Block| self.values(it, Place::Fingerprint).next().is_some();
+        let fingerprint = self.fingerprint(blocks.iter().find(names_one)?)?;
         let value = |place, name: &[u8]| {
             let mut values = blocks.into_iter().flat_map(|it| self.values(it, place));
             values.find_map(|it| it.strip_prefix(name))
@@ -152,6 +153,8 @@ mod tests {
         let own = said(&section, "a=setup:active\r\n").unwrap();
         assert_eq!(own.setup, Setup::Active);
         assert_eq!(said("", "a=setup:active\r\n"), None);
+        let unknown = "a=fingerprint:md5 00:11\r\n";
+        assert_eq!(said(&section, unknown), None, "it has another one");
     }
 
     #[test]

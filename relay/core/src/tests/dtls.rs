@@ -60,7 +60,9 @@ fn nothing_passes_before_there_are_keys() {
         panic!("{from_alice:?}");
     };
     let mut buffer = [0; 400];
+    buffer[..RTP.len()].copy_from_slice(RTP);
     assert!(drops(bench.relay.seal(sealing, &mut buffer)));
+    assert_eq!(buffer[..RTP.len()], *RTP);
     let socket = SocketId::new(1);
     // Those of a handshake that nobody knows are none.
     bench
@@ -108,20 +110,97 @@ fn strangers_do_not_take_what_the_peer_may_send() {
     let mut taken = 0;
     for port in 1..1_000 {
         let verdict = bench.packet(1, &format!("198.51.100.9:{port}"), &HELLO);
-        taken += usize::from(shakes(&verdict));
+        taken += u64::from(shakes(&verdict));
     }
     assert!((1..100).contains(&taken), "{taken}");
+    assert_eq!(bench.counter("dtls_paced"), 999 - taken);
+    assert_eq!(bench.counter("dropped_unchecked"), 999 - taken);
+    assert_eq!(bench.counter("dropped_loop"), 0);
     assert!(shakes(&bench.packet(1, BOB, &HELLO)));
+    // Nor what other strangers may, one of whom may be the peer: few have the same share.
+    let others = (1..=100).filter(|it| {
+        let verdict = bench.packet(1, &format!("203.0.113.{it}:9"), &HELLO);
+        shakes(&verdict)
+    });
+    assert!(others.count() > 50);
 }
 
 #[test]
 fn that_a_handshake_has_failed_is_said_once() {
     let (mut bench, generation) = shaking();
     let socket = SocketId::new(1);
-    let mut unshaken = |generation| bench.relay.handle_unshaken(socket, generation);
-    assert_eq!(unshaken(generation + 1), None);
-    assert_eq!(unshaken(generation), Some((CallKey(1), port(30_002))));
-    assert_eq!(unshaken(generation), None);
+    let mut unshaken = |generation, is_peer| {
+        let of = bench.relay.handle_unshaken(socket, generation, is_peer);
+        of.map(|(_, port)| port)
+    };
+    assert_eq!(unshaken(generation + 1, true), None);
+    // What strangers do does not hide what the peer does.
+    assert_eq!(unshaken(generation, false), Some(port(30_002)));
+    assert_eq!(unshaken(generation, true), Some(port(30_002)));
+    for is_peer in [false, true] {
+        assert_eq!(unshaken(generation, is_peer), None);
+    }
+}
+
+#[test]
+fn what_we_begin_is_begun_when_there_is_a_way_to_the_peer() {
+    let mut bench = ice::bench();
+    let mut active = dtls(1);
+    active.role = DtlsRole::Active;
+    let set = |dtls| Command::SetDtls {
+        call: CallKey(1),
+        port: port(30_000),
+        dtls,
+    };
+    bench.done(ice::set(Some(ice::ice("relay", false))));
+    bench.done(set(Some(active.clone())));
+    assert_eq!(bench.relay.poll_shaking(), None);
+    // What was never begun need not end.
+    bench.done(set(None));
+    assert_eq!(bench.relay.poll_shaking(), None);
+    bench.done(set(Some(active.clone())));
+    // Without ICE it is where signalling says.
+    bench.done(ice::set(None));
+    begun(&mut bench);
+    bench.done(ice::set(Some(ice::ice("relay", false))));
+    active.association = 2;
+    bench.done(set(Some(active)));
+    assert!(matches!(
+        bench.relay.poll_shaking(),
+        Some(Shaking::End { .. })
+    ));
+    assert_eq!(bench.relay.poll_shaking(), None);
+    let (own, relay) = ([ice::ALICE_V6], [ice::RELAY_V6]);
+    let mut alice = ice::alice("relay", relay_ice::Role::Controlling, &own, &relay);
+    bench.talk(&mut alice, 2_000);
+    let generation = begun(&mut bench);
+    let way = bench
+        .relay
+        .handle_shaking(SocketId::new(0), generation, None);
+    assert_eq!(way.map(Verdict::Forward), Some(forward(2, ice::ALICE_V6)));
+    assert_eq!(bench.relay.poll_shaking(), None, "once");
+}
+
+#[test]
+fn without_ice_it_is_begun_when_signalling_has_said_where_the_peer_is() {
+    let mut bench = Bench::new();
+    bench.call_between_alice_and_bob(Learning::Immediate);
+    let place = |remote| Command::SetRemote {
+        call: CallKey(1),
+        port: port(30_002),
+        remote,
+        learning: Learning::Off,
+    };
+    bench.done(place(None));
+    let mut active = dtls(1);
+    active.role = DtlsRole::Active;
+    bench.done(set(Some(active)));
+    assert_eq!(bench.relay.poll_shaking(), None);
+    for _ in 0..2 {
+        bench.done(place(Some(address(BOB))));
+    }
+    begun(&mut bench);
+    assert_eq!(bench.relay.poll_shaking(), None, "once");
 }
 
 /// Alice, at the first socket or the third, speaks ICE and shakes hands. Bob does neither.

@@ -1,7 +1,7 @@
 //! Handshakes in offers and answers (RFC 5763), and what the relay is told of them.
 
-use control_ng::{Command, Dtls as Word, Negotiation, Sdes, SdesWord, Words};
-use relay_wire::{Dtls, DtlsRole, Fingerprint, FingerprintHash};
+use control_ng::{Command, Create, Dtls as Word, Flag, Negotiation, Sdes, SdesWord, Switch, Words};
+use relay_wire::{Dtls, DtlsRole, Fingerprint, FingerprintHash, OnRtcp};
 
 use crate::tests::{CONFIG, Sim, SimRelay, port, sdp};
 
@@ -348,4 +348,115 @@ fn a_hash_function_may_be_asked_for_and_keys_left_out() {
     assert_eq!(line(&to_callee, "a=crypto:"), None);
     let ours = line(&to_callee, "a=fingerprint:").unwrap();
     assert!(ours.starts_with("sha-1 EE:"), "{ours}");
+}
+
+#[test]
+fn the_port_of_who_shakes_hands_stays_though_the_other_moves() {
+    let mut sim = sim();
+    let plain = caller();
+    let to_callee = sim.negotiate(&Command::Offer(offer(&plain, BROWSER)));
+    sim.answer("c1", "alice", "bob", &secure(&callee(), "passive", 2));
+    let number = port(&to_callee, 0);
+    let moved = sdp(CALLER, 4_444);
+    for flag in [Flag::Asymmetric, Flag::NoPortLatching] {
+        let again = offer(&moved, BROWSER).to_tag(b"bob").flag(flag);
+        let again = sim.negotiate(&Command::Offer(again));
+        assert_eq!(port(&again, 0), number);
+        assert_eq!(line(&again, "a=tls-id:"), line(&to_callee, "a=tls-id:"));
+        assert_eq!(at(&mut sim, number), dtls(DtlsRole::Active, 2));
+    }
+}
+
+#[test]
+fn ports_of_before_begin_no_handshakes() {
+    let mut sim = sim();
+    let to_callee = sim.offer("c1", "alice", &caller());
+    sim.answer("c1", "alice", "bob", &callee());
+    let moved = sdp(CALLER, 4_444);
+    let again = offer(&moved, BROWSER).to_tag(b"bob");
+    let again = sim.negotiate(&Command::Offer(again));
+    sim.answer("c1", "alice", "bob", &secure(&callee(), "passive", 2));
+    let [former, number] = [&to_callee, &again].map(|it| port(it, 0));
+    assert_ne!(number, former);
+    assert_eq!(at(&mut sim, number), dtls(DtlsRole::Active, 2));
+    assert_eq!(at(&mut sim, former), dtls(DtlsRole::Passive, 2));
+}
+
+#[test]
+fn rtcp_of_who_shakes_hands_is_read_like_that_of_others() {
+    let browser = secure(&caller(), "actpass", 1) + "a=rtcp-fb:* nack\r\n";
+    for makes_reports in [false, true] {
+        let mut sim = sim();
+        let mut asked = offer(&browser, "RTP/AVP");
+        asked.generate_rtcp = makes_reports.then_some(Switch::On);
+        let to_callee = sim.negotiate(&Command::Offer(asked));
+        let plain = callee();
+        let answered = Negotiation::new(b"c1", b"alice", plain.as_bytes());
+        let mut answered = answered.to_tag(b"bob");
+        answered.generate_rtcp = makes_reports.then_some(Switch::On);
+        let to_caller = sim.negotiate(&Command::Answer(answered));
+        let [caller, callee] = [&to_caller, &to_callee].map(|it| port(it, 0) + 1);
+        let [caller, callee] = [caller, callee].map(|it| sim.relay.at(it).on_rtcp);
+        if makes_reports {
+            assert!(matches!(caller, OnRtcp::Answer { .. }), "{caller:?}");
+            assert!(matches!(callee, OnRtcp::Answer { .. }), "{callee:?}");
+        } else {
+            assert_eq!([caller, callee], [OnRtcp::PassReports, OnRtcp::Pass]);
+        }
+    }
+}
+
+#[test]
+fn who_shakes_hands_is_told_so_again() {
+    let mut sim = sim();
+    let browser = secure(&caller(), "actpass", 1);
+    sim.negotiate(&Command::Offer(offer(&browser, "RTP/AVP")));
+    let to_caller = sim.answer("c1", "alice", "bob", &callee());
+    let number = port(&to_caller, 0);
+    let create = |word: Option<Word>| {
+        let mut party = Negotiation::new(b"c1", b"alice", b"");
+        word.into_iter().for_each(|it| {
+            party.dtls.insert(it);
+        });
+        Command::Create(Create {
+            party,
+            ..Create::default()
+        })
+    };
+    let again = sim.negotiate(&create(None));
+    assert_eq!((profile(&again), port(&again, 0)), (BROWSER, number));
+    assert_eq!(line(&again, "a=setup:"), Some("actpass"));
+    for start in ["a=fingerprint:", "a=tls-id:"] {
+        assert_eq!(line(&again, start), line(&to_caller, start));
+    }
+    assert_eq!(at(&mut sim, number), dtls(DtlsRole::Active, 1));
+    let other = secure(&caller(), "active", 3);
+    let answer = Negotiation::new(b"c1", b"alice", other.as_bytes());
+    sim.ask(&Command::CreateAnswer(answer), |reply| {
+        assert!(reply.is_ok(), "{:?}", reply.error_reason());
+    });
+    let expected = dtls(DtlsRole::Passive, 3).map(|it| Dtls {
+        association: 1,
+        ..it
+    });
+    assert_eq!(at(&mut sim, number), expected);
+    assert_eq!(sim.refusal(&create(Some(Word::Off))), "unsupported");
+}
+
+#[test]
+fn a_section_that_was_refused_begins_anew() {
+    let mut sim = sim();
+    let plain = caller();
+    let first = sim.negotiate(&Command::Offer(offer(&plain, BROWSER)));
+    let answer = secure(&callee(), "active", 2);
+    sim.answer("c1", "alice", "bob", &answer);
+    let refused = |text: &str, port: &str| text.replace(port, "m=audio 0 ");
+    sim.reoffer("c1", "alice", "bob", &refused(&plain, "m=audio 4000 "));
+    sim.answer("c1", "alice", "bob", &refused(&answer, "m=audio 5000 "));
+    assert!(sim.relay.open_ports().is_empty());
+    let again = sim.negotiate(&Command::Offer(offer(&plain, BROWSER).to_tag(b"bob")));
+    assert_ne!(line(&again, "a=tls-id:"), line(&first, "a=tls-id:"));
+    sim.answer("c1", "alice", "bob", &answer);
+    let number = port(&again, 0);
+    assert_eq!(at(&mut sim, number), dtls(DtlsRole::Passive, 2));
 }
